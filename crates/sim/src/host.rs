@@ -51,8 +51,10 @@ pub struct Household {
     pub surveys: BTreeMap<AskId, usize>,
     /// How many files each of these has found so far.
     pub listed: BTreeMap<AskId, usize>,
-    /// Files whose bytes have arrived, until they are on the disk.
-    pub storing: BTreeMap<FetchId, FileId>,
+    /// Files whose bytes have arrived, until they are on the disk; and which were wanted.
+    pub storing: BTreeMap<FetchId, (FileId, FileId)>,
+    /// Files whose bytes are on the disk, until the user is told.
+    pub stored: BTreeMap<FetchId, FileId>,
 }
 
 /// What is to be done about what a get says.
@@ -60,7 +62,15 @@ pub enum Errand {
     /// All these places are free.
     Looked(GetId, Vec<Looked>),
     /// The file is there, as this source has said.
-    Fetched(usize, Source, bool),
+    Fetched {
+        request: usize,
+        source: Source,
+        tracker_asked: bool,
+        /// As which file it is told of.
+        told: FileId,
+        /// Which file's bytes are on the disk.
+        bytes: Option<FileId>,
+    },
     /// The request is over.
     Ended(usize, Ending),
     /// Nothing.
@@ -110,6 +120,7 @@ impl Household {
             surveys: BTreeMap::new(),
             listed: BTreeMap::new(),
             storing: BTreeMap::new(),
+            stored: BTreeMap::new(),
         }
     }
 
@@ -117,8 +128,19 @@ impl Household {
     pub fn on_told(&mut self, get: GetId, told: Told) -> Errand {
         match told {
             Told::Do(Chore::Look(looks)) => Errand::Looked(get, vec![Looked::Free; looks.len()]),
-            Told::Tell(News::Fetched { answer, .. }) => match self.gets.get(&get) {
-                Some(request) => Errand::Fetched(*request, answer.source, answer.tracker_asked),
+            Told::Tell(News::Fetched {
+                fetch,
+                answer,
+                item,
+                ..
+            }) => match self.gets.get(&get) {
+                Some(request) => Errand::Fetched {
+                    request: *request,
+                    source: answer.source,
+                    tracker_asked: answer.tracker_asked,
+                    told: FileId::of(item.content),
+                    bytes: fetch.and_then(|fetch| self.stored.remove(&fetch)),
+                },
                 None => Errand::Nothing,
             },
             Told::Ended(end) => match self.gets.remove(&get) {

@@ -58,11 +58,18 @@ impl Laws {
         }
     }
 
-    /// No file arrives that is not the one it is said to be.
-    pub fn on_stored(&mut self, now: Instant, machine: Machine, file: FileId, wanted: FileId) {
-        if file != wanted {
-            self.break_one(now, &format!("{machine:?} keeps {file:?} as {wanted:?}"));
+    /// What a user is told of has the name that was asked for, even if it is forged, and
+    /// its bytes are those on the disk.
+    pub fn on_fetched(&mut self, now: Instant, asked: FileId, told: FileId, bytes: Option<FileId>) {
+        if told.honest() != asked || bytes != Some(told) {
+            let what = format!("{bytes:?} is kept as {told:?} for one who wants {asked:?}");
+            self.break_one(now, &what);
         }
+    }
+
+    /// The tracker knows who is there and what they have, soon after a disturbance.
+    pub fn on_disagreement(&mut self, now: Instant, what: &str) {
+        self.break_one(now, what);
     }
 
     fn break_one(&mut self, now: Instant, what: &str) {

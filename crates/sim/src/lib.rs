@@ -16,6 +16,7 @@
 //! run        one trace played in one arm, and what it came to
 //! report     many runs, as tables and plots
 //! scenario   disturbances, put into a trace
+//! crowd      many peers that want one large file: swarms, and no village
 //! chance     the distributions that a workload draws from
 //! ```
 //!
@@ -25,6 +26,7 @@
 
 pub mod arm;
 mod chance;
+pub mod crowd;
 mod host;
 mod laws;
 mod network;

@@ -8,6 +8,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail};
 use clap::{Parser, Subcommand};
 use thorp_sim::arm::{ARMS, Arm};
+use thorp_sim::crowd::{Crowd, Habits};
 use thorp_sim::recorded;
 use thorp_sim::report::{self, Extent};
 use thorp_sim::run::{Run, play};
@@ -26,6 +27,8 @@ struct Args {
 
 #[derive(Debug, Subcommand)]
 enum What {
+    /// Let many peers fetch one file at once: as members do, and as ordinary clients do.
+    Crowd(Flash),
     /// Play many runs, and write tables and plots of them.
     Report {
         /// A small village and few seeds: within the hour on two cores.
@@ -56,6 +59,26 @@ enum What {
         #[arg(long, default_value = "docs/claim")]
         to: PathBuf,
     },
+}
+
+/// Many peers that fetch one large file from one holder at the same moment.
+#[derive(Debug, clap::Args)]
+struct Flash {
+    /// How many.
+    #[arg(long, default_value_t = 500)]
+    fetchers: usize,
+    /// The length of the file, in MiB.
+    #[arg(long, default_value_t = 100)]
+    mib: u64,
+    /// What each link carries, in Mb/s each way.
+    #[arg(long, default_value_t = 100)]
+    mbit: u64,
+    /// One way between any two, in ms.
+    #[arg(long, default_value_t = 20)]
+    ms: u64,
+    /// Which run it is.
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
 }
 
 /// One trace, played in some arms.
@@ -155,8 +178,41 @@ fn main() -> Result<()> {
             let seeds = seeds.unwrap_or(extent.seeds());
             report::write(extent, workload, seeds, !no_variations, &to)
         }
+        Some(What::Crowd(flash)) => crowd(&flash),
         None => one(&args.one),
     }
+}
+
+#[expect(clippy::print_stdout, reason = "this is what it is for")]
+fn crowd(flash: &Flash) -> Result<()> {
+    for habits in [Habits::Members, Habits::Clients] {
+        let crowd = Crowd {
+            fetchers: flash.fetchers,
+            length: flash.mib * 1024 * 1024,
+            rate: flash.mbit * 125_000,
+            delay: Duration::from_millis(flash.ms),
+            habits,
+        };
+        let Some(end) = crowd.play(flash.seed) else {
+            bail!(
+                "{habits:?}: not all have it after an hour; seed {} replays it",
+                flash.seed
+            );
+        };
+        println!(
+            "{habits:?}: the last has it after {:.2?}, half of them after {:.2?}; no way is quicker than \
+             {:.2?}, so that is {:.3} of it. The holder has sent {:.2} copies, {:.2} % of all was \
+             sent in vain; {} events",
+            end.last,
+            end.half,
+            end.fluid_bound,
+            end.last.div_duration_f64(end.fluid_bound),
+            end.copies,
+            end.in_vain * 100.0,
+            end.events,
+        );
+    }
+    Ok(())
 }
 
 #[expect(clippy::print_stdout, reason = "this is what it is for")]

@@ -18,6 +18,7 @@
 //! 9500 retires 0                       a file is deleted wherever it is
 //! 9600 cut-off 0                       a region is cut off from all others
 //! 9700 joined 0                        that is over
+//! 9750 poisons 1 0 absent              it lists what it does not have; or corrupt, or forged
 //! 9800 tracker-gone                    the tracker loses its power
 //! 9900 tracker-back                    it is back, and has forgotten all
 //! ```
@@ -28,7 +29,9 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
 
-use crate::trace::{Departure, FileId, Incident, Machine, Origin, Region, Settled, Trace, Wording};
+use crate::trace::{
+    Departure, FileId, Incident, Machine, Origin, Poison, Region, Settled, Trace, Wording,
+};
 
 const FORMAT: &str = "thorp-trace 1";
 
@@ -75,6 +78,9 @@ fn words(event: Incident) -> String {
         }
         Incident::CutOff(region) => format!("cut-off {}", region.0),
         Incident::Joined(region) => format!("joined {}", region.0),
+        Incident::Poisons(machine, file, how) => {
+            format!("poisons {} {} {}", machine.0, file.0, poison(how))
+        }
         Incident::TrackerGone => "tracker-gone".to_owned(),
         Incident::TrackerBack => "tracker-back".to_owned(),
     }
@@ -84,6 +90,14 @@ fn departure(how: Departure) -> &'static str {
     match how {
         Departure::Goodbye => "goodbye",
         Departure::Crash => "crash",
+    }
+}
+
+fn poison(how: Poison) -> &'static str {
+    match how {
+        Poison::Absent => "absent",
+        Poison::Corrupt => "corrupt",
+        Poison::Forged => "forged",
     }
 }
 
@@ -176,6 +190,15 @@ fn incident(trace: &Trace, words: &[&str]) -> Result<Incident> {
         }
         ["cut-off", region] => Incident::CutOff(Region(number(region)?)),
         ["joined", region] => Incident::Joined(Region(number(region)?)),
+        ["poisons", at, of, how] => {
+            let how = match *how {
+                "absent" => Poison::Absent,
+                "corrupt" => Poison::Corrupt,
+                "forged" => Poison::Forged,
+                other => bail!("no file is poisoned by {other:?}"),
+            };
+            Incident::Poisons(machine(trace, at)?, file(trace, of)?, how)
+        }
         ["tracker-gone"] => Incident::TrackerGone,
         ["tracker-back"] => Incident::TrackerBack,
         _ => bail!("nothing of that kind happens"),
@@ -222,6 +245,7 @@ mod tests {
         let hour = Duration::from_hours(1);
         scenario::cut_off(&mut trace, Region(1), hour, Duration::from_mins(1));
         scenario::without_tracker(&mut trace, hour, Duration::from_mins(10));
+        scenario::poison(&mut trace, hour, 2, 5, Poison::Forged);
         let text = write(&trace);
         let again = read(&text).expect("a trace");
         assert_eq!(write(&again), text);

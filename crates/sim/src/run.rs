@@ -57,6 +57,10 @@ pub struct Summary {
     pub best_neighbours: (Best, Best),
     /// The share of answerable lookups that ended without the file.
     pub missed: f64,
+    /// The share of answerable lookups that brought a forged file.
+    pub forged: f64,
+    /// The share of answerable lookups whose user had to choose between contents.
+    pub ambiguous: f64,
     /// The share of patterns that were answered with less than the tracker knows.
     pub partial: f64,
     /// Questions sent to peers for each lookup.
@@ -76,6 +80,9 @@ pub struct Summary {
     /// Of all hours: holders that were asked for a file and were gone, or had it no more,
     /// for each answered lookup.
     pub in_vain: f64,
+    /// Of all hours: files that came with other bytes than were wanted, for each answered
+    /// lookup.
+    pub corrupt: f64,
     /// Of all hours: dials of members that were gone, by a peer in an hour online.
     pub dials_in_vain: f64,
     /// Of all hours: how long the tracker took to notice a crash, in the middle; and
@@ -191,6 +198,16 @@ impl Run {
             region_oracle: share(&|asked| asked.available.in_region),
             best_neighbours: (self.oracle.best(&hours, 8), self.oracle.best(&hours, 32)),
             missed: share(&|asked| !matches!(asked.fate, Fate::Fetched { .. })),
+            forged: share(&|asked| {
+                matches!(
+                    asked.fate,
+                    Fate::Fetched {
+                        is_forged: true,
+                        ..
+                    }
+                )
+            }),
+            ambiguous: share(&|asked| asked.fate == Fate::Ambiguous),
             partial: ratio(patterns.iter().filter(partial).count(), patterns.len()),
             questions: as_f64(among_peers[FrameKind::Find as usize])
                 / as_f64(lookups.len() as u64).max(1.0),
@@ -200,7 +217,8 @@ impl Run {
             bytes_of: (quantile(&rates, 0.5), quantile(&rates, 0.99)),
             latency: (quantile(&waits, 0.5), quantile(&waits, 0.99)),
             gini: gini(rates_of_service),
-            in_vain: self.in_vain(),
+            in_vain: self.for_each_answer(self.counts.not_here + self.counts.gone),
+            corrupt: self.for_each_answer(self.counts.corrupt),
             dials_in_vain: as_f64(self.counts.dialled_in_vain) / self.peer_hours.max(1e-9),
             noticed: (
                 middle(&self.counts.tracker_noticed),
@@ -211,11 +229,21 @@ impl Run {
         }
     }
 
-    fn in_vain(&self) -> f64 {
-        let counts = &self.counts;
-        let in_vain = counts.not_here + counts.gone;
+    fn for_each_answer(&self, count: u64) -> f64 {
         let answered: usize = self.sources().iter().sum();
-        as_f64(in_vain) / as_f64(answered.max(1) as u64)
+        as_f64(count) / as_f64(answered.max(1) as u64)
+    }
+
+    /// The share of answerable lookups that have brought their file, of those between these
+    /// moments.
+    pub fn answered(&self, from: Duration, until: Duration) -> f64 {
+        let within = Instant::after_start(from)..Instant::after_start(until);
+        let asked = self.requests.iter().filter(|asked| {
+            let is_lookup = asked.wording != Wording::Folder && asked.fate != Fate::Left;
+            within.contains(&asked.at) && is_lookup && asked.available.anywhere
+        });
+        let fetched = |asked: &&Requested| matches!(asked.fate, Fate::Fetched { .. });
+        ratio(asked.clone().filter(fetched).count(), asked.count())
     }
 
     /// How many messages of this kind a peer sent the tracker in an hour online, in these

@@ -17,6 +17,9 @@ pub struct Machine(pub u32);
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct FileId(pub u32);
 
+/// What the number of a forged file has, and no other.
+const FORGED: u32 = 1 << 31;
+
 /// A part of the network whose machines are near to one another, and whose users
 /// ask for the same files.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -72,6 +75,8 @@ pub enum Incident {
     CutOff(Region),
     /// That is over.
     Joined(Region),
+    /// A machine begins to poison a file: it is no honest holder of it.
+    Poisons(Machine, FileId, Poison),
     /// The tracker loses its power.
     TrackerGone,
     /// The tracker is back, and has forgotten all.
@@ -85,6 +90,17 @@ pub enum Departure {
     Goodbye,
     /// The machine loses its power: no other one is told.
     Crash,
+}
+
+/// How a machine that lists a file deceives those that want it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Poison {
+    /// It does not have the file.
+    Absent,
+    /// It sends other bytes.
+    Corrupt,
+    /// It lists another file by its name, which it has.
+    Forged,
 }
 
 /// How a file is asked for.
@@ -116,6 +132,23 @@ impl FileId {
         self.0 as usize
     }
 
+    /// The file that a poisoner has by the name of this one.
+    #[must_use]
+    pub fn forged(self) -> Self {
+        Self(self.0 | FORGED)
+    }
+
+    /// The file whose name this one has: itself, if it is not forged.
+    #[must_use]
+    pub fn honest(self) -> Self {
+        Self(self.0 & !FORGED)
+    }
+
+    /// Whether it is a poisoner's, by the name of another one.
+    pub fn is_forged(self) -> bool {
+        self.0 & FORGED != 0
+    }
+
     /// Its path in the share of its holders: about as long as people's are.
     pub fn path(self, region: Region) -> Name {
         let path = format!("{}/{}", folder(self, region), self.base_name());
@@ -124,7 +157,7 @@ impl FileId {
 
     /// The last part of its path.
     pub fn base_name(self) -> String {
-        format!("img-{:07}.jpg", self.0)
+        format!("img-{:07}.jpg", self.honest().0)
     }
 
     /// A pattern for all files of its folder.
@@ -165,5 +198,5 @@ impl FileId {
 
 /// Twenty files to a folder.
 fn folder(file: FileId, region: Region) -> String {
-    format!("photos/region-{}/{:05}", region.0, file.0 / 20)
+    format!("photos/region-{}/{:05}", region.0, file.honest().0 / 20)
 }

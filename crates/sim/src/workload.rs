@@ -264,6 +264,7 @@ fn order(event: &Incident) -> u8 {
         Incident::Asks(..) => 4,
         Incident::CutOff(_)
         | Incident::Joined(_)
+        | Incident::Poisons(..)
         | Incident::TrackerGone
         | Incident::TrackerBack => 5,
     }

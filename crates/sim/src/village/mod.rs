@@ -5,10 +5,14 @@
 //! No step walks over all machines.
 //!
 //! ```text
+//! agreement  whether the tracker knows who is there
+//! poison     members that deceive
 //! requests   what users ask for, and what becomes of it
 //! wires      connections, and what is on its way on them
 //! ```
 
+mod agreement;
+mod poison;
 mod requests;
 mod wires;
 
@@ -37,6 +41,7 @@ use crate::oracle::Oracle;
 use crate::trace::{Departure, FileId, Incident, Machine, Origin, Trace, Wording};
 use crate::traffic::Traffic;
 use crate::truth::Truth;
+use poison::{Poisons, Sent};
 use requests::outcome;
 pub use requests::{Fate, Requested};
 use wires::Cable;
@@ -68,6 +73,7 @@ pub struct World {
     pub laws: Laws,
     pub requests: Vec<Requested>,
     pub counts: Observed,
+    poisons: Poisons,
     /// By node: where the tracker has said that a file is, whatever was asked.
     cached: Vec<BTreeMap<FileId, BTreeSet<Node>>>,
     /// What has happened.
@@ -83,6 +89,8 @@ pub struct Observed {
     pub not_here: u64,
     /// Files that were asked for on links whose other end was gone.
     pub gone: u64,
+    /// Files that came with other bytes than were wanted.
+    pub corrupt: u64,
     /// Holders that were dialled and were gone.
     pub dialled_in_vain: u64,
     /// After how long the tracker noticed that a machine had crashed.
@@ -122,6 +130,8 @@ enum What {
     /// for long enough since.
     Clear,
     Announce,
+    /// Tracker and peers should agree by now.
+    Settled,
     Disconnected {
         link: u64,
         reason: &'static str,
@@ -155,6 +165,7 @@ impl World {
             laws: Laws::new(arm.forgotten_after()),
             requests: Vec::new(),
             counts: Observed::default(),
+            poisons: Poisons::new(),
             cached: vec![BTreeMap::new(); nodes],
             events: 0,
             digest: 0xcbf2_9ce4_8422_2325,
@@ -212,9 +223,16 @@ impl World {
             }
             Incident::Asks(machine, file, wording) => self.ask(machine, file, wording),
             Incident::CutOff(region) => self.network.cut(region, true),
-            Incident::Joined(region) => self.network.cut(region, false),
+            Incident::Joined(region) => {
+                self.network.cut(region, false);
+                self.on_disturbance_over();
+            }
+            Incident::Poisons(machine, file, how) => self.poison(machine, file, how),
             Incident::TrackerGone => self.switch_off(TRACKER),
-            Incident::TrackerBack => self.start_tracker(),
+            Incident::TrackerBack => {
+                self.start_tracker();
+                self.on_disturbance_over();
+            }
         }
     }
 
@@ -255,7 +273,8 @@ impl World {
         self.hosts[node].program = Program::Peer(Household::new(peer));
         self.truth.on_online(machine);
         let files = self.truth.disk(machine).iter();
-        let entries = files.map(|file| self.entry(*file)).collect();
+        let mut entries: Vec<Entry> = files.map(|file| self.entry(*file)).collect();
+        entries.extend(self.poisoned(machine));
         self.list(machine, entries, &[]);
         self.on_link(node, links::Input::Tick);
         self.clear_later(node);
@@ -332,6 +351,7 @@ impl World {
         let request = self.requests.len();
         self.requests.push(Requested {
             at: self.now,
+            file,
             wording,
             available: self.truth.available(machine, file),
             is_cached: self.is_cached(machine, file),
@@ -410,6 +430,7 @@ impl World {
             What::OnDisk(fetch) => self.on_disk(node, fetch),
             What::Clear => self.clear(node),
             What::Announce => self.announce(node),
+            What::Settled => self.on_settled(),
             What::Disconnected { link, reason } => self.disconnected(node, link, reason),
         }
     }
@@ -454,9 +475,8 @@ impl World {
             return;
         };
         self.on_link(node, links::Input::heard(id));
-        let file = FileId::of(get.content);
-        let is_here = machine(node).is_some_and(|machine| self.truth.has(machine, file));
-        if is_here {
+        let sent = machine(node).map(|machine| self.sent_for(machine, get.content));
+        if let Some(Sent::File(file)) = sent {
             #[expect(clippy::cast_precision_loss, reason = "some kilobytes")]
             let sending = Duration::from_secs_f64(get.content.length as f64 / UPLINK);
             self.traffic.served(self.now, node);
@@ -480,13 +500,12 @@ impl World {
         let id = LinkId(link);
         self.on_link(node, links::Input::heard(id));
         let now = self.now;
-        let (Some(household), Some(machine)) = (self.hosts[node].peer(), machine(node)) else {
+        let Some(household) = self.hosts[node].peer() else {
             return;
         };
         if let Some(Claimed { fetch, item, .. }) = household.peer.claim_content(now, id, request) {
-            household.storing.insert(fetch, file);
             let wanted = FileId::of(item.content);
-            self.laws.on_stored(now, machine, file, wanted);
+            household.storing.insert(fetch, (file, wanted));
             self.happens(now + DISK, node, What::OnDisk(fetch));
         }
         self.drain(node);
@@ -496,15 +515,29 @@ impl World {
         let stored = self.hosts[node]
             .peer()
             .and_then(|at| at.storing.remove(&fetch));
-        let (Some(file), Some(machine)) = (stored, machine(node)) else {
+        let (Some((file, wanted)), Some(machine)) = (stored, machine(node)) else {
             return;
         };
+        if file != wanted {
+            // The shell has hashed it.
+            self.counts.corrupt += 1;
+            let storage = Storage::Mismatch;
+            self.give(node, peer::Input::Stored { fetch, storage });
+            return;
+        }
+        if let Some(household) = self.hosts[node].peer() {
+            household.stored.insert(fetch, file);
+        }
         let storage = Storage::Kept;
         if self.arm.announces.is_some() && self.truth.lists(machine) {
             // That it has begun, and that it is complete.
             self.traffic.announced(self.now, node, 2);
         }
         self.give(node, peer::Input::Stored { fetch, storage });
+        if file.is_forged() {
+            self.on_forged_stored(machine, file);
+            return;
+        }
         self.truth.on_stored(machine, file);
         let entry = self.entry(file);
         self.list(machine, vec![entry], &[]);
@@ -688,11 +721,19 @@ impl World {
                         .handle(now, peer::Input::Looked { get, looked });
                 }
             }
-            Errand::Fetched(request, source, tracker_asked) => {
+            Errand::Fetched {
+                request,
+                source,
+                tracker_asked,
+                told,
+                bytes,
+            } => {
                 let asked = &mut self.requests[request];
+                self.laws.on_fetched(self.now, asked.file, told, bytes);
                 asked.fate = Fate::Fetched {
                     source,
                     tracker_asked,
+                    is_forged: told.is_forged(),
                     after: self.now - asked.at,
                 };
             }
@@ -724,7 +765,7 @@ impl World {
     }
 
     fn entry(&self, file: FileId) -> Entry {
-        file.entry(self.files[file.index()].region)
+        file.entry(self.files[file.honest().index()].region)
     }
 
     fn me(&self, node: Node) -> Me {

@@ -6,13 +6,14 @@ use thorp_core::get::{Ending, Missed};
 use thorp_core::lookup::Source;
 use thorp_core::time::Instant;
 
-use crate::trace::Wording;
+use crate::trace::{FileId, Wording};
 use crate::truth::Available;
 
 /// A request of a user, and what has become of it.
 #[derive(Clone, Debug)]
 pub struct Requested {
     pub at: Instant,
+    pub file: FileId,
     pub wording: Wording,
     /// Where it could have been had when it was asked for.
     pub available: Available,
@@ -32,6 +33,8 @@ pub enum Fate {
         source: Source,
         /// Whether the tracker was asked on the way.
         tracker_asked: bool,
+        /// Whether it is a poisoner's file by that name.
+        is_forged: bool,
         /// How long it took.
         after: Duration,
     },
@@ -49,6 +52,8 @@ pub enum Fate {
         /// Whether the tracker could not be asked.
         without_tracker: bool,
     },
+    /// Several contents go by the name, and the user has to choose.
+    Ambiguous,
     /// It was found, and not fetched.
     Failed,
     /// Its machine went away first.
@@ -70,6 +75,10 @@ pub(super) fn outcome(end: &Ending) -> Fate {
         } => Fate::Nobody {
             without_tracker: true,
         },
+        Ending::Missed {
+            why: Missed::Ambiguous(_),
+            ..
+        } => Fate::Ambiguous,
         _ => Fate::Failed,
     }
 }

@@ -1,0 +1,551 @@
+//! Many peers that want one large file at the same moment, in virtual time: the swarms of
+//! `core` on machines with a link each.
+//!
+//! A link sends 16 KiB at a time, its connections in turns, and takes in what arrives in
+//! the same way. Messages take only the delay. A block is its place in the file and the
+//! hashes of its leaves; there are no bytes. A connection has 512 KiB under way at most,
+//! as with TCP.
+
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BinaryHeap, VecDeque};
+use std::ops::Bound;
+use std::time::Duration;
+
+use thorp_core::bound::Account;
+use thorp_core::swarm::{Config, Have, Input, Offer, Output, SessionId, Swarm, SwarmLimits};
+use thorp_core::time::Instant;
+use thorp_wire::frame::Holder;
+use thorp_wire::layout::{Block, Layout, Piece};
+use thorp_wire::merkle::{self, Hash};
+use thorp_wire::session::Span;
+use thorp_wire::{Content, PeerId};
+
+use crate::chance::as_f64;
+use crate::network::{Node, id_of, node_of};
+
+const TURN: u32 = 16 * 1024;
+const UNDER_WAY: u64 = 512 * 1024;
+const LEAF: u32 = 16 * 1024;
+/// The node that has the file at the beginning.
+const HOLDER: Node = 0;
+
+/// Who wants what, over which links.
+#[derive(Clone, Copy, Debug)]
+pub struct Crowd {
+    /// How many fetch it, from one holder.
+    pub fetchers: usize,
+    /// The length of the file in bytes.
+    pub length: u64,
+    /// Bytes a second of each link, in each direction.
+    pub rate: u64,
+    /// One way between any two.
+    pub delay: Duration,
+    /// How peers treat one another.
+    pub habits: Habits,
+}
+
+/// How peers treat one another.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Habits {
+    /// As members do: all are served, in requests of up to 256 KiB.
+    Members,
+    /// As ordinary clients of BitTorrent do: four are served at a time and the others are choked,
+    /// requests are of 16 KiB, and fifty of them may be open.
+    Clients,
+}
+
+/// How it went.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Spreading {
+    /// When the last one had all of it, and the one in the middle.
+    pub last: Duration,
+    /// When half of them had.
+    pub half: Duration,
+    /// No way to spread it is quicker than this.
+    pub fluid_bound: Duration,
+    /// How often the holder has sent the whole file.
+    pub copies: f64,
+    /// The share of bytes that were sent in vain.
+    pub in_vain: f64,
+    /// What has happened.
+    pub events: u64,
+}
+
+impl Crowd {
+    /// Plays it to the end, or for an hour. Nothing if some do not have it by then.
+    pub fn play(&self, seed: u64) -> Option<Spreading> {
+        let mut scene = Scene::new(self, seed);
+        scene.run(Duration::from_hours(1));
+        let ends = scene.nodes[1..].iter().map(|node| node.complete);
+        let mut ends = ends.collect::<Option<Vec<u64>>>()?;
+        ends.sort_unstable();
+        let sent: u64 = scene.nodes.iter().map(|node| node.sent).sum();
+        Some(Spreading {
+            last: Duration::from_micros(*ends.last()?),
+            half: Duration::from_micros(*ends.get(ends.len() / 2)?),
+            fluid_bound: self.fluid_bound(),
+            copies: as_f64(scene.nodes[HOLDER].sent) / as_f64(self.length),
+            in_vain: as_f64(scene.in_vain) / as_f64(sent),
+            events: scene.events,
+        })
+    }
+
+    /// The holder sends all of it once, each fetcher receives all of it, and all links together
+    /// send as many copies as there are fetchers.
+    fn fluid_bound(&self) -> Duration {
+        let fetchers = as_f64(self.fetchers as u64);
+        let one = as_f64(self.length) / as_f64(self.rate);
+        Duration::from_secs_f64(one.max(one * fetchers / (fetchers + 1.0)))
+    }
+}
+
+struct Scene {
+    crowd: Crowd,
+    now: u64,
+    content: Content,
+    layer: Vec<Hash>,
+    /// By piece.
+    leaves: Vec<Vec<Hash>>,
+    nodes: Vec<Machine>,
+    queue: BinaryHeap<Reverse<(u64, u64)>>,
+    what: BTreeMap<u64, What>,
+    number: u64,
+    in_vain: u64,
+    events: u64,
+    /// How many fetchers have all of it.
+    complete: usize,
+}
+
+struct Machine {
+    swarm: Swarm,
+    links: BTreeMap<SessionId, Link>,
+    /// Whose turn it was last.
+    turn: SessionId,
+    is_sending: bool,
+    /// When all that has arrived so far is taken in.
+    taken_in: u64,
+    wakes_at: Option<u64>,
+    sent: u64,
+    complete: Option<u64>,
+}
+
+/// One end of a connection.
+struct Link {
+    far: Node,
+    there: SessionId,
+    uploads: VecDeque<(Block, u32)>,
+    under_way: u64,
+    /// When bytes were last reported as flowing, and how many have arrived since.
+    told: u64,
+    untold: u32,
+}
+
+enum What {
+    Wake(Node),
+    Input(Node, Box<Input>),
+    Connect(Node, PeerId),
+    LinkFree(Node),
+    Arrives(Part),
+    TakenIn(Part),
+}
+
+/// Some bytes of a block on their way.
+#[derive(Clone, Copy)]
+struct Part {
+    from: Node,
+    to: Node,
+    session: SessionId,
+    block: Block,
+    bytes: u32,
+    is_last: bool,
+}
+
+impl Scene {
+    fn new(crowd: &Crowd, seed: u64) -> Self {
+        let layout = Layout::of(crowd.length);
+        let pieces = layout.pieces().expect("not too long");
+        let pieces = (0..pieces).map(|number| layout.piece(number).expect("a piece"));
+        let leaves: Vec<Vec<Hash>> = pieces
+            .clone()
+            .map(|piece| leaves_of(layout, piece))
+            .collect();
+        let layer: Vec<Hash> = pieces
+            .zip(&leaves)
+            .map(|(piece, leaves)| merkle::piece_hash(layout, piece, leaves).expect("all leaves"))
+            .collect();
+        let root = merkle::root_of_layer(layout, &layer).expect("all pieces");
+        let mut scene = Self {
+            crowd: *crowd,
+            now: 0,
+            content: Content {
+                length: crowd.length,
+                root,
+            },
+            layer,
+            leaves,
+            nodes: Vec::new(),
+            queue: BinaryHeap::new(),
+            what: BTreeMap::new(),
+            number: 0,
+            in_vain: 0,
+            events: 0,
+            complete: 0,
+        };
+        for node in 0..=crowd.fetchers {
+            let machine = scene.machine(node, seed);
+            scene.nodes.push(machine);
+        }
+        for node in 1..=crowd.fetchers {
+            let holders = scene.holders();
+            scene.give(node, Input::Holders(holders));
+        }
+        scene
+    }
+
+    fn machine(&self, node: Node, seed: u64) -> Machine {
+        let have = if node == HOLDER {
+            let layer = self.layer.clone();
+            Have::Everything { layer }
+        } else {
+            Have::Nothing
+        };
+        let limits = match self.crowd.habits {
+            Habits::Members => SwarmLimits::default(),
+            Habits::Clients => SwarmLimits {
+                uploads: 4,
+                ..SwarmLimits::default()
+            },
+        };
+        let config = Config {
+            content: self.content,
+            me: id_of(node),
+            seed: seed ^ (node as u64) << 20,
+            have,
+            limits,
+        };
+        Machine {
+            swarm: Swarm::new(self.instant(), config).expect("a file that fits"),
+            links: BTreeMap::new(),
+            turn: SessionId(0),
+            is_sending: false,
+            taken_in: 0,
+            wakes_at: None,
+            sent: 0,
+            complete: None,
+        }
+    }
+
+    fn run(&mut self, most: Duration) {
+        while self.complete < self.crowd.fetchers
+            && let Some(Reverse((at, number))) = self.queue.pop()
+            && Duration::from_micros(at) <= most
+        {
+            self.now = at;
+            self.events += 1;
+            if let Some(what) = self.what.remove(&number) {
+                self.happen(what);
+            }
+        }
+    }
+
+    fn happen(&mut self, what: What) {
+        match what {
+            What::Wake(node) => {
+                self.nodes[node].wakes_at = None;
+                self.give(node, Input::Tick);
+            }
+            What::Input(node, input) => self.give(node, *input),
+            What::Connect(node, to) => self.connect(node, to),
+            What::LinkFree(node) => {
+                self.nodes[node].is_sending = false;
+                self.send_next(node);
+            }
+            What::Arrives(part) => {
+                let node = &mut self.nodes[part.to];
+                let takes = u64::from(part.bytes) * 1_000_000 / self.crowd.rate;
+                node.taken_in = node.taken_in.max(self.now) + takes;
+                let at = node.taken_in;
+                self.later(at - self.now, What::TakenIn(part));
+            }
+            What::TakenIn(part) => self.take_in(part),
+        }
+    }
+
+    fn give(&mut self, node: Node, input: Input) {
+        let now = self.instant();
+        self.nodes[node].swarm.handle(now, input);
+        self.drain(node);
+    }
+
+    fn drain(&mut self, node: Node) {
+        while let Some(output) = self.nodes[node].swarm.poll_output() {
+            self.carry_out(node, output);
+        }
+        let Some(due) = self.nodes[node].swarm.next_deadline() else {
+            return;
+        };
+        let at = micros(due - Instant::default()).max(self.now);
+        if self.nodes[node]
+            .wakes_at
+            .is_none_or(|wakes_at| at < wakes_at)
+        {
+            self.nodes[node].wakes_at = Some(at);
+            self.later(at - self.now, What::Wake(node));
+        }
+    }
+
+    fn carry_out(&mut self, node: Node, output: Output) {
+        let delay = micros(self.crowd.delay);
+        match output {
+            Output::Dial(holder) => self.later(2 * delay, What::Connect(node, holder.id)),
+            Output::Send(session, message) => {
+                if let Some(link) = self.nodes[node].links.get(&session) {
+                    let (far, session) = (link.far, link.there);
+                    self.input(delay, far, Input::Message { session, message });
+                }
+            }
+            Output::Close(session, _) => self.close(node, session),
+            Output::Upload(session, block) => {
+                if let Some(link) = self.nodes[node].links.get_mut(&session) {
+                    link.uploads.push_back((block, 0));
+                    self.send_next(node);
+                }
+            }
+            Output::Withdraw(session, block) => self.withdraw(node, session, block),
+            Output::HashLeaves(session, range, pieces) => {
+                let leaves = pieces.iter().flat_map(|piece| self.leaves_of(*piece));
+                let leaves = Some(leaves.copied().collect());
+                let hashed = Input::LeavesHashed {
+                    session,
+                    range,
+                    leaves,
+                };
+                self.input(1000, node, hashed);
+            }
+            Output::Complete { .. } => {
+                self.nodes[node].complete = Some(self.now);
+                self.complete += usize::from(node != HOLDER);
+            }
+            Output::Widen => {
+                // The tracker is as far away as all others.
+                let holders = self.holders();
+                self.input(2 * delay, node, Input::Holders(holders));
+            }
+            Output::ToCome(_) | Output::Stuck(_) | Output::Blame(_) => {}
+        }
+    }
+
+    fn connect(&mut self, node: Node, to: PeerId) {
+        let Some(far) = node_of(to) else {
+            return;
+        };
+        self.number += 2;
+        let ends = [SessionId(self.number - 1), SessionId(self.number)];
+        for (at, session, far, there, dialled) in [
+            (far, ends[1], node, ends[0], false),
+            (node, ends[0], far, ends[1], true),
+        ] {
+            self.nodes[at].links.insert(session, Link::to(far, there));
+            let peer = id_of(far);
+            let opened = Input::Opened {
+                session,
+                peer: peer.into(),
+                account: Account::Member(peer),
+                dialled,
+                offer: self.crowd.habits.offer(),
+            };
+            self.input(0, at, opened);
+        }
+    }
+
+    fn close(&mut self, node: Node, session: SessionId) {
+        if let Some(link) = self.nodes[node].links.remove(&session) {
+            let closed = |session| Input::Closed {
+                session,
+                reason: "closed".to_owned(),
+            };
+            self.input(micros(self.crowd.delay), link.far, closed(link.there));
+            self.input(0, node, closed(session));
+        }
+    }
+
+    fn withdraw(&mut self, node: Node, session: SessionId, block: Block) {
+        let Some(link) = self.nodes[node].links.get_mut(&session) else {
+            return;
+        };
+        let mut uploads = link.uploads.iter();
+        if let Some(place) = uploads.position(|(queued, sent)| *queued == block && *sent == 0) {
+            link.uploads.remove(place);
+            self.input(0, node, Input::NotServed { session, block });
+        }
+    }
+
+    /// Sends the next bytes over a node's link, from the connection whose turn it is.
+    fn send_next(&mut self, from: Node) {
+        let node = &mut self.nodes[from];
+        if node.is_sending {
+            return;
+        }
+        let after = (Bound::Excluded(node.turn), Bound::Unbounded);
+        let in_turn = node
+            .links
+            .range(after)
+            .chain(node.links.range(..=node.turn));
+        let mut ready =
+            in_turn.filter(|(_, link)| !link.uploads.is_empty() && link.under_way < UNDER_WAY);
+        let Some(session) = ready.next().map(|(session, _)| *session) else {
+            return;
+        };
+        node.turn = session;
+        let Some(link) = node.links.get_mut(&session) else {
+            return;
+        };
+        let Some((block, sent)) = link.uploads.front_mut() else {
+            return;
+        };
+        let bytes = TURN.min(block.length() - *sent);
+        *sent += bytes;
+        let part = Part {
+            from,
+            to: link.far,
+            session: link.there,
+            block: *block,
+            bytes,
+            is_last: *sent == block.length(),
+        };
+        link.under_way += u64::from(bytes);
+        if part.is_last {
+            link.uploads.pop_front();
+        }
+        node.is_sending = true;
+        node.sent += u64::from(bytes);
+        let takes = u64::from(bytes) * 1_000_000 / self.crowd.rate;
+        self.later(takes, What::LinkFree(from));
+        self.later(takes + micros(self.crowd.delay), What::Arrives(part));
+        if part.is_last {
+            let block = part.block;
+            self.input(takes, from, Input::Served { session, block });
+        }
+    }
+
+    fn take_in(&mut self, part: Part) {
+        let (to, session, block) = (part.to, part.session, part.block);
+        let Some(link) = self.nodes[to].links.get_mut(&session) else {
+            return;
+        };
+        link.untold += part.bytes;
+        let there = link.there;
+        if let Some(link) = self.nodes[part.from].links.get_mut(&there) {
+            link.under_way -= u64::from(part.bytes);
+            self.send_next(part.from);
+        }
+        let span = Span {
+            piece: block.piece().number(),
+            begin: block.begin(),
+            length: block.length(),
+        };
+        let is_expected = self.nodes[to].swarm.expects(session, span).is_some();
+        let now = self.now;
+        let Some(link) = self.nodes[to].links.get_mut(&session) else {
+            return;
+        };
+        let is_slow = now - link.told >= 1_000_000;
+        if is_slow || part.is_last {
+            link.told = now;
+            let bytes = std::mem::take(&mut link.untold);
+            if is_expected && !part.is_last {
+                self.give(to, Input::Flowing { session, bytes });
+            }
+        }
+        if !part.is_last {
+            return;
+        }
+        let at = self.instant();
+        if !is_expected || !self.nodes[to].swarm.claim(at, session, block) {
+            self.in_vain += u64::from(block.length());
+            return self.drain(to);
+        }
+        let first = (block.begin() / LEAF) as usize;
+        let end = (block.begin() + block.length()).div_ceil(LEAF) as usize;
+        let leaves = self.leaves_of(block.piece())[first..end].to_vec();
+        self.give(
+            to,
+            Input::Written {
+                session,
+                block,
+                leaves,
+            },
+        );
+    }
+
+    /// Who has some of it now, as a tracker would say.
+    fn holders(&self) -> Vec<Holder> {
+        let nodes = self.nodes.iter().enumerate();
+        let with_some = nodes.filter(|(_, node)| node.swarm.progress().verified > 0);
+        let holder = |(node, machine): (Node, &Machine)| Holder {
+            id: id_of(node),
+            name: None,
+            addresses: Vec::new(),
+            partial: !machine.swarm.is_complete(),
+        };
+        with_some.map(holder).collect()
+    }
+
+    fn leaves_of(&self, piece: Piece) -> &[Hash] {
+        &self.leaves[piece.number() as usize]
+    }
+
+    fn input(&mut self, delay: u64, node: Node, input: Input) {
+        self.later(delay, What::Input(node, Box::new(input)));
+    }
+
+    fn later(&mut self, delay: u64, what: What) {
+        self.number += 1;
+        self.queue.push(Reverse((self.now + delay, self.number)));
+        self.what.insert(self.number, what);
+    }
+
+    fn instant(&self) -> Instant {
+        Instant::after_start(Duration::from_micros(self.now))
+    }
+}
+
+impl Link {
+    fn to(far: Node, there: SessionId) -> Self {
+        Self {
+            far,
+            there,
+            uploads: VecDeque::new(),
+            under_way: 0,
+            told: 0,
+            untold: 0,
+        }
+    }
+}
+
+impl Habits {
+    fn offer(self) -> Offer {
+        let is_member = self == Self::Members;
+        Offer {
+            fast: true,
+            longest_request: if is_member { 256 } else { 16 } * 1024,
+            most_requests: (!is_member).then_some(50),
+            member: is_member,
+        }
+    }
+}
+
+/// Hashes that no other piece has.
+fn leaves_of(layout: Layout, piece: Piece) -> Vec<Hash> {
+    let leaf = |at: u32| {
+        let mut hash = [1; 32];
+        hash[..4].copy_from_slice(&piece.number().to_be_bytes());
+        hash[4..8].copy_from_slice(&at.to_be_bytes());
+        hash
+    };
+    (0..layout.leaves_of(piece)).map(leaf).collect()
+}
+
+fn micros(time: Duration) -> u64 {
+    u64::try_from(time.as_micros()).unwrap_or(u64::MAX)
+}
