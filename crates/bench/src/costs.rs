@@ -267,6 +267,7 @@ fn entry(name: Name) -> Entry {
         partial: false,
         nanos: 0,
         executable: false,
+        v1: None,
     }
 }
 

@@ -393,6 +393,7 @@ fn entry(name: &str) -> Result<Entry> {
         partial: false,
         nanos: 0,
         executable: false,
+        v1: None,
     })
 }
 

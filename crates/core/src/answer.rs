@@ -87,6 +87,7 @@ impl Library<'_> {
                     partial: false,
                     nanos: 0,
                     executable: false,
+                    v1: None,
                 };
                 let files = names.into_iter().map(|(name, holders)| File {
                     entry: entry(name),

@@ -135,6 +135,7 @@ mod tests {
                 partial: false,
                 nanos: 0,
                 executable: false,
+                v1: None,
             }],
             ..Update::heartbeat(seq)
         }

@@ -167,6 +167,7 @@ fn frames() -> Vec<Frame> {
         partial: false,
         nanos: 0,
         executable: false,
+        v1: None,
     };
     let holder = |n| Holder {
         id: id(n),

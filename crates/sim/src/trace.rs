@@ -192,6 +192,7 @@ impl FileId {
             partial: false,
             nanos: 0,
             executable: false,
+            v1: None,
         }
     }
 }

@@ -176,6 +176,7 @@ fn shouts() -> [(&'static str, Vec<u8>); 5] {
         partial: false,
         nanos: 0,
         executable: false,
+        v1: None,
     };
     // Whole listings, one after another, as long as a frame may be.
     let listing = Update {

@@ -30,7 +30,7 @@ pub struct Value<'a>(&'a [u8]);
 impl<'a> Value<'a> {
     /// Parses bytes that are exactly one value.
     pub fn parse(bytes: &'a [u8]) -> Result<Self, NotBencode> {
-        match Self::first_of(bytes)? {
+        match Self::first(bytes, Keys::Ordered)? {
             (value, []) => Ok(value),
             _ => Err(NotBencode("bytes behind the value")),
         }

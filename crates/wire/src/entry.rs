@@ -3,6 +3,7 @@
 use minicbor::{Decode, Encode};
 
 use crate::content::{Content, Root};
+use crate::info_hash::InfoHash;
 use crate::name::Name;
 
 /// One file on offer, as its holder lists it.
@@ -34,6 +35,11 @@ pub struct Entry {
     #[n(6)]
     #[cbor(default, skip_if = "core::ops::Not::not")]
     pub executable: bool,
+    /// The info-hash of its v1 torrent, as members make it (see
+    /// [`v1_info`](crate::torrent::build::v1_info)): private, and named by the last part of the
+    /// path. Only of a holder that serves its share to BitTorrent clients, once it knows it.
+    #[n(7)]
+    pub v1: Option<InfoHash>,
 }
 
 /// Nanoseconds in a second.

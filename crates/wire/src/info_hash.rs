@@ -4,11 +4,13 @@
 use std::fmt;
 
 use data_encoding::HEXLOWER;
+use minicbor::{Decode, Encode};
 
 /// The 20 bytes by which trackers and clients name a torrent: the SHA-1 of its info dictionary
 /// (BEP 3), or the first 20 bytes of its SHA-256 (BEP 52).
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct InfoHash([u8; 20]);
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Encode, Decode)]
+#[cbor(transparent)]
+pub struct InfoHash(#[cbor(with = "minicbor::bytes")] [u8; 20]);
 
 impl InfoHash {
     /// The length in bytes.

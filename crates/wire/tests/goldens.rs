@@ -11,7 +11,7 @@ use thorp_wire::frame::{
     Ack, Bytes, Find, Found, Get, GroupRecord, Hello, Holder, Join, Joined, Leave, MemberRow,
     PREFIX, Position, Query, Reason, Record, Refused, SignedRecord, Token, Update, Variant,
 };
-use thorp_wire::{Content, Entry, Frame, FrameError, Name, PeerId, RequestId, Root};
+use thorp_wire::{Content, Entry, Frame, FrameError, InfoHash, Name, PeerId, RequestId, Root};
 
 #[test]
 fn hello_in_bytes() {
@@ -150,6 +150,7 @@ fn update_in_bytes() {
                 partial: false,
                 nanos: 999_999_999,
                 executable: true,
+                v1: Some(InfoHash::new([0x33; 20])),
             },
             Entry {
                 name: name("new"),
@@ -159,6 +160,7 @@ fn update_in_bytes() {
                 partial: false,
                 nanos: 0,
                 executable: false,
+                v1: None,
             },
             Entry {
                 name: name("part"),
@@ -168,6 +170,7 @@ fn update_in_bytes() {
                 partial: true,
                 nanos: 0,
                 executable: false,
+                v1: None,
             },
         ],
         removed: vec![name("old")],
@@ -181,7 +184,7 @@ fn update_in_bytes() {
     golden(
         Frame::plain(update),
         "
-        00 00 00 b2                   # 178 bytes follow
+        00 00 00 c8                   # 200 bytes follow
         a9                            # a map of 9
            00 03                      # type: Update
            02 0c                      # seq: 12
@@ -189,13 +192,14 @@ fn update_in_bytes() {
            04 f5                      # first: true
            05 f5                      # last: true
            06 83                      # added: 3 entries
-              a6                      #   a map of 6
+              a7                      #   a map of 7
                  00 67 612f622e747874 #     name: a/b.txt
                  01 19 03e8           #     length: 1000
                  02 20                #     mtime: -1
                  03 58 20 11x32       #     root
                  05 1a 3b9ac9ff       #     nanos: 999,999,999
                  06 f5                #     executable: true
+                 07 54 33x20          #     v1
               a3                      #   a map of 3: not hashed yet
                  00 63 6e6577         #     name: new
                  01 00                #     length: 0
@@ -485,6 +489,7 @@ fn found_variants_in_bytes() {
                 partial: false,
                 nanos: 0,
                 executable: false,
+                v1: None,
             },
             holders: vec![Holder {
                 id: OAK,

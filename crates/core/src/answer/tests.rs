@@ -51,6 +51,7 @@ fn village(names: &[String]) -> (Catalogue, Presences) {
             partial: false,
             nanos: 0,
             executable: false,
+            v1: None,
         };
         let full = Update {
             since: None,
@@ -240,6 +241,7 @@ fn files_of_one_name_are_not_torn_apart() {
             partial: false,
             nanos: 0,
             executable: false,
+            v1: None,
         };
         let delta = Update {
             since: Some(1),
@@ -274,6 +276,7 @@ fn list(catalogue: &mut Catalogue, n: u8, names: impl Iterator<Item = String>) {
         partial: false,
         nanos: 0,
         executable: false,
+        v1: None,
     };
     let full = Update {
         since: None,

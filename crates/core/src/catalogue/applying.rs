@@ -9,7 +9,7 @@ use std::vec::IntoIter;
 use thorp_wire::frame::{Position, Update};
 use thorp_wire::{Entry, Name, PeerId};
 
-use super::keys::cost_of;
+use super::keys::cost_of_entry;
 use super::{Catalogue, ListingSize};
 
 /// An update that has begun to change a listing.
@@ -89,9 +89,13 @@ impl Catalogue {
     /// How large a listing is going to be with this update in it.
     pub fn size_after(&self, peer: PeerId, update: &Update) -> ListingSize {
         let listing = self.listings.get(peer);
-        let mut changed: Vec<(&Name, bool)> = Vec::new();
-        changed.extend(update.removed.iter().map(|name| (name, false)));
-        changed.extend(update.added.iter().map(|entry| (&entry.name, true)));
+        // What each name is going to take; nothing if it is removed.
+        let mut changed: Vec<(&Name, Option<u64>)> = Vec::new();
+        changed.extend(update.removed.iter().map(|name| (name, None)));
+        changed.extend(update.added.iter().map(|entry| {
+            let cost = cost_of_entry(&entry.name, entry.v1.is_some());
+            (&entry.name, Some(cost))
+        }));
         // The last word on a name counts, as where it is applied.
         changed.sort_by_key(|(name, _)| *name);
         let mut size = match (update.since, listing) {
@@ -99,22 +103,16 @@ impl Catalogue {
             _ => ListingSize::default(),
         };
         let known = listing.filter(|_| update.since.is_some());
-        for (at, (name, is_added)) in changed.iter().enumerate() {
+        for (at, (name, cost)) in changed.iter().enumerate() {
             if changed.get(at + 1).is_some_and(|(next, _)| next == name) {
                 continue;
             }
-            let is_known = known.is_some_and(|known| known.find(name).is_some());
-            match (is_known, is_added) {
-                (false, true) => {
-                    size.entries += 1;
-                    size.bytes += cost_of(name);
-                }
-                (true, false) => {
-                    size.entries -= 1;
-                    size.bytes -= cost_of(name);
-                }
-                _ => {}
-            }
+            let known = known.filter(|known| known.find(name).is_some());
+            let before = known.map(|known| known.cost_of(name));
+            size.entries += usize::from(cost.is_some());
+            size.entries -= usize::from(before.is_some());
+            size.bytes += cost.unwrap_or(0);
+            size.bytes -= before.unwrap_or(0);
         }
         size
     }

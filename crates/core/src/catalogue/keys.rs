@@ -40,6 +40,14 @@ pub(super) fn cost_of(name: &Name) -> u64 {
     ROWS + cost_of_text(name) + keys.sum::<u64>()
 }
 
+/// An estimate of what the info-hash of an entry's v1 torrent takes.
+const V1: u64 = 64;
+
+/// An estimate of what an entry takes with the info-hash of its v1 torrent, if it has one.
+pub(super) fn cost_of_entry(name: &Name, has_v1: bool) -> u64 {
+    cost_of(name) + if has_v1 { V1 } else { 0 }
+}
+
 /// What a name's text takes, with the two numbers before it: allocators have sizes of
 /// four steps from one power of two to the next.
 pub(crate) fn cost_of_text(name: &Name) -> u64 {

@@ -1,11 +1,13 @@
 //! One peer's entries.
 
+use std::collections::BTreeMap;
+
 use thorp_packed::{Between, Dense, Ordered};
 use thorp_wire::frame::Position;
-use thorp_wire::{Content, Entry, Name, PeerId, Root};
+use thorp_wire::{Content, Entry, InfoHash, Name, PeerId, Root};
 
 use super::ListingSize;
-use super::keys::cost_of;
+use super::keys::cost_of_entry;
 
 /// One peer's entries.
 #[derive(Debug)]
@@ -15,6 +17,8 @@ pub struct Listing {
     pub(super) position: Option<Position>,
     rows: Dense<Row>,
     by_name: Ordered<u32>,
+    /// The info-hashes of v1 torrents, of the entries that have one: of most peers none.
+    v1: BTreeMap<Name, InfoHash>,
     pub(super) neighbours: Vec<PeerId>,
     /// Wide enough for any lengths that a peer may claim.
     bytes: u128,
@@ -46,6 +50,7 @@ impl Listing {
             position: None,
             rows: Dense::default(),
             by_name: Ordered::default(),
+            v1: BTreeMap::new(),
             neighbours: Vec::new(),
             bytes: 0,
             cost: 0,
@@ -54,14 +59,14 @@ impl Listing {
 
     /// Its entries, in the order of their names.
     pub fn entries(&self) -> impl Iterator<Item = Entry> {
-        self.rows_from(self.by_name.all()).map(Row::entry)
+        self.entries_from(self.by_name.all())
     }
 
     /// Its entries in the order of their names, behind this one.
     pub fn entries_after(&self, after: Option<&Name>) -> impl Iterator<Item = Entry> {
         let is_before = |row| after.is_some_and(|after| self.rows[row].name <= *after);
         let place = self.by_name.place(is_before);
-        self.rows_from(self.by_name.from(place)).map(Row::entry)
+        self.entries_from(self.by_name.from(place))
     }
 
     /// Its entries before this name, or before the end, the last one first.
@@ -69,7 +74,7 @@ impl Listing {
         let is_before = |row| before.is_none_or(|before| self.rows[row].name < *before);
         let place = self.by_name.place(is_before);
         let rows = self.by_name.before(place).rev();
-        self.rows_from(rows).map(Row::entry)
+        self.entries_from(rows)
     }
 
     /// Its names, in order.
@@ -79,7 +84,7 @@ impl Listing {
 
     /// One entry.
     pub fn entry(&self, name: &Name) -> Option<Entry> {
-        self.find(name).map(|row| self.rows[row].entry())
+        self.find(name).map(|row| self.with_v1(&self.rows[row]))
     }
 
     /// How many entries it has.
@@ -134,7 +139,7 @@ impl Listing {
     /// Adds an entry that is not there and belongs here, and returns its number.
     pub(super) fn insert(&mut self, place: Between, name: Name, facts: Facts) -> u32 {
         self.bytes += u128::from(facts.length);
-        self.cost += cost_of(&name);
+        self.cost += cost_of_entry(&name, false);
         let number = self.rows.push(Row { name, facts });
         self.by_name.insert(place, number);
         number
@@ -147,6 +152,27 @@ impl Listing {
         self.bytes -= u128::from(before.length);
     }
 
+    /// The info-hash of the v1 torrent of an entry, if the peer says it.
+    pub(super) fn v1(&self, name: &Name) -> Option<InfoHash> {
+        self.v1.get(name).copied()
+    }
+
+    /// Another info-hash of an entry, or none.
+    pub(super) fn set_v1(&mut self, row: u32, v1: Option<InfoHash>) {
+        let name = self.rows[row].name.clone();
+        self.cost -= self.cost_of(&name);
+        match v1 {
+            Some(v1) => self.v1.insert(name.clone(), v1),
+            None => self.v1.remove(&name),
+        };
+        self.cost += self.cost_of(&name);
+    }
+
+    /// An estimate of what an entry of this name takes here.
+    pub(super) fn cost_of(&self, name: &Name) -> u64 {
+        cost_of_entry(name, self.v1.contains_key(name))
+    }
+
     /// Removes a row; the last one has its number from now on.
     pub(super) fn swap_remove(&mut self, row: u32) {
         self.by_name.remove(self.place(&self.rows[row].name));
@@ -156,12 +182,24 @@ impl Listing {
         }
         let removed = self.rows.swap_remove(row);
         self.bytes -= u128::from(removed.facts.length);
-        self.cost -= cost_of(&removed.name);
+        self.cost -= self.cost_of(&removed.name);
+        self.v1.remove(&removed.name);
     }
 
     /// Before the first name that is not before this one.
     fn place(&self, name: &Name) -> Between {
         self.by_name.place(|row| self.rows[row].name < *name)
+    }
+
+    fn entries_from(&self, numbers: impl Iterator<Item = u32>) -> impl Iterator<Item = Entry> {
+        self.rows_from(numbers).map(|row| self.with_v1(row))
+    }
+
+    fn with_v1(&self, row: &Row) -> Entry {
+        Entry {
+            v1: self.v1(&row.name),
+            ..row.entry()
+        }
     }
 
     fn rows_from(&self, numbers: impl Iterator<Item = u32>) -> impl Iterator<Item = &Row> {
@@ -175,6 +213,7 @@ impl Listing {
 }
 
 impl Row {
+    /// The entry, without the info-hash of its v1 torrent.
     pub(super) fn entry(&self) -> Entry {
         Entry {
             name: self.name.clone(),
@@ -184,10 +223,11 @@ impl Row {
             partial: self.facts.partial,
             nanos: self.facts.nanos,
             executable: self.facts.executable,
+            v1: None,
         }
     }
 
-    /// The same, whether all of the file is there or not.
+    /// The same, whether all of the file is there or not: answers are made of these.
     pub(super) fn entry_of_file(&self) -> Entry {
         Entry {
             partial: false,

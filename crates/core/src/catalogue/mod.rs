@@ -40,7 +40,7 @@ pub(crate) use applying::Applying;
 pub use files::Files;
 use indices::{Indices, Rows, merged};
 pub(crate) use keys::cost_of_text;
-use keys::{cost_of, first_name};
+use keys::{cost_of_entry, first_name};
 use listing::Facts;
 pub use listing::Listing;
 use listings::{At, Listings, Slot};
@@ -294,13 +294,19 @@ impl Catalogue {
         let facts = Facts::of(&entry);
         let (slot, listing) = self.listings.of(peer).expect("the peer is listed");
         let place = match listing.look_for(&entry.name) {
-            Ok(row) if listing.row(row).facts == facts => return,
+            Ok(row) if listing.row(row).facts == facts && listing.v1(&entry.name) == entry.v1 => {
+                return;
+            }
             Ok(row) => {
                 self.moved += 1;
+                self.cost -= listing.cost_of(&entry.name);
+                self.cost += cost_of_entry(&entry.name, entry.v1.is_some());
                 let at = At { slot, row };
                 self.unindex_content(at);
-                let replace = |listing: &mut Listing| listing.replace(row, facts);
-                self.listings.change(slot, replace);
+                self.listings.change(slot, |listing| {
+                    listing.replace(row, facts);
+                    listing.set_v1(row, entry.v1);
+                });
                 return self.index_content(at);
             }
             Err(place) => place,
@@ -309,9 +315,14 @@ impl Catalogue {
         let (among_names, known) = self.indices.look_for(&self.listings, &entry.name, slot);
         // One allocation for each name, however many peers list it.
         let name = known.cloned().unwrap_or(entry.name);
-        self.cost += cost_of(&name);
-        let insert = |listing: &mut Listing| listing.insert(place, name, facts);
-        let row = self.listings.change(slot, insert);
+        self.cost += cost_of_entry(&name, entry.v1.is_some());
+        let row = self.listings.change(slot, |listing| {
+            let row = listing.insert(place, name, facts);
+            if entry.v1.is_some() {
+                listing.set_v1(row, entry.v1);
+            }
+            row
+        });
         let at = At { slot, row };
         self.indices.insert(&self.listings, among_names, at);
         self.index_content(at);
@@ -324,7 +335,7 @@ impl Catalogue {
         };
         let last = listing.numbers().last();
         self.moved += 1;
-        self.cost -= cost_of(name);
+        self.cost -= listing.cost_of(name);
         self.unindex(At { slot, row });
         // The last one takes its number.
         if let Some(last) = last.filter(|last| *last != row) {
@@ -434,7 +445,7 @@ impl Catalogue {
             assert_eq!(listing.peer, peer);
             assert!(listing.names().is_sorted());
             assert_eq!(listing.names().count(), listing.len());
-            let costs: u64 = listing.names().map(cost_of).sum();
+            let costs: u64 = listing.names().map(|name| listing.cost_of(name)).sum();
             assert_eq!(listing.size().bytes, costs);
             let bytes = listing.entries().map(|entry| u128::from(entry.length));
             let bytes = u64::try_from(bytes.sum::<u128>()).unwrap_or(u64::MAX);

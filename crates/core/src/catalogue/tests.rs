@@ -9,6 +9,7 @@ use proptest::sample::select;
 use super::keys::{KEY, ROWS};
 use super::*;
 use crate::matching::fit;
+use thorp_wire::InfoHash;
 
 /// Few names, so that they meet: in folders, with folders, composed and decomposed.
 const NAMES: [&str; 14] = [
@@ -77,7 +78,13 @@ fn entry((i, content): (usize, u8)) -> Entry {
         partial,
         nanos: 0,
         executable: false,
+        v1: v1_of(content),
     }
+}
+
+/// Of the contents, one is in a torrent.
+fn v1_of(content: u8) -> Option<InfoHash> {
+    (content == 2).then(|| InfoHash::new([content; 20]))
 }
 
 fn full(entries: Vec<Entry>) -> Update {
@@ -196,6 +203,10 @@ proptest! {
             prop_assert_eq!(catalogue.position(*peer), Some(*position));
             let listing = catalogue.listing(*peer).expect("listed");
             prop_assert!(listing.names().eq(files.keys()));
+            for entry in listing.entries() {
+                let content = entry.root.map_or(0, |root| root.as_bytes()[0]);
+                prop_assert_eq!(entry.v1, v1_of(content), "{}", entry.name);
+            }
         }
         for typed in NAMES.iter().chain(&["x", ".a", "e/a"]) {
             let names = model.iter().filter(|(peer, _)| among(**peer)).flat_map(|(_, (_, f))| f.keys());
@@ -307,8 +318,15 @@ fn what_a_listing_will_take_is_known_before_it_is_changed() {
         },
         Update {
             since: Some(2),
+            added: vec![entry((0, 2)), entry((1, 2)), entry((1, 1)), entry((2, 2))],
             removed: numbered(50).into_iter().map(|entry| entry.name).collect(),
             ..Update::heartbeat(3)
+        },
+        Update {
+            since: Some(3),
+            added: vec![entry((0, 1)), entry((1, 2))],
+            removed: vec![name(2)],
+            ..Update::heartbeat(4)
         },
         full(numbered(3)),
     ];
@@ -413,7 +431,7 @@ fn an_entry_is_thought_to_cost_at_least_what_it_takes_however_it_came() {
 
 #[test]
 fn each_further_name_under_which_an_entry_is_found_costs_as_well() {
-    let cost = |text: &str| cost_of(&text.parse().expect("a name"));
+    let cost = |text: &str| cost_of_entry(&text.parse().expect("a name"), false);
     assert_eq!(
         cost("abc"),
         ROWS + 24,
@@ -466,7 +484,7 @@ fn a_full_listing_moves_only_what_differs_from_the_one_before() {
 #[test]
 fn parts_and_wholes_of_a_content_are_one_file() {
     let mut catalogue = Catalogue::default();
-    let whole = entry((0, 2));
+    let whole = entry((0, 3));
     let part = Entry {
         partial: true,
         ..whole.clone()

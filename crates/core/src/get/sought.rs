@@ -152,6 +152,7 @@ mod tests {
                 partial: false,
                 nanos: 0,
                 executable: false,
+                v1: None,
             },
             holders: holders.iter().copied().map(holder).collect(),
             hashed: None,

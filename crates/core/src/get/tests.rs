@@ -91,6 +91,7 @@ fn variant(name: &str, how: u8) -> Option<Variant> {
             partial: false,
             nanos: 0,
             executable: false,
+            v1: None,
         },
         holders: vec![holder(how % 5)],
         hashed: (how & 128 == 0).then(|| u64::from(how)),

@@ -54,6 +54,7 @@ fn entry(name: &str) -> Entry {
         partial: false,
         nanos: 0,
         executable: false,
+        v1: None,
     }
 }
 

@@ -270,6 +270,7 @@ mod tests {
                 partial: false,
                 nanos: 0,
                 executable: false,
+                v1: None,
             },
             holders: vec![linked(id(holder))],
             hashed: None,

@@ -88,6 +88,7 @@ fn variant(name: &str, content: u8, holders: &[u8]) -> Variant {
             partial: false,
             nanos: 0,
             executable: false,
+            v1: None,
         },
         holders: holders.iter().map(|n| linked(id(*n))).collect(),
         hashed: None,

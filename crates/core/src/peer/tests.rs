@@ -109,6 +109,7 @@ fn entries() -> impl Strategy<Value = Entry> {
         partial: false,
         nanos: 0,
         executable: false,
+        v1: None,
     })
 }
 

@@ -50,6 +50,7 @@ fn entry(n: u8, length: u8) -> Entry {
         partial: false,
         nanos: 0,
         executable: false,
+        v1: None,
     }
 }
 
@@ -194,6 +195,7 @@ fn frames_stay_far_below_the_limit_however_long_the_names() {
         partial: false,
         nanos: 0,
         executable: false,
+        v1: None,
     });
     let start = Instant::default();
     publisher.share_changed(start, &mut catalogue, added.collect(), Vec::new());

@@ -37,6 +37,7 @@ fn file(name: &str, by: u8) -> Variant {
             partial: false,
             nanos: 0,
             executable: false,
+            v1: None,
         },
         holders: vec![holder(by)],
         hashed: None,

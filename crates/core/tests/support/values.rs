@@ -46,5 +46,6 @@ pub fn entry(name: &str, text: &str) -> Entry {
         partial: false,
         nanos: 0,
         executable: false,
+        v1: None,
     }
 }

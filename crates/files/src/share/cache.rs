@@ -20,11 +20,11 @@ use aws_lc_rs::digest::{SHA256, digest};
 use data_encoding::HEXLOWER;
 use redb::{
     Builder, Database, DatabaseError, ReadableDatabase, ReadableTableMetadata, StorageError,
-    TableDefinition,
+    TableDefinition, TableHandle,
 };
 use thorp_wire::layout::Layout;
 use thorp_wire::merkle::{Hash, root_of_layer};
-use thorp_wire::{Name, Root};
+use thorp_wire::{InfoHash, Name, Root};
 
 use super::locks::lock;
 use super::warning::ShareWarning;
@@ -32,7 +32,11 @@ use crate::stamp::Stamp;
 
 /// Names to values as [`value`] makes them. If the form changes, the table
 /// needs another name.
-const FILES: TableDefinition<&str, &[u8]> = TableDefinition::new("files-1");
+const FILES: Rows = TableDefinition::new("files-1");
+/// The same for v1 torrents, as [`v1_value`] makes them. Only where BitTorrent clients are served.
+const V1: Rows = TableDefinition::new("v1-1");
+
+type Rows = TableDefinition<'static, &'static str, &'static [u8]>;
 
 /// At most this much waits to be written, in files and in bytes.
 const FILES_AT_ONCE: usize = 4096;
@@ -57,10 +61,14 @@ pub(super) struct Cache(Mutex<State>);
 struct State {
     file: File,
     /// Rows to write, and rows to remove.
-    pending: BTreeMap<Name, Option<Vec<u8>>>,
+    pending: Pending,
+    /// The same for v1 torrents.
+    pending_v1: Pending,
     pending_bytes: usize,
     since: Option<Instant>,
 }
+
+type Pending = BTreeMap<Name, Option<Vec<u8>>>;
 
 #[derive(Default)]
 enum File {
@@ -104,7 +112,7 @@ impl Cache {
         let state = lock(&self.0);
         let mut roots = vec![None; files.len()];
         // A file whose row cannot be read is hashed anew.
-        let _ = state.read(files.iter().map(|(name, _)| name), |number, row| {
+        let _ = state.read(FILES, files.iter().map(|(name, _)| name), |number, row| {
             let (_, stamp) = &files[number];
             roots[number] = fits(row, stamp).map(|(root, _)| root);
         });
@@ -115,7 +123,7 @@ impl Cache {
     pub fn layer(&self, name: &Name, stamp: &Stamp, root: Root) -> Option<Vec<Hash>> {
         let state = lock(&self.0);
         let mut layer = None;
-        let read = state.read(std::iter::once(name), |_, row| {
+        let read = state.read(FILES, std::iter::once(name), |_, row| {
             layer = fits(row, stamp).map(|(_, layer)| layer);
         });
         read.ok()?;
@@ -136,12 +144,51 @@ impl Cache {
         if stamp.length == 0 || !stamp.is_settled(SystemTime::now()) {
             return Ok(());
         }
-        self.change(name, Some(value(stamp, root, layer)))
+        self.change(FILES, name, Some(value(stamp, root, layer)))
+    }
+
+    /// The info-hashes of the v1 torrents of those files that were hashed for one when they had
+    /// these stamps, in order.
+    pub fn info_hashes(&self, files: &[(Name, Stamp)]) -> Vec<Option<InfoHash>> {
+        let state = lock(&self.0);
+        let mut hashes = vec![None; files.len()];
+        let _ = state.read(V1, files.iter().map(|(name, _)| name), |number, row| {
+            let (_, stamp) = &files[number];
+            hashes[number] = fits_v1(row, stamp).map(|(hash, _)| hash);
+        });
+        hashes
+    }
+
+    /// The hashes of the pieces of a file's v1 torrent, if it had this stamp when it was hashed
+    /// for it.
+    pub fn pieces_v1(&self, name: &Name, stamp: &Stamp) -> Option<Vec<[u8; 20]>> {
+        let state = lock(&self.0);
+        let mut pieces = None;
+        let read = state.read(V1, std::iter::once(name), |_, row| {
+            pieces = fits_v1(row, stamp).map(|(_, pieces)| pieces);
+        });
+        read.ok()?;
+        pieces
+    }
+
+    /// A file was hashed for a v1 torrent while it had this stamp.
+    pub fn keep_v1(
+        &self,
+        name: &Name,
+        stamp: &Stamp,
+        info_hash: InfoHash,
+        pieces: &[[u8; 20]],
+    ) -> Result<(), ShareWarning> {
+        if !stamp.is_settled(SystemTime::now()) {
+            return Ok(());
+        }
+        self.change(V1, name, Some(v1_value(stamp, info_hash, pieces)))
     }
 
     /// A file has changed, though its stamp is the same.
     pub fn forget(&self, name: &Name) -> Result<(), ShareWarning> {
-        self.change(name, None)
+        self.change(FILES, name, None)?;
+        self.change(V1, name, None)
     }
 
     /// When to [`commit`](Self::commit).
@@ -171,9 +218,10 @@ impl Cache {
                 return Ok(());
             }
             let transaction = database.begin_write()?;
-            transaction
-                .open_table(FILES)?
-                .retain(|name, _| is_there(name))?;
+            for table in [FILES, V1] {
+                let mut table = transaction.open_table(table)?;
+                table.retain(|name, _| is_there(name))?;
+            }
             transaction.commit()?;
             database.compact()?;
             Ok(())
@@ -190,15 +238,16 @@ impl Cache {
         state.forget_pending();
     }
 
-    fn change(&self, name: &Name, row: Option<Vec<u8>>) -> Result<(), ShareWarning> {
+    fn change(&self, table: Rows, name: &Name, row: Option<Vec<u8>>) -> Result<(), ShareWarning> {
         let mut state = lock(&self.0);
         if matches!(state.file, File::None) {
             return Ok(());
         }
         state.since.get_or_insert_with(Instant::now);
         state.pending_bytes += row.as_ref().map_or(0, Vec::len);
-        state.pending.insert(name.clone(), row);
-        if state.pending.len() < FILES_AT_ONCE && state.pending_bytes < BYTES_AT_ONCE {
+        state.pending_in(table).insert(name.clone(), row);
+        let pending = state.pending.len() + state.pending_v1.len();
+        if pending < FILES_AT_ONCE && state.pending_bytes < BYTES_AT_ONCE {
             return Ok(());
         }
         state.commit()
@@ -209,15 +258,21 @@ impl State {
     /// Calls `each` for those that have a row, with their number.
     fn read<'a>(
         &self,
+        of: Rows,
         names: impl Iterator<Item = &'a Name>,
         mut each: impl FnMut(usize, &[u8]),
     ) -> Result<(), redb::Error> {
         let table = match &self.file {
-            File::Open(database) => Some(database.begin_read()?.open_table(FILES)?),
+            File::Open(database) => Some(database.begin_read()?.open_table(of)?),
             File::Closed | File::None => None,
         };
+        let pending = if is_v1(of) {
+            &self.pending_v1
+        } else {
+            &self.pending
+        };
         for (number, name) in names.enumerate() {
-            match (self.pending.get(name), &table) {
+            match (pending.get(name), &table) {
                 (Some(row), _) => {
                     if let Some(row) = row {
                         each(number, row);
@@ -238,16 +293,25 @@ impl State {
         let File::Open(database) = &self.file else {
             return Ok(());
         };
-        if self.pending.is_empty() {
+        if self.pending.is_empty() && self.pending_v1.is_empty() {
             return Ok(());
         }
-        let written = write(database, &self.pending);
+        let written = write(database, [(FILES, &self.pending), (V1, &self.pending_v1)]);
         self.forget_pending();
         self.or_give_up(written)
     }
 
+    fn pending_in(&mut self, table: Rows) -> &mut Pending {
+        if is_v1(table) {
+            &mut self.pending_v1
+        } else {
+            &mut self.pending
+        }
+    }
+
     fn forget_pending(&mut self) {
         self.pending.clear();
+        self.pending_v1.clear();
         self.pending_bytes = 0;
         self.since = None;
     }
@@ -323,6 +387,7 @@ fn database(path: &Path) -> Result<Database, Failed> {
     let table = || {
         let transaction = database.begin_write()?;
         transaction.open_table(FILES)?;
+        transaction.open_table(V1)?;
         transaction.commit()?;
         Ok(())
     };
@@ -387,10 +452,10 @@ fn rows(database: &Database) -> Result<u64, redb::Error> {
     Ok(database.begin_read()?.open_table(FILES)?.len()?)
 }
 
-fn write(database: &Database, rows: &BTreeMap<Name, Option<Vec<u8>>>) -> Result<(), redb::Error> {
+fn write(database: &Database, tables: [(Rows, &Pending); 2]) -> Result<(), redb::Error> {
     let transaction = database.begin_write()?;
-    {
-        let mut table = transaction.open_table(FILES)?;
+    for (table, rows) in tables {
+        let mut table = transaction.open_table(table)?;
         for (name, row) in rows {
             match row {
                 Some(row) => table.insert(name.as_str(), &row[..])?,
@@ -408,33 +473,54 @@ fn write(database: &Database, rows: &BTreeMap<Name, Option<Vec<u8>>>) -> Result<
 fn value(stamp: &Stamp, root: Root, layer: &[Hash]) -> Vec<u8> {
     let layer = if layer.len() > 1 { layer } else { &[] };
     let mut value = Vec::with_capacity(64 + 32 * layer.len());
-    value.extend(stamp.length.to_be_bytes());
-    value.extend(stamp.modified().to_be_bytes());
-    value.extend(stamp.ctime.to_be_bytes());
-    value.extend(stamp.inode.to_be_bytes());
+    value.extend(stamp_value(stamp));
     value.extend(root.as_bytes());
     value.extend(layer.as_flattened());
     value
 }
 
+fn stamp_value(stamp: &Stamp) -> [u8; 32] {
+    let mut value = [0; 32];
+    value[..8].copy_from_slice(&stamp.length.to_be_bytes());
+    value[8..16].copy_from_slice(&stamp.modified().to_be_bytes());
+    value[16..24].copy_from_slice(&stamp.ctime.to_be_bytes());
+    value[24..].copy_from_slice(&stamp.inode.to_be_bytes());
+    value
+}
+
+/// The stamp as above; the info-hash; the hash of each piece.
+fn v1_value(stamp: &Stamp, info_hash: InfoHash, pieces: &[[u8; 20]]) -> Vec<u8> {
+    let mut value = Vec::with_capacity(52 + 20 * pieces.len());
+    value.extend(stamp_value(stamp));
+    value.extend(info_hash.as_bytes());
+    value.extend(pieces.as_flattened());
+    value
+}
+
+/// The info-hash and the hash of each piece, if the file had this stamp.
+fn fits_v1(value: &[u8], stamp: &Stamp) -> Option<(InfoHash, Vec<[u8; 20]>)> {
+    let rest = value.strip_prefix(&stamp_value(stamp)[..])?;
+    let (info_hash, rest) = rest.split_first_chunk()?;
+    let (pieces, odd) = rest.as_chunks();
+    let all = Layout::of(stamp.length).pieces()? as usize;
+    (odd.is_empty() && pieces.len() == all).then(|| (InfoHash::new(*info_hash), pieces.to_vec()))
+}
+
+fn is_v1(table: Rows) -> bool {
+    table.name() == V1.name()
+}
+
 /// The root and the piece layer, if the file had this stamp.
 pub fn fits(value: &[u8], stamp: &Stamp) -> Option<(Root, Vec<Hash>)> {
-    let (length, rest) = value.split_first_chunk()?;
-    let (mtime, rest) = rest.split_first_chunk()?;
-    let (ctime, rest) = rest.split_first_chunk()?;
-    let (inode, rest) = rest.split_first_chunk()?;
+    let rest = value.strip_prefix(&stamp_value(stamp)[..])?;
     let (root, rest) = rest.split_first_chunk()?;
-    let fits = u64::from_be_bytes(*length) == stamp.length
-        && i64::from_be_bytes(*mtime) == stamp.modified()
-        && i64::from_be_bytes(*ctime) == stamp.ctime
-        && u64::from_be_bytes(*inode) == stamp.inode;
     let (layer, odd) = rest.as_chunks();
     let pieces = Layout::of(stamp.length).pieces()? as usize;
     let all = match pieces {
         0 | 1 => layer.is_empty(),
         pieces => layer.len() == pieces,
     };
-    if !fits || !odd.is_empty() || !all {
+    if !odd.is_empty() || !all {
         return None;
     }
     let layer = if pieces == 1 {

@@ -16,7 +16,9 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use cap_std::fs::{Dir, File, OpenOptions, OpenOptionsExt};
 use rustix::fs::OFlags;
+use thorp_wire::layout::Layout;
 use thorp_wire::merkle::{Hash, LayerHasher};
+use thorp_wire::torrent::PieceHasher;
 use thorp_wire::{Content, Name};
 
 use super::errors::passes;
@@ -64,19 +66,27 @@ fn hash_one(shared: &Shared, name: &Name, buffer: &mut [u8], go_on: &mut dyn FnM
             .queue
             .done(name, || Err(HashError::Gone { name: name.clone() }));
     };
-    if record.root.is_none() {
+    let wanted = shared.wants_v1(name, record);
+    if record.root.is_none() || wanted {
         let mut counted = 0;
         shared.opened.fetch_add(1, Ordering::Relaxed);
         let is_awaited = || shared.queue.is_awaited(name);
-        let read = hash_file(&shared.dir, name, buffer, &is_awaited, &mut |bytes| {
-            shared
-                .queue
-                .under_way
-                .fetch_add(bytes - counted, Ordering::Relaxed);
-            counted = bytes;
-            shared.queue.has_read(name, bytes);
-            go_on(bytes)
-        });
+        let read = hash_file(
+            &shared.dir,
+            name,
+            buffer,
+            wanted,
+            &is_awaited,
+            &mut |bytes| {
+                shared
+                    .queue
+                    .under_way
+                    .fetch_add(bytes - counted, Ordering::Relaxed);
+                counted = bytes;
+                shared.queue.has_read(name, bytes);
+                go_on(bytes)
+            },
+        );
         shared.queue.under_way.fetch_sub(counted, Ordering::Relaxed);
         if let Err(error) = shared.take_hashed(name, read) {
             return shared.queue.done(name, || Err(error.again()));
@@ -92,9 +102,12 @@ impl Shared {
     /// Records the result of reading a file.
     fn take_hashed(&self, name: &Name, outcome: Outcome) -> Result<(), HashError> {
         match outcome {
-            Outcome::Read(stamp, content, layer) => {
+            Outcome::Read(stamp, content, layer, pieces) => {
                 if write(&self.index).hashed(name, stamp, content.root) {
                     self.remembered(self.cache.keep(name, &stamp, content.root, &layer));
+                    if let Some(pieces) = pieces {
+                        self.has_v1(name, &stamp, content, &pieces);
+                    }
                     self.inbox.poke();
                     return Ok(());
                 }
@@ -162,8 +175,9 @@ impl HashError {
 /// The result of reading a whole file.
 #[derive(Debug)]
 enum Outcome {
-    /// The stamp that the file had throughout, its content, and the hashes of its pieces.
-    Read(Stamp, Content, Vec<Hash>),
+    /// The stamp that the file had throughout, its content, and the hashes of its pieces; those
+    /// of a v1 torrent too, if they are wanted.
+    Read(Stamp, Content, Vec<Hash>, Option<Vec<[u8; 20]>>),
     /// The same of a file that was written to meanwhile, and has grown if anything.
     AsItWas(Stamp, Content, Vec<Hash>),
     Changed,
@@ -172,13 +186,14 @@ enum Outcome {
     Stopped,
 }
 
-/// Reads a whole file, except for its holes. After each read, `go_on` gets the number of bytes
+/// Reads a whole file, except for its holes, and hashes it for a v1 torrent too if `v1`. After each read, `go_on` gets the number of bytes
 /// hashed so far and returns whether to continue. A file that is written to
 /// meanwhile is read as far as it went in the beginning, if `is_awaited`.
 fn hash_file(
     dir: &Dir,
     name: &Name,
     buffer: &mut [u8],
+    v1: bool,
     is_awaited: &dyn Fn() -> bool,
     go_on: &mut dyn FnMut(u64) -> bool,
 ) -> Outcome {
@@ -186,6 +201,8 @@ fn hash_file(
         let stamp = Stamp::of(&file)?;
         let_the_clock_tick(&stamp);
         let mut hasher = LayerHasher::new(stamp.length);
+        let piece_length = Layout::of(stamp.length).piece_length();
+        let mut pieces = v1.then(|| PieceHasher::new(piece_length));
         let may_go_on =
             |now: Stamp| now == stamp || (now.may_have_grown_from(&stamp) && is_awaited());
         let mut ended = None;
@@ -194,6 +211,11 @@ fn hash_file(
                 Run::Bytes(bytes) => hasher.update(bytes),
                 Run::Zeros(number) => hasher.update_zeros(number),
             };
+            match (&mut pieces, run) {
+                (Some(pieces), Run::Bytes(bytes)) => pieces.update(bytes),
+                (Some(pieces), Run::Zeros(number)) => pieces.update_zeros(number),
+                (None, _) => {}
+            }
             // Checked here and not only at the end, so that a file which keeps growing is not
             // read for an hour in vain.
             if !go_on(hasher.length()) {
@@ -208,7 +230,10 @@ fn hash_file(
         }
         let now = Stamp::of(&file)?;
         match hasher.finish() {
-            Some((content, layer)) if now == stamp => Ok(Outcome::Read(stamp, content, layer)),
+            Some((content, layer)) if now == stamp => {
+                let pieces = pieces.map(PieceHasher::finish);
+                Ok(Outcome::Read(stamp, content, layer, pieces))
+            }
             Some((content, layer)) if may_go_on(now) => Ok(Outcome::AsItWas(stamp, content, layer)),
             _ => Ok(Outcome::Changed),
         }

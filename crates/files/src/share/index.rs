@@ -16,7 +16,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::ops::Bound;
 use std::path::{Path, PathBuf};
 
-use thorp_wire::{Attributes, Content, Entry, Name, Root};
+use thorp_wire::{Attributes, Content, Entry, InfoHash, Name, Root};
 
 use super::table::{Record, Table};
 use crate::stamp::Stamp;
@@ -38,6 +38,9 @@ pub(super) struct Index {
     /// How many links lead to files that are listed, and bytes in these.
     links_listed: (u64, u128),
     touched: BTreeMap<Name, Option<Entry>>,
+    /// The info-hashes of v1 torrents, where BitTorrent clients are served: those of files as
+    /// they are listed.
+    v1: BTreeMap<Name, InfoHash>,
     /// Files that could not be opened when they were to be hashed. They come
     /// back when their stamp changes: `chmod` changes it.
     /// Paths, as all that is left out has them: their order is another one than that
@@ -110,6 +113,20 @@ impl Index {
         }
     }
 
+    /// The info-hash of the v1 torrent of a listed file has been found out.
+    pub fn set_v1(&mut self, name: &Name, stamp: Stamp, v1: InfoHash) {
+        let is_it = |record: Record| record.stamp == stamp && record.root.is_some();
+        if self.files.get(name).is_some_and(is_it) && self.v1.get(name) != Some(&v1) {
+            self.touch(name);
+            self.v1.insert(name.clone(), v1);
+        }
+    }
+
+    /// The info-hash of the v1 torrent of a file, once it is known.
+    pub fn v1(&self, name: &Name) -> Option<InfoHash> {
+        self.v1.get(name).copied()
+    }
+
     /// A file is listed as it was a moment ago, though it is written to. Returns whether it
     /// is: not if another file has taken its place, or if it has been cut since.
     pub fn hold(&mut self, name: &Name, stamp: Stamp, root: Root) -> bool {
@@ -144,6 +161,7 @@ impl Index {
             self.touch(name);
         }
         if let Some(record) = self.files.remove(name) {
+            self.v1.remove(name);
             self.forget(name, record);
         }
     }
@@ -251,8 +269,18 @@ impl Index {
     /// The listed entry of that name.
     pub fn entry(&self, name: &Name) -> Option<Entry> {
         let whole = self.files.get(self.file_of(name));
-        let whole = whole.map(|record| entry(name, record));
+        let whole = whole.map(|record| Entry {
+            v1: self.v1_as(name),
+            ..entry(name, record)
+        });
         whole.or_else(|| Some(part_entry(name, *self.parts.get(name)?)))
+    }
+
+    /// The info-hash that a name has. A link has none of its own, unless its file has the same
+    /// last part: the torrent of a file is named by that.
+    fn v1_as(&self, name: &Name) -> Option<InfoHash> {
+        let file = self.file_of(name);
+        self.v1(file).filter(|_| file.base() == name.base())
     }
 
     /// The names of this content, in order.
@@ -362,6 +390,9 @@ impl Index {
         self.unreadable.remove(as_path(name));
         self.touch(name);
         let before = self.files.insert(name, record);
+        if before != Some(record) {
+            self.v1.remove(name);
+        }
         if let Some(before) = before {
             self.forget(name, before);
             if let Some(root) = before.root.filter(|known| root != Some(*known)) {
@@ -431,6 +462,7 @@ fn entry(name: &Name, record: Record) -> Entry {
         partial: false,
         nanos,
         executable,
+        v1: None,
     }
 }
 
@@ -448,6 +480,7 @@ fn part_entry(name: &Name, part: Part) -> Entry {
         partial: true,
         nanos,
         executable,
+        v1: None,
     }
 }
 

@@ -11,6 +11,7 @@
 //! queue    the files to be hashed, those asked for first
 //! hash     roots, in the background
 //! cache    what was hashed before, on disk
+//! v1       what BitTorrent clients of version 1 need to know of files
 //! inbox    gathers what the keeper has to look at
 //! watch    what the file system reports
 //! shared   the state that a share's threads and callers have in common
@@ -51,6 +52,7 @@ mod shared;
 mod table;
 #[cfg(test)]
 mod tests;
+mod v1;
 mod walk;
 mod warning;
 mod watch;
@@ -381,6 +383,7 @@ impl Share {
             Ok(stored) if shared.lists(name) => {
                 write(&shared.index).on_file_stored(name, stored.stamp, root);
                 shared.remembered(shared.cache.keep(name, &stored.stamp, root, layer));
+                shared.queue_for_v1(name);
                 shared.inbox.poke();
             }
             _ if first => {

@@ -27,6 +27,7 @@ use crate::store::{Store, StoreError};
 
 /// How a directory is shared.
 #[derive(Clone, Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a switch")]
 pub struct Options {
     /// Hidden files too.
     pub hidden: bool,
@@ -44,6 +45,8 @@ pub struct Options {
     /// A folder for the cache of roots. Without one, every file is hashed at
     /// every start.
     pub cache: Option<PathBuf>,
+    /// Serve the files to BitTorrent clients: they are hashed for v1 torrents too.
+    pub bittorrent: bool,
 }
 
 impl Default for Options {
@@ -55,6 +58,7 @@ impl Default for Options {
             quiet: Duration::from_secs(2),
             poll: Duration::from_mins(1),
             cache: None,
+            bittorrent: false,
         }
     }
 }

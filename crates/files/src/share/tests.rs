@@ -1,6 +1,7 @@
 //! A real directory, a real watcher, and a listener that follows the events.
 
 mod alone;
+mod clients;
 mod failing;
 mod ignoring;
 mod linking;

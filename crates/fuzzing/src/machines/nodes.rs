@@ -480,6 +480,7 @@ fn share_changed(source: &mut Source<'_>) -> Input {
             partial: false,
             nanos: 0,
             executable: false,
+            v1: None,
         }
     };
     let added = (0..added).map(|_| entry()).collect();

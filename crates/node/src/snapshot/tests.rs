@@ -89,6 +89,7 @@ impl Node {
             partial: false,
             nanos: 0,
             executable: false,
+            v1: None,
         };
         let update = Update {
             since,
@@ -283,6 +284,7 @@ fn a_row_says_what_a_label_needs() {
         partial: false,
         nanos: 0,
         executable: false,
+        v1: None,
     };
     let update = Update {
         since: Some(1),

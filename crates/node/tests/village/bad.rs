@@ -780,6 +780,7 @@ async fn send_many(wire: &mut Wire, files: usize) -> bool {
                 partial: false,
                 nanos: 0,
                 executable: false,
+                v1: None,
             }
         });
         let update = Update {

@@ -261,5 +261,6 @@ pub fn entry(name: &str, bytes: &[u8]) -> Entry {
         partial: false,
         nanos: 0,
         executable: false,
+        v1: None,
     }
 }

@@ -248,6 +248,7 @@ pub fn false_entry(name: &str) -> Entry {
         partial: false,
         nanos: 0,
         executable: false,
+        v1: None,
     }
 }
 

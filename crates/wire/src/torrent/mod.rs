@@ -5,6 +5,7 @@
 //! info      the info dictionary, of v1, v2 or both (hybrid), as it is read
 //! files     the files that it names
 //! metainfo  a whole torrent: info dictionary, trackers, piece layers
+//! pieces    the hashes of the pieces of v1
 //! build     torrents of shared files, written
 //! magnet    magnet links, read and written
 //! ```
@@ -18,11 +19,13 @@ mod files;
 mod info;
 mod magnet;
 mod metainfo;
+mod pieces;
 
 pub use files::TorrentFile;
 pub use info::{Info, V1Pieces};
 pub use magnet::{Magnet, MagnetError};
 pub use metainfo::Torrent;
+pub use pieces::PieceHasher;
 
 use sha1::Sha1;
 use sha2::{Digest, Sha256};

@@ -10,7 +10,9 @@ use thorp_wire::frame::{
     Ack, Bytes, Find, Found, Get, GroupRecord, Hello, Holder, Join, Joined, Leave, MemberRow,
     Position, Query, Reason, Record, Refused, SignedRecord, Token, Update, Variant,
 };
-use thorp_wire::{Body, Content, Entry, Frame, MemberName, Name, PeerId, RequestId, Root};
+use thorp_wire::{
+    Body, Content, Entry, Frame, InfoHash, MemberName, Name, PeerId, RequestId, Root,
+};
 
 use super::values::{name, signed};
 
@@ -257,9 +259,10 @@ pub fn any_entry() -> impl Strategy<Value = Entry> {
     let unhashed = any::<u64>().prop_map(|length| (length, None, false));
     let file = prop_oneof![hashed, unhashed];
     let moment = (any::<i64>(), 0..SECOND);
-    let parts = (any_name(), file, moment, any::<bool>());
+    let v1 = option::of(any::<[u8; 20]>().prop_map(InfoHash::new));
+    let parts = (any_name(), file, moment, any::<bool>(), v1);
     parts.prop_map(
-        |(name, (length, root, partial), (mtime, nanos), executable)| Entry {
+        |(name, (length, root, partial), (mtime, nanos), executable, v1)| Entry {
             name,
             length,
             mtime,
@@ -267,6 +270,7 @@ pub fn any_entry() -> impl Strategy<Value = Entry> {
             partial,
             nanos,
             executable,
+            v1,
         },
     )
 }

@@ -101,6 +101,7 @@ fn unknown_keys_inside_a_frame_s_values_are_skipped() {
         partial: false,
         nanos: 0,
         executable: false,
+        v1: None,
     };
     let known = Update {
         added: vec![entry],
@@ -158,6 +159,7 @@ fn earlier_versions_read_the_entries_of_later_ones_and_the_other_way_round() {
         partial: false,
         nanos: 999_999_999,
         executable: true,
+        v1: None,
     };
     let earlier = EarlierEntry {
         name: name("a"),

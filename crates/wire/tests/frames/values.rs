@@ -28,6 +28,7 @@ pub fn entry(length: u64) -> Entry {
         partial: false,
         nanos: 0,
         executable: false,
+        v1: None,
     }
 }
 

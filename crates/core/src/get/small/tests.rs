@@ -55,6 +55,7 @@ fn found(holders: &[u8]) -> Found {
             partial: false,
             nanos: 0,
             executable: false,
+            v1: None,
         },
         holders: holders.iter().copied().map(holder).collect(),
         hashed: None,

@@ -17,6 +17,7 @@ fn hash(dir: &Dir, go_on: &mut dyn FnMut(u64) -> bool) -> Outcome {
         dir,
         &"f".parse().expect("a name"),
         &mut [0; 16],
+        false,
         &|| false,
         go_on,
     )
@@ -29,7 +30,7 @@ fn a_file_at_rest_gets_the_root_of_its_bytes() {
         let bytes: Vec<u8> = (0..=250).cycle().take(length).collect();
         fs::write(temp.path().join("f"), &bytes).expect("written");
         match hash(&dir, &mut |_| true) {
-            Outcome::Read(stamp, content, _) => {
+            Outcome::Read(stamp, content, _, _) => {
                 assert_eq!(content, merkle::content_of(&bytes));
                 assert_eq!(stamp.length, content.length);
             }
@@ -44,7 +45,7 @@ fn a_file_that_grows_while_it_is_read_for_a_caller_gets_the_root_of_what_it_was(
     let path = temp.path().join("f");
     let name = "f".parse().expect("a name");
     fs::write(&path, [0; 64]).expect("written");
-    let grown = hash_file(&dir, &name, &mut [0; 16], &|| true, &mut |_| {
+    let grown = hash_file(&dir, &name, &mut [0; 16], false, &|| true, &mut |_| {
         let mut file = fs::File::options()
             .append(true)
             .open(&path)
@@ -58,7 +59,7 @@ fn a_file_that_grows_while_it_is_read_for_a_caller_gets_the_root_of_what_it_was(
     assert_eq!(content, merkle::content_of(&[0; 64]));
     assert_eq!(stamp.length, 64);
     // What is taken away from its end is gone.
-    let cut = hash_file(&dir, &name, &mut [0; 16], &|| true, &mut |_| {
+    let cut = hash_file(&dir, &name, &mut [0; 16], false, &|| true, &mut |_| {
         fs::write(&path, [0; 20]).expect("written");
         true
     });

@@ -286,15 +286,19 @@ impl Keeper {
             }
             drop(index);
             let known = self.shared.cache.roots(&unhashed);
+            let mut remembered = Vec::new();
             let mut index = write(&self.shared.index);
             for ((name, stamp), root) in unhashed.into_iter().zip(known) {
                 match root {
                     Some(root) => {
                         index.hashed(&name, stamp, root);
+                        remembered.push((name, stamp));
                     }
                     None => new.push((name, stamp.length)),
                 }
             }
+            drop(index);
+            new.extend(self.shared.remember_v1(remembered));
         }
         let listed = read(&self.shared.index).beneath(folder);
         differ.extend(listed.into_iter().filter(|name| {

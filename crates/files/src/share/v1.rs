@@ -1,0 +1,112 @@
+//! What BitTorrent clients of version 1 need to know of shared files: the SHA-1 of their pieces,
+//! and the info-hash that follows.
+//!
+//! Owns when a file is hashed for it: in the same read as for its root, where that is not known
+//! yet; otherwise in its turn, when clients have come to be served, or when the file has arrived
+//! from another peer. Without [`Options::bittorrent`](super::Options::bittorrent) nothing of this
+//! is done or kept.
+
+use thorp_disk::DiskThread;
+use thorp_wire::layout::Layout;
+use thorp_wire::torrent::PieceHasher;
+use thorp_wire::torrent::build::{Privacy, v1_info};
+use thorp_wire::torrent::info_hash_v1;
+use thorp_wire::{Content, Name};
+
+use super::holding::{ReadError, refusal};
+use super::locks::{read, write};
+use super::shared::{Share, Shared};
+use super::table::Record;
+use crate::holes::{self, Run};
+use crate::stamp::Stamp;
+
+/// The number of bytes read at once for hashing.
+const BUFFER: usize = 512 * 1024;
+
+impl Share {
+    /// The info dictionary of the v1 torrent of a file. `None` if its info-hash is not known yet.
+    /// If the hashes of the pieces are not in the cache, the whole file is read.
+    pub fn v1_info(&self, _: DiskThread, name: &Name) -> Result<Option<Vec<u8>>, ReadError> {
+        let shared = &*self.shared;
+        let (record, info_hash) = {
+            let index = read(&shared.index);
+            (index.record(name), index.v1(name))
+        };
+        let (Some(record), Some(info_hash)) = (record, info_hash) else {
+            return Ok(None);
+        };
+        let content = Content {
+            length: record.stamp.length,
+            root: record.root.ok_or(ReadError::NotHere)?,
+        };
+        let info = |pieces: &[[u8; 20]]| {
+            let info = v1_info(name.base(), content.length, pieces, Privacy::Private);
+            (info_hash_v1(&info) == info_hash).then_some(info)
+        };
+        let remembered = shared.cache.pieces_v1(name, &record.stamp);
+        if let Some(info) = remembered.and_then(|pieces| info(&pieces)) {
+            return Ok(Some(info));
+        }
+        let (file, stamp) = shared.open_as_hashed(name, content)?;
+        let mut hasher = PieceHasher::new(Layout::of(content.length).piece_length());
+        let read = holes::read(&file, content.length, &mut vec![0; BUFFER], |run| {
+            match run {
+                Run::Bytes(bytes) => hasher.update(bytes),
+                Run::Zeros(number) => hasher.update_zeros(number),
+            }
+            Ok(true)
+        });
+        read.map_err(|error| refusal(name, error))?;
+        let pieces = hasher.finish();
+        let Some(info) = info(&pieces) else {
+            shared.distrust(name);
+            return Err(ReadError::Changed { name: name.clone() });
+        };
+        // The stamp may not have been settled when the file was first hashed.
+        let kept = shared.cache.keep_v1(name, &stamp, info_hash, &pieces);
+        shared.remembered(kept);
+        Ok(Some(info))
+    }
+}
+
+impl Shared {
+    /// Whether a file is still to be hashed for a v1 torrent. An empty one has none.
+    pub(super) fn wants_v1(&self, name: &Name, record: Record) -> bool {
+        self.options.bittorrent && record.stamp.length > 0 && read(&self.index).v1(name).is_none()
+    }
+
+    /// A file was hashed for a v1 torrent while it had this stamp.
+    pub(super) fn has_v1(&self, name: &Name, stamp: &Stamp, content: Content, pieces: &[[u8; 20]]) {
+        let info = v1_info(name.base(), content.length, pieces, Privacy::Private);
+        let info_hash = info_hash_v1(&info);
+        write(&self.index).set_v1(name, *stamp, info_hash);
+        self.remembered(self.cache.keep_v1(name, stamp, info_hash, pieces));
+    }
+
+    /// Has a file whose root is known hashed in its turn, if that is needed.
+    pub(super) fn queue_for_v1(&self, name: &Name) {
+        let record = read(&self.index).record(name);
+        if let Some(record) = record.filter(|record| self.wants_v1(name, *record)) {
+            self.queue.push(name.clone(), record.stamp.length);
+        }
+    }
+
+    /// Lists what was found out earlier about files whose roots are known. Returns those about
+    /// which nothing was.
+    pub(super) fn remember_v1(&self, files: Vec<(Name, Stamp)>) -> Vec<(Name, u64)> {
+        if !self.options.bittorrent {
+            return Vec::new();
+        }
+        let known = self.cache.info_hashes(&files);
+        let mut index = write(&self.index);
+        let mut unknown = Vec::new();
+        for ((name, stamp), known) in files.into_iter().zip(known) {
+            match known {
+                Some(info_hash) => index.set_v1(&name, stamp, info_hash),
+                None if stamp.length > 0 => unknown.push((name, stamp.length)),
+                None => {}
+            }
+        }
+        unknown
+    }
+}
