@@ -21,7 +21,7 @@ use thorp_wire::merkle::{Hash, LayerHasher};
 use thorp_wire::torrent::PieceHasher;
 use thorp_wire::{Content, Name};
 
-use super::errors::passes;
+use super::errors::{passes, says_no};
 use super::locks::{read, write};
 use super::queue::HashError;
 use super::shared::Shared;
@@ -143,6 +143,14 @@ impl Shared {
                 self.inbox.changed(name);
                 Err(HashError::Gone { name: name.clone() })
             }
+            Outcome::Failed(error) if !says_no(&error) => {
+                self.inbox.not_now(name, &error);
+                let reason = error.to_string();
+                Err(HashError::NotNow {
+                    name: name.clone(),
+                    reason,
+                })
+            }
             Outcome::Failed(error) => {
                 let reason = error.to_string();
                 write(&self.index).unreadable(name);
@@ -164,6 +172,10 @@ impl HashError {
             Self::Gone { name } => Self::Gone { name: name.clone() },
             Self::Changed { name } => Self::Changed { name: name.clone() },
             Self::Unreadable { name, reason } => Self::Unreadable {
+                name: name.clone(),
+                reason: reason.clone(),
+            },
+            Self::NotNow { name, reason } => Self::NotNow {
                 name: name.clone(),
                 reason: reason.clone(),
             },

@@ -12,6 +12,7 @@ use thiserror::Error;
 use thorp_wire::frame::MAX_INLINE;
 use thorp_wire::{Content, Name};
 
+use super::errors::says_no;
 use super::hash::open;
 use super::locks::{read, write};
 use super::shared::{Place, Shared};
@@ -23,8 +24,9 @@ pub enum ReadError {
     /// It is not in the share (any more).
     #[error("the file is not here any more: ask another holder")]
     NotHere,
-    /// The disk does not tell now whether the share is where it was.
-    #[error("the share cannot be looked at now ({source}): ask again")]
+    /// The disk does not tell now: whether the share is where it was, or what is in the
+    /// file.
+    #[error("the disk does not give it now ({source}): ask again")]
     NotNow {
         /// What the system says.
         source: io::Error,
@@ -53,7 +55,8 @@ pub enum ReadError {
 
 impl Shared {
     /// Tries the files with this content until `take` accepts one, and returns
-    /// what `take` made of it. Those that it refuses are examined anew.
+    /// what `take` made of it. Those that it refuses are examined anew. If the disk does
+    /// not give one of them now, the caller is to ask again.
     pub(super) fn any_with<T>(
         &self,
         content: Content,
@@ -68,8 +71,10 @@ impl Shared {
             match take(&name) {
                 Ok(taken) => return Ok(taken),
                 Err(error) => {
-                    self.distrust(&name);
-                    why = error;
+                    self.on_refused(&name, &error);
+                    if !matches!(why, ReadError::NotNow { .. }) {
+                        why = error;
+                    }
                 }
             }
         }
@@ -115,6 +120,14 @@ impl Shared {
         }
     }
 
+    /// A file could not be handed out.
+    pub(super) fn on_refused(&self, name: &Name, why: &ReadError) {
+        match why {
+            ReadError::NotNow { source } => self.inbox.not_now(name, source),
+            _ => self.distrust(name),
+        }
+    }
+
     /// Takes a file's root from the listing and has it examined anew.
     pub(super) fn distrust(&self, name: &Name) {
         self.doubt(name);
@@ -129,6 +142,7 @@ pub(super) fn refusal(name: &Name, source: io::Error) -> ReadError {
         io::ErrorKind::NotFound | io::ErrorKind::NotADirectory | io::ErrorKind::UnexpectedEof => {
             ReadError::Changed { name }
         }
+        _ if !says_no(&source) => ReadError::NotNow { source },
         _ => ReadError::Io { name, source },
     }
 }

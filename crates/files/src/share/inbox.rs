@@ -5,6 +5,7 @@
 //! at instead. Never decides what a report means for the listing.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Condvar, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -34,6 +35,8 @@ pub(super) struct Pending {
     pub paths: BTreeMap<PathBuf, Mark>,
     /// Files that changed while they were read.
     pub changed: BTreeSet<Name>,
+    /// Files that the disk does not give now, and why.
+    pub not_now: BTreeMap<Name, String>,
     /// What may have changed anywhere.
     pub rescan: Option<Rescan>,
     /// The watcher misses things from now on, and why.
@@ -80,6 +83,13 @@ impl Inbox {
     pub fn changed(&self, name: &Name) {
         self.add(|pending| {
             pending.changed.insert(name.clone());
+        });
+    }
+
+    /// The disk does not give this file now.
+    pub fn not_now(&self, name: &Name, why: &io::Error) {
+        self.add(|pending| {
+            pending.not_now.insert(name.clone(), why.to_string());
         });
     }
 
@@ -144,6 +154,7 @@ impl Inbox {
         let mut pending = lock(&self.pending);
         pending.rescan = pending.rescan.max(earlier.rescan);
         pending.changed.extend(earlier.changed);
+        pending.not_now.extend(earlier.not_now);
         for (path, mark) in earlier.paths {
             let since = pending.paths.entry(path).or_default();
             *since = since.after(mark);

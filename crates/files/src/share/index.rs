@@ -150,6 +150,16 @@ impl Index {
         }
     }
 
+    /// A file that could not be read is listed again once it is found.
+    pub fn may_be_readable(&mut self, name: &Name) {
+        self.unreadable.remove(as_path(name));
+    }
+
+    /// Whether a file is not listed because it could not be read.
+    pub fn is_unreadable(&self, name: &Name) -> bool {
+        self.unreadable.contains_key(as_path(name))
+    }
+
     /// A file of that name is not there (any more).
     pub fn on_file_missing(&mut self, name: &Name) {
         self.unreadable.remove(as_path(name));
@@ -264,6 +274,11 @@ impl Index {
     /// What is known about the file of that name.
     pub fn record(&self, name: &Name) -> Option<Record> {
         self.files.get(name)
+    }
+
+    /// Whether a file or a link of that name is known.
+    pub fn has_file_or_link(&self, name: &Name) -> bool {
+        self.files.get(name).is_some() || self.links.contains_key(name)
     }
 
     /// The listed entry of that name.

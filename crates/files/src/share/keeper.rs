@@ -5,6 +5,7 @@
 //! looking     a look at the disk, and what it changes in the listing
 //! unreported  folders to be looked at again, and mounts
 //! unsure      what the disk does not tell of now
+//! unread      files that the disk does not give now
 //! telling     changes, totals, progress and warnings, and when they are told
 //! ```
 //!
@@ -17,6 +18,7 @@
 
 mod looking;
 mod telling;
+mod unread;
 mod unreported;
 mod unsure;
 
@@ -37,6 +39,7 @@ use super::shared::{HashingProgress, Place, ShareEvent, Shared};
 use super::warning::ShareWarning;
 use super::watch::Watch;
 use crate::stamp::Stamp;
+use unread::Unread;
 use unreported::{Mounted, Unreported, again};
 use unsure::Unsure;
 
@@ -56,6 +59,7 @@ pub(super) struct Keeper {
     mounted: Mounted,
     unreported: Unreported,
     unsure: Unsure,
+    unread: Unread,
     links: Links,
     /// Paths that may still be written to.
     settling: BTreeMap<PathBuf, Settling>,
@@ -96,6 +100,7 @@ impl Keeper {
             mounted: Mounted::default(),
             unreported: Unreported::default(),
             unsure: Unsure::default(),
+            unread: Unread::default(),
             links: Links::default(),
             settling: BTreeMap::new(),
             next_scan: None,
@@ -161,6 +166,7 @@ impl Keeper {
             }
             self.look_at_unreported()?;
             self.look_at_unsure()?;
+            self.read_unread()?;
             self.tell_changes()?;
             self.tell_rules()?;
             self.tell_unnameable()?;
@@ -194,6 +200,7 @@ impl Keeper {
         self.links = Links::default();
         self.unreported = Unreported::default();
         self.unsure = Unsure::default();
+        self.unread = Unread::default();
         lock(&self.shared.left_out).replace(Path::new(""), None);
         self.tell_changes()?;
         self.warn(ShareWarning::Moved {
@@ -256,10 +263,16 @@ impl Keeper {
             .map(|(at, _)| at + PROGRESS)
             .filter(|_| busy);
         let look = self.next_scan.or(self.unreported.due());
-        [settled, progress, look, self.unsure.due()]
-            .into_iter()
-            .flatten()
-            .min()
+        [
+            settled,
+            progress,
+            look,
+            self.unsure.due(),
+            self.unread.due(),
+        ]
+        .into_iter()
+        .flatten()
+        .min()
     }
 
     /// Takes note of what is to be known whether the disk tells or not.
@@ -271,16 +284,18 @@ impl Keeper {
             self.warn(warning.clone())?;
         }
         if let Some((name, reason)) = &pending.unreadable {
-            let more = read(&self.shared.index)
-                .unreadable_files()
-                .saturating_sub(1);
-            self.warn(ShareWarning::FileUnread {
-                name: name.clone(),
-                more,
-                why: reason.clone(),
-            })?;
+            self.warn_unreadable(name, reason)?;
         }
         Ok(())
+    }
+
+    fn warn_unreadable(&mut self, name: &Name, reason: &str) -> Result<(), Closed> {
+        let unreadable = read(&self.shared.index).unreadable_files();
+        self.warn(ShareWarning::FileUnread {
+            name: name.clone(),
+            more: unreadable.saturating_sub(1),
+            why: reason.to_owned(),
+        })
     }
 
     fn look_at(&mut self, pending: &Pending) -> Result<(), Closed> {
@@ -302,6 +317,9 @@ impl Keeper {
                     ..Mark::default()
                 },
             )?;
+        }
+        for (name, why) in &pending.not_now {
+            self.on_not_given(name, why)?;
         }
         Ok(())
     }

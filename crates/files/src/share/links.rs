@@ -9,12 +9,14 @@
 //! outside the share is examined. The index owns the names.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::io;
 use std::ops::Bound;
 use std::path::{Component, Path, PathBuf};
 
 use cap_std::fs::Dir;
 use thorp_wire::Name;
 
+use super::errors::says_no;
 use super::left_out::LeftOutCause;
 use super::rules::Rules;
 
@@ -24,10 +26,35 @@ const MOST: usize = 40;
 /// The result of following a link.
 pub(super) struct Followed {
     /// The file that the link is another name of, or why there is none.
-    pub end: Result<Name, LeftOutCause>,
+    pub end: Result<Name, NoFile>,
     /// The links on the way and the path at the end. If one of them changes, the link may lead
     /// elsewhere.
     pub by: BTreeSet<PathBuf>,
+}
+
+/// Why a link is not another name of a file.
+pub(super) enum NoFile {
+    /// It leads to no file of the share.
+    LeftOut(LeftOutCause),
+    /// The disk does not tell now where it leads.
+    NotNow(io::Error),
+}
+
+impl From<LeftOutCause> for NoFile {
+    fn from(cause: LeftOutCause) -> Self {
+        Self::LeftOut(cause)
+    }
+}
+
+impl NoFile {
+    /// Something on the way cannot be looked at.
+    fn after(error: io::Error) -> Self {
+        if says_no(&error) {
+            LeftOutCause::LinkBroken.into()
+        } else {
+            Self::NotNow(error)
+        }
+    }
 }
 
 /// Follows a link of the share. `roots` are the full paths of the share, which a link may
@@ -57,7 +84,7 @@ fn end_of(
     roots: &[PathBuf],
     link: &Path,
     by: &mut BTreeSet<PathBuf>,
-) -> Result<PathBuf, LeftOutCause> {
+) -> Result<PathBuf, NoFile> {
     let mut place = Place::Inside(PathBuf::new());
     // The next step is the last element.
     let mut steps = Vec::new();
@@ -86,16 +113,16 @@ fn end_of(
                 if roots.contains(path) {
                     place = Place::Inside(PathBuf::new());
                 } else if !roots.iter().any(|root| root.starts_with(&path)) {
-                    return Err(LeftOutCause::LinkOut);
+                    return Err(LeftOutCause::LinkOut.into());
                 }
             }
             Place::Inside(path) => {
                 path.push(step);
                 let next = path.clone();
-                let Ok(meta) = dir.symlink_metadata(&next) else {
-                    by.insert(next);
-                    return Err(LeftOutCause::LinkBroken);
-                };
+                let meta = dir.symlink_metadata(&next).map_err(|error| {
+                    by.insert(next.clone());
+                    NoFile::after(error)
+                })?;
                 if !meta.is_symlink() {
                     continue;
                 }
@@ -103,9 +130,10 @@ fn end_of(
                 links += 1;
                 let leads = dir.read_link_contents(&next);
                 by.insert(next);
-                let Some(leads) = leads.ok().filter(|_| links <= MOST) else {
-                    return Err(LeftOutCause::LinkBroken);
-                };
+                let leads = leads.map_err(NoFile::after)?;
+                if links > MOST {
+                    return Err(LeftOutCause::LinkBroken.into());
+                }
                 if leads.is_absolute() {
                     place = Place::Above("/".into());
                 }
@@ -115,26 +143,25 @@ fn end_of(
     }
     match place {
         Place::Inside(path) => Ok(path),
-        Place::Above(_) => Err(LeftOutCause::LinkOut),
+        Place::Above(_) => Err(LeftOutCause::LinkOut.into()),
     }
 }
 
 /// Returns the name of the file at this path, if it is shared.
-fn file_at(dir: &Dir, rules: &mut Rules, path: &Path) -> Result<Name, LeftOutCause> {
+fn file_at(dir: &Dir, rules: &mut Rules, path: &Path) -> Result<Name, NoFile> {
     if path.as_os_str().is_empty() {
-        return Err(LeftOutCause::LinkToFolder);
+        return Err(LeftOutCause::LinkToFolder.into());
     }
-    let meta = dir.symlink_metadata(path);
-    let meta = meta.map_err(|_| LeftOutCause::LinkBroken)?;
+    let meta = dir.symlink_metadata(path).map_err(NoFile::after)?;
     if rules.leave_out(dir, path, meta.is_dir()).is_some() {
-        return Err(LeftOutCause::LinkToLeftOut);
+        return Err(LeftOutCause::LinkToLeftOut.into());
     }
     if meta.is_dir() {
-        return Err(LeftOutCause::LinkToFolder);
+        return Err(LeftOutCause::LinkToFolder.into());
     }
     let name = path.to_str().and_then(|path| path.parse().ok());
     name.filter(|_| meta.is_file())
-        .ok_or(LeftOutCause::LinkToLeftOut)
+        .ok_or_else(|| LeftOutCause::LinkToLeftOut.into())
 }
 
 /// The dependencies of each link.

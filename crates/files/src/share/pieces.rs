@@ -122,17 +122,16 @@ impl Opened {
 
     /// Reads bytes of the file that was hashed.
     ///
-    /// After an error the file is not listed until it has been examined again. The caller may
-    /// open the content again, possibly under another name.
+    /// After an error the file is not listed until it has been examined again, unless the disk
+    /// may give it later. The caller may open the content again, possibly under another name.
     pub fn read(&self, _: DiskThread, bytes: &mut [u8], offset: u64) -> Result<(), ReadError> {
         let read = self.read_there(bytes, offset);
         let read = read.map_err(|error| refusal(&self.name, error));
         if read.and_then(|()| self.check()).is_ok() {
             return Ok(());
         }
-        self.read_proven(bytes, offset).inspect_err(|_| {
-            self.distrust();
-        })
+        let read = self.read_proven(bytes, offset);
+        read.inspect_err(|why| self.on_refused(why))
     }
 
     fn read_there(&self, bytes: &mut [u8], offset: u64) -> io::Result<()> {
@@ -148,16 +147,16 @@ impl Opened {
     /// when a peer asks what its leaves are, because what it was sent was wrong.
     pub fn leaves(&self, _: DiskThread, piece: Piece) -> Result<Vec<Hash>, ReadError> {
         let read = self.read_piece(piece);
-        let read = read.inspect_err(|_| self.distrust());
+        let read = read.inspect_err(|why| self.on_refused(why));
         read.map(|(_, leaves)| leaves)
     }
 
     /// If this is what is listed, it is examined anew.
-    fn distrust(&self) {
+    fn on_refused(&self, why: &ReadError) {
         let shared = &*self.share.shared;
         let listed = read(&shared.index).record(&self.name);
         if listed.is_some_and(|record| record.root == Some(self.content.root)) {
-            shared.distrust(&self.name);
+            shared.on_refused(&self.name, why);
         }
     }
 

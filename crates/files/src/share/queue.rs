@@ -37,6 +37,14 @@ pub enum HashError {
         /// The system's error.
         reason: String,
     },
+    /// The disk does not give it now. It is hashed again a little later.
+    #[error("{} cannot be read now ({reason}): try again", name.as_str().escape_debug())]
+    NotNow {
+        /// The file's name.
+        name: Name,
+        /// The system's error.
+        reason: String,
+    },
     /// The share was closed meanwhile.
     #[error("the share has been closed")]
     Closed,

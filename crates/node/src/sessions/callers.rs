@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use thorp_core::bound::{Account, SharedBound};
 use thorp_wire::PeerId;
+use thorp_wire::layout::Block;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, split};
 use tokio::sync::{Notify, OwnedSemaphorePermit, mpsc};
 use tokio::time::timeout;
@@ -17,7 +18,7 @@ use tokio::time::timeout;
 use thorp_core::swarm::Have;
 use thorp_files::share::ReadError;
 
-use super::files::FileBytes;
+use super::files::{self, FileBytes};
 use super::greeting::{self, GREETING, Greeting};
 use super::line::{Broken, Inward, Outward};
 use super::session::{self, Ended, IDLE, Opening};
@@ -35,6 +36,8 @@ pub(super) const TURNED_AWAY_AT_ONCE: usize = 64;
 /// and might throw our words away.
 const TURNED_AWAY_WITHIN: Duration = Duration::from_secs(5);
 const MAX_UNREAD: u64 = 64 * 1024;
+/// Of how many files it is remembered that the disk did not give them.
+const NOT_GIVEN: usize = 1024;
 
 /// The seats of all callers.
 #[derive(Debug)]
@@ -206,8 +209,10 @@ impl Swarms {
             let (line_in, line_out) = (&mut inward, &mut outward);
             let ended = session::run(line_in, line_out, &transfer, opening, &mut cut).await;
             self.on_session_ended(&transfer);
-            if ended == Ended::Gone {
-                return;
+            match ended {
+                Ended::Kept => {}
+                Ended::Gone => return,
+                Ended::NotGiven(block) => return self.on_not_given(greeting.name, block),
             }
             (earlier, patience) = (Some(transfer.layout()), IDLE);
         }
@@ -217,7 +222,7 @@ impl Swarms {
     async fn transfer_of(&self, greeting: &Greeting) -> Meant {
         let Greeting { name, length, .. } = *greeting;
         if let Some(transfer) = self.under_way(name, length) {
-            return Meant::File(transfer);
+            return self.if_given(name, transfer).await;
         }
         let Some(share) = self.0.share.clone() else {
             return Meant::Nothing;
@@ -228,7 +233,7 @@ impl Swarms {
             return Meant::Nothing;
         };
         if let Some(transfer) = self.under_way(name, length) {
-            return Meant::File(transfer);
+            return self.if_given(name, transfer).await;
         }
         let opened = thorp_disk::spawn(move |disk| {
             let contents = share.contents_named(&name).into_iter();
@@ -261,9 +266,35 @@ impl Swarms {
         let Ok(transfer) = self.start(content, bytes, have, no_fetch) else {
             return Meant::Nothing;
         };
-        let mut table = self.table();
-        let there = table.transfers.entry(content);
-        Meant::File(Arc::clone(there.or_insert(transfer)))
+        let transfer = {
+            let mut table = self.table();
+            let there = table.transfers.entry(content);
+            Arc::clone(there.or_insert(transfer))
+        };
+        self.if_given(name, transfer).await
+    }
+
+    /// The disk did not give a block of this file to a session.
+    fn on_not_given(&self, name: [u8; 20], block: Block) {
+        let not_given = &mut self.table().not_given;
+        if not_given.len() < NOT_GIVEN {
+            not_given.insert(name, block);
+        }
+    }
+
+    /// This file, unless the disk does still not give what it did not give before.
+    async fn if_given(&self, name: [u8; 20], transfer: Arc<Transfer>) -> Meant {
+        let Some(block) = self.table().not_given.get(&name).copied() else {
+            return Meant::File(transfer);
+        };
+        let reads = Arc::clone(&transfer);
+        let read = thorp_disk::spawn(move |disk| reads.read(disk, block, 0, Vec::new())).await;
+        if matches!(read, Ok(Err(error)) if files::is_not_now(&error)) {
+            self.on_session_ended(&transfer);
+            return Meant::NotNow;
+        }
+        self.table().not_given.remove(&name);
+        Meant::File(transfer)
     }
 
     fn seat(&self, member: PeerId, account: Account) -> Option<Seat> {

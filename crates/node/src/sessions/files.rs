@@ -79,3 +79,9 @@ impl FileBytes {
         Ok(leaves)
     }
 }
+
+/// Whether the disk may give later what it did not give now.
+pub(super) fn is_not_now(error: &io::Error) -> bool {
+    let why = error.get_ref().and_then(|why| why.downcast_ref());
+    matches!(why, Some(ReadError::NotNow { .. }))
+}

@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use thiserror::Error;
 use thorp_group::certificate::CertificateError;
+use thorp_wire::layout::Block;
 use thorp_wire::session::handshake::{HANDSHAKE, NotBitTorrent};
 use thorp_wire::session::{Handshake, Head, Message, MessageError, MessageLimits};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
@@ -58,6 +59,8 @@ pub(super) enum Broken {
     Idle,
     #[error("the other side has read nothing for {} s", STUCK.as_secs())]
     Stuck,
+    #[error("the disk does not give a block of it now")]
+    NotGiven(Block),
 }
 
 impl From<io::Error> for Broken {

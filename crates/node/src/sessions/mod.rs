@@ -43,6 +43,7 @@ use thorp_files::share::Share;
 use thorp_files::store::Partial;
 use thorp_group::clock::Clock;
 use thorp_group::tls::MemberTls;
+use thorp_wire::layout::Block;
 use thorp_wire::session::handshake::name_of;
 use thorp_wire::{Content, PeerId};
 use tokio::sync::{Semaphore, mpsc, watch};
@@ -91,6 +92,9 @@ struct Table {
     /// Files of the share that are being opened, by the name in a handshake. A row
     /// that is done with goes with the next one.
     opened: BTreeMap<[u8; 20], Arc<Semaphore>>,
+    /// A block of each file of the share that the disk did not give, by the same name: a
+    /// caller is told to come again until the disk gives it.
+    not_given: BTreeMap<[u8; 20], Block>,
     /// Of connections that members have made.
     seats: Seats,
     idle: BTreeMap<PeerId, Vec<Idle>>,

@@ -21,6 +21,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep, timeout};
 
+use super::files;
 use super::line::{Broken, Inward, Outward};
 use super::outbox::{Ending, Next, Outbox};
 use super::transfer::Transfer;
@@ -56,6 +57,8 @@ pub(super) enum Ended {
     Kept,
     /// It is of no use any more.
     Gone,
+    /// Neither is it, since the disk does not give this block now.
+    NotGiven(Block),
 }
 
 /// Does what the swarm wants on this connection, until it wants nothing more, or
@@ -121,7 +124,7 @@ where
     disk.done().await;
     tracing::debug!(session = session.0, %reason, "a session ends");
     transfer.closed(session, reason);
-    if ended == Ended::Gone {
+    if ended != Ended::Kept {
         outward.shut_down().await;
     }
     ended
@@ -131,7 +134,13 @@ fn end_of(end: Result<Ending, Broken>) -> (Ended, String) {
     match end {
         Ok(Ending::Kept) => (Ended::Kept, "there is nothing more to do".to_owned()),
         Ok(Ending::Dropped(reason)) => (Ended::Gone, reason),
-        Err(broken) => (Ended::Gone, broken.to_string()),
+        Err(broken) => {
+            let reason = broken.to_string();
+            match broken {
+                Broken::NotGiven(block) => (Ended::NotGiven(block), reason),
+                _ => (Ended::Gone, reason),
+            }
+        }
     }
 }
 
@@ -328,6 +337,9 @@ impl<W: AsyncWrite + Unpin> Writer<'_, W> {
                 Err(error) => {
                     tracing::debug!(%error, "a block cannot be read");
                     self.transfer.served(self.session, block, false);
+                    if files::is_not_now(&error) {
+                        return Err(Broken::NotGiven(block));
+                    }
                 }
             }
         }

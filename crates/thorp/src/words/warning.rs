@@ -84,8 +84,9 @@ fn about_share(warning: &share::ShareWarning) -> String {
             escaped(path)
         ),
         share::ShareWarning::NotNow { path, why, stays } => format!(
-            "{} cannot be looked at now ({why}). What it has stays listed for {} s, and it is \
-             looked at again; meanwhile peers that ask for it are told to wait. Check its disk.",
+            "{} cannot be read now ({why}). It stays listed for {} s, with all that is in it, \
+             and is looked at again; meanwhile peers that ask for it are told to wait. \
+             Check its disk.",
             escaped(path),
             stays.as_secs(),
         ),
@@ -102,7 +103,8 @@ fn about_share(warning: &share::ShareWarning) -> String {
                 more => format!(" (and {more} more)"),
             };
             format!(
-                "{}{more} cannot be read and is not shared ({why}): check its permissions",
+                "{}{more} cannot be read and is not shared ({why}): check its permissions and its \
+                 disk",
                 named(name.as_str())
             )
         }

@@ -9,7 +9,7 @@ use thorp_wire::Name;
 
 use super::{Closed, Keeper, Mark, Settling, name_of};
 use crate::share::left_out::LeftOutCause;
-use crate::share::links;
+use crate::share::links::{self, NoFile};
 use crate::share::locks::{lock, read, write};
 use crate::share::rules::Ruled;
 use crate::share::walk::{Found, walk};
@@ -28,7 +28,7 @@ impl Keeper {
         self.examine_itself(path, mark)?;
         for link in self.links.depending_on(path) {
             if link != path {
-                self.follow(&link);
+                self.follow(&link)?;
             }
         }
         Ok(())
@@ -38,10 +38,11 @@ impl Keeper {
         let looked = self.shared.dir.symlink_metadata(path);
         match &looked {
             Err(error) if self.stays(path, error)? => return Ok(()),
-            Err(_) => {}
-            Ok(_) => {
+            // Of a link it is known once it was followed.
+            Ok(meta) if !meta.is_symlink() => {
                 self.unsure.forget(path);
             }
+            Ok(_) | Err(_) => {}
         }
         let meta = looked.ok();
         let meta = meta.filter(|meta| self.is_to_be_walked(path, meta.is_dir()));
@@ -64,7 +65,7 @@ impl Keeper {
         };
         match meta {
             Some(meta) if meta.is_file() => self.on_file_found(&name, Stamp::new(&meta), mark),
-            Some(_) if is_link => self.follow(path),
+            Some(_) if is_link => self.follow(path)?,
             _ => self.on_file_missing(&name),
         }
         Ok(())
@@ -86,18 +87,35 @@ impl Keeper {
 
     /// Looks where a link leads to. It is listed where that is a file of the share,
     /// and counted as left out otherwise.
-    fn follow(&mut self, link: &Path) {
+    fn follow(&mut self, link: &Path) -> Result<(), Closed> {
         let shared = &*self.shared;
-        let is_link = shared.dir.symlink_metadata(link);
-        let is_link = is_link.is_ok_and(|meta| meta.is_symlink());
-        let Some(name) = name_of(link).filter(|_| is_link) else {
-            return self.links.forget(link);
+        let looked = shared.dir.symlink_metadata(link);
+        let is_link = match looked {
+            Ok(meta) => meta.is_symlink(),
+            Err(error) if self.stays(link, &error)? => return Ok(()),
+            Err(_) => false,
         };
+        let Some(name) = name_of(link).filter(|_| is_link) else {
+            self.links.forget(link);
+            return Ok(());
+        };
+        let shared = &*self.shared;
         let followed = links::follow(&shared.dir, &shared.called, &mut self.rules, link);
+        let end = match followed.end {
+            Err(NoFile::NotNow(error)) => {
+                if self.stays(link, &error)? {
+                    return Ok(());
+                }
+                Err(LeftOutCause::LinkBroken)
+            }
+            Err(NoFile::LeftOut(cause)) => Err(cause),
+            Ok(target) => Ok(target),
+        };
+        self.unsure.forget(link);
         self.links.on_followed(link, followed.by);
-        let left_out = match followed.end {
+        let left_out = match end {
             Ok(target) => {
-                let has_been_a_file = read(&shared.index).record(&name).is_some();
+                let has_been_a_file = read(&self.shared.index).record(&name).is_some();
                 if has_been_a_file {
                     self.on_file_missing(&name);
                 }
@@ -110,6 +128,7 @@ impl Keeper {
             }
         };
         lock(&self.shared.left_out).replace(link, left_out);
+        Ok(())
     }
 
     /// Updates the count of what is left out, for a path that is no folder of
@@ -160,7 +179,7 @@ impl Keeper {
         let left_out = std::mem::take(&mut found.left_out);
         let is_news = lock(&self.shared.left_out).replace(folder, left_out);
         for link in &found.links {
-            self.follow(link);
+            self.follow(link)?;
         }
         self.hash_when_complete(new, mark);
         if is_news {
@@ -187,7 +206,7 @@ impl Keeper {
         let left_out = std::mem::take(&mut found.left_out);
         lock(&self.shared.left_out).replace(Path::new(""), left_out);
         for link in &found.links {
-            self.follow(link);
+            self.follow(link)?;
         }
         self.prune()?;
         // Names first, then the work on them.
@@ -337,7 +356,7 @@ impl Keeper {
             Ok(meta) if shared.is_none() && meta.is_file() => {
                 self.on_file_found(name, Stamp::new(&meta), mark);
             }
-            Ok(meta) if shared.is_none() && meta.is_symlink() => self.follow(path),
+            Ok(meta) if shared.is_none() && meta.is_symlink() => self.follow(path)?,
             _ => self.on_file_missing(name),
         }
         Ok(())

@@ -16,13 +16,13 @@ use crate::share::warning::ShareWarning;
 
 /// How long it stays listed: a disk on the network comes back within a minute or two,
 /// and a member that asks for its files is told to ask again.
-const STAYS: Duration = if cfg!(test) {
+pub(super) const STAYS: Duration = if cfg!(test) {
     Duration::from_secs(3)
 } else {
     Duration::from_mins(2)
 };
 /// How often it is looked at.
-const LOOK_EVERY: Duration = if cfg!(test) {
+pub(super) const LOOK_EVERY: Duration = if cfg!(test) {
     Duration::from_millis(100)
 } else {
     Duration::from_secs(5)
@@ -78,13 +78,17 @@ impl Keeper {
             return Ok(false);
         }
         if is_news {
-            self.warn(ShareWarning::NotNow {
-                path: self.shared.path.join(path),
-                why: error.to_string(),
-                stays: STAYS,
-            })?;
+            self.warn_not_now(path, error.to_string())?;
         }
         Ok(true)
+    }
+
+    pub(super) fn warn_not_now(&mut self, path: &Path, why: String) -> Result<(), Closed> {
+        self.warn(ShareWarning::NotNow {
+            path: self.shared.path.join(path),
+            why,
+            stays: STAYS,
+        })
     }
 
     /// Looks at what the disk said nothing of, where it is time.
@@ -104,8 +108,8 @@ impl Keeper {
     fn is_listed(&self, path: &Path) -> bool {
         let index = read(&self.shared.index);
         let folder = path.to_str().filter(|path| !path.is_empty());
-        let is_file = name_of(path).is_some_and(|name| index.record(&name).is_some());
-        is_file || index.lists_beneath(folder)
+        let is_entry = name_of(path).is_some_and(|name| index.has_file_or_link(&name));
+        is_entry || index.lists_beneath(folder)
     }
 }
 
