@@ -95,6 +95,13 @@ impl Records {
         self.newest.borrow().clone()
     }
 
+    /// Whether there is a record, and it says that machines come into the group by invitation
+    /// only.
+    pub fn is_by_invitation(&self) -> bool {
+        let newest = self.newest.borrow();
+        newest.as_ref().is_some_and(|newest| !newest.record().open)
+    }
+
     /// Returns the newest record and its changes. After each, the owner of connections to members
     /// has to check whether these are still allowed.
     pub fn changes(&self) -> watch::Receiver<Option<SignedRecord>> {

@@ -123,12 +123,12 @@ fn read(_: DiskThread, path: &Path) -> io::Result<String> {
     if !file.metadata()?.is_file() {
         return Err(io::Error::other("it is no plain file"));
     }
-    let mut text = String::new();
-    file.take(LONGEST + 1).read_to_string(&mut text)?;
-    if text.len() as u64 > LONGEST {
+    let mut bytes = Vec::new();
+    file.take(LONGEST + 1).read_to_end(&mut bytes)?;
+    if bytes.len() as u64 > LONGEST {
         return Err(io::Error::other("it is too large for a configuration"));
     }
-    Ok(text)
+    String::from_utf8(bytes).map_err(|_| io::Error::other("it is not UTF-8"))
 }
 
 /// A key of the configuration, as a user writes it.
@@ -383,13 +383,18 @@ mod tests {
     #[test]
     fn a_file_is_read_whole_or_not_at_all() {
         let state = tempfile::tempdir().expect("a directory");
-        let text = format!("{}\nlookup.hops = 0\n", "#".repeat(1024 * 1024));
-        std::fs::write(state.path().join(FILE), text).expect("written");
-        let error = Config::load(DISK, state.path()).expect_err("too large");
-        assert!(
-            error.to_string().ends_with("too large for a configuration"),
-            "{error}"
-        );
+        let ascii = format!("{}\nlookup.hops = 0\n", "#".repeat(1024 * 1024));
+        // Its last character is cut by the bound.
+        let cut = format!("##{}", "é".repeat(1024 * 1024));
+        for (bytes, why) in [
+            (ascii.as_bytes(), "too large for a configuration"),
+            (cut.as_bytes(), "too large for a configuration"),
+            (b"# \xe9", "it is not UTF-8"),
+        ] {
+            std::fs::write(state.path().join(FILE), bytes).expect("written");
+            let error = Config::load(DISK, state.path()).expect_err(why);
+            assert!(error.to_string().ends_with(why), "{error}");
+        }
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! Disks that give errors for a while: what members are told meanwhile, and afterwards. The
 //! disk is a FUSE file system whose server is told what to answer.
 
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::print_stderr)]
 
 mod support;
 
@@ -101,7 +101,7 @@ impl Scene {
     fn with(test: &str, length: usize, prepare: impl FnOnce(&FailingDisk)) -> Option<Self> {
         let village = Village::new();
         let (has, wants) = (village.node("has"), village.node("wants"));
-        let bytes: Vec<u8> = (0..length).map(|at| (at % 251) as u8).collect();
+        let bytes: Vec<u8> = (0..=250).cycle().take(length).collect();
         let Some(disk) = FailingDisk::mount(&has.share(), &bytes) else {
             skip(test, "root, and /dev/fuse");
             return None;

@@ -46,6 +46,19 @@ fn the_highest_number_counts_and_older_ones_change_nothing() {
 }
 
 #[test]
+fn without_a_record_a_group_may_be_open() {
+    let group = Group::new();
+    let records = Records::new(group.authority.ca());
+    assert!(!records.is_by_invitation());
+    for is_open in [true, false] {
+        group.authority.set_open(DISK, is_open).expect("is decided");
+        let record = group.authority.records().newest().expect("is made");
+        records.adopt(record).expect("is signed");
+        assert_eq!(records.is_by_invitation(), !is_open);
+    }
+}
+
+#[test]
 fn a_record_of_somebody_else_is_forged() {
     let group = Group::new();
     let (_, good) = removal(&group, "ash");

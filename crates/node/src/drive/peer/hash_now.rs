@@ -45,7 +45,7 @@ impl HashNow {
             let mut ticks = interval(TOLD_EVERY);
             loop {
                 let bytes = tokio::select! {
-                    _ = &mut hashed => None,
+                    () = &mut hashed => None,
                     _ = ticks.tick() => Some(share.hashed_so_far(&name)),
                 };
                 let told = events.send(Event::Hashed(name.clone(), bytes)).await;

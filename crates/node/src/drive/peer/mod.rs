@@ -215,10 +215,10 @@ impl Peer {
     }
 
     /// Whether a file that its holder may execute arrives as one. Any machine may come
-    /// into an open group: what it offers is never made a program here.
+    /// into an open group: what it offers is never made a program here. As long as there is
+    /// no record, the group may be open.
     fn takes_executables(&self) -> bool {
-        let newest = self.tls.records().newest();
-        self.executable && !newest.is_some_and(|newest| newest.record().open)
+        self.executable && self.tls.records().is_by_invitation()
     }
 
     /// What it shows of itself.
