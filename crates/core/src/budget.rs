@@ -249,6 +249,12 @@ impl Budgets {
         self.costly.charge(work);
     }
 
+    /// Charges what it took to forget a part of a listing. Only the share of the time that all
+    /// such work has: whether a listing stays is not its member's choice.
+    pub fn on_forgotten(&mut self, work: Work) {
+        self.costly.charge(work);
+    }
+
     /// Returns what an account has cost lately. Accounts that have cost less are served first.
     pub fn lately(&mut self, now: Instant, account: Account) -> u64 {
         self.accounts.get_mut(&account).map_or(0, |purse| {

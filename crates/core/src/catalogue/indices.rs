@@ -1,7 +1,8 @@
 //! In which orders the entries of all listings are found.
 //!
 //! An index has each entry's place and nothing of it: what comes before what is looked
-//! up in the listings.
+//! up in the listings. Entries of a listing that is being forgotten are in it until they
+//! have been taken out, and are not found.
 
 use std::collections::BTreeSet;
 
@@ -219,7 +220,8 @@ impl Indices {
     pub fn check(&self, listings: &Listings) {
         let (mut names, mut bases, mut contents) = (Vec::new(), Vec::new(), Vec::new());
         let mut composed = BTreeSet::new();
-        for (_, slot, listing) in listings.iter() {
+        let there = listings.iter().map(|(_, slot, listing)| (slot, listing));
+        for (slot, listing) in there.chain(listings.leaving()) {
             for row in listing.numbers() {
                 let at = At { slot, row };
                 let name = listings.name(at);
@@ -262,8 +264,14 @@ pub(super) fn merged(sources: Vec<Rows<'_>>) -> Rows<'_> {
 fn named<'a, I: Iterator<Item = At>>(
     listings: &'a Listings,
     values: I,
-) -> std::iter::Map<I, impl FnMut(At) -> (&'a Name, At)> {
-    values.map(|at| (listings.name(at), at))
+) -> std::iter::FilterMap<I, impl FnMut(At) -> Option<(&'a Name, At)>> {
+    values.filter_map(|at| {
+        let is_leaving = listings.is_leaving(at);
+        if is_leaving {
+            return None;
+        }
+        Some((listings.name(at), at))
+    })
 }
 
 /// The beginning of an entry's root.

@@ -20,6 +20,7 @@ pub struct Listing {
     /// The info-hashes of v1 torrents, of the entries that have one: of most peers none.
     v1: BTreeMap<Name, InfoHash>,
     pub(super) neighbours: Vec<PeerId>,
+    is_leaving: bool,
     /// Wide enough for any lengths that a peer may claim.
     bytes: u128,
     cost: u64,
@@ -52,6 +53,7 @@ impl Listing {
             by_name: Ordered::default(),
             v1: BTreeMap::new(),
             neighbours: Vec::new(),
+            is_leaving: false,
             bytes: 0,
             cost: 0,
         }
@@ -184,6 +186,28 @@ impl Listing {
         self.bytes -= u128::from(removed.facts.length);
         self.cost -= self.cost_of(&removed.name);
         self.v1.remove(&removed.name);
+    }
+
+    /// The listing is going to be forgotten, from its last row on: nothing is looked for in
+    /// it any more.
+    pub(super) fn leave(&mut self) {
+        self.is_leaving = true;
+        self.position = None;
+        self.by_name = Ordered::default();
+    }
+
+    pub(super) fn is_leaving(&self) -> bool {
+        self.is_leaving
+    }
+
+    /// Removes the last row of a listing that is being forgotten.
+    pub(super) fn forget_last(&mut self) {
+        let Some(last) = self.numbers().last() else {
+            return;
+        };
+        let removed = self.rows.swap_remove(last);
+        self.bytes -= u128::from(removed.facts.length);
+        self.cost -= cost_of(&removed.name);
     }
 
     /// Before the first name that is not before this one.

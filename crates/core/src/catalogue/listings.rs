@@ -1,6 +1,6 @@
 //! The listings by peer and by slot, and where an entry stands among them.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use thorp_wire::{Content, Name, PeerId};
 
@@ -22,6 +22,9 @@ pub(super) struct Listings {
     slots: BTreeMap<PeerId, Slot>,
     by_slot: Vec<Option<Listing>>,
     free: BTreeSet<Slot>,
+    /// Listings that are being forgotten, in order. Their entries are still in the indices,
+    /// and passed over there.
+    leaving: VecDeque<Slot>,
 }
 
 impl Listings {
@@ -65,11 +68,39 @@ impl Listings {
         self.by_slot[slot as usize].insert(Listing::new(peer))
     }
 
-    pub fn remove(&mut self, peer: PeerId) {
-        if let Some(slot) = self.slots.remove(&peer) {
+    /// Begins to forget a peer's listing. Returns whether it had one.
+    pub fn leave(&mut self, peer: PeerId) -> bool {
+        let Some(slot) = self.slots.remove(&peer) else {
+            return false;
+        };
+        self.change(slot, Listing::leave);
+        self.leaving.push_back(slot);
+        true
+    }
+
+    /// The last entry of a listing that is being forgotten.
+    pub fn next_to_leave(&mut self) -> Option<At> {
+        loop {
+            let slot = *self.leaving.front()?;
+            let last = self.at(slot).and_then(|listing| listing.numbers().last());
+            if let Some(row) = last {
+                return Some(At { slot, row });
+            }
+            self.leaving.pop_front();
             self.by_slot[slot as usize] = None;
             self.free.insert(slot);
         }
+    }
+
+    /// The listings that are being forgotten.
+    pub fn leaving(&self) -> impl Iterator<Item = (Slot, &Listing)> {
+        let slots = self.leaving.iter();
+        slots.filter_map(|slot| Some((*slot, self.at(*slot)?)))
+    }
+
+    /// Whether the listing of this entry is being forgotten.
+    pub fn is_leaving(&self, at: At) -> bool {
+        self.at(at.slot).is_none_or(Listing::is_leaving)
     }
 
     pub fn row(&self, at: At) -> &Row {

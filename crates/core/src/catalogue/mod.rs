@@ -29,7 +29,7 @@ mod listing;
 mod listings;
 mod pages;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use thorp_wire::frame::{Position, Update};
 use thorp_wire::{Content, Entry, Name, PeerId, Root};
@@ -70,9 +70,11 @@ pub struct Catalogue {
     listings: Listings,
     indices: Indices,
     /// Different (name, content) pairs; a file without a root counts once for
-    /// each peer that lists it.
+    /// each peer that lists it. Files of listings that are being forgotten count.
     rows: u64,
     cost: u64,
+    /// Entries of listings that are being forgotten.
+    leaving: usize,
     /// Entries that were put in, changed or taken out by updates so far.
     moved: u64,
     /// How often a content has got a holder, or lost one.
@@ -130,16 +132,35 @@ impl Catalogue {
         }
     }
 
-    /// Drops a peer's listing, if there is one.
+    /// Begins to forget a peer's listing, if there is one. Nothing of it is found any more,
+    /// but its entries have to be taken out of the indices yet
+    /// ([`forget_some`](Self::forget_some)): a million of them take seconds.
     pub fn forget(&mut self, peer: PeerId) {
-        let Some((slot, listing)) = self.listings.of(peer) else {
-            return;
-        };
-        self.cost -= listing.size().bytes;
-        for row in listing.numbers() {
-            self.unindex(At { slot, row });
+        let entries = self.listings.get(peer).map_or(0, Listing::len);
+        if self.listings.leave(peer) {
+            self.leaving += entries;
+            self.holder_changes += 1;
         }
-        self.listings.remove(peer);
+    }
+
+    /// Takes out the next `most` entries of listings that are being forgotten. Returns how
+    /// many these were.
+    pub fn forget_some(&mut self, most: u64) -> u64 {
+        for number in 0..most {
+            let Some(at) = self.listings.next_to_leave() else {
+                return number;
+            };
+            self.cost -= cost_of(self.listings.name(at));
+            self.unindex(at);
+            self.listings.change(at.slot, Listing::forget_last);
+            self.leaving -= 1;
+        }
+        most
+    }
+
+    /// How many entries are still to be taken out.
+    pub fn leaving(&self) -> usize {
+        self.leaving
     }
 
     /// Where a peer's listing stands; nowhere, while an update is on its way into it.
@@ -264,11 +285,12 @@ impl Catalogue {
 
     /// How many entries are listed, those of equal files counted each.
     pub fn entries(&self) -> usize {
-        self.indices.len()
+        self.indices.len() - self.leaving
     }
 
     /// How many files there are: different (name, content) pairs. A file
-    /// without a root counts once for each peer that lists it.
+    /// without a root counts once for each peer that lists it. Those of a listing that is
+    /// being forgotten count until they have been taken out.
     pub fn rows(&self) -> u64 {
         self.rows
     }
@@ -285,7 +307,7 @@ impl Catalogue {
         self.listings.get(peer).and_then(has_a_part) == Some(true)
     }
 
-    /// An estimate of the memory it takes, in bytes.
+    /// An estimate of the memory it takes, in bytes, with what is being forgotten.
     pub fn cost(&self) -> u64 {
         self.cost
     }
@@ -440,7 +462,12 @@ impl Catalogue {
     /// Asserts the invariant in the module's head. For tests: it looks at everything.
     #[doc(hidden)]
     pub fn check(&self) {
-        let mut cost = 0;
+        let (mut cost, mut leaving) = (0, 0);
+        for (_, listing) in self.listings.leaving() {
+            cost += listing.size().bytes;
+            leaving += listing.len();
+        }
+        assert_eq!(self.leaving, leaving);
         for (peer, _, listing) in self.listings.iter() {
             assert_eq!(listing.peer, peer);
             assert!(listing.names().is_sorted());
@@ -454,16 +481,19 @@ impl Catalogue {
         }
         assert_eq!(self.cost, cost);
         self.indices.check(&self.listings);
-        assert_eq!(self.rows, self.files().map(|file| file.rows()).sum::<u64>());
-    }
-}
-
-impl File {
-    fn rows(&self) -> u64 {
-        match self.entry.root {
-            Some(_) => 1,
-            None => self.holders.len() as u64,
+        let listings = self.listings.iter().map(|(_, _, listing)| listing);
+        let leaving = self.listings.leaving().map(|(_, listing)| listing);
+        let rows = listings
+            .chain(leaving)
+            .flat_map(|listing| listing.numbers().map(|row| listing.row(row)));
+        let (mut contents, mut without_root) = (BTreeSet::new(), 0);
+        for row in rows {
+            match row.facts.content() {
+                Some(content) => _ = contents.insert((content, &row.name)),
+                None => without_root += 1,
+            }
         }
+        assert_eq!(self.rows, contents.len() as u64 + without_root);
     }
 }
 

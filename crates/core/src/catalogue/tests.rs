@@ -138,6 +138,8 @@ fn apply(op: Op, catalogue: &mut Catalogue, model: &mut Model) {
             catalogue.forget(id(peer));
         }
     }
+    // Others come and go while some of it is still to be taken out.
+    catalogue.forget_some(1);
 }
 
 /// Files as a set that does not depend on the order of contents and holders.
@@ -378,6 +380,60 @@ fn an_update_goes_in_part_by_part_and_nothing_can_follow_it_before_its_end() {
     catalogue.forget(id(1));
     catalogue.go_on(&mut applying, 30);
     assert!(applying.is_done() && catalogue.listing(id(1)).is_none());
+    catalogue.check();
+}
+
+#[test]
+fn a_listing_is_forgotten_part_by_part_and_found_no_more_from_the_first_moment() {
+    let mut catalogue = Catalogue::default();
+    let numbered = |from: u64| {
+        let entries = from..from + 10;
+        entries.map(|n| Entry {
+            name: format!("d/{n:03}").parse().expect("a name"),
+            ..entry((0, 1))
+        })
+    };
+    let full = |seq, from| Update {
+        since: None,
+        added: numbered(from).collect(),
+        ..Update::heartbeat(seq)
+    };
+    catalogue.apply(id(1), 7, full(1, 0));
+    catalogue.apply(id(2), 7, full(1, 5));
+    let changes = catalogue.holder_changes();
+    catalogue.forget(id(1));
+    assert!(catalogue.holder_changes() > changes);
+    assert_eq!((catalogue.entries(), catalogue.leaving()), (10, 10));
+    let content = numbered(0).next().and_then(|entry| entry.content());
+    let content = content.expect("it has a root");
+    for left in (0..10).rev() {
+        let of_second = seen(catalogue.files());
+        assert_eq!(of_second.len(), 10);
+        assert!(of_second.iter().all(|(_, _, _, by)| *by == [id(2)].into()));
+        let backwards: Vec<_> = catalogue.files_before(None).collect();
+        assert_eq!(backwards.len(), 10);
+        assert!(catalogue.listing(id(1)).is_none() && catalogue.position(id(1)).is_none());
+        for gone in ["d/001", "001"] {
+            assert_eq!(catalogue.named(gone, &|_| true), None);
+        }
+        let holders = catalogue.holders_of(content);
+        assert!(holders.map(|(peer, _)| peer).all(|peer| peer == id(2)));
+        catalogue.check();
+        assert_eq!(catalogue.forget_some(1), 1);
+        assert_eq!(catalogue.leaving(), left);
+        if left == 6 {
+            // It comes back meanwhile, and something goes again.
+            catalogue.apply(id(1), 8, full(1, 20));
+            assert_eq!(catalogue.listing(id(1)).map(Listing::len), Some(10));
+            catalogue.forget(id(1));
+            catalogue.check();
+            assert_eq!(catalogue.leaving(), 16);
+            assert_eq!(catalogue.forget_some(100), 16);
+            break;
+        }
+    }
+    assert_eq!(catalogue.forget_some(5), 0);
+    assert_eq!((catalogue.entries(), catalogue.rows()), (10, 10));
     catalogue.check();
 }
 

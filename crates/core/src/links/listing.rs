@@ -158,8 +158,23 @@ impl Links {
         }
     }
 
-    /// Applies a part of the change that is next.
+    /// Takes some of the listings that are being forgotten out of the catalogue. It does not
+    /// wait until their accounts may list again: what they held is others' by now.
+    pub(super) fn go_on_forgetting(&mut self, now: Instant) {
+        if self.catalogue.leaving() == 0 || self.budgets.is_spent(now, Effort::Costly) {
+            return;
+        }
+        let forgotten = self.catalogue.forget_some(Work::ENTRIES_AT_ONCE);
+        let work = Work(forgotten * Work::ENTRY);
+        self.budgets.on_forgotten(work);
+    }
+
+    /// Applies a part of the change that is next. As long as anything is being forgotten none
+    /// is, so that the memory of all listings stays within its bound.
     pub(super) fn continue_changes(&mut self, now: Instant) {
+        if self.catalogue.leaving() > 0 {
+            return;
+        }
         let Some((account, change)) = self.turns.next_change(now, &mut self.budgets) else {
             return;
         };

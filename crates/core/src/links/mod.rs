@@ -35,7 +35,7 @@ use thorp_wire::frame::{
 
 use crate::answer::{Library, Unlisted, members, too_busy};
 use crate::bound::{Account, SharedBound};
-use crate::budget::Budgets;
+use crate::budget::{Budgets, Effort};
 use crate::catalogue::{Among, Catalogue};
 use crate::presence::Presences;
 use crate::time::Instant;
@@ -183,6 +183,7 @@ impl Links {
                 break;
             }
         }
+        self.go_on_forgetting(now);
         self.continue_changes(now);
         self.take_events()
     }
@@ -195,7 +196,10 @@ impl Links {
     /// Returns when to call [`advance`](Self::advance) next.
     pub(crate) fn next_deadline(&self) -> Option<Instant> {
         let links = self.table.next_deadline().into_iter();
-        links.chain(self.turns.next_deadline(&self.budgets)).min()
+        let turns = self.turns.next_deadline(&self.budgets);
+        let is_forgetting = self.catalogue.leaving() > 0;
+        let forgets = is_forgetting.then(|| self.budgets.ready_at(Effort::Costly));
+        links.chain(turns).chain(forgets).min()
     }
 
     /// Sends a frame.

@@ -158,6 +158,7 @@ fn two_members_that_fill_the_memory_make_room_for_later_members() {
             link: LinkId(2),
             reason: String::new(),
         });
+        node.settle();
         assert_eq!(node.links.listed.total(), node.links.catalogue.cost());
         assert!(node.links.catalogue.cost() < 90 * 300);
         node.pass(10 * SECOND);
@@ -284,6 +285,48 @@ fn a_long_listing_goes_in_bit_by_bit_and_others_are_served_in_between() {
         assert!(node.acks(2).iter().all(|(seq, _)| seq.is_some()));
         let position = node.links.present().get(id(2)).expect("there").position;
         assert_eq!(position, Some(2));
+    }
+}
+
+#[test]
+fn a_long_listing_is_forgotten_bit_by_bit_and_others_are_served_in_between() {
+    for mut node in Node::both() {
+        node.comes(2, many(500, 10, 'x'));
+        node.comes(3, many(5, 10, 'y'));
+        node.handle(Input::Disconnected {
+            link: LinkId(2),
+            reason: String::new(),
+        });
+        assert_eq!(node.links.catalogue.entries(), 5, "no answer has it");
+        assert_eq!(node.links.listed.held_by(node.links.account(LinkId(2))), 0);
+        node.up(4, 4, hello(1));
+        node.hear(4, many(500, 10, 'z'));
+        let mut left = vec![node.links.catalogue.leaving()];
+        while node.links.catalogue.leaving() > 0 {
+            // A short listing goes in at once, and a long one waits.
+            if left.len() == 3 {
+                node.up(5, 5, hello(1));
+                node.hear(5, many(5, 10, 'v'));
+                assert_eq!(node.lists(5), Some(5));
+            }
+            assert_eq!(node.lists(4), None);
+            assert_eq!(asked(&node.ask(3, by_name())), [3]);
+            let now = node
+                .links
+                .next_deadline()
+                .expect("there is something to do");
+            node.advance(now);
+            left.push(node.links.catalogue.leaving());
+        }
+        let most = usize::try_from(Work::ENTRIES_AT_ONCE).unwrap_or(0);
+        assert!(
+            left.windows(2).all(|two| two[0] - two[1] <= most),
+            "{left:?}"
+        );
+        assert!(left.len() >= 10, "{left:?}");
+        node.settle();
+        assert_eq!(node.lists(4), Some(500));
+        node.links.check();
     }
 }
 
