@@ -207,7 +207,8 @@ impl Listing {
         };
         let removed = self.rows.swap_remove(last);
         self.bytes -= u128::from(removed.facts.length);
-        self.cost -= cost_of(&removed.name);
+        self.cost -= self.cost_of(&removed.name);
+        self.v1.remove(&removed.name);
     }
 
     /// Before the first name that is not before this one.

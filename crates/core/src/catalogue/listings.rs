@@ -98,6 +98,11 @@ impl Listings {
         slots.filter_map(|slot| Some((*slot, self.at(*slot)?)))
     }
 
+    /// What the listing of this entry takes.
+    pub fn bytes_of(&self, at: At) -> u64 {
+        self.listing(at).size().bytes
+    }
+
     /// Whether the listing of this entry is being forgotten.
     pub fn is_leaving(&self, at: At) -> bool {
         self.at(at.slot).is_none_or(Listing::is_leaving)

@@ -150,9 +150,10 @@ impl Catalogue {
             let Some(at) = self.listings.next_to_leave() else {
                 return number;
             };
-            self.cost -= cost_of(self.listings.name(at));
+            let before = self.listings.bytes_of(at);
             self.unindex(at);
             self.listings.change(at.slot, Listing::forget_last);
+            self.cost -= before - self.listings.bytes_of(at);
             self.leaving -= 1;
         }
         most
