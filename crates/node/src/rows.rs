@@ -54,6 +54,14 @@ pub(super) fn file(variant: &Variant) -> FileRow {
 /// Members with their neighbours' addresses, in the order of their own. Of the
 /// neighbours, those are known that have a row, and `itself`.
 pub(crate) fn peers(mut rows: Vec<MemberRow>, itself: Option<&Holder>) -> Vec<PeerRow> {
+    // Addresses at which a peer would reach itself are not taken from other members.
+    for row in &mut rows {
+        if let Some(itself) = itself.filter(|itself| itself.id == row.member.id)
+            && row.member.addresses.is_empty()
+        {
+            row.member.addresses.clone_from(&itself.addresses);
+        }
+    }
     rows.sort_by_key(|row| row.member.addresses.first().copied());
     let known = rows.iter().map(|row| &row.member).chain(itself);
     let addresses = known.map(|holder| (holder.id, holder.addresses.first().copied()));
@@ -105,4 +113,38 @@ pub(super) fn warning(notice: &peer::Notice) -> Option<Warning> {
             member: holder(who),
         },
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn row(id: u8, addresses: &[&str]) -> MemberRow {
+        let addresses = addresses.iter().map(|at| at.parse().expect("an address"));
+        MemberRow {
+            member: Holder {
+                id: PeerId::new([id; 32]),
+                name: None,
+                addresses: addresses.collect(),
+                partial: false,
+            },
+            files: 1,
+            bytes: 1,
+            neighbours: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn a_peer_shows_its_own_address_among_the_others() {
+        let itself = row(1, &["10.0.0.1:3334"]).member;
+        let mut neighbour = row(2, &["10.0.0.2:3334"]);
+        neighbour.neighbours.push(itself.id);
+        let shown = peers(vec![row(1, &[]), neighbour], Some(&itself));
+        let addresses: Vec<_> = shown
+            .iter()
+            .map(|row| (row.member.address.as_str(), row.member.port))
+            .collect();
+        assert_eq!(addresses, [("10.0.0.1", 3334), ("10.0.0.2", 3334)]);
+        assert_eq!(shown[1].neighbours, ["10.0.0.1"]);
+    }
 }

@@ -131,7 +131,12 @@ impl ColumnLayout {
                 continue;
             };
             let middle: usize = middle.iter().map(|at| measured[*at].longest + GAP).sum();
-            let last = measured[*last].most.min(form.least);
+            // A number that is cut reads as another number.
+            let last = if self.kind.right.contains(last) {
+                measured[*last].longest
+            } else {
+                measured[*last].most.min(form.least)
+            };
             let left = terminal.saturating_sub(middle + last + GAP);
             let longest = measured[*first].longest;
             let name = longest.min(left);
@@ -338,6 +343,21 @@ Name       Size  Date        Held by
         let text = shown(38, &rows);
         assert_eq!(text.lines().count(), 5, "each row on a line:\n{text}");
         assert!(text.ends_with("a-longer.txt  1.2 KiB  oak"), "{text}");
+    }
+
+    #[test]
+    fn a_size_is_never_cut() {
+        let mut rows: Vec<_> = (0..4)
+            .map(|n| row(&format!("a-name-of-thirty-columns-{n}.txt"), &["oak"]))
+            .collect();
+        for row in &mut rows {
+            row[1] = Field::Text("7 B".into());
+        }
+        rows[0][1] = Field::Text("195.3 KiB".into());
+        for terminal in 20..60 {
+            let text = shown(terminal, &rows);
+            assert!(text.contains("195.3 KiB"), "{terminal}:\n{text}");
+        }
     }
 
     #[test]

@@ -15,7 +15,7 @@ use serde::Serialize;
 use serde_json::{Value, json};
 use thorp_node::api::{Notice, PeerRow};
 
-use crate::node::{Door, LocalPeer, LocalTracker};
+use crate::node::{Door, LocalPeer, LocalTracker, NodeNews};
 use crate::out::{self, Flow};
 use crate::quoting::printable_lines;
 use crate::tables::{Following, Neighbourhood, Tables};
@@ -119,19 +119,19 @@ pub fn greet(
 
 /// Follows a peer until it ends, or until the reader of the lines is gone.
 pub async fn follow_peer(
-    peer: &mut LocalPeer,
+    news: &mut NodeNews,
     streams: &mut Streams<impl Write, impl Write>,
     manner: Manner,
 ) -> Flow {
-    let mut following = Following::of(&peer.viewer);
+    let mut following = Following::of(&news.viewer);
     let mut known = None;
     let mut shown = String::from(NO_NEIGHBOURS);
     let mut notices = true;
     loop {
         let flow = tokio::select! {
             biased;
-            notice = peer.notices.recv(), if notices => if let Some(notice) = notice {
-                if (peer.was_removed)() {
+            notice = news.notices.recv(), if notices => if let Some(notice) = notice {
+                if (news.was_removed)() {
                     continue;
                 }
                 tell_notice(&notice, streams, manner)
@@ -141,10 +141,10 @@ pub async fn follow_peer(
             },
             is_due = following.is_due() => {
                 // That the machine was removed is said once, where the program ends.
-                if !is_due || (peer.was_removed)() {
+                if !is_due || (news.was_removed)() {
                     return Flow::Open;
                 }
-                let Some(now) = Neighbourhood::of(&peer.viewer).await else {
+                let Some(now) = Neighbourhood::of(&news.viewer).await else {
                     return Flow::Open;
                 };
                 if manner.json {
@@ -192,18 +192,18 @@ pub fn greet_tracker(
 
 /// Follows a tracker until it ends, or until the reader of the lines is gone.
 pub async fn follow_tracker(
-    tracker: &mut LocalTracker,
+    news: &mut NodeNews,
     streams: &mut Streams<impl Write, impl Write>,
     manner: Manner,
 ) -> Flow {
-    let mut following = Following::of(&tracker.viewer);
+    let mut following = Following::of(&news.viewer);
     let mut log = Log::default();
     let mut shown = Tables::default();
     let mut notices = true;
     loop {
         let flow = tokio::select! {
             biased;
-            notice = tracker.notices.recv(), if notices => if let Some(notice) = notice {
+            notice = news.notices.recv(), if notices => if let Some(notice) = notice {
                 tell_notice(&notice, streams, manner)
             } else {
                 notices = false;
@@ -214,19 +214,19 @@ pub async fn follow_tracker(
                     return Flow::Open;
                 }
                 if manner.tables {
-                    let Some(tables) = Tables::of(&tracker.viewer).await else {
+                    let Some(tables) = Tables::of(&news.viewer).await else {
                         return Flow::Open;
                     };
                     show_tables(tables, &mut shown, streams, manner)
                 } else {
-                    let Some(happenings) = log.look(&tracker.viewer).await else {
+                    let Some(happenings) = log.look(&news.viewer).await else {
                         return Flow::Open;
                     };
                     tell_happenings(&happenings, streams, manner)
                 }
             }
             () = at(log.next()) => {
-                let Some(happenings) = log.look(&tracker.viewer).await else {
+                let Some(happenings) = log.look(&news.viewer).await else {
                     return Flow::Open;
                 };
                 tell_happenings(&happenings, streams, manner)

@@ -364,6 +364,10 @@ pub fn member(member: &Member) -> String {
 }
 
 fn endpoint(member: &Member) -> String {
+    // None of its addresses can be reached from here.
+    if member.port == 0 {
+        return "-".to_owned();
+    }
     let address = printable(&member.address);
     if member.address.contains(':') {
         format!("[{address}]:{}", member.port)

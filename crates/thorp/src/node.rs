@@ -7,6 +7,7 @@ use std::future::Future;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::pin::{Pin, pin};
+use std::sync::Arc;
 use std::time::Duration;
 
 use thorp_node::MemberName;
@@ -72,7 +73,17 @@ pub struct LocalPeer {
     /// How to join the group, if this process is its tracker.
     pub door: Option<Door>,
     /// Returns whether it has ended because the group has removed this machine.
-    pub was_removed: Box<dyn Fn() -> bool + Send>,
+    pub was_removed: Arc<dyn Fn() -> bool + Send + Sync>,
+}
+
+/// What a node shows and says while it runs.
+pub struct NodeNews {
+    /// The view of its state.
+    pub viewer: Viewer,
+    /// Its notices.
+    pub notices: mpsc::Receiver<Notice>,
+    /// Returns whether it has ended because the group has removed this machine.
+    pub was_removed: Arc<dyn Fn() -> bool + Send + Sync>,
 }
 
 /// A tracker that runs in this process. It has ended once its `viewer` has no more news.
@@ -87,6 +98,33 @@ pub struct LocalTracker {
     pub stop: Stop,
     /// How to join the group.
     pub door: Door,
+}
+
+impl LocalPeer {
+    /// Takes its notices, for a follower that needs nothing else of it.
+    pub fn news(&mut self) -> NodeNews {
+        NodeNews {
+            viewer: self.viewer.clone(),
+            notices: taken(&mut self.notices),
+            was_removed: Arc::clone(&self.was_removed),
+        }
+    }
+}
+
+impl LocalTracker {
+    /// Takes its notices, for a follower that needs nothing else of it.
+    pub fn news(&mut self) -> NodeNews {
+        NodeNews {
+            viewer: self.viewer.clone(),
+            notices: taken(&mut self.notices),
+            was_removed: Arc::new(|| false),
+        }
+    }
+}
+
+/// Leaves notices that have ended.
+fn taken(notices: &mut mpsc::Receiver<Notice>) -> mpsc::Receiver<Notice> {
+    std::mem::replace(notices, mpsc::channel(1).1)
 }
 
 /// Returns what every node needs to start.
@@ -151,7 +189,7 @@ pub async fn share(
         door: running.access.as_ref().map(Door::from),
         was_removed: {
             let peer = running.peer.clone();
-            Box::new(move || peer.was_removed())
+            Arc::new(move || peer.was_removed())
         },
         stop: Box::pin(running.stop(LEAVING)),
     })

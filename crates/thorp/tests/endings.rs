@@ -5,10 +5,15 @@
 
 mod support;
 
+use std::fs::File;
 use std::time::{Duration, Instant};
 
+use rustix::fs::{CWD, FileType, Mode, mknodat};
+use rustix::io::ioctl_fionread;
+use support::process::poll;
 use support::village::sharing;
 use support::{Node, PATIENCE, Running, Village};
+use tempfile::TempDir;
 
 /// After this, a caller says which process does not answer.
 const SILENCE: Duration = Duration::from_secs(2);
@@ -220,7 +225,7 @@ fn a_trackers_log_stays_small_while_a_file_is_edited_all_the_time() {
     for length in 0..20 {
         peer.file("1.txt", vec![7; length]);
         peer.file(&format!("{length}.new"), "new");
-        support::process::poll("the tracker to know it", PATIENCE, || {
+        poll("the tracker to know it", PATIENCE, || {
             (entries() == Some(length as u64 + 2)).then_some(())
         });
     }
@@ -231,4 +236,62 @@ fn a_trackers_log_stays_small_while_a_file_is_edited_all_the_time() {
     assert_eq!(end.stdout.matches(" came\n").count(), 1, "{end}");
     assert!(end.stdout.matches(" shares ").count() <= 2, "{end}");
     assert!(!end.stdout.contains("File Name"), "{end}");
+}
+
+#[test]
+fn a_tracker_whose_lines_are_not_read_ends_when_it_is_told_to() {
+    for told in ["INT", "TERM", "stop"] {
+        let village = Village::new();
+        let pipe = Unread::new();
+        let hall = village
+            .node("tracker")
+            .under(&["sh", "-c", INTO_PIPE, &pipe.path()]);
+        let tracker = hall.start(&["tracker", "--open", "--lines", "--listen", "127.0.0.1:0"]);
+        let door = tracker.wait_for_line("its address", |line| line.contains("--tracker "));
+        let (_, address) = door.text.split_once("--tracker ").unwrap();
+        let address = address.split_whitespace().next().unwrap();
+        let oak = village.node("oak");
+        for n in 0..600 {
+            oak.file(&format!("{n}-{}", "x".repeat(200)), "x");
+        }
+        let _oak = oak.start_sharing(address, "127.0.0.1:0");
+        pipe.wait_until_full();
+        if told == "stop" {
+            hall.run(&["stop"]).exits(0);
+        } else {
+            tracker.signal(told);
+        }
+        tracker.finish(PATIENCE).exits(0);
+    }
+}
+
+/// For a shell: starts a program with a pipe as its standard output.
+const INTO_PIPE: &str = r#"exec "$@" > "$0""#;
+
+/// A pipe that is open and that no program reads.
+struct Unread {
+    dir: TempDir,
+    pipe: File,
+}
+
+impl Unread {
+    fn new() -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("pipe");
+        mknodat(CWD, &path, FileType::Fifo, Mode::RUSR | Mode::WUSR, 0).unwrap();
+        let pipe = File::options().read(true).write(true).open(&path).unwrap();
+        Self { dir, pipe }
+    }
+
+    fn path(&self) -> String {
+        self.dir.path().join("pipe").display().to_string()
+    }
+
+    /// Waits until a write to it blocks: no room is left for a page.
+    fn wait_until_full(&self) {
+        poll("a full pipe", PATIENCE, || {
+            let waits = ioctl_fionread(&self.pipe).unwrap();
+            (waits > 60_000).then_some(())
+        });
+    }
 }

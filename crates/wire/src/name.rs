@@ -124,7 +124,7 @@ pub enum NameError {
     #[error("a file name has no empty part")]
     EmptyPart,
     /// It has a part `.` or `..`.
-    #[error("a file name has no part . or ..")]
+    #[error("a file name has no part that is . or two dots")]
     DotPart,
     /// It contains a NUL.
     #[error("a file name has no NUL character")]

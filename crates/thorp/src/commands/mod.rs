@@ -15,6 +15,7 @@ mod context;
 mod demo;
 mod detached;
 mod find;
+mod following;
 mod get;
 mod invitation;
 mod invite;

@@ -11,6 +11,7 @@ use thorp_node::share;
 
 use super::context::{Context, on_disk};
 use super::detached::{self, Asked, Child};
+use super::following::{self, Followed};
 use super::invitation;
 use crate::args::ShareArgs;
 use crate::args::values::WhichTracker;
@@ -18,7 +19,6 @@ use crate::exit::{Complaint, Result, failure};
 use crate::lines::{self, Streams};
 use crate::menu::terminal::{self, End};
 use crate::node::{self, LocalPeer};
-use crate::out::Flow;
 use crate::quoting::for_shell;
 use crate::signals::Signals;
 use crate::state::NodeKind;
@@ -127,12 +127,12 @@ async fn follow(
     streams: &mut Standard,
     signals: &mut Signals,
 ) -> End {
-    tokio::select! {
-        flow = lines::follow_peer(peer, streams, context.line_manner()) => match flow {
-            Flow::Open => End::Ended,
-            Flow::Closed => End::Left,
-        },
-        () = signals.next() => End::Left,
+    let (mut news, manner) = (peer.news(), context.line_manner());
+    let mut streams = std::mem::replace(streams, Streams::standard());
+    let follow = async move { lines::follow_peer(&mut news, &mut streams, manner).await };
+    match following::until_end(peer.viewer.clone(), signals, follow).await {
+        Followed::Ended => End::Ended,
+        Followed::Unread | Followed::Signalled => End::Left,
     }
 }
 

@@ -5,6 +5,7 @@ use thorp_node::launch;
 
 use super::context::Context;
 use super::detached::{self, Asked, Child};
+use super::following::{self, Followed};
 use super::keeping;
 use crate::args::TrackerArgs;
 use crate::exit::Result;
@@ -13,6 +14,8 @@ use crate::node::{self, LocalTracker};
 use crate::screen;
 use crate::signals::Signals;
 use crate::state::NodeKind;
+
+type Standard = lines::Streams<std::io::Stdout, std::io::Stderr>;
 
 pub async fn run(context: Context, args: TrackerArgs) -> Result {
     match (&args.backup, &args.restore) {
@@ -49,21 +52,15 @@ pub async fn run(context: Context, args: TrackerArgs) -> Result {
         () = signals.next() => return Ok(ErrorKind::Unfinished.into()),
     };
     let Some(child) = child else {
-        tokio::select! {
-            () = attend(&context, &mut tracker, args.lines) => {}
-            () = signals.next() => {}
-        }
+        attend(&context, &mut tracker, args.lines, &mut signals).await;
         return Ok(signals.goodbye(tracker.stop).await);
     };
     let mut streams = lines::Streams::standard();
     let manner = manner(&context, args.lines);
     lines::greet_tracker(&tracker, &mut streams, manner);
     let detached = child.leave(&state).await?;
-    tokio::select! {
-        _ = lines::follow_tracker(&mut tracker, &mut streams, manner) => {
-            context.say("This tracker was stopped.");
-        }
-        () = signals.next() => {}
+    if follow(&mut tracker, streams, manner, &mut signals).await != Followed::Signalled {
+        context.say("This tracker was stopped.");
     }
     let exit = signals.goodbye(tracker.stop).await;
     detached.finish();
@@ -75,15 +72,32 @@ const OPENED: &str = "This group was by invitation; from now on every machine th
 
 /// The screen where there is a terminal for it; elsewhere what happens, or the tables
 /// where lines were asked for.
-async fn attend(context: &Context, tracker: &mut LocalTracker, lines: bool) {
+async fn attend(context: &Context, tracker: &mut LocalTracker, lines: bool, signals: &mut Signals) {
     let is_shown = context.can_draw(lines) && context.terminals.in_foreground;
-    if is_shown && screen::run(tracker, context.terminals.colour).await.is_ok() {
-        return;
+    if is_shown {
+        tokio::select! {
+            shown = screen::run(tracker, context.terminals.colour) => if shown.is_ok() {
+                return;
+            },
+            () = signals.next() => return,
+        }
     }
     let mut streams = lines::Streams::standard();
     let manner = manner(context, lines);
     lines::greet_tracker(tracker, &mut streams, manner);
-    let _ = lines::follow_tracker(tracker, &mut streams, manner).await;
+    follow(tracker, streams, manner, signals).await;
+}
+
+/// Shows lines until the tracker ends or a signal comes.
+async fn follow(
+    tracker: &mut LocalTracker,
+    mut streams: Standard,
+    manner: lines::Manner,
+    signals: &mut Signals,
+) -> Followed {
+    let mut news = tracker.news();
+    let follow = async move { lines::follow_tracker(&mut news, &mut streams, manner).await };
+    following::until_end(tracker.viewer.clone(), signals, follow).await
 }
 
 fn manner(context: &Context, tables: bool) -> lines::Manner {

@@ -1,5 +1,6 @@
 //! The logs of `tracker` and of `share`.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::*;
@@ -20,7 +21,7 @@ fn peer() -> (LocalPeer, mpsc::Sender<Shown>, mpsc::Sender<Notice>) {
         invite: Box::new(|| Box::pin(async { Ok(String::new()) })),
         stop: Box::pin(async {}),
         door: None,
-        was_removed: Box::new(|| false),
+        was_removed: Arc::new(|| false),
     };
     (peer, shown_in, notice_in)
 }
@@ -70,6 +71,7 @@ fn text(bytes: Vec<u8>) -> String {
 #[tokio::test(start_paused = true)]
 async fn a_peer_tells_its_story() {
     let (mut peer, view, notices) = peer();
+    let mut news = peer.news();
     let mut streams = streams();
     let told = async {
         let address = "192.168.198.138".into();
@@ -95,7 +97,7 @@ async fn a_peer_tells_its_story() {
     };
     let _ = greet(&peer, &mut streams, Manner::default());
     let _ = tokio::join!(
-        follow_peer(&mut peer, &mut streams, Manner::default()),
+        follow_peer(&mut news, &mut streams, Manner::default()),
         told
     );
     assert_eq!(
@@ -113,6 +115,7 @@ async fn a_peer_tells_its_story() {
 #[tokio::test(start_paused = true)]
 async fn many_changes_in_a_short_time_are_few_lines_and_the_last_is_told() {
     let (mut peer, view, _notices) = peer();
+    let mut news = peer.news();
     let mut streams = streams();
     let manner = Manner {
         json: true,
@@ -129,7 +132,7 @@ async fn many_changes_in_a_short_time_are_few_lines_and_the_last_is_told() {
         a_moment().await;
         drop(view);
     };
-    let _ = tokio::join!(follow_peer(&mut peer, &mut streams, manner), told);
+    let _ = tokio::join!(follow_peer(&mut news, &mut streams, manner), told);
     let out = text(streams.out);
     let lines: Vec<_> = out
         .lines()
@@ -144,6 +147,7 @@ async fn many_changes_in_a_short_time_are_few_lines_and_the_last_is_told() {
 #[tokio::test(start_paused = true)]
 async fn what_is_hashed_and_counted_is_no_news_of_the_neighbours() {
     let (mut peer, view, _notices) = peer();
+    let mut news = peer.news();
     let mut streams = streams();
     let manner = Manner {
         json: true,
@@ -159,7 +163,7 @@ async fn what_is_hashed_and_counted_is_no_news_of_the_neighbours() {
         }
         drop(view);
     };
-    let _ = tokio::join!(follow_peer(&mut peer, &mut streams, manner), told);
+    let _ = tokio::join!(follow_peer(&mut news, &mut streams, manner), told);
     let out = text(streams.out);
     let lines: Vec<_> = out.lines().collect();
     assert_eq!(lines.len(), 2, "{out}");
@@ -170,6 +174,7 @@ async fn what_is_hashed_and_counted_is_no_news_of_the_neighbours() {
 #[tokio::test(start_paused = true)]
 async fn a_tracker_prints_both_tables_after_a_change() {
     let (mut tracker, view) = tracker();
+    let mut news = tracker.news();
     let mut streams = streams();
     let told = async {
         for _ in 0..3 {
@@ -180,7 +185,7 @@ async fn a_tracker_prints_both_tables_after_a_change() {
         drop(view);
     };
     greet_tracker(&tracker, &mut streams, TABLES);
-    let _ = tokio::join!(follow_tracker(&mut tracker, &mut streams, TABLES), told);
+    let _ = tokio::join!(follow_tracker(&mut news, &mut streams, TABLES), told);
     let expected = format!(
         "Listening on 192.168.198.138:3333\n{}\n{}\n",
         words::WAITING,
@@ -193,6 +198,7 @@ async fn a_tracker_prints_both_tables_after_a_change() {
 #[tokio::test(start_paused = true)]
 async fn the_same_as_objects() {
     let (mut tracker, view) = tracker();
+    let mut news = tracker.news();
     let mut streams = streams();
     let json = Manner {
         json: true,
@@ -204,7 +210,7 @@ async fn the_same_as_objects() {
         drop(view);
     };
     greet_tracker(&tracker, &mut streams, json);
-    let _ = tokio::join!(follow_tracker(&mut tracker, &mut streams, json), told);
+    let _ = tokio::join!(follow_tracker(&mut news, &mut streams, json), told);
     let out = text(streams.out);
     let page = include_str!("../../../../docs/json.md");
     for line in out.lines() {
@@ -259,6 +265,7 @@ async fn the_reader_is_gone() {
         }
     }
     let (mut peer, _view, notices) = peer();
+    let mut news = peer.news();
     notices.send(Notice::Connected).await.expect("room");
     let (out, talk) = (Gone, Vec::new());
     let mut streams = Streams {
@@ -267,7 +274,7 @@ async fn the_reader_is_gone() {
         talk_width: None,
         is_lossy: false,
     };
-    let flow = follow_peer(&mut peer, &mut streams, Manner::default()).await;
+    let flow = follow_peer(&mut news, &mut streams, Manner::default()).await;
     assert_eq!(flow, Flow::Closed);
 }
 
@@ -275,6 +282,7 @@ async fn the_reader_is_gone() {
 async fn a_tracker_tells_who_comes_and_goes_and_how_much_each_shares() {
     for (json, quiet) in [(false, false), (true, false), (false, true), (true, true)] {
         let (mut tracker, view) = tracker();
+        let mut news = tracker.news();
         let mut streams = streams();
         let told = async {
             for shown in [story::first(), story::first(), story::alone()] {
@@ -289,7 +297,7 @@ async fn a_tracker_tells_who_comes_and_goes_and_how_much_each_shares() {
             tables: false,
         };
         greet_tracker(&tracker, &mut streams, manner);
-        let _ = tokio::join!(follow_tracker(&mut tracker, &mut streams, manner), told);
+        let _ = tokio::join!(follow_tracker(&mut news, &mut streams, manner), told);
         let out = text(streams.out);
         let lines: Vec<_> = out.lines().skip(2).collect();
         if quiet {
@@ -348,6 +356,7 @@ async fn a_full_disk_behind_standard_output_is_said_once_and_the_node_goes_on() 
         }
     }
     let (mut peer, view, notices) = peer();
+    let mut news = peer.news();
     let mut streams = Streams {
         out: Full,
         talk: Vec::new(),
@@ -364,7 +373,7 @@ async fn a_full_disk_behind_standard_output_is_said_once_and_the_node_goes_on() 
         drop(view);
     };
     let (flow, ()) = tokio::join!(
-        follow_peer(&mut peer, &mut streams, Manner::default()),
+        follow_peer(&mut news, &mut streams, Manner::default()),
         told
     );
     assert_eq!(flow, Flow::Open);

@@ -5,7 +5,7 @@
 
 pub mod terminal;
 
-use thorp_node::api::{ErrorKind, Event, Get, Notice};
+use thorp_node::api::{ErrorKind, Event, Get, Notice, Wait};
 
 use crate::answer::{self, FetchTotals};
 use crate::args::Args;
@@ -243,6 +243,8 @@ impl Menu {
         }
         let (conversation, step) = Conversation::new(Get {
             names: vec![name],
+            // The user is there, and can interrupt it.
+            wait: Wait::Begun,
             ..Get::default()
         });
         self.state = State::Fetching(Box::new(conversation));

@@ -45,6 +45,22 @@ fn a_file_is_requested_and_arrives() {
 }
 
 #[test]
+fn a_fetch_that_has_begun_waits_for_its_holder_to_come_back() {
+    let mut menu = Menu::new(None);
+    menu.start();
+    let effects = menu.line("get 3.txt");
+    assert!(matches!(&effects[..], [Effect::Request(get)] if get.wait == Wait::Begun));
+    let waiting = menu.event(&Event::Waiting {
+        name: "3.txt".into(),
+        failure: samples::nobody(),
+    });
+    assert!(
+        matches!(&waiting[..], [Effect::Say(text)] if text.contains("thorp waits")),
+        "{waiting:?}"
+    );
+}
+
+#[test]
 fn nobody_shares_it() {
     let mut menu = requested();
     assert_eq!(

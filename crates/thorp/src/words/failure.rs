@@ -351,14 +351,16 @@ fn nobody(from: Option<&str>, root: Option<&str>) -> String {
     match (from.map(named), root.map(named)) {
         (None, None) => NOBODY.into(),
         (Some(from), None) => {
-            format!("{from} is not sharing this file now. See who does: thorp find")
+            format!(
+                "No peer called {from} is sharing this file now. See which peers do: thorp find"
+            )
         }
         (None, Some(root)) => format!(
             "No peer is sharing this file with a root that starts with {root}. \
              See which there are: thorp find"
         ),
         (Some(from), Some(root)) => format!(
-            "{from} is not sharing this file with a root that starts with {root}. \
+            "No peer called {from} is sharing this file with a root that starts with {root}. \
              See which there are: thorp find"
         ),
     }

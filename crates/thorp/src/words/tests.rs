@@ -540,7 +540,7 @@ fn who_is_asked_for_in_vain_is_named() {
         (
             Some(&from),
             None,
-            "oak is not sharing this file now. See who does: thorp find",
+            "No peer called oak is sharing this file now. See which peers do: thorp find",
         ),
         (
             None,
@@ -551,7 +551,7 @@ fn who_is_asked_for_in_vain_is_named() {
         (
             Some(&from),
             Some(&root),
-            "oak is not sharing this file with a root that starts with 3f2a. \
+            "No peer called oak is sharing this file with a root that starts with 3f2a. \
              See which there are: thorp find",
         ),
     ] {
