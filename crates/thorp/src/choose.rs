@@ -59,7 +59,10 @@ pub fn contents(name: &str, variants: &[FileRow]) -> String {
 /// Parses the answer to a choice of `count` things.
 pub fn pick(line: &str, count: usize) -> Pick {
     let line = line.trim().trim_end_matches('.').to_lowercase();
-    if matches!(line.as_str(), "" | "c" | "cancel" | "q" | "no" | "none") {
+    if matches!(
+        line.as_str(),
+        "" | "c" | "cancel" | "q" | "n" | "no" | "none"
+    ) {
         return Pick::Cancel;
     }
     match line.parse::<usize>() {
@@ -92,6 +95,7 @@ Which one? Type its number, or nothing to cancel.";
         assert_eq!(pick("1.", 2), Pick::At(0));
         assert_eq!(pick("", 2), Pick::Cancel);
         assert_eq!(pick("Cancel", 2), Pick::Cancel);
+        assert_eq!(pick("n", 2), Pick::Cancel);
         for nonsense in ["0", "3", "-1", "two", "99999999999999999999"] {
             assert_eq!(pick(nonsense, 2), Pick::Nonsense, "{nonsense}");
         }

@@ -70,6 +70,9 @@ impl Context {
     pub async fn says_yes(&self, question: &str, yes: &str) -> Result<bool> {
         let mut question = format!("{question}\n1. {yes}\n2. Cancel.");
         while let Some(line) = prompt::line(&question).await? {
+            if matches!(line.trim().to_lowercase().as_str(), "y" | "yes") {
+                return Ok(true);
+            }
             match choose::pick(&line, 2) {
                 choose::Pick::At(0) => return Ok(true),
                 choose::Pick::At(_) | choose::Pick::Cancel => return Ok(false),
