@@ -3,11 +3,11 @@
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use rcgen::{Issuer, KeyPair};
+use rcgen::{Issuer, KeyPair, SigningKey as _};
 use rustls::pki_types::PrivateKeyDer;
 use tempfile::TempDir;
 use thorp_disk::testing::DISK;
-use thorp_wire::frame::Join;
+use thorp_wire::frame::{GroupRecord, Join, SignedRecord};
 
 use crate::authority::Authority;
 use crate::clock::Clock;
@@ -108,6 +108,14 @@ impl Group {
         let authority = self.authority.clone();
         let join = JoinService::new(&identity, &membership, authority, clock).expect("fits");
         (tls, join)
+    }
+
+    /// Signs a record as its authority would.
+    pub fn signed(&self, record: GroupRecord) -> SignedRecord {
+        let issuer = self.issuer();
+        let sign = |message: &[u8]| issuer.key().sign(message).ok()?.try_into().ok();
+        let signed = SignedRecord::sign(record, sign).expect("is within its bounds");
+        signed.expect("is signed")
     }
 
     /// Returns the CA's signing key, to sign what the authority would not.

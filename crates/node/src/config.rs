@@ -72,6 +72,8 @@ settings! {
     "share.hidden" => share_hidden: bool = false, Switch;
     /// how often to look for changes where the system does not report all of them (network, FUSE and overlay file systems): each look asks for every file there, and takes a tenth of the time at most
     "share.look_again_ms" => share_look_again: Duration = 60000, Number(100, 86_400_000);
+    /// serve the share to ordinary BitTorrent clients, in a group whose tracker says `--bittorrent`
+    "share.bittorrent" => share_bittorrent: bool = false, Switch;
     /// a file that its owner may execute arrives as one (in groups by invitation only, and never one in a hidden place)
     "get.executable" => executable: bool = true, Switch;
 }

@@ -92,6 +92,7 @@ impl Swarm {
         wanting
             .map(|(id, session)| Wanting {
                 session: *id,
+                member: session.offer.member,
                 given: session.given - session.given_before,
                 got: session.taken,
                 unchoked: !session.choking,

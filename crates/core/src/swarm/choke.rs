@@ -1,9 +1,10 @@
 //! Which peers are served when more want bytes than can be served well at a time.
 //!
 //! Owns the rule (BEP 3) and no state. As long as there are enough places, each peer has one.
-//! Otherwise a peer that is fetching serves the peers that give it most, and one more at random,
-//! since a newcomer has nothing to give yet. A peer that has the whole file serves the peers that
-//! got least from it, so that all get their turn.
+//! Otherwise members come before clients, which have an eighth of the places to themselves. Among
+//! members, and among clients, a peer that is fetching serves those that give it most, and one
+//! more at random, since a newcomer has nothing to give yet. A peer that has the whole file serves
+//! those that got least from it, so that all get their turn.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -18,6 +19,8 @@ pub const EVERY: Duration = Duration::from_secs(10);
 pub struct Wanting {
     /// The session with the peer.
     pub session: SessionId,
+    /// Whether the peer is a member.
+    pub member: bool,
     /// Bytes the peer has given since the last choice.
     pub given: u64,
     /// Bytes the peer has received in all.
@@ -26,6 +29,9 @@ pub struct Wanting {
     pub unchoked: bool,
 }
 
+/// Of how many places one is for clients, however many members want it.
+const CLIENTS_PART: usize = 8;
+
 /// Chooses which sessions are served from now on.
 pub fn choose(
     wanting: &[Wanting],
@@ -33,31 +39,54 @@ pub fn choose(
     complete: bool,
     rng: &mut fastrand::Rng,
 ) -> BTreeSet<SessionId> {
-    if wanting.len() <= places {
-        return wanting.iter().map(|one| one.session).collect();
+    let mut chosen = BTreeSet::new();
+    for (alike, places) in divided(wanting, places) {
+        chosen.extend(choose_among(alike, places, complete, rng));
     }
-    let mut by_worth = wanting.to_vec();
-    rng.shuffle(&mut by_worth);
-    if complete {
-        by_worth.sort_by_key(|one| one.got);
-        let first = by_worth.iter().take(places);
-        return first.map(|one| one.session).collect();
-    }
-    by_worth.sort_by_key(|one| std::cmp::Reverse(one.given));
-    let (best, others) = by_worth.split_at(places.saturating_sub(1));
-    let lucky = others.get(rng.usize(..others.len().max(1)));
-    best.iter().chain(lucky).map(|one| one.session).collect()
+    chosen
 }
 
-/// Gives free places to sessions that want one, in order, between two choices. Sessions with a
-/// place keep it.
+/// Gives free places to sessions that want one, in order, between two choices. A session with a
+/// place keeps it, but for one of a client that a member comes before.
 pub fn fill(wanting: &[Wanting], places: usize) -> BTreeSet<SessionId> {
-    let have = wanting.iter().filter(|one| one.unchoked);
-    let wait = wanting.iter().filter(|one| !one.unchoked);
-    have.chain(wait)
-        .take(places)
-        .map(|one| one.session)
-        .collect()
+    let mut chosen = BTreeSet::new();
+    for (alike, places) in divided(wanting, places) {
+        let have = alike.iter().filter(|one| one.unchoked);
+        let wait = alike.iter().filter(|one| !one.unchoked);
+        let first = have.chain(wait).take(places);
+        chosen.extend(first.map(|one| one.session));
+    }
+    chosen
+}
+
+/// Divides the places between members and clients.
+fn divided(wanting: &[Wanting], places: usize) -> [(Vec<Wanting>, usize); 2] {
+    let (members, clients): (Vec<Wanting>, Vec<Wanting>) =
+        wanting.iter().partition(|one| one.member);
+    let left = places.saturating_sub(members.len());
+    let for_clients = left.max(places / CLIENTS_PART).min(clients.len());
+    [(members, places - for_clients), (clients, for_clients)]
+}
+
+fn choose_among(
+    mut alike: Vec<Wanting>,
+    places: usize,
+    complete: bool,
+    rng: &mut fastrand::Rng,
+) -> Vec<SessionId> {
+    if alike.len() > places {
+        rng.shuffle(&mut alike);
+        if complete {
+            alike.sort_by_key(|one| one.got);
+        } else {
+            alike.sort_by_key(|one| std::cmp::Reverse(one.given));
+            let best = places.saturating_sub(1);
+            let lucky = best + rng.usize(..alike.len() - best);
+            alike.swap(best, lucky);
+        }
+        alike.truncate(places);
+    }
+    alike.into_iter().map(|one| one.session).collect()
 }
 
 #[cfg(test)]
@@ -69,6 +98,7 @@ mod tests {
             .zip(given.iter().zip(got))
             .map(|(session, (given, got))| Wanting {
                 session: SessionId(session),
+                member: true,
                 given: *given,
                 got: *got,
                 unchoked: false,
@@ -125,5 +155,29 @@ mod tests {
         all[2].unchoked = true;
         let chosen = fill(&all, 2);
         assert_eq!(chosen, BTreeSet::from([SessionId(0), SessionId(2)]));
+    }
+
+    #[test]
+    fn members_come_before_clients_which_keep_an_eighth_of_the_places() {
+        let mut all = wanting(&[0; 50], &[0; 50]);
+        for client in &mut all[..20] {
+            client.member = false;
+            client.unchoked = true;
+        }
+        let count = |chosen: &BTreeSet<SessionId>| {
+            let clients = all[..20].iter();
+            let clients = clients.filter(|one| chosen.contains(&one.session)).count();
+            (chosen.len() - clients, clients)
+        };
+        assert_eq!(count(&choose(&all, 32, true, &mut rng())), (28, 4));
+        assert_eq!(count(&choose(&all, 32, false, &mut rng())), (28, 4));
+        assert_eq!(
+            count(&fill(&all, 32)),
+            (28, 4),
+            "a client gives way at once"
+        );
+        // What members do not want is for clients.
+        assert_eq!(count(&fill(&all[..25], 32)), (5, 20));
+        assert_eq!(count(&fill(&all[..25], 8)), (5, 3));
     }
 }

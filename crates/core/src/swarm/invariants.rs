@@ -35,8 +35,10 @@ impl Swarm {
             assert!(bytes <= 9 * 1024 * 1024, "too much is outstanding: {bytes}");
             assert!(session.asked_number() <= 512);
         }
-        assert!(self.sessions.len() <= self.limits.sessions);
-        assert_eq!(self.places.total(), self.sessions.len() as u64);
+        let (members, clients) = (self.places.total(), self.client_places.total());
+        assert!(members <= self.limits.sessions as u64);
+        assert!(clients <= self.limits.clients as u64);
+        assert_eq!(members + clients, self.sessions.len() as u64);
         self.pieces.check(&asked);
         for piece in self.doubts.pieces() {
             assert!(self.pieces.is_doubted(piece), "{piece} is doubted no more");

@@ -63,8 +63,10 @@ pub enum Have {
 pub struct SwarmLimits {
     /// The most connections that this peer dials.
     pub dialled: usize,
-    /// The most connections, dialled by either end.
+    /// The most connections with members, dialled by either end.
     pub sessions: usize,
+    /// The most connections with clients.
+    pub clients: usize,
     /// The most peers that are served at the same time.
     pub uploads: usize,
     /// The longest request that is answered, in bytes.
@@ -76,6 +78,7 @@ impl Default for SwarmLimits {
         Self {
             dialled: 24,
             sessions: 48,
+            clients: 48,
             uploads: 32,
             longest_request: 256 * 1024,
         }
@@ -167,6 +170,13 @@ pub enum Input {
         dialled: bool,
         /// What the other end supports.
         offer: Offer,
+    },
+    /// A client has said how many requests it accepts, after its handshake.
+    MostRequests {
+        /// The connection.
+        session: SessionId,
+        /// How many.
+        most: u32,
     },
     /// A connection is closed, or used for another file now.
     Closed {

@@ -181,10 +181,17 @@ impl Swarm {
         }
     }
 
-    /// Ends a connection that neither end uses, because other peers wait for its place. Returns
+    /// Ends a connection with a member that neither end uses, because other members wait for its place. Returns
     /// whether there was one. Drain [`poll_output`](Swarm::poll_output) afterwards.
     pub fn make_room(&mut self, now: Instant) -> bool {
-        let mut idle = self.sessions.iter().filter(|(_, session)| {
+        self.make_room_for(now, true)
+    }
+
+    /// The same among the connections with members, or among those with clients.
+    pub(super) fn make_room_for(&mut self, now: Instant, member: bool) -> bool {
+        let alike = self.sessions.iter();
+        let alike = alike.filter(|(_, session)| session.offer.member == member);
+        let mut idle = alike.filter(|(_, session)| {
             let nothing_to_do = !session.wants && !session.interested;
             nothing_to_do && now - session.since >= IDLE || session.is_idle_for(now, IDLE)
         });

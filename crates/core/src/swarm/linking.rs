@@ -35,10 +35,15 @@ impl Swarm {
             }
             self.drop_session(now, other, second());
         }
-        if self.sessions.len() >= self.limits.sessions {
-            self.make_room(now);
+        if self.is_full_for(offer.member) {
+            self.make_room_for(now, offer.member);
         }
-        let Ok(gave_way) = self.places.ask(id, account, 1) else {
+        let places = if offer.member {
+            &mut self.places
+        } else {
+            &mut self.client_places
+        };
+        let Ok(gave_way) = places.ask(id, account, 1) else {
             let full = "there are connections enough for this file";
             return self.refuse(id, Why::Useless(full.into()));
         };
@@ -53,6 +58,14 @@ impl Swarm {
         self.turn = None;
         if let Some(message) = first_message(&self.pieces, &offer) {
             self.send(id, message);
+        }
+    }
+
+    fn is_full_for(&self, member: bool) -> bool {
+        if member {
+            self.places.total() >= self.limits.sessions as u64
+        } else {
+            self.client_places.total() >= self.limits.clients as u64
         }
     }
 
@@ -117,6 +130,7 @@ impl Swarm {
             return false;
         };
         self.places.give_back(id);
+        self.client_places.give_back(id);
         let owed = session.forget_asked();
         if !session.silent {
             for block in owed {

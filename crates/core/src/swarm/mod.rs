@@ -93,8 +93,9 @@ pub struct Swarm {
     suspects: Suspects,
     sources: Sources,
     sessions: BTreeMap<SessionId, Session>,
-    /// The account charged for each of their places.
+    /// The accounts charged for the places of members' sessions, and of clients'.
     places: SharedBound<SessionId>,
+    client_places: SharedBound<SessionId>,
     by_peer: BTreeMap<SourceId, SessionId>,
     /// Blocks of closed sessions that are still being written, with the peer that sent them.
     ended: BTreeMap<SessionId, (SourceId, BTreeSet<Block>)>,
@@ -164,6 +165,7 @@ impl Swarm {
             sources: Sources::new(now, config.me),
             sessions: BTreeMap::new(),
             places: SharedBound::new(config.limits.sessions as u64),
+            client_places: SharedBound::new(config.limits.clients as u64),
             by_peer: BTreeMap::new(),
             ended: BTreeMap::new(),
             rechecked: BTreeMap::new(),
@@ -209,6 +211,11 @@ impl Swarm {
                 dialled,
                 offer,
             } => self.opened(now, session, (peer, account), dialled, offer),
+            Input::MostRequests { session, most } => {
+                if let Some(session) = self.sessions.get_mut(&session) {
+                    session.offer.most_requests = Some(most);
+                }
+            }
             Input::Closed { session, reason } => self.closed(now, session, &reason),
             Input::Message { session, message } => self.message(now, session, message),
             Input::Flowing { session, bytes } => self.flowing(now, session, bytes),

@@ -19,6 +19,7 @@ use std::path::{Path, PathBuf};
 use thorp_wire::{Attributes, Content, Entry, InfoHash, Name, Root};
 
 use super::table::{Record, Table};
+use super::torrents::{SharedTorrent, Torrents};
 use crate::stamp::Stamp;
 
 /// Of how many changed files it is remembered what they were.
@@ -41,6 +42,8 @@ pub(super) struct Index {
     /// The info-hashes of v1 torrents, where BitTorrent clients are served: those of files as
     /// they are listed.
     v1: BTreeMap<Name, InfoHash>,
+    /// Of what was listed when it was last taken, where clients are served.
+    torrents: Option<Torrents>,
     /// Files that could not be opened when they were to be hashed. They come
     /// back when their stamp changes: `chmod` changes it.
     /// Paths, as all that is left out has them: their order is another one than that
@@ -72,6 +75,14 @@ pub(super) struct Delta {
 }
 
 impl Index {
+    /// Creates an empty index, in which files are found by their torrents if `bittorrent`.
+    pub fn new(bittorrent: bool) -> Self {
+        Self {
+            torrents: bittorrent.then(Torrents::default),
+            ..Self::default()
+        }
+    }
+
     /// A file is there, with this stamp. Keeps its root only if the stamp is
     /// unchanged. Returns whether it needs to be hashed.
     pub fn on_file_found(&mut self, name: &Name, stamp: Stamp) -> bool {
@@ -314,6 +325,14 @@ impl Index {
         self.files.contents_beginning(start)
     }
 
+    /// The torrent with this info-hash.
+    pub fn torrent(&self, info_hash: InfoHash) -> Option<SharedTorrent> {
+        let torrents = self.torrents.as_ref()?;
+        let mut torrent = torrents.find(info_hash, |name| self.entry(name))?;
+        torrent.name = self.file_of(&torrent.name).clone();
+        Some(torrent)
+    }
+
     /// The names of files and links beneath a folder; all of them for none.
     pub fn beneath(&self, folder: Option<&str>) -> Vec<Name> {
         let Some(folder) = folder else {
@@ -384,7 +403,16 @@ impl Index {
     pub fn take_delta(&mut self) -> Delta {
         let mut delta = Delta::default();
         for (name, before) in std::mem::take(&mut self.touched) {
-            match (before, self.entry(&name)) {
+            let now = self.entry(&name);
+            if let Some(torrents) = &mut self.torrents {
+                if let Some(entry) = &before {
+                    torrents.on_unlisted(entry);
+                }
+                if let Some(entry) = &now {
+                    torrents.on_listed(entry);
+                }
+            }
+            match (before, now) {
                 (before, now) if before == now => {}
                 (_, Some(now)) => delta.added.push(now),
                 (_, None) => delta.removed.push(name),

@@ -8,6 +8,7 @@
 //! left_out what does not, so that it can be counted
 //! index    what is on offer, in memory, and what has changed in it
 //! table    the files of the index, by name and by content
+//! torrents the same by the info-hashes of their torrents, for clients
 //! queue    the files to be hashed, those asked for first
 //! hash     roots, in the background
 //! cache    what was hashed before, on disk
@@ -52,6 +53,7 @@ mod shared;
 mod table;
 #[cfg(test)]
 mod tests;
+mod torrents;
 mod v1;
 mod walk;
 mod warning;
@@ -69,7 +71,7 @@ use cap_std::fs::Dir;
 use thiserror::Error;
 use thorp_disk::DiskThread;
 use thorp_wire::merkle::Hash;
-use thorp_wire::{Attributes, Content, Entry, Name, Root};
+use thorp_wire::{Attributes, Content, Entry, InfoHash, Name, Root};
 use tokio::sync::mpsc;
 use tokio::time::sleep;
 
@@ -79,12 +81,14 @@ pub use holding::ReadError;
 pub use pieces::{Arriving, Opened};
 pub use queue::HashError;
 pub use shared::{HashingProgress, Options, Share, ShareEvent, Totals};
+pub use torrents::SharedTorrent;
 
 pub use left_out::{LeftOutCause, Skipped};
 pub use warning::{IgnoreProblem, ShareWarning};
 
 use crate::store::{Partial, Replace, Store, StoreError, Stored};
 use cache::Cache;
+use index::Index;
 use keeper::Keeper;
 use locks::{lock, read, write};
 use queue::Queue;
@@ -172,8 +176,8 @@ impl Share {
                 .flatten()
                 .collect(),
             path,
+            index: RwLock::new(Index::new(options.bittorrent)),
             options,
-            index: RwLock::default(),
             left_out: Mutex::default(),
             queue: Queue::default(),
             cache: Cache::default(),
@@ -210,6 +214,11 @@ impl Share {
     /// may be about.
     pub fn contents_named(&self, start: &[u8; 20]) -> Vec<Content> {
         read(&self.shared.index).contents_named(start)
+    }
+
+    /// The torrent that has this info-hash, if the share is served to clients.
+    pub fn torrent(&self, info_hash: InfoHash) -> Option<SharedTorrent> {
+        read(&self.shared.index).torrent(info_hash)
     }
 
     /// The share in numbers.

@@ -45,7 +45,8 @@ pub struct Options {
     /// A folder for the cache of roots. Without one, every file is hashed at
     /// every start.
     pub cache: Option<PathBuf>,
-    /// Serve the files to BitTorrent clients: they are hashed for v1 torrents too.
+    /// Serve the files to BitTorrent clients: they are found by their torrents, and hashed for
+    /// v1 torrents too.
     pub bittorrent: bool,
 }
 

@@ -4,10 +4,13 @@
 //! honest holder that comes afterwards is enough.
 
 use std::collections::BTreeSet;
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use thorp_core::bound::Account;
-use thorp_core::swarm::{Config, Have, Input, Offer, Output, SessionId, Swarm, SwarmLimits};
+use thorp_core::swarm::{
+    Config, Have, Input, Offer, Output, SessionId, SourceId, Swarm, SwarmLimits,
+};
 use thorp_core::time::Instant;
 use thorp_wire::frame::Holder;
 use thorp_wire::layout::{Block, Layout, Piece};
@@ -232,16 +235,23 @@ impl Run {
         if who == HONEST {
             self.honest.insert(session);
         }
+        let member = offer & 8 == 0;
+        let address = SocketAddr::from(([10, 0, who % 3, who], 6881));
+        let (peer, account) = if member {
+            (id(who).into(), Account::Member(id(who)))
+        } else {
+            (SourceId::Client(address), Account::Address(address.ip()))
+        };
         self.input(Input::Opened {
             session,
-            peer: id(who).into(),
-            account: Account::Member(id(who)),
+            peer,
+            account,
             dialled,
             offer: Offer {
                 fast: offer & 1 == 0,
                 longest_request: if offer & 2 == 0 { LEAF } else { 16 * LEAF },
                 most_requests: (offer & 4 == 0).then_some(u32::from(offer)),
-                member: offer & 8 == 0,
+                member,
             },
         });
     }

@@ -15,7 +15,7 @@ use thorp_group::tls::MemberTls;
 use tokio::sync::mpsc;
 
 use super::LaunchError;
-use crate::net::listener::{Incoming, Service};
+use crate::net::listener::{Inbound, Service};
 
 /// The maximum number of incoming connections that wait for the node.
 pub(super) const INCOMING: usize = 256;
@@ -46,15 +46,17 @@ impl Credentials {
         })
     }
 
-    /// Returns the peer's service on a port, and the members that dial it there.
-    pub(super) fn service(&self) -> (Service, mpsc::Receiver<Incoming>) {
-        let (sink, incoming) = mpsc::channel(INCOMING);
+    /// Returns the peer's service on a port, and the members and clients that dial it there.
+    pub(super) fn service(&self, for_clients: bool) -> (Service, Inbound) {
+        let (sink, members) = mpsc::channel(INCOMING);
+        let (client_sink, clients) = mpsc::channel(INCOMING);
         let service = Service {
             tls: self.tls.clone(),
             join: None,
             sink,
+            clients: for_clients.then_some(client_sink),
         };
-        (service, incoming)
+        (service, Inbound { members, clients })
     }
 }
 

@@ -121,7 +121,7 @@ pub async fn share(
         warn_of_name(&common, &credentials, &notices);
     }
 
-    let (service, incoming) = credentials.service();
+    let (service, inbound) = credentials.service(config.share_bittorrent);
     let (port, tracker) = match &office {
         Some(office) => {
             let (tracker_service, tracker_incoming) = office.service(&common.clock)?;
@@ -147,7 +147,7 @@ pub async fn share(
             share: opened.share,
             changes: opened.changes,
             reach: reach.clone(),
-            incoming,
+            inbound,
             memory: settled.memory,
         },
         announced,
@@ -192,6 +192,7 @@ async fn configured(
         let config = common.config(disk)?;
         let options = share::Options {
             hidden: options.hidden || config.share_hidden,
+            bittorrent: config.share_bittorrent,
             poll: config.share_look_again,
             ..options
         };

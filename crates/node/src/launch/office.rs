@@ -137,6 +137,7 @@ impl Office {
             tls: self.tls.clone(),
             join: Some(join),
             sink,
+            clients: None,
         };
         Ok((service, incoming))
     }

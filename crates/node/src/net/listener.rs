@@ -2,7 +2,8 @@
 //!
 //! The first byte distinguishes TLS from everything else. Inside TLS, protocol (ALPN) and name
 //! (SNI) select the service before any certificate is shown. A connection for no service is
-//! closed at once. A service receives only connections whose other end has proved to be a member;
+//! closed at once, and so is the plain handshake of a BitTorrent client where no service is for
+//! clients. A service receives only connections whose other end has proved to be a member;
 //! other modules read what members send.
 //!
 //! Strangers cost at most [`Limits`]: a number of handshakes in all and per address, and ten
@@ -25,6 +26,8 @@ use thorp_group::join::JoinService;
 use thorp_group::record::{REMOVED, Records};
 use thorp_group::tls::{ALPN_JOIN, ALPN_LINK, ALPN_SESSION, MemberTls};
 use thorp_wire::frame::{Leave, Record};
+use thorp_wire::session::Handshake;
+use thorp_wire::session::handshake::{HANDSHAKE, NotBitTorrent, PROTOCOL};
 use thorp_wire::{Frame, PeerId};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -87,6 +90,19 @@ pub struct Service {
     pub join: Option<JoinService>,
     /// Receives its links, and also its sessions unless it is a tracker, which has no files.
     pub sink: mpsc::Sender<Incoming>,
+    /// Receives clients of BitTorrent, if it serves them when the group does.
+    pub clients: Option<mpsc::Sender<Client>>,
+}
+
+/// A BitTorrent client that has connected without TLS. Nothing was said to it yet.
+#[derive(Debug)]
+pub struct Client {
+    /// The stream, after its handshake.
+    pub stream: TcpStream,
+    /// Its handshake.
+    pub handshake: Handshake,
+    /// The address from which it dialled.
+    pub remote: SocketAddr,
 }
 
 /// An authenticated connection that another member has dialled.
@@ -100,6 +116,15 @@ pub struct Incoming {
     pub member: Certified,
     /// The address from which it dialled. The port is not the one on which it listens.
     pub remote: SocketAddr,
+}
+
+/// What arrives at a peer's service.
+#[derive(Debug)]
+pub struct Inbound {
+    /// Members that have dialled it.
+    pub members: mpsc::Receiver<Incoming>,
+    /// Clients of BitTorrent that have.
+    pub clients: mpsc::Receiver<Client>,
 }
 
 /// What strangers may cost.
@@ -295,8 +320,18 @@ impl Door {
     {
         stream.set_nodelay(true)?;
         let mut first = [0];
-        if stream.peek(&mut first).await? == 0 || first[0] != TLS_HANDSHAKE {
+        if stream.peek(&mut first).await? == 0 {
             return Err(TurnedAway::NotTls);
+        }
+        match (first[0], self.client_service()) {
+            (TLS_HANDSHAKE, _) => {}
+            (byte, Some(clients)) if byte == PROTOCOL[0] => {
+                let client = greeted(stream, remote).await?;
+                // If the node has ended, the connection is dropped and so closed.
+                let _ = clients.send(client).await;
+                return Ok(None);
+            }
+            _ => return Err(TurnedAway::NotTls),
         }
         let start = LazyConfigAcceptor::new(Acceptor::default(), stream).await?;
         match self
@@ -336,6 +371,18 @@ impl Door {
         }
     }
 
+    /// The service that clients are for, if this node and its group serve them.
+    fn client_service(&self) -> Option<&mpsc::Sender<Client>> {
+        let mut services = self.services.iter();
+        services.find_map(|service| {
+            let newest = service.tls.records().newest()?;
+            service
+                .clients
+                .as_ref()
+                .filter(|_| newest.record().bittorrent)
+        })
+    }
+
     fn choose(&self, hello: &ClientHello<'_>) -> Option<Chosen<'_>> {
         let name = hello.server_name()?;
         let mut protocols = hello.alpn()?;
@@ -350,6 +397,17 @@ impl Door {
             _ => None,
         })
     }
+}
+
+/// Reads the handshake of a client. No more is read: what follows is for its session.
+async fn greeted(mut stream: TcpStream, remote: SocketAddr) -> Result<Client, TurnedAway> {
+    let mut bytes = [0; HANDSHAKE];
+    stream.read_exact(&mut bytes).await?;
+    Ok(Client {
+        handshake: Handshake::decode(&bytes)?,
+        stream,
+        remote,
+    })
 }
 
 /// Tells a removed member of its removal, with the record as proof, so that it stops dialling.
@@ -394,10 +452,12 @@ impl Service {
 /// Why a connection was closed during its handshake. Shown only in the log.
 #[derive(Debug, Error)]
 enum TurnedAway {
-    #[error("it does not speak TLS")]
+    #[error("it speaks neither TLS nor what is served here")]
     NotTls,
     #[error("it asks for a protocol or a name that is not here")]
     ForNobody,
+    #[error("{0}")]
+    NotBitTorrent(#[from] NotBitTorrent),
     #[error("{0}")]
     Certificate(#[from] CertificateError),
     #[error("{0}")]

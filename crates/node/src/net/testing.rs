@@ -46,6 +46,7 @@ impl Node {
             tls: tls.clone(),
             join,
             sink,
+            clients: None,
         };
         Self {
             tls,

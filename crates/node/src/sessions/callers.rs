@@ -1,33 +1,29 @@
 //! Connections that other members make, and which file each of them means.
 //!
-//! Bounds: so many for each member, and in all by the [rule](thorp_core::bound) for
-//! what is shared; the first words within [`GREETING`]; those for the next file within
+//! Bounds: so many [`seats`](super::seats) for each member and in all; the first words within [`GREETING`]; those for the next file within
 //! [`IDLE`]. A caller that gets no place is told so, and comes again.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use thorp_core::bound::{Account, SharedBound};
-use thorp_wire::PeerId;
+use thorp_core::bound::Account;
 use thorp_wire::layout::Block;
+use thorp_wire::session::handshake::name_of;
+use thorp_wire::{Content, PeerId};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, split};
-use tokio::sync::{Notify, OwnedSemaphorePermit, mpsc};
+use tokio::sync::{OwnedSemaphorePermit, mpsc};
 use tokio::time::timeout;
 
 use thorp_core::swarm::Have;
 use thorp_files::share::ReadError;
 
 use super::files::{self, FileBytes};
-use super::greeting::{self, GREETING, Greeting};
+use super::greeting::{self, GREETING};
 use super::line::{Broken, Inward, Outward};
 use super::session::{self, Ended, IDLE, Opening};
 use super::{Swarms, Transfer, alone};
 use crate::net::listener::Incoming;
 
-/// Connections of one member, and of all.
-const EACH: u64 = 16;
-const ALL: u64 = 256;
 /// Callers that are told at the same time that there is no place; the others are hung
 /// up on.
 pub(super) const TURNED_AWAY_AT_ONCE: usize = 64;
@@ -39,69 +35,8 @@ const MAX_UNREAD: u64 = 64 * 1024;
 /// Of how many files it is remembered that the disk did not give them.
 const NOT_GIVEN: usize = 1024;
 
-/// The seats of all callers.
-#[derive(Debug)]
-pub(super) struct Seats {
-    taken: SharedBound<u64>,
-    each: BTreeMap<PeerId, u64>,
-    /// What tells a caller that its seat is another's now.
-    wanted: BTreeMap<u64, Arc<Notify>>,
-    last: u64,
-}
-
-impl Default for Seats {
-    fn default() -> Self {
-        Self {
-            taken: SharedBound::new(ALL),
-            each: BTreeMap::new(),
-            wanted: BTreeMap::new(),
-            last: 0,
-        }
-    }
-}
-
-impl Seats {
-    /// Takes a seat, from the account that has most if need be.
-    fn take(&mut self, member: PeerId, account: Account) -> Option<(u64, Arc<Notify>)> {
-        let each = self.each.get(&member).copied().unwrap_or(0);
-        if each >= EACH {
-            return None;
-        }
-        let number = self.last + 1;
-        for lost in self.taken.ask(number, account, 1).ok()? {
-            if let Some(wanted) = self.wanted.remove(&lost) {
-                wanted.notify_one();
-            }
-        }
-        self.last = number;
-        *self.each.entry(member).or_default() += 1;
-        let wanted = Arc::<Notify>::default();
-        self.wanted.insert(number, Arc::clone(&wanted));
-        Some((number, wanted))
-    }
-
-    fn give_back(&mut self, member: PeerId, number: u64) {
-        self.taken.give_back(number);
-        self.wanted.remove(&number);
-        if let Some(each) = self.each.get_mut(&member) {
-            *each -= 1;
-            if *each == 0 {
-                self.each.remove(&member);
-            }
-        }
-    }
-}
-
-/// A caller's seat, given back when it is dropped.
-struct Seat {
-    swarms: Swarms,
-    member: PeerId,
-    number: u64,
-    wanted: Arc<Notify>,
-}
-
 /// What a caller means.
-enum Meant {
+pub(super) enum Meant {
     File(Arc<Transfer>),
     /// A file that the disk does not give now.
     NotNow,
@@ -182,7 +117,7 @@ impl Swarms {
                 Err(_) => return tracing::debug!("no session: nothing was said for too long"),
             };
             let meant = tokio::select! {
-                meant = self.transfer_of(&greeting) => meant,
+                meant = self.named(greeting.name, greeting.length) => meant,
                 why = &mut cut => return tracing::debug!(%why, "no session"),
             };
             let transfer = match meant {
@@ -205,6 +140,7 @@ impl Swarms {
                 account,
                 dialled: false,
                 offer: greeting.offer,
+                client: None,
             };
             let (line_in, line_out) = (&mut inward, &mut outward);
             let ended = session::run(line_in, line_out, &transfer, opening, &mut cut).await;
@@ -218,9 +154,14 @@ impl Swarms {
         }
     }
 
-    /// The file that a caller means: one that is on its way, or of the share.
-    async fn transfer_of(&self, greeting: &Greeting) -> Meant {
-        let Greeting { name, length, .. } = *greeting;
+    /// The file with this content: one that is on its way, or of the share.
+    pub(super) async fn meant(&self, content: Content) -> Meant {
+        self.named(name_of(&content.root), Some(content.length))
+            .await
+    }
+
+    /// The file that a caller means by the beginning of its root, and by its length if it knows.
+    async fn named(&self, name: [u8; 20], length: Option<u64>) -> Meant {
         if let Some(transfer) = self.under_way(name, length) {
             return self.if_given(name, transfer).await;
         }
@@ -275,7 +216,7 @@ impl Swarms {
     }
 
     /// The disk did not give a block of this file to a session.
-    fn on_not_given(&self, name: [u8; 20], block: Block) {
+    pub(super) fn on_not_given(&self, name: [u8; 20], block: Block) {
         let not_given = &mut self.table().not_given;
         if not_given.len() < NOT_GIVEN {
             not_given.insert(name, block);
@@ -288,23 +229,17 @@ impl Swarms {
             return Meant::File(transfer);
         };
         let reads = Arc::clone(&transfer);
-        let read = thorp_disk::spawn(move |disk| reads.read(disk, block, 0, Vec::new())).await;
+        let read = thorp_disk::spawn(move |disk| {
+            let whole = (block, block.length());
+            reads.read(disk, whole, 0, Vec::new())
+        })
+        .await;
         if matches!(read, Ok(Err(error)) if files::is_not_now(&error)) {
             self.on_session_ended(&transfer);
             return Meant::NotNow;
         }
         self.table().not_given.remove(&name);
         Meant::File(transfer)
-    }
-
-    fn seat(&self, member: PeerId, account: Account) -> Option<Seat> {
-        let (number, wanted) = self.table().seats.take(member, account)?;
-        Some(Seat {
-            swarms: self.clone(),
-            member,
-            number,
-            wanted,
-        })
     }
 
     fn make_room(&self) {
@@ -327,13 +262,6 @@ where
     Ok(())
 }
 
-impl Drop for Seat {
-    fn drop(&mut self) {
-        let mut table = self.swarms.table();
-        table.seats.give_back(self.member, self.number);
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use thorp_core::swarm::Offer;
@@ -341,45 +269,12 @@ mod tests {
     use thorp_files::share::{Options, Share};
     use thorp_group::clock::Clock;
     use thorp_group::testing::Group;
-    use thorp_wire::Content;
     use thorp_wire::merkle::content_of;
-    use thorp_wire::session::handshake::name_of;
     use tokio::task::JoinSet;
 
     use super::*;
     use crate::sessions::Setup;
-
-    #[test]
-    fn seventeen_members_that_hold_every_seat_make_room_for_one_that_has_none() {
-        let id = |n: u8| PeerId::new([n; 32]);
-        let mut seats = Seats::default();
-        let mut take = |n: u8| seats.take(id(n), Account::Member(id(n)));
-        let held: Vec<_> = (0..17)
-            .flat_map(|n| [n; 16])
-            .filter_map(&mut take)
-            .collect();
-        let keeps = |(_, wanted): &(u64, Arc<Notify>)| !is_told(wanted);
-        let held: Vec<_> = held.into_iter().filter(keeps).collect();
-        assert_eq!(held.len(), 256);
-        for (at, honest) in (100..110).enumerate() {
-            assert!(take(honest).is_some(), "{at}");
-            assert!(take(honest).is_some(), "and one more");
-        }
-        // It is told, those first that came first.
-        let told = held.iter().filter(|(_, wanted)| is_told(wanted));
-        assert_eq!(told.count(), 20);
-        // Of their own seats none is taken for them: that would change nothing.
-        assert!(take(3).is_none());
-        assert_eq!(seats.taken.total(), 256);
-    }
-
-    /// Whether it was told by now.
-    fn is_told(wanted: &Notify) -> bool {
-        use std::task::{Context, Poll, Waker};
-        let told = std::pin::pin!(wanted.notified());
-        let mut context = Context::from_waker(Waker::noop());
-        matches!(told.poll(&mut context), Poll::Ready(()))
-    }
+    use crate::sessions::greeting::Greeting;
 
     /// A share with one file, which is hashed.
     async fn shared() -> (tempfile::TempDir, Share, Content) {
@@ -429,7 +324,7 @@ mod tests {
         let mut asking = JoinSet::new();
         for _ in 0..8 {
             let (swarms, greeting) = (swarms.clone(), greeting.clone());
-            asking.spawn(async move { swarms.transfer_of(&greeting).await });
+            asking.spawn(async move { swarms.named(greeting.name, greeting.length).await });
         }
         let meant = asking.join_all().await;
         assert!(meant.iter().all(|meant| matches!(meant, Meant::File(_))));
@@ -449,13 +344,13 @@ mod tests {
         let (path, elsewhere) = (dir.path().join("share"), dir.path().join("elsewhere"));
         std::fs::rename(&path, &elsewhere).expect("is moved");
         std::os::unix::fs::symlink("share", &path).expect("links");
-        let meant = swarms.transfer_of(&greeting).await;
+        let meant = swarms.named(greeting.name, greeting.length).await;
         assert!(matches!(meant, Meant::NotNow));
-        let meant = swarms.transfer_of(&of_other).await;
+        let meant = swarms.named(of_other.name, of_other.length).await;
         assert!(matches!(meant, Meant::Nothing));
         std::fs::remove_file(&path).expect("is removed");
         std::fs::rename(&elsewhere, &path).expect("is back");
-        let meant = swarms.transfer_of(&greeting).await;
+        let meant = swarms.named(greeting.name, greeting.length).await;
         assert!(matches!(meant, Meant::File(_)));
     }
 }

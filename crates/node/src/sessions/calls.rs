@@ -77,6 +77,7 @@ impl Swarms {
             account: Account::Member(holder.id),
             dialled: true,
             offer,
+            client: None,
         };
         let (inward, outward) = (&mut line.inward, &mut line.outward);
         let cut = self.cut(holder.id, line.ends);

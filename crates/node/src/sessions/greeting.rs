@@ -56,13 +56,23 @@ pub(super) async fn send<W: AsyncWrite + Unpin>(
 ) -> Result<(), Broken> {
     let extended = ExtendedHandshake {
         requests: Some(MOST_REQUESTS),
-        client: Some(format!("thorp {}", env!("CARGO_PKG_VERSION"))),
+        client: Some(program()),
         port,
         longest_request: Some(thorp_core::swarm::SwarmLimits::default().longest_request),
         length: Some(content.length),
         ..ExtendedHandshake::default()
     };
-    say(outward, &content.root, me, &extended).await
+    say(
+        outward,
+        &Handshake::of_member(&content.root, &me),
+        Some(&extended),
+    )
+    .await
+}
+
+/// What this program calls itself.
+pub(super) fn program() -> String {
+    format!("thorp {}", env!("CARGO_PKG_VERSION"))
 }
 
 /// Says that there is no place for a session, before the other end has said which file
@@ -75,17 +85,24 @@ pub(super) async fn send_busy<W: AsyncWrite + Unpin>(
         busy: true,
         ..ExtendedHandshake::default()
     };
-    say(outward, &Root::EMPTY, me, &extended).await
+    say(
+        outward,
+        &Handshake::of_member(&Root::EMPTY, &me),
+        Some(&extended),
+    )
+    .await
 }
 
-async fn say<W: AsyncWrite + Unpin>(
+/// Says both handshakes, or the first one alone.
+pub(super) async fn say<W: AsyncWrite + Unpin>(
     outward: &mut Outward<W>,
-    root: &Root,
-    me: PeerId,
-    extended: &ExtendedHandshake,
+    handshake: &Handshake,
+    extended: Option<&ExtendedHandshake>,
 ) -> Result<(), Broken> {
-    let mut words = Handshake::of_member(root, &me).encode().to_vec();
-    extended.message().encode(&mut words);
+    let mut words = handshake.encode().to_vec();
+    if let Some(extended) = extended {
+        extended.message().encode(&mut words);
+    }
     outward.send(&words).await?;
     outward.flush().await
 }

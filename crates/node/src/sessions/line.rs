@@ -11,7 +11,9 @@ use std::time::Duration;
 use thiserror::Error;
 use thorp_group::certificate::CertificateError;
 use thorp_wire::layout::Block;
+use thorp_wire::session::extended::ExtendedError;
 use thorp_wire::session::handshake::{HANDSHAKE, NotBitTorrent};
+use thorp_wire::session::metadata::MetadataError;
 use thorp_wire::session::{Handshake, Head, Message, MessageError, MessageLimits};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::time::timeout;
@@ -55,6 +57,12 @@ pub(super) enum Broken {
     Message(#[from] MessageError),
     #[error("{0}")]
     Handshake(#[from] NotBitTorrent),
+    #[error("{0}")]
+    Extended(#[from] ExtendedError),
+    #[error("{0}")]
+    Metadata(#[from] MetadataError),
+    #[error("it begins anew, which only members do")]
+    SecondHandshake,
     #[error("nothing was said for too long")]
     Idle,
     #[error("the other side has read nothing for {} s", STUCK.as_secs())]

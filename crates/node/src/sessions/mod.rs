@@ -8,6 +8,9 @@
 //! greeting  the words that a session begins with
 //! calls     connections that this end makes, and those kept for the next file
 //! callers   connections that other members make, and which file they mean
+//! clients   connections that BitTorrent clients make, and which torrent they mean
+//! talk      what is said with a client beside the messages of the swarm
+//! seats     places for connections that others make
 //! files     where a file's bytes are
 //! traffic   how many bytes have gone, and to which members some go now
 //! ```
@@ -21,11 +24,14 @@
 
 mod callers;
 mod calls;
+mod clients;
 mod files;
 mod greeting;
 mod line;
 mod outbox;
+mod seats;
 mod session;
+mod talk;
 mod traffic;
 mod transfer;
 
@@ -45,12 +51,13 @@ use thorp_group::clock::Clock;
 use thorp_group::tls::MemberTls;
 use thorp_wire::layout::Block;
 use thorp_wire::session::handshake::name_of;
-use thorp_wire::{Content, PeerId};
+use thorp_wire::{ClientId, Content, PeerId};
 use tokio::sync::{Semaphore, mpsc, watch};
 
-use callers::{Seats, TURNED_AWAY_AT_ONCE};
+use callers::TURNED_AWAY_AT_ONCE;
 use calls::Idle;
 use files::FileBytes;
+use seats::Seats;
 use traffic::Traffic;
 pub(crate) use transfer::{Happening, Transfer};
 
@@ -74,6 +81,8 @@ struct Shared {
     source: Option<IpAddr>,
     /// Where this peer listens.
     port: Option<u16>,
+    /// What it calls itself among clients, anew at each start.
+    client_id: ClientId,
     share: Option<Share>,
     table: Mutex<Table>,
     hashers: Arc<Semaphore>,
@@ -86,7 +95,6 @@ struct Shared {
 }
 
 /// What there is at this moment.
-#[derive(Default)]
 struct Table {
     transfers: BTreeMap<Content, Arc<Transfer>>,
     /// Files of the share that are being opened, by the name in a handshake. A row
@@ -95,8 +103,9 @@ struct Table {
     /// A block of each file of the share that the disk did not give, by the same name: a
     /// caller is told to come again until the disk gives it.
     not_given: BTreeMap<[u8; 20], Block>,
-    /// Of connections that members have made.
-    seats: Seats,
+    /// Of connections that members have made, and that clients have.
+    seats: Seats<PeerId>,
+    client_seats: Seats<IpAddr>,
     idle: BTreeMap<PeerId, Vec<Idle>>,
     /// Fetches that have ended lately, and when; the latest last.
     ended: VecDeque<(std::time::Instant, Fetch)>,
@@ -146,8 +155,9 @@ impl Swarms {
             clock: setup.clock,
             source: setup.source,
             port: setup.port,
+            client_id: client_id(),
             share: setup.share,
-            table: Mutex::default(),
+            table: Mutex::new(Table::new()),
             hashers: Arc::new(Semaphore::new(HASHED_AT_ONCE)),
             turning_away: Arc::new(Semaphore::new(TURNED_AWAY_AT_ONCE)),
             last_session: AtomicU64::new(0),
@@ -296,7 +306,27 @@ fn alone<K: Ord>(locks: &mut BTreeMap<K, Arc<Semaphore>>, at: K) -> Arc<Semaphor
     Arc::clone(lock.or_insert_with(|| Arc::new(Semaphore::new(1))))
 }
 
+/// What this peer calls itself among clients. It is not its key, which is for members.
+fn client_id() -> ClientId {
+    let mut random = [0; 12];
+    random[..8].copy_from_slice(&crate::system::random().to_be_bytes());
+    random[8..].copy_from_slice(&crate::system::random().to_be_bytes()[..4]);
+    ClientId::of_thorp(random)
+}
+
 impl Table {
+    fn new() -> Self {
+        Self {
+            transfers: BTreeMap::new(),
+            opened: BTreeMap::new(),
+            not_given: BTreeMap::new(),
+            seats: Seats::of_members(),
+            client_seats: Seats::of_clients(),
+            idle: BTreeMap::new(),
+            ended: VecDeque::new(),
+        }
+    }
+
     fn forget_ends(&mut self) {
         let is_old = |end: &(std::time::Instant, Fetch)| end.0.elapsed() > ENDS_KEPT;
         while self.ended.front().is_some_and(is_old) || self.ended.len() > MOST_ENDS {

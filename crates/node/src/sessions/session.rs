@@ -24,6 +24,8 @@ use tokio::time::{Instant, sleep, timeout};
 use super::files;
 use super::line::{Broken, Inward, Outward};
 use super::outbox::{Ending, Next, Outbox};
+use super::seats::LastUse;
+use super::talk::{Said, Talk};
 use super::transfer::Transfer;
 
 /// Blocks of one session that have arrived, or are arriving, and are not on
@@ -38,9 +40,12 @@ const FLOWING: Duration = Duration::from_secs(1);
 const KEEP_ALIVE: Duration = Duration::from_secs(10);
 /// Where nothing is wanted of the other end, it is let go after this long in silence.
 pub(super) const IDLE: Duration = Duration::from_secs(30);
+/// The same of a client, which says that it is there every two minutes (BEP 3), and expects us to.
+const CLIENT_KEEP_ALIVE: Duration = Duration::from_mins(1);
+const CLIENT_IDLE: Duration = Duration::from_secs(150);
 
 /// What is known of both ends.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Opening {
     pub session: SessionId,
     pub peer: SourceId,
@@ -48,6 +53,9 @@ pub(super) struct Opening {
     pub account: Account,
     pub dialled: bool,
     pub offer: Offer,
+    /// What is said with a client beside the swarm's messages, and when its connection was last
+    /// of use; `None` for a member.
+    pub client: Option<(Talk, LastUse)>,
 }
 
 /// How a session has ended.
@@ -84,8 +92,10 @@ where
         account,
         dialled,
         offer,
+        client,
         ..
     } = opening;
+    let (talk, used) = client.unzip();
     let by = (peer, account);
     transfer.opened(session, by, dialled, offer, Arc::clone(&outbox));
     let disk = Writes::default();
@@ -97,12 +107,14 @@ where
             outbox: &outbox,
             writes: &disk,
             limits,
+            talk,
         };
         let writer = Writer {
             outward,
             transfer,
             session,
             outbox: &outbox,
+            used,
         };
         let mut writing = std::pin::pin!(writer.run());
         tokio::select! {
@@ -151,6 +163,7 @@ struct Reader<'a, R> {
     outbox: &'a Outbox,
     writes: &'a Writes,
     limits: MessageLimits,
+    talk: Option<Talk>,
 }
 
 impl<R: AsyncRead + Unpin> Reader<'_, R> {
@@ -159,23 +172,53 @@ impl<R: AsyncRead + Unpin> Reader<'_, R> {
         loop {
             self.outbox.room().await;
             match self.next_head().await? {
+                Head::Handshake if self.talk.is_some() => return Err(Broken::SecondHandshake),
                 Head::Handshake => return Ok(()),
                 head @ Head::Piece(span) => self.block(head, span).await?,
                 head @ (Head::KeepAlive | Head::Message(_)) => {
-                    if let Some(message) = self.inward.message(head).await? {
-                        self.transfer.message(self.session, message);
+                    if let Some(message) = self.message(head).await? {
+                        self.on_message(message)?;
                     }
                 }
             }
         }
     }
 
+    /// The message that such a head announces. A client may not take forever to say it.
+    async fn message(&mut self, head: Head) -> Result<Option<Message>, Broken> {
+        let message = self.inward.message(head);
+        match self.talk {
+            Some(_) => timeout(CLIENT_IDLE, message)
+                .await
+                .unwrap_or(Err(Broken::Idle)),
+            None => message.await,
+        }
+    }
+
+    fn on_message(&mut self, message: Message) -> Result<(), Broken> {
+        let (Some(talk), Message::Extended { number, payload }) = (&mut self.talk, &message) else {
+            self.transfer.message(self.session, message);
+            return Ok(());
+        };
+        match talk.on_message(*number, payload)? {
+            Said::Nothing => {}
+            Said::MostRequests(most) => self.transfer.most_requests(self.session, most),
+            Said::Answer(answer) => self.outbox.say(&answer),
+        }
+        Ok(())
+    }
+
     /// The head of what comes next. How long a fetch waits for it is the swarm's.
     async fn next_head(&mut self) -> Result<Head, Broken> {
+        let idle = if self.talk.is_some() {
+            CLIENT_IDLE
+        } else {
+            IDLE
+        };
         loop {
-            match timeout(IDLE, self.inward.head(self.limits)).await {
+            match timeout(idle, self.inward.head(self.limits)).await {
                 Ok(head) => return head,
-                Err(_) if self.transfer.wants_something() => {}
+                Err(_) if self.talk.is_none() && self.transfer.wants_something() => {}
                 Err(_) => return Err(Broken::Idle),
             }
         }
@@ -281,11 +324,13 @@ struct Writer<'a, W> {
     transfer: &'a Arc<Transfer>,
     session: SessionId,
     outbox: &'a Outbox,
+    /// Of a client.
+    used: Option<LastUse>,
 }
 
-/// A block that is being read, or was.
+/// Blocks that are being read, or were: they follow one another in the file.
 struct Ahead {
-    block: Block,
+    blocks: Vec<Block>,
     bytes: JoinHandle<std::io::Result<Vec<u8>>>,
 }
 
@@ -294,6 +339,11 @@ impl<W: AsyncWrite + Unpin> Writer<'_, W> {
     async fn run(self) -> Result<Ending, Broken> {
         let mut spare = Vec::new();
         let mut ahead: Option<Ahead> = None;
+        let keep_alive = if self.used.is_some() {
+            CLIENT_KEEP_ALIVE
+        } else {
+            KEEP_ALIVE
+        };
         loop {
             match self.outbox.next() {
                 Next::Messages(bytes) => {
@@ -310,35 +360,38 @@ impl<W: AsyncWrite + Unpin> Writer<'_, W> {
             let Some(reading) = &mut ahead else {
                 tokio::select! {
                     () = self.outbox.more() => {}
-                    () = sleep(KEEP_ALIVE) => {
-                        if self.transfer.wants_something() {
+                    () = sleep(keep_alive) => {
+                        if self.used.is_some() || self.transfer.wants_something() {
                             self.outbox.say(&Message::KeepAlive);
                         }
                     }
                 }
                 continue;
             };
-            let block = reading.block;
             let read = tokio::select! {
                 read = &mut reading.bytes => read,
                 () = self.outbox.more() => continue,
             };
+            let blocks = std::mem::take(&mut reading.blocks);
             ahead = self.read_next(&mut spare);
             match read.unwrap_or_else(|error| Err(std::io::Error::other(error))) {
                 Ok(mut bytes) => {
-                    head(block, &mut bytes);
+                    put_heads(&blocks, &mut bytes);
                     self.outward.send(&bytes).await?;
                     if ahead.is_none() {
                         self.outward.flush().await?;
                     }
-                    self.transfer.served(self.session, block, true);
+                    self.transfer.served(self.session, &blocks, true);
+                    if let Some(used) = &self.used {
+                        used.is_now();
+                    }
                     spare = bytes;
                 }
                 Err(error) => {
                     tracing::debug!(%error, "a block cannot be read");
-                    self.transfer.served(self.session, block, false);
-                    if files::is_not_now(&error) {
-                        return Err(Broken::NotGiven(block));
+                    self.transfer.served(self.session, &blocks, false);
+                    if let Some(block) = blocks.first().filter(|_| files::is_not_now(&error)) {
+                        return Err(Broken::NotGiven(*block));
                     }
                 }
             }
@@ -346,22 +399,72 @@ impl<W: AsyncWrite + Unpin> Writer<'_, W> {
     }
 
     fn read_next(&self, spare: &mut Vec<u8>) -> Option<Ahead> {
-        let block = self.outbox.next_upload()?;
+        let blocks = self.outbox.next_uploads();
+        let first = *blocks.first()?;
+        let length: u32 = blocks.iter().map(|block| block.length()).sum();
+        let heads = blocks.len() * PIECE_HEAD;
         let transfer = Arc::clone(self.transfer);
         let buffer = std::mem::take(spare);
-        let bytes = thorp_disk::spawn(move |disk| transfer.read(disk, block, PIECE_HEAD, buffer));
-        Some(Ahead { block, bytes })
+        let bytes =
+            thorp_disk::spawn(move |disk| transfer.read(disk, (first, length), heads, buffer));
+        Some(Ahead { blocks, bytes })
     }
 }
 
-/// Puts the head of a `piece` message into the room in front of its bytes.
-fn head(block: Block, bytes: &mut [u8]) {
+/// Makes `piece` messages of blocks whose bytes follow one another behind the room for all heads.
+fn put_heads(blocks: &[Block], bytes: &mut [u8]) {
     let mut head = Vec::with_capacity(PIECE_HEAD);
-    let span = Span {
-        piece: block.piece().number(),
-        begin: block.begin(),
-        length: block.length(),
-    };
-    Message::Piece(span).encode(&mut head);
-    bytes[..PIECE_HEAD].copy_from_slice(&head);
+    let (mut to, mut from) = (0, blocks.len() * PIECE_HEAD);
+    for block in blocks {
+        let length = block.length();
+        let span = Span {
+            piece: block.piece().number(),
+            begin: block.begin(),
+            length,
+        };
+        head.clear();
+        Message::Piece(span).encode(&mut head);
+        bytes[to..to + PIECE_HEAD].copy_from_slice(&head);
+        to += PIECE_HEAD;
+        let end = from + length as usize;
+        // The last one is where it belongs already.
+        if to < from {
+            bytes.copy_within(from..end, to);
+        }
+        (to, from) = (to + length as usize, end);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use thorp_wire::layout::Layout;
+
+    use super::*;
+
+    #[test]
+    fn blocks_that_are_read_together_become_a_message_each() {
+        let layout = Layout::of(100_000);
+        let block = |begin, length| layout.block(0, begin, length).expect("is in it");
+        let blocks = [block(16_384, 100), block(16_484, 7), block(16_491, 50)];
+        let file: Vec<u8> = (0..157).collect();
+        let mut bytes = vec![0; 3 * PIECE_HEAD];
+        bytes.extend(&file);
+        put_heads(&blocks, &mut bytes);
+        let mut expected = Vec::new();
+        for (begin, length, of) in [
+            (16_384, 100, 0..100),
+            (16_484, 7, 100..107),
+            (16_491, 50, 107..157),
+        ] {
+            let (piece, of) = (0, &file[of]);
+            Message::Piece(Span {
+                piece,
+                begin,
+                length,
+            })
+            .encode(&mut expected);
+            expected.extend(of);
+        }
+        assert_eq!(bytes, expected);
+    }
 }

@@ -252,6 +252,11 @@ impl Transfer {
         self.drive(&mut state, Input::Closed { session, reason });
     }
 
+    /// A client has said how many requests it accepts.
+    pub fn most_requests(&self, session: SessionId, most: u32) {
+        self.handle(Input::MostRequests { session, most });
+    }
+
     pub fn message(&self, session: SessionId, message: Message) {
         self.handle(Input::Message { session, message });
     }
@@ -305,34 +310,36 @@ impl Transfer {
         });
     }
 
-    /// Reads a block to be sent, behind `head` bytes that are left free, into a
-    /// buffer that may have been used before.
+    /// Reads `length` bytes from the beginning of a block, to be sent, behind `head` bytes that
+    /// are left free, into a buffer that may have been used before.
     pub fn read(
         &self,
         disk: DiskThread,
-        block: Block,
+        (first, length): (Block, u32),
         head: usize,
         mut bytes: Vec<u8>,
     ) -> io::Result<Vec<u8>> {
-        bytes.resize(head + block.length() as usize, 0);
-        let offset = self.layout().offset_of(block);
+        bytes.resize(head + length as usize, 0);
+        let offset = self.layout().offset_of(first);
         self.bytes().read(disk, &mut bytes[head..], offset)?;
         Ok(bytes)
     }
 
-    /// What became of an upload.
-    pub fn served(&self, session: SessionId, block: Block, well: bool) {
+    /// What became of uploads.
+    pub fn served(&self, session: SessionId, blocks: &[Block], well: bool) {
         let mut state = self.lock();
-        if well && let Some(there) = state.sessions.get_mut(&session) {
-            let bytes = block.length().into();
-            self.traffic.sent(bytes, there.peer, &mut there.told);
+        for &block in blocks {
+            if well && let Some(there) = state.sessions.get_mut(&session) {
+                let bytes = block.length().into();
+                self.traffic.sent(bytes, there.peer, &mut there.told);
+            }
+            let input = if well {
+                Input::Served { session, block }
+            } else {
+                Input::NotServed { session, block }
+            };
+            self.drive(&mut state, input);
         }
-        let input = if well {
-            Input::Served { session, block }
-        } else {
-            Input::NotServed { session, block }
-        };
-        self.drive(&mut state, input);
     }
 
     fn bytes(&self) -> FileBytes {

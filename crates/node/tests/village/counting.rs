@@ -64,7 +64,12 @@ impl Hall {
             address,
             incoming,
             dir,
-            _running: listener.serve(vec![Service { tls, join, sink }]),
+            _running: listener.serve(vec![Service {
+                tls,
+                join,
+                sink,
+                clients: None,
+            }]),
         }
     }
 

@@ -48,6 +48,7 @@ impl Mallory {
             tls: tls.clone(),
             join: None,
             sink,
+            clients: None,
         };
         Self {
             identity,

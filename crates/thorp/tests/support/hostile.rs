@@ -77,6 +77,7 @@ impl Hostile {
             tls: self.tls.clone(),
             join: None,
             sink,
+            clients: None,
         };
         Ambush {
             port,

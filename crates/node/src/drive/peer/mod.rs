@@ -66,7 +66,7 @@ use tokio::task::JoinHandle;
 use crate::api::{Command, Done, Event, Failure, Notice, Trouble};
 use crate::config::Config;
 use crate::net::addresses::Reach;
-use crate::net::listener::Incoming;
+use crate::net::listener::{Client, Inbound};
 use crate::sessions::{self, Swarms};
 use crate::snapshot::{self, Keeper, Viewer};
 
@@ -108,8 +108,8 @@ pub enum Role {
         changes: mpsc::Receiver<ShareEvent>,
         /// Where it listens, and where others reach it.
         reach: Reach,
-        /// Members that dialled it.
-        incoming: mpsc::Receiver<Incoming>,
+        /// Members and clients that dialled it.
+        inbound: Inbound,
         /// Its neighbours from earlier.
         memory: Memory,
     },
@@ -162,7 +162,7 @@ enum Abandoned {
 impl Peer {
     /// Starts a peer. It ends when it is stopped, or when the last handle is gone.
     /// A reader that does not read `notices` in time misses some.
-    pub fn start(setup: PeerSetup, notices: mpsc::Sender<Notice>) -> (Self, JoinHandle<()>) {
+    pub fn start(mut setup: PeerSetup, notices: mpsc::Sender<Notice>) -> (Self, JoinHandle<()>) {
         let (requests, requests_in) = mpsc::channel(REQUESTS);
         let (abandoned, abandoned_in) = mpsc::unbounded_channel();
         let (keeper, viewer) = Keeper::new();
@@ -175,6 +175,10 @@ impl Peer {
         let executable = setup.config.executable;
         let (fed, fed_in) = mpsc::channel(EVENTS);
         let swarms = Swarms::new(for_sessions(&setup, fed));
+        if let Role::Sharing { inbound, .. } = &mut setup.role {
+            let clients = std::mem::replace(&mut inbound.clients, mpsc::channel(1).1);
+            tokio::spawn(attend_clients(swarms.clone(), clients));
+        }
         let asked = Asked {
             requests: requests_in,
             abandoned: abandoned_in,
@@ -344,6 +348,13 @@ fn itself(setup: &PeerSetup) -> Option<Holder> {
 }
 
 /// What its sessions stand on.
+/// Until the port is closed, at which they arrive.
+async fn attend_clients(swarms: Swarms, mut clients: mpsc::Receiver<Client>) {
+    while let Some(client) = clients.recv().await {
+        swarms.on_client(client);
+    }
+}
+
 fn for_sessions(setup: &PeerSetup, fed: mpsc::Sender<PeerId>) -> sessions::Setup {
     let (share, listen) = match &setup.role {
         Role::Sharing { share, reach, .. } => (Some(share.clone()), Some(reach.listen())),

@@ -43,7 +43,7 @@ impl Sharing {
         let Role::Sharing {
             share,
             changes,
-            incoming,
+            inbound,
             memory,
             ..
         } = role
@@ -54,7 +54,7 @@ impl Sharing {
         let known = memory.known.clone();
         let sharing = Self {
             changes,
-            incoming,
+            incoming: inbound.members,
             memory: memory.start(notices.clone()),
             hash_now: HashNow::new(share.clone(), events.clone()),
             server: Server::new(share.clone(), disk.clone(), served),

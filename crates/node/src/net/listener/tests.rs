@@ -53,6 +53,7 @@ async fn two_services_share_a_port() {
         tls: tls.clone(),
         join: None,
         sink,
+        clients: None,
     };
     let services = vec![service(&oak, oak_sink), service(&ash, ash_sink)];
     let _running = listener.serve(services);
@@ -78,6 +79,7 @@ async fn a_slow_handshake_is_cut_off() {
         tls: group.member("oak"),
         join: None,
         sink,
+        clients: None,
     };
     let limits = Limits {
         handshake: Duration::from_millis(20),
@@ -128,6 +130,7 @@ async fn listening_everywhere_is_reached_over_ipv4_too() {
         tls: oak.clone(),
         join: None,
         sink,
+        clients: None,
     };
     let _running = listener.serve(vec![service]);
     let address = ([127, 0, 0, 1], port).into();
@@ -150,6 +153,7 @@ async fn silence_does_not_hold_the_door() {
         tls: oak.clone(),
         join: None,
         sink,
+        clients: None,
     };
     let limits = Limits {
         handshakes: 4,
@@ -182,6 +186,7 @@ async fn strangers_leave_some_descriptors() {
         tls: group.member("oak"),
         join: None,
         sink,
+        clients: None,
     };
     let limits = Limits {
         // As if all descriptors were in use.

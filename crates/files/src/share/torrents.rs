@@ -1,0 +1,98 @@
+//! The torrents of a share: its files, by the info-hashes under which clients ask for them.
+//!
+//! Owns an index, only where clients are served. It keeps eight bytes of an info-hash: which
+//! info-hashes an entry has follows from the entry, and is computed again when a client asks.
+
+use std::collections::BTreeMap;
+
+use thorp_wire::torrent::build::{Privacy, v2_info};
+use thorp_wire::torrent::info_hash_v2;
+use thorp_wire::{Content, Entry, InfoHash, Name};
+
+/// A torrent of one shared file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SharedTorrent {
+    /// The name of the file.
+    pub name: Name,
+    /// The file.
+    pub content: Content,
+    /// The info dictionary of a v2 torrent. That of a v1 torrent is
+    /// [on disk](super::Share::v1_info).
+    pub info: Option<Vec<u8>>,
+}
+
+/// See the module.
+#[derive(Debug, Default)]
+pub(super) struct Torrents(BTreeMap<u64, Vec<Name>>);
+
+impl Torrents {
+    pub fn on_listed(&mut self, entry: &Entry) {
+        for made in torrents_of(entry) {
+            let names = self.0.entry(start_of(made.info_hash)).or_default();
+            names.push(entry.name.clone());
+            names.shrink_to_fit();
+        }
+    }
+
+    pub fn on_unlisted(&mut self, entry: &Entry) {
+        for made in torrents_of(entry) {
+            let start = start_of(made.info_hash);
+            if let Some(names) = self.0.get_mut(&start) {
+                names.retain(|name| *name != entry.name);
+                if names.is_empty() {
+                    self.0.remove(&start);
+                }
+            }
+        }
+    }
+
+    /// The torrent with this info-hash, as the listing is now.
+    pub fn find(
+        &self,
+        info_hash: InfoHash,
+        entry: impl Fn(&Name) -> Option<Entry>,
+    ) -> Option<SharedTorrent> {
+        let mut candidates = self.0.get(&start_of(info_hash))?.iter();
+        candidates.find_map(|name| {
+            let entry = entry(name)?;
+            let mut torrents = torrents_of(&entry);
+            let made = torrents.find(|made| made.info_hash == info_hash)?;
+            Some(SharedTorrent {
+                name: name.clone(),
+                content: entry.content()?,
+                info: made.info,
+            })
+        })
+    }
+}
+
+struct Made {
+    info_hash: InfoHash,
+    info: Option<Vec<u8>>,
+}
+
+/// The torrents of an entry: of version 2 for clients that keep to its trackers and for others,
+/// and of version 1 once its pieces are hashed.
+fn torrents_of(entry: &Entry) -> impl Iterator<Item = Made> {
+    let content = entry.content().filter(|content| content.length > 0);
+    let v2 = content.map(|content| {
+        [Privacy::Private, Privacy::Public].map(|privacy| {
+            let info = v2_info(entry.name.base(), content, privacy);
+            Made {
+                info_hash: info_hash_v2(&info).truncated(),
+                info: Some(info),
+            }
+        })
+    });
+    let v1 = entry.v1.filter(|_| content.is_some());
+    let v1 = v1.map(|info_hash| Made {
+        info_hash,
+        info: None,
+    });
+    v2.into_iter().flatten().chain(v1)
+}
+
+fn start_of(info_hash: InfoHash) -> u64 {
+    let start = info_hash.as_bytes().first_chunk();
+    u64::from_be_bytes(*start.unwrap_or(&[0; 8]))
+}

@@ -1,0 +1,138 @@
+//! Clients of BitTorrent that connect to this peer, where both its share and its group serve them.
+//!
+//! Owns from what a client has said to which file it gets, and when its connection ends whatever
+//! it does. A client that means no torrent of the share is closed without a word, as it is where
+//! no client is served.
+
+use std::sync::Arc;
+
+use thorp_core::bound::Account;
+use thorp_core::swarm::{Offer, SourceId};
+use thorp_files::share::SharedTorrent;
+use thorp_group::record::Records;
+use thorp_wire::InfoHash;
+use thorp_wire::session::Handshake;
+use thorp_wire::session::handshake::name_of;
+use thorp_wire::session::message::ORDINARY_REQUEST;
+
+use super::callers::Meant;
+use super::greeting;
+use super::line::{Inward, Outward};
+use super::seats::Seat;
+use super::session::{self, Ended, Opening};
+use super::talk::Talk;
+use super::{Swarms, Transfer};
+use crate::net::listener::Client;
+
+impl Swarms {
+    /// A client has connected.
+    pub fn on_client(&self, client: Client) {
+        if client.handshake.peer == *self.0.client_id.as_bytes() {
+            return tracing::debug!(remote = %client.remote, "it is this peer itself");
+        }
+        let Some(seat) = self.client_seat(client.remote.ip()) else {
+            return tracing::debug!(remote = %client.remote, "there is no place for this client");
+        };
+        let swarms = self.clone();
+        tokio::spawn(async move {
+            let remote = client.remote;
+            if let Err(why) = swarms.attend_client(client, &seat).await {
+                tracing::debug!(%remote, %why, "no session with a client");
+            }
+        });
+    }
+
+    async fn attend_client(&self, client: Client, seat: &Seat) -> Result<(), String> {
+        let Client {
+            stream,
+            handshake,
+            remote,
+        } = client;
+        let info_hash = InfoHash::new(handshake.name);
+        let (info, transfer) = self.torrent(info_hash).await?;
+        let (read, write) = stream.into_split();
+        let (mut inward, mut outward) = (Inward::new(read), Outward::new(write));
+        let talk = Talk::new(info);
+        let understands = handshake.extensions.extended;
+        let extended = understands.then(|| talk.handshake(self.0.port, remote.ip()));
+        let answer = Handshake::of_client(info_hash, self.0.client_id);
+        greeting::say(&mut outward, &answer, extended.as_ref())
+            .await
+            .map_err(|why| why.to_string())?;
+        let opening = Opening {
+            session: self.next_session(),
+            peer: SourceId::Client(remote),
+            account: Account::Address(remote.ip()),
+            dialled: false,
+            offer: Offer {
+                fast: handshake.extensions.fast,
+                longest_request: ORDINARY_REQUEST,
+                most_requests: None,
+                member: false,
+            },
+            client: Some((talk, seat.used.clone())),
+        };
+        let cut = self.cut_client(seat);
+        // Whatever the swarm thinks of it, a client's connection is for one torrent.
+        let ended = session::run(&mut inward, &mut outward, &transfer, opening, cut).await;
+        outward.shut_down().await;
+        self.on_session_ended(&transfer);
+        if let Ended::NotGiven(block) = ended {
+            self.on_not_given(name_of(&transfer.content().root), block);
+        }
+        Ok(())
+    }
+
+    /// The info dictionary that has this info-hash, and the file of the share that it describes.
+    async fn torrent(&self, info_hash: InfoHash) -> Result<(Arc<[u8]>, Arc<Transfer>), String> {
+        let share = self.0.share.as_ref();
+        let torrent = share.and_then(|share| share.torrent(info_hash));
+        let torrent = torrent.ok_or_else(|| format!("{info_hash} is not shared"))?;
+        let content = torrent.content;
+        let info = self.info_of(torrent).await?;
+        match self.meant(content).await {
+            Meant::File(transfer) => Ok((info, transfer)),
+            Meant::NotNow => Err("the file is not to be had now".to_owned()),
+            Meant::Nothing => Err("the file is not here any more".to_owned()),
+        }
+    }
+
+    async fn info_of(&self, torrent: SharedTorrent) -> Result<Arc<[u8]>, String> {
+        if let Some(info) = torrent.info {
+            return Ok(info.into());
+        }
+        let Some(share) = self.0.share.clone() else {
+            return Err("nothing is shared".to_owned());
+        };
+        // Where its hashes are not remembered, the whole file is read.
+        let _place = self.0.hashers.acquire().await;
+        let info = thorp_disk::spawn(move |disk| share.v1_info(disk, &torrent.name));
+        match info.await {
+            Ok(Ok(Some(info))) => Ok(info.into()),
+            Ok(Ok(None)) | Err(_) => Err("the file is not hashed for v1 any more".to_owned()),
+            Ok(Err(why)) => Err(why.to_string()),
+        }
+    }
+
+    /// Waits until a client's connection must end, and says why.
+    async fn cut_client(&self, seat: &Seat) -> String {
+        let records = self.0.tls.records().clone();
+        let mut changes = records.changes();
+        let mut closing = self.0.closing.subscribe();
+        let refused = async { while serves(&records) && changes.changed().await.is_ok() {} };
+        tokio::select! {
+            () = refused => "the group serves clients no more".to_owned(),
+            () = seat.wanted.notified() => "others wait for its place".to_owned(),
+            _ = closing.wait_for(|closing| *closing) => "this peer stops".to_owned(),
+        }
+    }
+}
+
+fn serves(records: &Records) -> bool {
+    records
+        .newest()
+        .is_some_and(|newest| newest.record().bittorrent)
+}
+
+#[cfg(test)]
+mod tests;

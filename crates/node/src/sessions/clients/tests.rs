@@ -1,0 +1,433 @@
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use thorp_disk::testing::DISK;
+use thorp_files::share::{Options, Share};
+use thorp_group::clock::Clock;
+use thorp_group::testing::Group;
+use thorp_wire::frame::GroupRecord;
+use thorp_wire::layout::Layout;
+use thorp_wire::merkle::content_of;
+use thorp_wire::session::ExtendedHandshake;
+use thorp_wire::session::handshake::Extensions;
+use thorp_wire::session::{HashRange, Head, Message, MessageLimits, MetadataMessage, Span};
+use thorp_wire::torrent::build::{Privacy, v1_info, v2_info};
+use thorp_wire::torrent::{PieceHasher, info_hash_v1, info_hash_v2};
+use thorp_wire::{ClientId, Content};
+use tokio::io::AsyncReadExt;
+use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::mpsc;
+use tokio::time::timeout;
+
+use super::*;
+use crate::sessions::Setup;
+use crate::sessions::line::Broken;
+
+const LENGTH: usize = 300_000;
+const LEAF: u32 = 16 * 1024;
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// A peer that serves clients, with one file.
+struct Ground {
+    swarms: Swarms,
+    group: Group,
+    content: Content,
+    bytes: Vec<u8>,
+    at: SocketAddr,
+    _dir: tempfile::TempDir,
+}
+
+impl Ground {
+    async fn new() -> Self {
+        let dir = tempfile::tempdir().expect("a directory");
+        let bytes: Vec<u8> = (0..=250).cycle().take(LENGTH).collect();
+        std::fs::write(dir.path().join("f"), &bytes).expect("is written");
+        let content = content_of(&bytes);
+        let options = Options {
+            bittorrent: true,
+            ..Options::default()
+        };
+        let (share, mut events) = Share::open(DISK, dir.path(), options).expect("a share");
+        while share.torrent(info_hash("f", content)).is_none() {
+            events.recv().await.expect("the share is open");
+        }
+        let group = Group::new();
+        let tls = group.member("oak");
+        let record = group.signed(GroupRecord {
+            bittorrent: true,
+            ..record(1)
+        });
+        tls.records().adopt(record).expect("is the group's");
+        let swarms = Swarms::new(Setup {
+            tls,
+            clock: Clock::system(),
+            source: None,
+            port: Some(3334),
+            share: Some(share),
+            fed: mpsc::channel(1).0,
+        });
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("binds");
+        let at = listener.local_addr().expect("has one");
+        let to = swarms.clone();
+        tokio::spawn(async move {
+            while let Ok((mut stream, remote)) = listener.accept().await {
+                let mut bytes = [0; 68];
+                if stream.read_exact(&mut bytes).await.is_ok()
+                    && let Ok(handshake) = Handshake::decode(&bytes)
+                {
+                    to.on_client(Client {
+                        stream,
+                        handshake,
+                        remote,
+                    });
+                }
+            }
+        });
+        Self {
+            swarms,
+            group,
+            content,
+            bytes,
+            at,
+            _dir: dir,
+        }
+    }
+
+    async fn client(&self, extensions: Extensions) -> ByHand {
+        let mut client = ByHand::new(self.at).await;
+        let handshake = Handshake {
+            extensions,
+            ..Handshake::of_client(info_hash("f", self.content), ClientId::new([9; 20]))
+        };
+        greeting::say(&mut client.outward, &handshake, None)
+            .await
+            .expect("is read");
+        client
+    }
+
+    /// Whether no client and no file is left.
+    fn is_at_rest(&self) -> bool {
+        let table = self.swarms.table();
+        table.client_seats.is_empty() && table.transfers.is_empty()
+    }
+
+    /// Whether a client that does as it should is served.
+    async fn serves(&self) {
+        let mut client = self.client(Extensions::default()).await;
+        client.inward.handshake().await.expect("is answered");
+        assert_eq!(
+            client.hears().await,
+            Ok(Message::Bitfield(vec![0b1100_0000]))
+        );
+        client.says(&Message::Interested).await;
+        assert_eq!(client.hears().await, Ok(Message::Unchoke));
+        let span = Span {
+            piece: 1,
+            begin: LEAF,
+            length: 100,
+        };
+        client.says(&Message::Request(span)).await;
+        let at = Layout::of(LENGTH as u64).piece_length() as usize + LEAF as usize;
+        assert_eq!(client.block().await, self.bytes[at..at + 100]);
+    }
+}
+
+fn record(number: u64) -> GroupRecord {
+    GroupRecord {
+        number,
+        open: false,
+        bittorrent: false,
+        removed: Vec::new(),
+    }
+}
+
+fn info_hash(name: &str, content: Content) -> InfoHash {
+    info_hash_v2(&v2_info(name, content, Privacy::Private)).truncated()
+}
+
+/// A client that is played by hand.
+struct ByHand {
+    inward: Inward<OwnedReadHalf>,
+    outward: Outward<OwnedWriteHalf>,
+}
+
+impl ByHand {
+    async fn new(at: SocketAddr) -> Self {
+        let stream = TcpStream::connect(at).await.expect("connects");
+        let (read, write) = stream.into_split();
+        Self {
+            inward: Inward::new(read),
+            outward: Outward::new(write),
+        }
+    }
+
+    fn limits() -> MessageLimits {
+        MessageLimits::of(Layout::of(LENGTH as u64), LEAF).expect("is short")
+    }
+
+    async fn says(&mut self, message: &Message) {
+        let mut bytes = Vec::new();
+        message.encode(&mut bytes);
+        // The other end may have had enough.
+        let _ = self.outward.send(&bytes).await;
+    }
+
+    async fn hears(&mut self) -> Result<Message, String> {
+        let next = async {
+            let head = self.inward.head(Self::limits()).await?;
+            Ok::<_, Broken>(self.inward.message(head).await?.expect("is known"))
+        };
+        let heard = timeout(PATIENCE, next).await.expect("comes in time");
+        heard.map_err(|why| why.to_string())
+    }
+
+    async fn block(&mut self) -> Vec<u8> {
+        let head = self.inward.head(Self::limits()).await.expect("a head");
+        let Head::Piece(span) = head else {
+            panic!("no block: {head:?}");
+        };
+        self.inward.begin_block(head, span.length);
+        let (mut block, mut filled) = (vec![0; span.length as usize], 0);
+        while filled < block.len() {
+            let some = self.inward.some_of_block(&mut block[filled..]).await;
+            filled += some.expect("some");
+        }
+        block
+    }
+
+    async fn is_closed(&mut self) -> bool {
+        loop {
+            match self.hears().await {
+                Ok(_) => {}
+                Err(_) => return true,
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_client_gets_blocks_hashes_and_the_info_dictionary() {
+    let ground = Ground::new().await;
+    let mut client = ground.client(Extensions::ALL).await;
+    let theirs = client.inward.handshake().await.expect("is answered");
+    assert_eq!(theirs.name, *info_hash("f", ground.content).as_bytes());
+    let Ok(Message::Extended { number: 0, payload }) = client.hears().await else {
+        panic!("an extension handshake comes first");
+    };
+    let said = ExtendedHandshake::decode(&payload).expect("is well said");
+    let info = v2_info("f", ground.content, Privacy::Private);
+    assert_eq!(
+        said.metadata_length.map(|length| length as usize),
+        Some(info.len())
+    );
+    assert_eq!(client.hears().await, Ok(Message::HaveAll));
+    let ours = ExtendedHandshake {
+        metadata: Some(5),
+        ..ExtendedHandshake::default()
+    };
+    client.says(&ours.message()).await;
+    let request = MetadataMessage::Request(0).encode();
+    let number = said.metadata.expect("is offered");
+    client
+        .says(&Message::Extended {
+            number,
+            payload: request,
+        })
+        .await;
+    let Ok(Message::Extended { number: 5, payload }) = client.hears().await else {
+        panic!("the info dictionary was asked for");
+    };
+    let Ok(MetadataMessage::Block { bytes, .. }) = MetadataMessage::decode(&payload) else {
+        panic!("it is there");
+    };
+    assert_eq!(bytes, info);
+    let range = HashRange {
+        root: ground.content.root,
+        base: Layout::of(LENGTH as u64).piece_height(),
+        index: 0,
+        length: 2,
+        proofs: 0,
+    };
+    client.says(&Message::HashRequest(range)).await;
+    let heard = client.hears().await;
+    assert!(
+        matches!(&heard, Ok(Message::Hashes(_, hashes)) if hashes.len() == 2),
+        "{heard:?}"
+    );
+    ground.serves().await;
+}
+
+#[tokio::test]
+async fn a_client_of_version_1_gets_its_info_dictionary_and_the_same_bytes() {
+    let ground = Ground::new().await;
+    let mut pieces = PieceHasher::new(Layout::of(LENGTH as u64).piece_length());
+    pieces.update(&ground.bytes);
+    let info = v1_info("f", LENGTH as u64, &pieces.finish(), Privacy::Private);
+    let share = ground.swarms.0.share.clone().expect("is shared");
+    let is_known = async {
+        while share.torrent(info_hash_v1(&info)).is_none() {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    timeout(PATIENCE, is_known).await.expect("is hashed for v1");
+    let mut client = ByHand::new(ground.at).await;
+    let handshake = Handshake {
+        extensions: Extensions {
+            v2: false,
+            ..Extensions::ALL
+        },
+        ..Handshake::of_client(info_hash_v1(&info), ClientId::new([9; 20]))
+    };
+    greeting::say(&mut client.outward, &handshake, None)
+        .await
+        .expect("is read");
+    client.inward.handshake().await.expect("is answered");
+    client.hears().await.expect("an extension handshake");
+    assert_eq!(client.hears().await, Ok(Message::HaveAll));
+    let ours = ExtendedHandshake {
+        metadata: Some(5),
+        ..ExtendedHandshake::default()
+    };
+    client.says(&ours.message()).await;
+    let request = MetadataMessage::Request(0).encode();
+    client
+        .says(&Message::Extended {
+            number: MetadataMessage::NUMBER,
+            payload: request,
+        })
+        .await;
+    let Ok(Message::Extended { number: 5, payload }) = client.hears().await else {
+        panic!("the info dictionary was asked for");
+    };
+    let Ok(MetadataMessage::Block { bytes, .. }) = MetadataMessage::decode(&payload) else {
+        panic!("it is there");
+    };
+    assert_eq!(bytes, info);
+    client.says(&Message::Interested).await;
+    assert_eq!(client.hears().await, Ok(Message::Unchoke));
+    let span = Span {
+        piece: 0,
+        begin: LEAF,
+        length: LEAF,
+    };
+    client.says(&Message::Request(span)).await;
+    let leaf = LEAF as usize;
+    assert_eq!(client.block().await, ground.bytes[leaf..2 * leaf]);
+}
+
+#[tokio::test]
+async fn whatever_clients_say_another_one_is_served_and_nothing_of_them_stays() {
+    let ground = Ground::new().await;
+    for seed in 0..300 {
+        let mut random = fastrand::Rng::with_seed(seed);
+        let extensions = Extensions {
+            extended: random.bool(),
+            fast: random.bool(),
+            v2: random.bool(),
+        };
+        let mut client = ground.client(extensions).await;
+        let mut words = Vec::new();
+        for _ in 0..random.usize(..30) {
+            said(&mut random, ground.content).encode(&mut words);
+        }
+        // Some of it is not what it was, and some is cut.
+        for _ in 0..random.usize(..3) {
+            if !words.is_empty() {
+                let at = random.usize(..words.len());
+                words[at] = random.u8(..);
+            }
+        }
+        words.truncate(random.usize(..=words.len()));
+        let _ = client.outward.send(&words).await;
+        if random.bool() {
+            // It reads some of what it gets.
+            let reads = async {
+                client.inward.handshake().await?;
+                client.is_closed().await;
+                Ok::<_, Broken>(())
+            };
+            let _ = timeout(Duration::from_millis(2), reads).await;
+        }
+    }
+    let all_are_gone = async {
+        while !ground.is_at_rest() {
+            tokio::task::yield_now().await;
+        }
+    };
+    timeout(PATIENCE, all_are_gone)
+        .await
+        .expect("nothing is left of them");
+    ground.serves().await;
+}
+
+/// A message that a client may send, or should not.
+fn said(random: &mut fastrand::Rng, content: Content) -> Message {
+    let span = Span {
+        piece: random.u32(..3),
+        begin: random.u32(..20) * LEAF,
+        length: [LEAF, 1, 0, 1 << 20][random.usize(..4)],
+    };
+    let range = HashRange {
+        root: content.root,
+        base: random.u32(..6),
+        index: random.u32(..4),
+        length: 1 << random.u32(..5),
+        proofs: random.u32(..4),
+    };
+    let extended = |number, payload: Vec<u8>| Message::Extended { number, payload };
+    match random.u8(..20) {
+        0 => Message::KeepAlive,
+        1 => Message::Choke,
+        2 => Message::Unchoke,
+        3 => Message::Interested,
+        4 => Message::NotInterested,
+        5 => Message::Have(random.u32(..3)),
+        6 => Message::Bitfield(vec![random.u8(..)]),
+        7 | 8 => Message::Request(span),
+        9 => Message::Cancel(span),
+        10 => Message::Suggest(random.u32(..)),
+        11 => Message::HaveAll,
+        12 => Message::HaveNone,
+        13 => Message::Reject(span),
+        14 => Message::AllowedFast(random.u32(..)),
+        15 => Message::HashRequest(range),
+        16 => Message::Hashes(range, vec![[random.u8(..); 32]; random.usize(..4)]),
+        17 => extended(0, b"d1:md11:ut_metadatai3eee".to_vec()),
+        18 => extended(1, MetadataMessage::Request(random.u32(..2)).encode()),
+        _ => extended(random.u8(..), vec![random.u8(..); random.usize(..40)]),
+    }
+}
+
+#[tokio::test]
+async fn a_client_is_let_go_when_the_group_serves_clients_no_more() {
+    let ground = Ground::new().await;
+    let mut client = ground.client(Extensions::default()).await;
+    client.inward.handshake().await.expect("is answered");
+    let records = ground.swarms.0.tls.records();
+    let record = ground.group.signed(record(2));
+    records.adopt(record).expect("is the group's");
+    assert!(client.is_closed().await);
+}
+
+#[tokio::test]
+async fn what_is_no_torrent_of_the_share_gets_no_byte() {
+    let ground = Ground::new().await;
+    for other in [
+        info_hash("g", ground.content),
+        InfoHash::new([7; 20]),
+        // Among members this names the file.
+        InfoHash::truncated(ground.content.root.as_bytes()),
+    ] {
+        let mut client = ByHand::new(ground.at).await;
+        let handshake = Handshake::of_client(other, ClientId::new([9; 20]));
+        greeting::say(&mut client.outward, &handshake, None)
+            .await
+            .expect("is read");
+        let answer = client.inward.handshake().await;
+        assert!(
+            matches!(answer, Err(Broken::Closed | Broken::Io(_))),
+            "{answer:?}"
+        );
+    }
+}
