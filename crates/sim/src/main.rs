@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
-use clap::{Parser, Subcommand};
+use clap::{Parser, Subcommand, ValueEnum};
 use thorp_sim::arm::{ARMS, Arm};
 use thorp_sim::crowd::{Crowd, Habits};
 use thorp_sim::recorded;
@@ -141,6 +141,10 @@ struct One {
     /// How long it lasts, in hours.
     #[arg(long, default_value_t = 18)]
     hours: u64,
+    /// The shape of a published trace, instead of what is said of regions, names, popularity,
+    /// locality, renewal and patterns.
+    #[arg(long, value_enum)]
+    like: Option<Published>,
     /// Plays what is recorded in this file, instead of what the workload makes.
     #[arg(long)]
     trace: Option<PathBuf>,
@@ -150,6 +154,13 @@ struct One {
     /// The hours that are summed up begin here.
     #[arg(long, default_value_t = 12)]
     from: usize,
+}
+
+/// Whose shape a workload can have.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum Published {
+    /// Kazaa at a university (Gummadi and others, SOSP 2003).
+    Kazaa,
 }
 
 fn main() -> Result<()> {
@@ -234,6 +245,10 @@ fn one(args: &One) -> Result<()> {
         goodbyes: args.goodbyes,
         patterns: args.patterns,
         length: Duration::from_hours(args.hours),
+    };
+    let workload = match args.like {
+        Some(Published::Kazaa) => workload.like_kazaa(),
+        None => workload,
     };
     let trace = match &args.trace {
         Some(file) => {

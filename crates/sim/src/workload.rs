@@ -86,6 +86,25 @@ impl Workload {
         }
     }
 
+    /// The same with the shape of what was measured of Kazaa at a university, as the model
+    /// of Gummadi and others has it (SOSP 2003, section 4): one place, 40 objects for each client,
+    /// popularity by Zipf's law with exponent 1, each fetched once at most by a client, none
+    /// that come or go. Their clients ask for two objects a day. Here they ask as often as
+    /// this workload says, so an hour stands for some days.
+    #[must_use]
+    pub fn like_kazaa(self) -> Self {
+        Self {
+            regions: 1,
+            names: self.machines as usize * 40,
+            alpha: 1.0,
+            q: 0.0,
+            locality: 1.0,
+            renewal: 0.0,
+            patterns: 0.0,
+            ..self
+        }
+    }
+
     /// What happens, by this seed.
     pub fn trace(&self, seed: u64) -> Trace {
         Making::new(self, seed).trace()
