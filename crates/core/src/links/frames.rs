@@ -9,7 +9,7 @@ use thorp_wire::frame::{
 
 use super::table::{Greeted, Link, LinkId};
 use super::turns::{self, Question};
-use super::{Event, Links, Output, Role};
+use super::{Closing, Event, Links, Output, Role};
 use crate::answer::too_busy;
 use crate::budget::{Effort, Work};
 use crate::time::Instant;
@@ -222,7 +222,8 @@ impl Links {
 
     fn on_leave(&mut self, id: LinkId, leave: &Leave) {
         let reason = format!("it left: {}", leave.reason);
-        self.out.push_back(Output::Close(id, reason.clone()));
+        self.out
+            .push_back(Output::Close(id, Closing::Because(reason.clone())));
         self.on_link_down(id, &reason, true);
     }
 }

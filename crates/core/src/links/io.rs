@@ -8,6 +8,7 @@ use thorp_wire::frame::{
     Ack, Find, Found, Frame, Holder, Join, Joined, Refused, RequestId, SignedRecord,
 };
 
+use super::closing::Closing;
 use super::table::{Link, LinkId, Party};
 use crate::spared::Lookups;
 
@@ -85,7 +86,7 @@ pub enum Output {
     /// Send a frame.
     Send(LinkId, Frame),
     /// Close a connection, after sending everything that was sent before.
-    Close(LinkId, String),
+    Close(LinkId, Closing),
     /// Verify a group record that came on this link and is newer than this node's, then send
     /// [`Input::Adopted`] or [`Input::Forged`].
     Verify(LinkId, SignedRecord),

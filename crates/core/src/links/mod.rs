@@ -16,6 +16,7 @@
 //! what to do with answers: the tracker or peer does, which gets [`Event`]s in order.
 //! [`Links::poll_output`] returns what to send and close.
 
+mod closing;
 mod frames;
 mod io;
 mod listing;
@@ -40,6 +41,7 @@ use crate::catalogue::{Among, Catalogue};
 use crate::presence::Presences;
 use crate::time::Instant;
 
+pub use closing::Closing;
 pub(crate) use io::{Down, Event, Terms};
 pub use io::{Input, Output};
 use listing::TurnedDown;
@@ -170,8 +172,9 @@ impl Links {
     /// due.
     pub(crate) fn advance(&mut self, now: Instant) -> Vec<Event> {
         let due = self.table.due(now);
-        for (link, reason) in due.lost {
-            self.say_goodbye(now, link, &reason);
+        for (link, why) in due.lost {
+            let reason = why.to_string();
+            self.say_goodbye(now, link, why);
             self.on_link_down(link, &reason, false);
         }
         let silent = due.silent.into_iter();
@@ -211,7 +214,7 @@ impl Links {
     /// Closes a link for good and tells the other end why.
     pub(crate) fn close(&mut self, now: Instant, link: LinkId, reason: &str) -> Option<Down> {
         self.table.get(link)?;
-        self.say_goodbye(now, link, reason);
+        self.say_goodbye(now, link, reason.into());
         self.take_down(link, reason, true)
     }
 
@@ -314,7 +317,7 @@ impl Links {
             _ => None,
         };
         if let Some(reason) = refuse {
-            self.out.push_back(Output::Close(link, reason.to_owned()));
+            self.out.push_back(Output::Close(link, reason.into()));
             self.events.push(Event::TurnedAway { member: id, reason });
             return;
         }
@@ -367,7 +370,7 @@ impl Links {
     /// Closes a link without a goodbye. A goodbye would keep the other end from dialling again,
     /// though it may know that the link which is kept here is dead.
     fn hang_up(&mut self, link: LinkId, reason: &str) {
-        self.out.push_back(Output::Close(link, reason.to_owned()));
+        self.out.push_back(Output::Close(link, reason.into()));
         self.on_link_down(link, reason, false);
     }
 
@@ -376,12 +379,10 @@ impl Links {
         self.events.extend(down.map(Event::Down));
     }
 
-    fn say_goodbye(&mut self, now: Instant, link: LinkId, reason: &str) {
-        let leave = Leave {
-            reason: reason.into(),
-        };
-        self.send(now, link, Frame::plain(leave));
-        self.out.push_back(Output::Close(link, reason.to_owned()));
+    fn say_goodbye(&mut self, now: Instant, link: LinkId, why: Closing) {
+        let reason = why.to_string().into();
+        self.send(now, link, Frame::plain(Leave { reason }));
+        self.out.push_back(Output::Close(link, why));
     }
 
     /// Removes a link and, if its member has no other one, all that the member has listed.

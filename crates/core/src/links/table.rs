@@ -10,6 +10,7 @@ use std::time::Duration;
 use thorp_wire::frame::{Found, Hello, Holder, Position, RequestId, Update, VERSION};
 use thorp_wire::{MemberName, PeerId};
 
+use super::closing::Closing;
 use crate::bound::{Account, Full, SharedBound};
 use crate::budget::{Allowance, Work};
 use crate::catalogue::Bounds;
@@ -95,7 +96,7 @@ pub struct Link {
 #[derive(Debug, Default)]
 pub struct Due {
     /// Links to close, each with the reason: silent for too long, or without a hello.
-    pub lost: Vec<(LinkId, String)>,
+    pub lost: Vec<(LinkId, Closing)>,
     /// Links on which to give a sign of life now.
     pub silent: Vec<LinkId>,
 }
@@ -594,11 +595,10 @@ impl Link {
         Some(self.liveness.speak_at())
     }
 
-    fn loss(&self, now: Instant) -> String {
-        let silence = (now - self.liveness.last_heard()).as_secs();
+    fn loss(&self, now: Instant) -> Closing {
         match self.hello {
-            Some(_) => format!("nothing heard for {silence} s"),
-            None => "no hello".to_owned(),
+            Some(_) => Closing::Silence(now - self.liveness.last_heard()),
+            None => "no hello".into(),
         }
     }
 }

@@ -200,7 +200,7 @@ impl Village {
             links::Output::Send(link, frame) => self.transmit(node, link.0, &frame),
             links::Output::Close(link, reason) => {
                 if let Machine::Peer(host) = &mut self.nodes[node].machine {
-                    host.closed.push(reason);
+                    host.closed.push(reason.to_string());
                 }
                 self.hang_up(link.0);
             }

@@ -102,7 +102,7 @@ impl<M: Machine> Engine<M> {
     ) {
         match output {
             links::Output::Send(link, frame) => self.wires.send(link, frame),
-            links::Output::Close(link, reason) => self.wires.close(link, &reason),
+            links::Output::Close(link, reason) => self.wires.close(link, &reason.to_string()),
             links::Output::Verify(link, record) => {
                 if !verify(record) {
                     self.handle(links::Input::Forged { link });

@@ -22,7 +22,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use thorp_core::get::{Claimed, Existing, FetchId, Folders, GetId, Patience, Request, Storage};
-use thorp_core::links::{self, LinkId, Me, Party};
+use thorp_core::links::{self, Closing, LinkId, Me, Party};
 use thorp_core::lookup::Only;
 use thorp_core::matching::Pattern;
 use thorp_core::peer::{self, AskId, Cause, Peer, Target, Unanswered, Unreached, Wish};
@@ -613,8 +613,8 @@ impl World {
     fn carry_out(&mut self, node: Node, output: peer::Output) {
         match output {
             peer::Output::Link(links::Output::Send(link, frame)) => self.send(node, link.0, frame),
-            peer::Output::Link(links::Output::Close(link, reason)) => {
-                if reason.starts_with("nothing heard") {
+            peer::Output::Link(links::Output::Close(link, why)) => {
+                if let Closing::Silence(_) = why {
                     self.on_given_up(node, link.0);
                 }
                 self.hang_up(node, link.0);

@@ -241,7 +241,7 @@ fn a_link_without_a_hello_is_given_up() {
     assert_eq!(links.next_deadline(), Some(now + HELLO_WITHIN));
     links.heard(now + Duration::from_secs(9), LinkId(1));
     let due = links.due(now + HELLO_WITHIN);
-    assert_eq!(due.lost, [(LinkId(1), "no hello".to_owned())]);
+    assert_eq!(due.lost, [(LinkId(1), "no hello".into())]);
 }
 
 #[test]
