@@ -204,8 +204,15 @@ impl<O: Write, T: Write> Renderer<O, T> {
                     self.data(&text)?;
                 }
             }
-            Event::Status(status) => self.data(&listing::status(status, units::now()))?,
-            Event::Tracker(status) => self.data(&listing::tracker_status(status))?,
+            Event::Status(status) => {
+                self.fitted(
+                    &listing::status(status, units::now()),
+                    listing::BESIDE_LABELS,
+                )?;
+            }
+            Event::Tracker(status) => {
+                self.fitted(&listing::tracker_status(status), listing::BESIDE_LABELS)?;
+            }
             Event::Invite { invite } => self.data(invite)?,
             Event::Backup { backup } => self.data(backup.trim_end())?,
             Event::Choice { name, variants } => self.choice(name, variants),
@@ -225,12 +232,7 @@ impl<O: Write, T: Write> Renderer<O, T> {
             }
             Event::Progress(progress) => self.bar.update(progress),
             Event::Fetched(fetched) => {
-                let line = arrival(fetched);
-                let line = match self.data_width {
-                    Some(width) => wrapped(&line, width, "", HANGING),
-                    None => line,
-                };
-                self.data(&line)?;
+                self.fitted(&arrival(fetched), HANGING)?;
                 if let Some(fetch) = &mut self.fetch {
                     fetch.places.on_fetched(fetched);
                 }
@@ -323,6 +325,14 @@ impl<O: Write, T: Write> Renderer<O, T> {
         let places = self.fetch.as_mut().map(|fetch| &mut fetch.places);
         if let Some(text) = places.and_then(Whereabouts::said) {
             self.say(&text);
+        }
+    }
+
+    /// Writes data whose lines go on with `hanging` where the terminal is too narrow for them.
+    fn fitted(&mut self, text: &str, hanging: &str) -> Result<()> {
+        match self.data_width {
+            Some(width) => self.data(&wrapped(text, width, "", hanging)),
+            None => self.data(text),
         }
     }
 

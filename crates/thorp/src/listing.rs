@@ -292,7 +292,7 @@ pub fn status(status: &Status, now: i64) -> String {
     let ends = status.certificate_ends;
     let mut certificate = format!("until {} UTC", units::time(ends));
     if ends <= now {
-        certificate.push_str(": it has ended; join again");
+        certificate.push_str(": it has ended, and is renewed once the tracker can be reached");
     } else if status.certificate_ends_soon {
         certificate.push_str(": it ends soon, and is renewed once the tracker can be reached");
     }
@@ -346,6 +346,9 @@ fn spared(spared: Spared) -> String {
     };
     format!("{percent}% of {lookups} did not need the tracker (in the last hour: {last_hour})")
 }
+
+/// As wide as the labels of a status: how its lines go on in a narrow terminal.
+pub const BESIDE_LABELS: &str = "            ";
 
 /// Formats labelled lines, without those that are empty.
 fn lines<const N: usize>(rows: [(&str, String); N]) -> String {

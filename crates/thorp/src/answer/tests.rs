@@ -279,3 +279,27 @@ fn files_that_are_there_already_are_counted_at_the_end() {
         "2 files, 2.4 KiB in 3.6 ms: 1 through neighbours, 0 through the tracker, 1 there already\n"
     );
 }
+
+#[test]
+fn a_status_goes_on_beside_its_labels_where_its_terminal_is_narrow() {
+    let mut out = Vec::new();
+    let events = samples::events();
+    let status = events
+        .iter()
+        .find(|event| matches!(event, Event::Status(_)));
+    let mut renderer =
+        Renderer::new(&mut out, Vec::new(), TEXT, Bar::none()).fitting(Some(70), None);
+    renderer
+        .render(status.expect("a sample"))
+        .expect("no error");
+    let text = String::from_utf8(out).expect("UTF-8");
+    assert!(text.lines().all(|line| line.len() <= 70), "{text}");
+    let further = text.lines().filter(|line| line.starts_with(' '));
+    assert!(further.clone().count() > 0, "{text}");
+    assert!(
+        further
+            .into_iter()
+            .all(|line| line.starts_with(listing::BESIDE_LABELS)),
+        "{text}"
+    );
+}

@@ -221,6 +221,18 @@ impl Args {
                 }
                 tracker.detach = false;
             }
+            Verb::Get(get)
+                if typed("wait")
+                    && let Some(time) = time_among_names(get) =>
+            {
+                return Err((
+                    ErrorKind::ValueValidation,
+                    format!(
+                        "--wait takes its time after a =: --wait={time}; a file of that name is \
+                         ./{time}"
+                    ),
+                ));
+            }
             Verb::Get(get) if get.rename.is_some() && get.names.len() > 1 => {
                 return Err((
                     ErrorKind::ArgumentConflict,
@@ -231,6 +243,15 @@ impl Args {
         }
         Ok(())
     }
+}
+
+/// A name that looks like a time, as for `--wait` without a value.
+fn time_among_names(get: &GetArgs) -> Option<&String> {
+    let is_time = |name: &&String| name.parse().is_ok_and(|HowLong(time)| time.is_some());
+    get.names
+        .iter()
+        .find(is_time)
+        .filter(|_| get.wait == Some(HowLong(None)))
 }
 
 /// Whether an argument, or the value in it, is an invite.

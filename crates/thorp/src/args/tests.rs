@@ -283,7 +283,7 @@ fn the_time_to_wait_follows_the_equals_sign_and_may_be_left_out() {
     let minutes = |minutes| Some(HowLong(Some(Duration::from_mins(minutes))));
     let for_ever = Some(HowLong(None));
     for (line, wait, names) in [
-        (&["get", "--wait", "30m"][..], for_ever, 1),
+        (&["get", "--wait", "a"][..], for_ever, 1),
         (&["get", "--wait=30m", "a", "b"], minutes(30), 2),
         (&["get", "a"], None, 1),
     ] {
@@ -367,5 +367,19 @@ fn an_invite_is_refused_as_an_argument_and_not_repeated() {
         "-",
     ] {
         assert!(read(&["join", name]).is_ok(), "{name}");
+    }
+}
+
+#[test]
+fn a_time_behind_wait_is_not_taken_for_a_name() {
+    let error = Args::read(["thorp", "get", "x", "--wait", "30m"], |_| None).expect_err("refused");
+    assert!(error.to_string().contains("--wait=30m"), "{error}");
+    for line in [
+        &["thorp", "get", "x", "--wait=30m"][..],
+        &["thorp", "get", "x", "--wait"],
+        &["thorp", "get", "./30m", "--wait"],
+        &["thorp", "get", "30m"],
+    ] {
+        Args::read(line, |_| None).expect("taken");
     }
 }

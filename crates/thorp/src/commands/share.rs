@@ -199,9 +199,7 @@ async fn confirm(context: &Context, share: &Path) -> Result<()> {
     };
     if context.terminals.can_ask() {
         let question = format!("{shown} is {what}: this shares all of it with the whole group.");
-        if context.says_yes(&question, "Share it.").await? {
-            return Ok(());
-        }
+        return context.confirm(&question, "Share it.", false).await;
     }
     let why = format!(
         "{shown} is {what}, which is not shared without a yes in a terminal: name a folder in it, \
