@@ -8,6 +8,7 @@
 //!            liveness budget bound   small machines, each testable alone
 //! memory     catalogue presence gather answer matching glob
 //!                                which peer has what, who is present, how both are found
+//! clients    swarms              which peers of BitTorrent are in which torrent
 //! shown      changes spared      which rows of the view have changed; how many lookups
 //!                                the tracker was spared
 //! time                           moments, passed in from outside
@@ -37,6 +38,7 @@ pub mod remembered;
 pub mod spared;
 pub mod survey;
 pub mod swarm;
+pub mod swarms;
 #[cfg(test)]
 mod testing;
 pub mod time;

@@ -1,0 +1,64 @@
+//! The group's members in swarms: they do not announce, their listings say what they have.
+
+use std::net::SocketAddr;
+
+use thorp_wire::announce::Compact;
+use thorp_wire::announce::compact::{V4, V6};
+
+/// Stands for a member in a store. Its owner chooses the numbers: low ones, which may be used
+/// again once the member has left all swarms.
+pub type MemberNumber = u32;
+
+/// That a member has a torrent, whole or in part.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Has {
+    pub(super) member: MemberNumber,
+    pub(super) is_whole: bool,
+}
+
+/// Where members are reached.
+#[derive(Debug, Default)]
+pub(super) struct Members(Vec<Place>);
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Place {
+    v4: Option<[u8; V4]>,
+    v6: Option<[u8; V6]>,
+}
+
+impl Members {
+    /// Sets where a member is reached: the first address of each family counts.
+    pub(super) fn set(&mut self, member: MemberNumber, addresses: &[SocketAddr]) {
+        let mut place = Place::default();
+        for address in addresses {
+            match Compact::of(*address) {
+                Compact::V4(v4) => place.v4 = place.v4.or(Some(v4)),
+                Compact::V6(v6) => place.v6 = place.v6.or(Some(v6)),
+            }
+        }
+        let member = member as usize;
+        if self.0.len() <= member {
+            if place == Place::default() {
+                return;
+            }
+            self.0.resize(member + 1, Place::default());
+        }
+        self.0[member] = place;
+    }
+
+    pub(super) fn v4(&self, member: MemberNumber) -> Option<&[u8; V4]> {
+        self.0.get(member as usize)?.v4.as_ref()
+    }
+
+    pub(super) fn v6(&self, member: MemberNumber) -> Option<&[u8; V6]> {
+        self.0.get(member as usize)?.v6.as_ref()
+    }
+
+    /// Whether one of these members is reached at this address.
+    pub(super) fn is_at(&self, has: &[Has], address: Compact) -> bool {
+        has.iter().any(|has| match &address {
+            Compact::V4(v4) => self.v4(has.member) == Some(v4),
+            Compact::V6(v6) => self.v6(has.member) == Some(v6),
+        })
+    }
+}

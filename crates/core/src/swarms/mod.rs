@@ -1,0 +1,673 @@
+//! The swarms of a tracker for clients of BitTorrent: who is in which torrent.
+//!
+//! ```text
+//! peers     one torrent: its peers by family, seeders and leechers
+//! members   where the group's members are reached, who appear without announcing
+//! keyed     hashes with a secret
+//! ```
+//!
+//! The store is called directly by the threads that read announces. To use several without one
+//! lock, several stores share the torrents: [`Swarms::which`] says which one has a torrent. It
+//! owns no socket and no packet, and the catalogue of the group is elsewhere: whoever keeps that
+//! tells the store which member has which torrent.
+//!
+//! **Who may change a peer.** A peer is its address and port, and a stranger cannot announce from
+//! another's address. But many machines may share an address. So a peer also has a tag, made of
+//! the id and the secret key that its client announces: an announce from the same address and
+//! port with another tag changes nothing, until the client with the right one is late.
+//!
+//! **What strangers may take.** An address may have some rows of one torrent
+//! ([`Limits::at_one_address`]), and in all an eighth of what is still free. So every address that
+//! comes gets something, however many have come before, and none has to give anything up. An
+//! address that gets no row is answered, but not handed out.
+
+mod keyed;
+mod members;
+mod peers;
+#[cfg(test)]
+mod tests;
+
+use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
+
+use hashbrown::HashTable;
+use serde::{Deserialize, Serialize};
+use thorp_wire::InfoHash;
+use thorp_wire::announce::{Announce, AnnounceEvent, Compact, SwarmCounts};
+
+use crate::time::Instant;
+use keyed::Key;
+use members::{Has, Members};
+use peers::{Peers, Row, Torrent, ip};
+
+pub use members::MemberNumber;
+
+/// How exactly a peer's time is kept. A torrent is not swept more often than this.
+const TICK: Duration = Duration::from_secs(16);
+/// The most torrents that [`Swarms::sweep`] looks at.
+const SWEPT_AT_ONCE: usize = 1000;
+/// An address may have this many rows in a store that is not full, whatever is free.
+const LEAST_SHARE: u16 = 4;
+
+/// How much one store may hold.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Torrents that are there because clients announced them. Those of the group's members do not
+    /// count: their listings have bounds of their own.
+    pub torrents: u32,
+    /// Peers in all torrents, members not counted.
+    pub peers: u32,
+    /// Peers of one torrent.
+    pub of_one_torrent: u32,
+    /// Peers of one torrent at one address; at most 200.
+    pub at_one_address: u8,
+}
+
+impl Limits {
+    /// Limits of a tracker, for each of so many stores: four million peers, some 200 MB.
+    pub fn of_tracker(stores: u32) -> Self {
+        let stores = stores.max(1);
+        Self {
+            torrents: 2_000_000 / stores,
+            peers: 4_000_000 / stores,
+            of_one_torrent: 100_000,
+            at_one_address: 32,
+        }
+    }
+}
+
+/// What a store is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Policy {
+    /// Whether any torrent is tracked. Otherwise, only those that members of the group have or
+    /// lately had.
+    pub is_any: bool,
+    /// How long a client may wait until it announces again. It is forgotten after twice this time.
+    pub interval: Duration,
+}
+
+/// From where a client announces itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Origin {
+    /// The address under which it is handed out, with the port that it says.
+    pub ip: IpAddr,
+    /// Whether it is on the tracker's own machine, whose users are not bounded one by one.
+    pub is_local: bool,
+}
+
+/// How many peers are wanted of each family.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Wanted {
+    /// IPv4 addresses.
+    pub v4: usize,
+    /// IPv6 addresses.
+    pub v6: usize,
+}
+
+/// Peers for a client, as they are sent: 6 bytes each, and 18 bytes each.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Handed {
+    /// IPv4 addresses.
+    pub v4: Vec<u8>,
+    /// IPv6 addresses.
+    pub v6: Vec<u8>,
+}
+
+/// What is counted of all torrents.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SwarmTotals {
+    /// Torrents.
+    pub torrents: u64,
+    /// Peers that have all of a torrent, counted for each.
+    pub seeders: u64,
+    /// Peers that do not have all of a torrent yet, counted for each.
+    pub leechers: u64,
+    /// Announces that were answered.
+    pub announces: u64,
+}
+
+/// This torrent is not tracked here.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("this tracker does not know this torrent")]
+pub struct NotTracked;
+
+/// One store. See the module.
+///
+/// Invariant: `index` has exactly the numbers of `torrents`, none of which is empty; `totals`, the
+/// number of announced torrents and `charges` agree with them.
+#[derive(Debug)]
+pub struct Swarms {
+    key: Key,
+    random: fastrand::Rng,
+    limits: Limits,
+    policy: Policy,
+    torrents: Vec<Torrent>,
+    index: HashTable<u32>,
+    members: Members,
+    totals: SwarmTotals,
+    /// All rows.
+    peers: u32,
+    /// Torrents that have rows.
+    announced: u32,
+    /// Rows of each group of addresses, about one a row: an address hardly ever shares its group
+    /// with one that has many, and nobody outside can bring that about.
+    charges: Box<[u16]>,
+    /// Which torrent is swept next.
+    sweeping: usize,
+}
+
+impl Swarms {
+    /// Makes an empty store. The seed has to be secret.
+    pub fn new(limits: Limits, policy: Policy, seed: u64) -> Self {
+        let groups = (limits.peers / 2 + 1).next_power_of_two();
+        Self {
+            key: Key::new(seed),
+            random: fastrand::Rng::with_seed(seed.rotate_left(32)),
+            limits,
+            policy,
+            torrents: Vec::new(),
+            index: HashTable::new(),
+            members: Members::default(),
+            totals: SwarmTotals::default(),
+            peers: 0,
+            announced: 0,
+            charges: vec![0; groups as usize].into_boxed_slice(),
+            sweeping: 0,
+        }
+    }
+
+    /// Returns which of `stores` stores has a torrent. The seed is the same for all of them, and
+    /// secret: nobody can choose torrents that are all in one.
+    #[expect(clippy::cast_possible_truncation, reason = "less than `stores`")]
+    pub fn which(torrent: &InfoHash, stores: usize, seed: u64) -> usize {
+        let hash = Key::new(seed).of_torrent(torrent);
+        ((u128::from(hash) * stores as u128) >> 64) as usize
+    }
+
+    /// Takes what a client says, and appends peers for it. To a client that ends none are given.
+    pub fn announce(
+        &mut self,
+        now: Instant,
+        said: &Announce,
+        from: Origin,
+        wanted: Wanted,
+        handed: &mut Handed,
+    ) -> Result<SwarmCounts, NotTracked> {
+        let now = ticks(now);
+        let torrent = match self.find(&said.torrent) {
+            Some(torrent) => {
+                self.sweep_torrent(torrent, now);
+                // It may have been removed with its last peer.
+                self.find(&said.torrent)
+            }
+            None => None,
+        };
+        self.totals.announces += 1;
+        let torrent = match torrent {
+            Some(torrent) => torrent,
+            None if !self.policy.is_any => return Err(NotTracked),
+            None if said.event == AnnounceEvent::Stopped => return Ok(SwarmCounts::default()),
+            None => match self.begin(said, from) {
+                Some(torrent) => torrent,
+                None => return Ok(SwarmCounts::default()),
+            },
+        };
+        let row = self.change(torrent, now, said, from);
+        let counts = self.counts_of(torrent);
+        if said.event == AnnounceEvent::Stopped {
+            self.drop_if_empty(torrent);
+        } else {
+            self.hand_out(torrent, (said, from), row, wanted, handed);
+        }
+        Ok(counts)
+    }
+
+    /// Returns what is counted of a torrent, if it is tracked.
+    pub fn scrape(&mut self, now: Instant, torrent: &InfoHash) -> Option<SwarmCounts> {
+        let found = self.find(torrent)?;
+        self.sweep_torrent(found, ticks(now));
+        self.find(torrent).map(|torrent| self.counts_of(torrent))
+    }
+
+    /// Returns what is counted of all torrents, as of the last sweep of each.
+    pub fn totals(&self) -> SwarmTotals {
+        self.totals
+    }
+
+    /// Forgets peers that are silent, in some torrents: to be called every second or so. Without
+    /// it, only torrents that are announced are swept.
+    pub fn sweep(&mut self, now: Instant) {
+        let now = ticks(now);
+        for _ in 0..SWEPT_AT_ONCE.min(self.torrents.len()) {
+            // Backwards: a torrent that is removed is replaced by one that was looked at.
+            self.sweeping = match self.sweeping {
+                0 => self.torrents.len(),
+                n => n.min(self.torrents.len()),
+            };
+            let Some(torrent) = self.sweeping.checked_sub(1) else {
+                return;
+            };
+            self.sweeping = torrent;
+            self.sweep_torrent(torrent, now);
+        }
+    }
+
+    /// Changes what the store is for. Torrents that are not tracked any more go as their peers do.
+    pub fn set_policy(&mut self, policy: Policy) {
+        self.policy = policy;
+    }
+
+    /// Sets where a member is reached, in no place at first.
+    pub fn set_member(&mut self, member: MemberNumber, addresses: &[SocketAddr]) {
+        self.members.set(member, addresses);
+    }
+
+    /// A member has a torrent now, whole or in part.
+    pub fn list(&mut self, torrent: InfoHash, member: MemberNumber, is_whole: bool) {
+        let torrent = self.find(&torrent).unwrap_or_else(|| self.add(torrent));
+        let has = Has { member, is_whole };
+        let mut members = std::mem::take(&mut self.torrents[torrent].members).into_vec();
+        match members.iter_mut().find(|has| has.member == member) {
+            Some(before) => {
+                self.count(before.is_whole, -1);
+                *before = has;
+            }
+            None => members.push(has),
+        }
+        self.count(is_whole, 1);
+        self.torrents[torrent].members = members.into_boxed_slice();
+    }
+
+    /// A member does not have a torrent any more.
+    pub fn unlist(&mut self, torrent: &InfoHash, member: MemberNumber) {
+        let Some(torrent) = self.find(torrent) else {
+            return;
+        };
+        let mut members = std::mem::take(&mut self.torrents[torrent].members).into_vec();
+        if let Some(at) = members.iter().position(|has| has.member == member) {
+            let before = members.swap_remove(at);
+            self.count(before.is_whole, -1);
+        }
+        self.torrents[torrent].members = members.into_boxed_slice();
+        self.drop_if_empty(torrent);
+    }
+
+    /// Changes a client's row. Returns its number.
+    fn change(&mut self, torrent: usize, now: u32, said: &Announce, from: Origin) -> Option<usize> {
+        let said = Said {
+            at: address_of(said, from),
+            tag: self.tag(said),
+            is_seeder: said.is_of_seeder(),
+            event: said.event,
+            is_local: from.is_local,
+        };
+        match said.at {
+            Compact::V4(at) => self.change_in(torrent, now, said, at, |torrent| &mut torrent.v4),
+            Compact::V6(at) => self.change_in(torrent, now, said, at, |torrent| &mut torrent.v6),
+        }
+    }
+
+    fn change_in<const N: usize>(
+        &mut self,
+        torrent: usize,
+        now: u32,
+        said: Said,
+        at: [u8; N],
+        peers_of: fn(&mut Torrent) -> &mut Peers<N>,
+    ) -> Option<usize> {
+        let (key, lifetime) = (self.key, self.lifetime());
+        let due = now.saturating_add(lifetime);
+        let tag = said.tag;
+        let peers = peers_of(&mut self.torrents[torrent]);
+        let Some(row) = peers.find(key, &at) else {
+            let is_there = said.event == AnnounceEvent::Stopped
+                || self.has_no_room(torrent, said, at, peers_of);
+            return if is_there {
+                None
+            } else {
+                let row = Row {
+                    at,
+                    tag,
+                    due,
+                    is_charged: !said.is_local,
+                };
+                Some(self.insert(torrent, row, said.is_seeder, peers_of))
+            };
+        };
+        let known = peers.row_mut(row);
+        // Its client has announced again within half of its lifetime, if it is there.
+        let is_late = known.due.saturating_sub(now) <= lifetime / 2;
+        if known.tag != tag && !is_late {
+            return Some(row);
+        }
+        if said.event == AnnounceEvent::Stopped {
+            let was_seeder = peers.is_seeder(row);
+            let removed = peers.remove(key, row);
+            self.on_removed(&removed, was_seeder);
+            self.on_fewer(torrent);
+            return None;
+        }
+        (known.tag, known.due) = (tag, due);
+        let was_seeder = peers.is_seeder(row);
+        let row = peers.set_seeder(key, row, said.is_seeder);
+        if was_seeder != said.is_seeder {
+            self.count(was_seeder, -1);
+            self.count(said.is_seeder, 1);
+            let downloaded = &mut self.torrents[torrent].downloaded;
+            let has_completed = said.event == AnnounceEvent::Completed && said.is_seeder;
+            *downloaded = downloaded.saturating_add(has_completed.into());
+        }
+        Some(row)
+    }
+
+    fn has_no_room<const N: usize>(
+        &mut self,
+        torrent: usize,
+        said: Said,
+        at: [u8; N],
+        peers_of: fn(&mut Torrent) -> &mut Peers<N>,
+    ) -> bool {
+        let of_torrent = &mut self.torrents[torrent];
+        let is_full = of_torrent.peers() >= self.limits.of_one_torrent as usize
+            // A member appears as such.
+            || self.members.is_at(&of_torrent.members, said.at);
+        if is_full || self.peers >= self.limits.peers {
+            return true;
+        }
+        if said.is_local {
+            return false;
+        }
+        let here = peers_of(of_torrent).charged(self.key, &at);
+        here >= usize::from(self.limits.at_one_address)
+            || self.charges[self.group(&at)] >= share(self.free())
+    }
+
+    fn insert<const N: usize>(
+        &mut self,
+        torrent: usize,
+        row: Row<N>,
+        is_seeder: bool,
+        peers_of: fn(&mut Torrent) -> &mut Peers<N>,
+    ) -> usize {
+        let of_torrent = &mut self.torrents[torrent];
+        of_torrent.next_due = of_torrent.next_due.min(row.due);
+        self.announced += u32::from(of_torrent.peers() == 0);
+        let peers = peers_of(of_torrent);
+        peers.insert(self.key, row, is_seeder);
+        let number = if is_seeder {
+            peers.seeders() as usize - 1
+        } else {
+            peers.len() - 1
+        };
+        self.peers += 1;
+        self.count(is_seeder, 1);
+        if row.is_charged {
+            self.charges[self.group(&row.at)] += 1;
+        }
+        number
+    }
+
+    fn on_removed<const N: usize>(&mut self, row: &Row<N>, was_seeder: bool) {
+        self.peers -= 1;
+        self.count(was_seeder, -1);
+        if row.is_charged {
+            self.charges[self.group(&row.at)] -= 1;
+        }
+    }
+
+    /// A torrent has lost peers.
+    fn on_fewer(&mut self, torrent: usize) {
+        self.announced -= u32::from(self.torrents[torrent].peers() == 0);
+    }
+
+    /// Appends peers to an answer: members first, as they are known to be there, but where there
+    /// are many they take only half of it.
+    fn hand_out(
+        &mut self,
+        torrent: usize,
+        (said, from): (&Announce, Origin),
+        row: Option<usize>,
+        wanted: Wanted,
+        handed: &mut Handed,
+    ) {
+        let Self {
+            torrents,
+            members,
+            random,
+            ..
+        } = self;
+        let torrent = &torrents[torrent];
+        let is_seeder = said.is_of_seeder();
+        let own = address_of(said, from);
+        let (of_v4, of_v6) = match own {
+            Compact::V4(_) => (row, None),
+            Compact::V6(_) => (None, row),
+        };
+        for (wanted, others, is_wanted_v4) in [
+            (wanted.v4, torrent.v4.others(of_v4, is_seeder), true),
+            (wanted.v6, torrent.v6.others(of_v6, is_seeder), false),
+        ] {
+            let has = &torrent.members;
+            let most = wanted - others.min(wanted / 2);
+            let mut given = 0;
+            let from = if has.is_empty() {
+                0
+            } else {
+                random.usize(..has.len())
+            };
+            for has in has[from..].iter().chain(&has[..from]) {
+                if given >= most {
+                    break;
+                }
+                if is_seeder && has.is_whole {
+                    continue;
+                }
+                let (v4, v6) = (members.v4(has.member), members.v6(has.member));
+                match (is_wanted_v4, v4, v6) {
+                    (true, Some(v4), _) if Compact::V4(*v4) != own => {
+                        handed.v4.extend_from_slice(v4)
+                    }
+                    (false, _, Some(v6)) if Compact::V6(*v6) != own => {
+                        handed.v6.extend_from_slice(v6)
+                    }
+                    _ => continue,
+                }
+                given += 1;
+            }
+            let left = wanted - given;
+            if is_wanted_v4 {
+                let out = &mut handed.v4;
+                torrent.v4.sample(random, left, of_v4, is_seeder, out);
+            } else {
+                let out = &mut handed.v6;
+                torrent.v6.sample(random, left, of_v6, is_seeder, out);
+            }
+        }
+    }
+
+    /// Begins a torrent that a client announces, if the client may begin one.
+    fn begin(&mut self, said: &Announce, from: Origin) -> Option<usize> {
+        let free = self.limits.torrents.saturating_sub(self.announced);
+        let charges = match address_of(said, from) {
+            Compact::V4(at) => self.charges[self.group(&at)],
+            Compact::V6(at) => self.charges[self.group(&at)],
+        };
+        let is_within = from.is_local || charges < share(free).min(share(self.free()));
+        (free > 0 && self.free() > 0 && is_within).then(|| self.add(said.torrent))
+    }
+
+    fn add(&mut self, info_hash: InfoHash) -> usize {
+        let number = self.torrents.len();
+        self.torrents.push(Torrent::new(info_hash));
+        let Self {
+            index,
+            torrents,
+            key,
+            ..
+        } = self;
+        let of = |torrent: &u32| key.of_torrent(&torrents[*torrent as usize].info_hash);
+        let row = u32::try_from(number).unwrap_or(u32::MAX);
+        index.insert_unique(key.of_torrent(&info_hash), row, of);
+        self.totals.torrents += 1;
+        number
+    }
+
+    fn find(&self, torrent: &InfoHash) -> Option<usize> {
+        let is_it = |row: &u32| self.torrents[*row as usize].info_hash == *torrent;
+        let found = self.index.find(self.key.of_torrent(torrent), is_it);
+        found.map(|row| *row as usize)
+    }
+
+    fn drop_if_empty(&mut self, torrent: usize) {
+        if !self.torrents[torrent].is_empty() {
+            return;
+        }
+        let last = self.torrents.len() - 1;
+        let of = |row: usize| self.key.of_torrent(&self.torrents[row].info_hash);
+        let (hash, of_last) = (of(torrent), of(last));
+        let is_it = |row: &u32| *row as usize == torrent;
+        if let Ok(found) = self.index.find_entry(hash, is_it) {
+            found.remove();
+        }
+        if last != torrent
+            && let Some(row) = self.index.find_mut(of_last, |row| *row as usize == last)
+        {
+            *row = u32::try_from(torrent).unwrap_or(u32::MAX);
+        }
+        self.torrents.swap_remove(torrent);
+        self.totals.torrents -= 1;
+    }
+
+    /// Forgets the peers of a torrent that are silent, and the torrent with the last one.
+    fn sweep_torrent(&mut self, torrent: usize, now: u32) {
+        let key = self.key;
+        if self.torrents[torrent].next_due > now || self.torrents[torrent].peers() == 0 {
+            return;
+        }
+        let mut v4 = std::mem::take(&mut self.torrents[torrent].v4);
+        let mut v6 = std::mem::take(&mut self.torrents[torrent].v6);
+        let next_v4 = v4.sweep(key, now, |row, was_seeder| {
+            self.on_removed(&row, was_seeder)
+        });
+        let next_v6 = v6.sweep(key, now, |row, was_seeder| {
+            self.on_removed(&row, was_seeder)
+        });
+        let swept = &mut self.torrents[torrent];
+        (swept.v4, swept.v6) = (v4, v6);
+        swept.next_due = next_v4.min(next_v6);
+        self.on_fewer(torrent);
+        self.drop_if_empty(torrent);
+    }
+
+    fn counts_of(&self, torrent: usize) -> SwarmCounts {
+        let torrent = &self.torrents[torrent];
+        let whole = torrent.members.iter().filter(|has| has.is_whole).count();
+        let in_part = torrent.members.len() - whole;
+        let of = |members: usize| u32::try_from(members).unwrap_or(u32::MAX);
+        SwarmCounts {
+            seeders: torrent.v4.seeders() + torrent.v6.seeders() + of(whole),
+            leechers: torrent.v4.leechers() + torrent.v6.leechers() + of(in_part),
+            downloaded: torrent.downloaded,
+        }
+    }
+
+    fn count(&mut self, is_seeder: bool, by: i64) {
+        let count = if is_seeder {
+            &mut self.totals.seeders
+        } else {
+            &mut self.totals.leechers
+        };
+        *count = count.saturating_add_signed(by);
+    }
+
+    /// How many rows are free.
+    fn free(&self) -> u32 {
+        self.limits.peers - self.peers
+    }
+
+    /// After how many ticks a peer that says nothing is forgotten.
+    fn lifetime(&self) -> u32 {
+        let ticks = (2 * self.policy.interval)
+            .as_secs()
+            .div_ceil(TICK.as_secs());
+        u32::try_from(ticks).unwrap_or(u32::MAX).saturating_add(1)
+    }
+
+    #[expect(
+        clippy::cast_possible_truncation,
+        reason = "half of the bits are enough"
+    )]
+    fn tag(&self, said: &Announce) -> u32 {
+        let mut bytes = [0; 24];
+        bytes[..20].copy_from_slice(said.client.as_bytes());
+        bytes[20..].copy_from_slice(&said.key.to_be_bytes());
+        self.key.of_bytes(&bytes) as u32
+    }
+
+    #[expect(clippy::cast_possible_truncation, reason = "the low bits are wanted")]
+    fn group<const N: usize>(&self, at: &[u8; N]) -> usize {
+        self.key.of_bytes(ip(at)) as usize & (self.charges.len() - 1)
+    }
+}
+
+/// What of an announce changes a row.
+#[derive(Clone, Copy)]
+struct Said {
+    at: Compact,
+    tag: u32,
+    is_seeder: bool,
+    event: AnnounceEvent,
+    is_local: bool,
+}
+
+fn address_of(said: &Announce, from: Origin) -> Compact {
+    Compact::of(SocketAddr::new(from.ip, said.port))
+}
+
+/// What an address may have at most, if so much is free.
+fn share(free: u32) -> u16 {
+    u16::try_from(free / 8).unwrap_or(u16::MAX).max(LEAST_SHARE)
+}
+
+fn ticks(now: Instant) -> u32 {
+    let ticks = (now - Instant::default()).as_secs() / TICK.as_secs();
+    u32::try_from(ticks).unwrap_or(u32::MAX)
+}
+
+#[cfg(any(test, feature = "testing"))]
+impl Swarms {
+    /// Asserts the invariant; walks over everything.
+    pub fn check(&self) {
+        let mut totals = SwarmTotals {
+            announces: self.totals.announces,
+            ..SwarmTotals::default()
+        };
+        let (mut peers, mut announced) = (0, 0);
+        let mut charges = vec![0; self.charges.len()];
+        for (number, torrent) in self.torrents.iter().enumerate() {
+            assert_eq!(self.find(&torrent.info_hash), Some(number), "there once");
+            assert!(!torrent.is_empty());
+            torrent.v4.check(self.key);
+            torrent.v6.check(self.key);
+            totals.torrents += 1;
+            let of = self.counts_of(number);
+            totals.seeders += u64::from(of.seeders);
+            totals.leechers += u64::from(of.leechers);
+            peers += torrent.peers();
+            announced += u32::from(torrent.peers() > 0);
+            for row in torrent.v4.rows() {
+                assert!(row.due >= torrent.next_due);
+                charges[self.group(&row.at)] += u16::from(row.is_charged);
+            }
+            for row in torrent.v6.rows() {
+                assert!(row.due >= torrent.next_due);
+                charges[self.group(&row.at)] += u16::from(row.is_charged);
+            }
+        }
+        assert_eq!(self.index.len(), self.torrents.len());
+        assert_eq!((self.totals, self.announced), (totals, announced));
+        assert_eq!(self.peers as usize, peers);
+        assert_eq!(*self.charges, *charges);
+        assert!(self.peers <= self.limits.peers);
+    }
+}
