@@ -140,6 +140,7 @@ impl Node {
             port: Some(3333),
             claimed: Vec::new(),
             visitor: false,
+            bittorrent: false,
         };
         let interval = Duration::from_hours(1);
         Self {
@@ -148,6 +149,7 @@ impl Node {
                 interval,
                 small_group: thorp_core::tracker::SMALL_GROUP,
                 longest_interval: interval,
+                bittorrent: false,
                 room: thorp_core::tracker::ROOM,
             }),
             keeper: Keeper::new().0,
@@ -183,6 +185,7 @@ impl Node {
             visitor: false,
             interval: 3_600_000,
             record: None,
+            bittorrent: false,
         };
         self.says(member, Frame::plain(hello));
         let name = |n: u32| match n {

@@ -28,6 +28,8 @@ pub struct Presence {
     /// Whether it counts as a member that may list files. A visitor does not, and at a peer only
     /// neighbours do.
     pub is_listed: bool,
+    /// Whether it serves its share to ordinary BitTorrent clients.
+    pub bittorrent: bool,
 }
 
 /// The most claimed addresses of one member that are used.
@@ -278,6 +280,7 @@ mod tests {
             addresses: vec![address],
             position: None,
             is_listed: true,
+            bittorrent: false,
         }
     }
 

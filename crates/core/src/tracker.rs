@@ -17,6 +17,8 @@ use crate::links::{self, Event, LinkId, Links, Me, Role, Terms};
 use crate::matching::PatternError;
 use crate::presence::{Presence, Presences};
 use crate::spared::{Spared, SparedMeter};
+use crate::swarms::MemberChange;
+use crate::swarms::feed::Feed;
 use crate::time::Instant;
 
 pub use crate::links::TRACKER_ROOM as ROOM;
@@ -36,6 +38,9 @@ pub struct Config {
     pub small_group: u32,
     /// The longest that it grants, however large the group is.
     pub longest_interval: Duration,
+    /// Whether it serves ordinary BitTorrent clients: then it tells which members have which
+    /// torrents.
+    pub bittorrent: bool,
     /// What all listings may take, in bytes; [`ROOM`], if there is no reason for another.
     pub room: u64,
 }
@@ -66,6 +71,8 @@ pub enum Output {
         /// What it asks.
         join: Join,
     },
+    /// What members have has changed, for the stores of swarms.
+    Member(MemberChange),
     /// This row of what is shown of it has changed.
     Changed(Row),
 }
@@ -89,6 +96,8 @@ pub struct Tracker {
     links: Links,
     finds: u64,
     spared: SparedMeter,
+    /// For ordinary clients, if it serves any.
+    feed: Option<Feed>,
     out: VecDeque<Output>,
 }
 
@@ -100,6 +109,7 @@ impl Tracker {
             interval,
             small_group,
             longest_interval,
+            bittorrent,
             room,
         } = config;
         Self {
@@ -109,6 +119,7 @@ impl Tracker {
             links: Links::new(me, Role::Tracker { interval, room }),
             finds: 0,
             spared: SparedMeter::default(),
+            feed: bittorrent.then(Feed::default),
             out: VecDeque::new(),
         }
     }
@@ -127,6 +138,10 @@ impl Tracker {
         }
         for event in self.links.advance(now) {
             self.on_event(now, event);
+        }
+        if let Some(feed) = &self.feed {
+            let changes = feed.changes(self.links.catalogue_mut());
+            self.out.extend(changes.into_iter().map(Output::Member));
         }
     }
 
@@ -188,6 +203,15 @@ impl Tracker {
     }
 
     fn on_event(&mut self, now: Instant, event: Event) {
+        match &event {
+            Event::Up { link, .. } | Event::Moved { link } => {
+                if let Some(id) = self.links.get(*link).map(|link| link.member.id) {
+                    self.on_member(id);
+                }
+            }
+            Event::Down(down) => self.on_member(down.was.member.id),
+            _ => {}
+        }
         match event {
             Event::Up { link, .. } | Event::Moved { link } => {
                 if let Some(link) = self.links.get(link) {
@@ -238,6 +262,18 @@ impl Tracker {
         }
     }
 
+    /// A member has come, moved or gone.
+    fn on_member(&mut self, id: PeerId) {
+        if let Some(feed) = &mut self.feed {
+            // What was told of it before comes first.
+            let before = feed.changes(self.links.catalogue_mut());
+            let (present, catalogue) = self.links.present_and_catalogue();
+            let change = feed.on_member(id, present, catalogue);
+            let all = before.into_iter().chain(change);
+            self.out.extend(all.map(Output::Member));
+        }
+    }
+
     fn on_changed(&mut self, member: PeerId) {
         self.out.push_back(Output::Changed(Row::Member(member)));
     }
@@ -275,6 +311,7 @@ mod tests {
             port: Some(3334),
             claimed: Vec::new(),
             visitor: false,
+            bittorrent: false,
         }
     }
 
@@ -316,6 +353,7 @@ mod tests {
             visitor: false,
             interval: 1000,
             record: None,
+            bittorrent: false,
         };
         say(tracker, now, n, hello);
     }
@@ -337,6 +375,7 @@ mod tests {
             interval: SECOND,
             small_group: 2,
             longest_interval: SECOND * 3,
+            bittorrent: false,
             room: ROOM,
         });
         let at = Instant::default();
@@ -360,6 +399,7 @@ mod tests {
             interval: SECOND,
             small_group: 2,
             longest_interval: SECOND * 3,
+            bittorrent: false,
             room: ROOM,
         });
         let at = Instant::default();

@@ -271,6 +271,7 @@ fn nuisances(round: u32, at_any_price: bool) -> Vec<Frame> {
         visitor: false,
         interval: 1,
         record: None,
+        bittorrent: false,
     };
     let mut all: Vec<Body> = vec![
         lie.into(),

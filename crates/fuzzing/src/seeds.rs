@@ -79,6 +79,7 @@ pub fn seeds() -> Vec<(&'static str, Vec<u8>)> {
         };
         seeds.extend(["hashes", "cached"].map(|target| (target, any(200))));
         seeds.push(("swarm", any(1500)));
+        seeds.push(("swarms", any(1500)));
         let mut sequence = vec![random.u8(..)];
         for _ in 0..random.usize(5..60) {
             let kind = match random.u8(..3) {
@@ -195,6 +196,7 @@ fn frames() -> Vec<Frame> {
         visitor: false,
         interval: 5000,
         record: Some(1),
+        bittorrent: false,
     };
     let update = |seq, since, added: Vec<Entry>| Update {
         since,

@@ -32,12 +32,13 @@ fn hello_in_bytes() {
         visitor: false,
         interval: 5000,
         record: Some(4),
+        bittorrent: true,
     };
     golden(
         Frame::plain(hello),
         "
-        00 00 00 47                     # 71 bytes follow
-        ab                              # a map of 11
+        00 00 00 49                     # 73 bytes follow
+        ac                              # a map of 12
            00 00                        # type: Hello
            02 01                        # oldest: 1
            03 02                        # newest: 2
@@ -53,6 +54,7 @@ fn hello_in_bytes() {
            09 f4                        # visitor: false
            0a 19 1388                   # interval: 5000 ms
            0b 04                        # record: number 4
+           0c f5                        # bittorrent: true
         ",
     );
 }
@@ -70,6 +72,7 @@ fn hello_with_nothing_optional_in_bytes() {
         visitor: true,
         interval: 15_000,
         record: None,
+        bittorrent: false,
     };
     golden(
         Frame::plain(hello),

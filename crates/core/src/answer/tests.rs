@@ -34,6 +34,7 @@ fn present(n: u8) -> Presence {
         addresses: presence::addresses(seen_at, Some(3334), &claimed),
         position: Some(1),
         is_listed: true,
+        bittorrent: false,
     }
 }
 

@@ -12,6 +12,7 @@
 //! keys      under which other names an entry is found, and what it takes
 //! applying  an update on its way into the listing it changes, a part at a time
 //! files     the walk over all files, or those that match a pattern
+//! watched   what changes in some listings, for an index that is kept elsewhere
 //! pages     the walks from any place among files, forwards and backwards
 //! ```
 //!
@@ -28,6 +29,7 @@ mod keys;
 mod listing;
 mod listings;
 mod pages;
+mod watched;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -45,6 +47,7 @@ use listing::Facts;
 pub use listing::Listing;
 use listings::{At, Listings, Slot};
 pub use pages::{NamedFile, Spot, Walk};
+pub(crate) use watched::Watched;
 
 /// What listings may grow to where they are kept.
 #[derive(Clone, Copy, Debug)]
@@ -79,6 +82,9 @@ pub struct Catalogue {
     moved: u64,
     /// How often a content has got a holder, or lost one.
     holder_changes: u64,
+    /// Peers of whose listings [`take_watched`](Self::take_watched) tells.
+    watched: BTreeSet<PeerId>,
+    changed: Vec<Watched>,
 }
 
 /// A file in the catalogue: one content under one name.
@@ -140,6 +146,7 @@ impl Catalogue {
         if self.listings.leave(peer) {
             self.leaving += entries;
             self.holder_changes += 1;
+            self.on_listing_forgotten(peer);
         }
     }
 
@@ -378,12 +385,14 @@ impl Catalogue {
         let is_a_row = self.indices.insert_content(&self.listings, at);
         self.rows += u64::from(is_a_row);
         self.on_holder_changed(at);
+        self.on_content_listed(at);
     }
 
     fn unindex_content(&mut self, at: At) {
         let was_a_row = self.indices.remove_content(&self.listings, at);
         self.rows -= u64::from(was_a_row);
         self.on_holder_changed(at);
+        self.on_content_unlisted(at);
     }
 
     fn on_holder_changed(&mut self, at: At) {

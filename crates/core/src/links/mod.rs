@@ -466,6 +466,11 @@ impl Links {
     }
 
     /// Returns the catalogue, so that a peer can keep its own listing in it.
+    /// Returns the members that are present, and the catalogue to be changed.
+    pub(crate) fn present_and_catalogue(&mut self) -> (&Presences, &mut Catalogue) {
+        (&self.present, &mut self.catalogue)
+    }
+
     pub(crate) fn catalogue_mut(&mut self) -> &mut Catalogue {
         &mut self.catalogue
     }

@@ -57,6 +57,8 @@ pub struct Me {
     pub claimed: Vec<SocketAddr>,
     /// Whether it is a visitor.
     pub visitor: bool,
+    /// Whether it serves its share to ordinary BitTorrent clients.
+    pub bittorrent: bool,
 }
 
 /// One connection to a member.
@@ -227,6 +229,7 @@ impl Table {
             visitor: self.me.visitor,
             interval: millis(link.liveness.ours()),
             record,
+            bittorrent: self.me.bittorrent,
         }
     }
 
@@ -544,7 +547,7 @@ impl Link {
 
     /// Returns the member's presence, once the link is up.
     pub fn presence(&self, position: Option<u64>, is_listed: bool) -> Option<Presence> {
-        self.hello.as_ref()?;
+        let hello = self.hello.as_ref()?;
         Some(Presence {
             id: self.member.id,
             name: self.member.name.clone(),
@@ -552,6 +555,7 @@ impl Link {
             addresses: self.addresses(),
             position,
             is_listed,
+            bittorrent: hello.bittorrent,
         })
     }
 

@@ -42,6 +42,7 @@ fn hello(epoch: u64) -> Hello {
         visitor: false,
         interval: millis(INTERVAL),
         record: None,
+        bittorrent: false,
     }
 }
 
@@ -102,6 +103,7 @@ impl Node {
             port: Some(3334),
             claimed: Vec::new(),
             visitor: false,
+            bittorrent: false,
         };
         Self {
             links: Links::new(me, role),

@@ -35,6 +35,7 @@ fn me() -> Me {
         port: Some(3334),
         claimed: Vec::new(),
         visitor: false,
+        bittorrent: false,
     }
 }
 
@@ -132,6 +133,7 @@ fn hellos() -> impl Strategy<Value = Hello> {
             visitor: !stays,
             interval: interval.into(),
             record: None,
+            bittorrent: false,
         },
     )
 }
@@ -554,7 +556,7 @@ proptest! {
     #[test]
     fn a_tracker_survives_whatever_members_send(ops in ops()) {
         let interval = Duration::from_secs(5);
-        let config = tracker::Config { me: me(), interval, small_group: 2, longest_interval: interval, room: 4096 };
+        let config = tracker::Config { me: me(), interval, small_group: 2, longest_interval: interval, bittorrent: false, room: 4096 };
         let mut tracker = tracker::Tracker::new(config);
         let mut now = Instant::default();
         let (mut taken, mut wants) = (BTreeMap::new(), 0);

@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! peers     one torrent: its peers by family, seeders and leechers
+//! feed      what the catalogue tells: which members have which torrents
 //! members   where the group's members are reached, who appear without announcing
 //! keyed     hashes with a secret
 //! ```
@@ -21,6 +22,7 @@
 //! comes gets something, however many have come before, and none has to give anything up. An
 //! address that gets no row is answered, but not handed out.
 
+pub(crate) mod feed;
 mod keyed;
 mod members;
 mod peers;
@@ -40,6 +42,7 @@ use keyed::Key;
 use members::{Has, Members};
 use peers::{Peers, Row, Torrent, ip};
 
+pub use feed::MemberChange;
 pub use members::MemberNumber;
 
 /// How exactly a peer's time is kept. A torrent is not swept more often than this.
@@ -257,13 +260,21 @@ impl Swarms {
         self.policy = policy;
     }
 
-    /// Sets where a member is reached, in no place at first.
-    pub fn set_member(&mut self, member: MemberNumber, addresses: &[SocketAddr]) {
-        self.members.set(member, addresses);
+    /// Takes a change of what members have. Of changes about a torrent each store is told its own,
+    /// of others all.
+    pub fn on_member(&mut self, change: &MemberChange) {
+        match change {
+            MemberChange::Reached(member, addresses) => self.members.set(*member, addresses),
+            MemberChange::Lists(member, torrent, is_whole) => {
+                self.list(*torrent, *member, *is_whole);
+            }
+            MemberChange::Unlists(member, torrent) => self.unlist(torrent, *member),
+            MemberChange::Left(member) => self.unlist_all(*member),
+        }
     }
 
     /// A member has a torrent now, whole or in part.
-    pub fn list(&mut self, torrent: InfoHash, member: MemberNumber, is_whole: bool) {
+    fn list(&mut self, torrent: InfoHash, member: MemberNumber, is_whole: bool) {
         let torrent = self.find(&torrent).unwrap_or_else(|| self.add(torrent));
         let has = Has { member, is_whole };
         let mut members = std::mem::take(&mut self.torrents[torrent].members).into_vec();
@@ -279,7 +290,7 @@ impl Swarms {
     }
 
     /// A member does not have a torrent any more.
-    pub fn unlist(&mut self, torrent: &InfoHash, member: MemberNumber) {
+    fn unlist(&mut self, torrent: &InfoHash, member: MemberNumber) {
         let Some(torrent) = self.find(torrent) else {
             return;
         };
@@ -290,6 +301,21 @@ impl Swarms {
         }
         self.torrents[torrent].members = members.into_boxed_slice();
         self.drop_if_empty(torrent);
+    }
+
+    /// A member has no torrent any more.
+    fn unlist_all(&mut self, member: MemberNumber) {
+        // Backwards: a torrent that is removed is replaced by one that was looked at.
+        for torrent in (0..self.torrents.len()).rev() {
+            if self.torrents[torrent]
+                .members
+                .iter()
+                .any(|has| has.member == member)
+            {
+                let info_hash = self.torrents[torrent].info_hash;
+                self.unlist(&info_hash, member);
+            }
+        }
     }
 
     /// Changes a client's row. Returns its number.
@@ -465,10 +491,10 @@ impl Swarms {
                 let (v4, v6) = (members.v4(has.member), members.v6(has.member));
                 match (is_wanted_v4, v4, v6) {
                     (true, Some(v4), _) if Compact::V4(*v4) != own => {
-                        handed.v4.extend_from_slice(v4)
+                        handed.v4.extend_from_slice(v4);
                     }
                     (false, _, Some(v6)) if Compact::V6(*v6) != own => {
-                        handed.v6.extend_from_slice(v6)
+                        handed.v6.extend_from_slice(v6);
                     }
                     _ => continue,
                 }
@@ -547,10 +573,10 @@ impl Swarms {
         let mut v4 = std::mem::take(&mut self.torrents[torrent].v4);
         let mut v6 = std::mem::take(&mut self.torrents[torrent].v6);
         let next_v4 = v4.sweep(key, now, |row, was_seeder| {
-            self.on_removed(&row, was_seeder)
+            self.on_removed(&row, was_seeder);
         });
         let next_v6 = v6.sweep(key, now, |row, was_seeder| {
-            self.on_removed(&row, was_seeder)
+            self.on_removed(&row, was_seeder);
         });
         let swept = &mut self.torrents[torrent];
         (swept.v4, swept.v6) = (v4, v6);

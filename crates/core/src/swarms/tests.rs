@@ -7,6 +7,7 @@ use proptest::prelude::*;
 use thorp_wire::ClientId;
 
 use super::*;
+use crate::testing::cases;
 
 const INTERVAL: Duration = Duration::from_mins(20);
 const ALL: Wanted = Wanted { v4: 1000, v6: 1000 };
@@ -41,7 +42,7 @@ fn torrent(n: u8) -> InfoHash {
 struct Client {
     torrent: InfoHash,
     address: SocketAddr,
-    client: ClientId,
+    id: ClientId,
     key: u32,
     is_seeder: bool,
     event: AnnounceEvent,
@@ -58,7 +59,7 @@ impl Client {
     ) -> Result<SwarmCounts, NotTracked> {
         let said = Announce {
             torrent: self.torrent,
-            client: self.client,
+            client: self.id,
             port: self.address.port(),
             uploaded: 0,
             downloaded: 0,
@@ -80,7 +81,7 @@ fn leecher(address: &str) -> Client {
     Client {
         torrent: torrent(1),
         address: address.parse().expect("an address"),
-        client: ClientId::new([1; 20]),
+        id: ClientId::new([1; 20]),
         key: 1,
         is_seeder: false,
         event: AnnounceEvent::None,
@@ -134,6 +135,7 @@ fn addresses<const N: usize>(texts: [&str; N]) -> Vec<SocketAddr> {
     all.to_vec()
 }
 
+#[expect(clippy::unnecessary_wraps, reason = "as a scrape says it")]
 fn counts(seeders: u32, leechers: u32, downloaded: u32) -> Option<SwarmCounts> {
     Some(SwarmCounts {
         seeders,
@@ -199,7 +201,7 @@ fn a_seeder_is_told_of_leechers_only() {
     let now = Duration::ZERO;
     say(&mut swarms, now, &seeder("10.0.0.1:1"), ALL);
     say(&mut swarms, now, &leecher("10.0.0.2:1"), ALL);
-    swarms.set_member(0, &addresses(["10.0.0.9:3334"]));
+    swarms.members.set(0, &addresses(["10.0.0.9:3334"]));
     swarms.list(torrent(1), 0, true);
     let told = say(&mut swarms, now, &seeder("10.0.0.3:1"), ALL);
     assert_eq!(told, addresses(["10.0.0.2:1"]));
@@ -230,7 +232,7 @@ fn who_shares_an_address_cannot_remove_or_change_the_peer_of_another() {
     let mine = seeder("10.0.0.1:6881");
     let by_key = Client { key: 2, ..mine };
     let by_id = Client {
-        client: ClientId::new([9; 20]),
+        id: ClientId::new([9; 20]),
         ..mine
     };
     say(&mut swarms, Duration::ZERO, &mine, ALL);
@@ -266,7 +268,9 @@ fn only_torrents_of_the_group_are_tracked_unless_any_is() {
     let said = leecher("10.0.0.1:1");
     let answer = said.says(&mut swarms, at(now), ALL, &mut handed);
     assert_eq!(answer, Err(NotTracked));
-    swarms.set_member(3, &addresses(["10.0.0.9:3334", "[fd00::9]:3334"]));
+    swarms
+        .members
+        .set(3, &addresses(["10.0.0.9:3334", "[fd00::9]:3334"]));
     swarms.list(torrent(1), 3, true);
     let told = say(&mut swarms, now, &said, ALL);
     assert_eq!(told, addresses(["10.0.0.9:3334", "[fd00::9]:3334"]));
@@ -284,7 +288,7 @@ fn only_torrents_of_the_group_are_tracked_unless_any_is() {
 #[test]
 fn a_member_that_announces_as_well_is_there_once() {
     let mut swarms = open(WIDE);
-    swarms.set_member(0, &addresses(["10.0.0.9:3334"]));
+    swarms.members.set(0, &addresses(["10.0.0.9:3334"]));
     swarms.list(torrent(1), 0, true);
     say(&mut swarms, Duration::ZERO, &seeder("10.0.0.9:3334"), ALL);
     assert_eq!(
@@ -296,9 +300,11 @@ fn a_member_that_announces_as_well_is_there_once() {
 #[test]
 fn members_leave_room_in_an_answer_for_others() {
     let mut swarms = open(WIDE);
-    for n in 0..100 {
-        swarms.set_member(n, &[SocketAddr::from(([10, 1, 0, n as u8], 3334))]);
-        swarms.list(torrent(1), n, true);
+    for n in 0..100_u8 {
+        swarms
+            .members
+            .set(n.into(), &[SocketAddr::from(([10, 1, 0, n], 3334))]);
+        swarms.list(torrent(1), n.into(), true);
         let other = format!("10.2.0.{n}:1");
         let mut handed = Handed::default();
         let none = Wanted::default();
@@ -316,6 +322,7 @@ fn members_leave_room_in_an_answer_for_others() {
 #[test]
 fn every_other_peer_is_handed_out_about_as_often() {
     const PEERS: u16 = 200;
+    const ROUNDS: u32 = 4000;
     let mut swarms = open(WIDE);
     let peer = |n: u16| leecher(&format!("10.0.{}.{}:1", n / 200, n % 200));
     let mut handed = Handed::default();
@@ -327,7 +334,6 @@ fn every_other_peer_is_handed_out_about_as_often() {
     }
     let mut often: BTreeMap<SocketAddr, u32> = BTreeMap::new();
     let wanted = Wanted { v4: 20, v6: 0 };
-    const ROUNDS: u32 = 4000;
     for _ in 0..ROUNDS {
         handed.v4.clear();
         peer(7)
@@ -433,7 +439,9 @@ fn torrents_are_spread_over_stores_as_nobody_can_foresee() {
         let which: Vec<usize> = (0..=255)
             .map(|n| Swarms::which(&torrent(n), 16, seed))
             .collect();
-        which.iter().for_each(|store| stores[*store] += 1);
+        for store in &which {
+            stores[*store] += 1;
+        }
         assert!(stores.iter().all(|n| (4..40).contains(n)), "{stores:?}");
         by_seed.insert(which);
     }
@@ -518,7 +526,7 @@ fn did() -> impl Strategy<Value = Did> {
         let said = Client {
             torrent: torrent(n),
             address: (ip, port).into(),
-            client: ClientId::new([client; 20]),
+            id: ClientId::new([client; 20]),
             key: 0,
             is_seeder,
             event,
@@ -568,7 +576,7 @@ impl Model {
         let Some(known) = self.peers.get_mut(&key) else {
             if said.event != AnnounceEvent::Stopped && !is_member {
                 let known = Known {
-                    client: said.client,
+                    client: said.id,
                     due: now + Self::LIFETIME,
                     is_seeder: said.is_seeder,
                 };
@@ -576,7 +584,7 @@ impl Model {
             }
             return;
         };
-        if known.client != said.client && known.due - now > Self::LIFETIME / 2 {
+        if known.client != said.id && known.due - now > Self::LIFETIME / 2 {
             return;
         }
         if said.event == AnnounceEvent::Stopped {
@@ -587,7 +595,7 @@ impl Model {
             *self.downloaded.entry(said.torrent).or_default() += 1;
         }
         *known = Known {
-            client: said.client,
+            client: said.id,
             due: now + Self::LIFETIME,
             is_seeder: said.is_seeder,
         };
@@ -657,7 +665,7 @@ fn member_at(member: u32) -> Vec<SocketAddr> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(128))]
+    #![proptest_config(cases(128))]
 
     #[test]
     fn a_store_is_as_its_model(all in vec(did(), 1..400), is_any: bool, seed: u64) {
@@ -665,7 +673,7 @@ proptest! {
         let mut model = Model::default();
         let mut now = 0;
         for member in 0..3 {
-            swarms.set_member(member, &member_at(member));
+            swarms.members.set(member, &member_at(member));
         }
         for did in all {
             let moment = at(TICK * now);
@@ -706,15 +714,12 @@ proptest! {
                     // So that what the sweep has not come to yet is gone here as well.
                     swarms.sweep(moment);
                     model.forget(now);
-                    match has {
-                        Some(is_whole) => {
-                            swarms.list(torrent(n), member, is_whole);
-                            model.members.insert((torrent(n), member), is_whole);
-                        }
-                        None => {
-                            swarms.unlist(&torrent(n), member);
-                            model.members.remove(&(torrent(n), member));
-                        }
+                    if let Some(is_whole) = has {
+                        swarms.list(torrent(n), member, is_whole);
+                        model.members.insert((torrent(n), member), is_whole);
+                    } else {
+                        swarms.unlist(&torrent(n), member);
+                        model.members.remove(&(torrent(n), member));
                     }
                 }
                 Did::Waited(ticks) => now += ticks,

@@ -198,6 +198,7 @@ impl Village {
             small_group: tracker::SMALL_GROUP,
             room: self.tracker_room,
             longest_interval: TRACKER_INTERVAL,
+            bittorrent: false,
         }));
     }
 
@@ -466,6 +467,7 @@ impl Village {
             port: Some(host.port),
             claimed: Vec::new(),
             visitor: false,
+            bittorrent: false,
         }
     }
 

@@ -145,6 +145,7 @@ impl Village {
                     Some(
                         tracker::Output::Renew { .. }
                         | tracker::Output::Unlisted(_)
+                        | tracker::Output::Member(_)
                         | tracker::Output::Changed(_),
                     ) => continue,
                     None => return,

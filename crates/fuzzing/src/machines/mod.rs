@@ -6,6 +6,8 @@
 
 mod nodes;
 mod swarm;
+mod swarms;
 
 pub(crate) use nodes::{peer, tracker};
 pub(crate) use swarm::swarm;
+pub(crate) use swarms::swarms;

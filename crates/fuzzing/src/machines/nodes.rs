@@ -64,6 +64,7 @@ pub(crate) fn tracker(bytes: &[u8]) {
         // A few names: so there is soon no room for a listing.
         room: 2048,
         longest_interval: Duration::from_mins(1),
+        bittorrent: false,
     };
     let mut run = Run::new(Node::Tracker(Box::new(Tracker::new(config))));
     run.play(&mut Source::of(bytes));
@@ -500,6 +501,7 @@ fn me(visitor: bool) -> Me {
         port: Some(3334),
         claimed: Vec::new(),
         visitor,
+        bittorrent: false,
     }
 }
 

@@ -30,6 +30,7 @@ impl Node {
             port: Some(3333),
             claimed: Vec::new(),
             visitor: false,
+            bittorrent: false,
         };
         let interval = Duration::from_mins(1);
         let (keeper, viewer) = Keeper::new();
@@ -40,6 +41,7 @@ impl Node {
                 small_group: thorp_core::tracker::SMALL_GROUP,
                 room: thorp_core::tracker::ROOM,
                 longest_interval: interval,
+                bittorrent: false,
             }),
             keeper,
             viewer,
@@ -75,6 +77,7 @@ impl Node {
             visitor: false,
             interval: 60_000,
             record: None,
+            bittorrent: false,
         };
         let frame = Frame::plain(hello);
         self.handle(links::Input::Frame { link, frame });

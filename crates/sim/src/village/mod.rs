@@ -246,6 +246,7 @@ impl World {
             small_group: tracker::SMALL_GROUP,
             room: tracker::ROOM,
             longest_interval: self.arm.longest_tracker_interval,
+            bittorrent: false,
         }));
     }
 
@@ -775,6 +776,7 @@ impl World {
             port: Some(network::PORT),
             claimed: Vec::<SocketAddr>::new(),
             visitor: false,
+            bittorrent: false,
         }
     }
 

@@ -78,6 +78,7 @@ impl Hostile {
             join: None,
             sink,
             clients: None,
+            face: None,
         };
         Ambush {
             port,
@@ -210,6 +211,7 @@ pub fn hello(port: Option<u16>) -> Hello {
         visitor: false,
         interval: 60_000,
         record: None,
+        bittorrent: false,
     }
 }
 

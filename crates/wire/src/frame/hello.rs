@@ -49,6 +49,10 @@ pub struct Hello {
     /// The number of the sender's group record, if it has one.
     #[n(11)]
     pub record: Option<u64>,
+    /// Whether the sender serves its share to ordinary BitTorrent clients, where the group does.
+    #[n(12)]
+    #[cbor(default, skip_if = "core::ops::Not::not")]
+    pub bittorrent: bool,
 }
 
 impl Hello {

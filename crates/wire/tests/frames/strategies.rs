@@ -54,11 +54,12 @@ pub fn any_hello() -> impl Strategy<Value = Hello> {
         vec(any_address(), 0..=Hello::MAX_CLAIMED),
         any::<u64>(),
         option::of(position),
-        any::<(bool, bool)>(),
+        any::<(bool, bool, bool)>(),
         any::<(u32, Option<u64>)>(),
     )
         .prop_map(
-            |((a, b), port, claimed, epoch, applied, (neighbour, visitor), (interval, record))| {
+            |((a, b), port, claimed, epoch, applied, is, (interval, record))| {
+                let (neighbour, visitor, bittorrent) = is;
                 Hello {
                     oldest: a.min(b),
                     newest: a.max(b),
@@ -70,6 +71,7 @@ pub fn any_hello() -> impl Strategy<Value = Hello> {
                     visitor,
                     interval,
                     record,
+                    bittorrent,
                 }
             },
         )

@@ -44,6 +44,7 @@ pub fn hello_of(oldest: u16, newest: u16) -> Hello {
         visitor: false,
         interval: 5000,
         record: None,
+        bittorrent: false,
     }
 }
 

@@ -22,6 +22,7 @@ fn me(n: u8, epoch: u64) -> Me {
         port: Some(3334),
         claimed: Vec::new(),
         visitor: false,
+        bittorrent: false,
     }
 }
 

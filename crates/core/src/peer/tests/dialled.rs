@@ -53,6 +53,7 @@ fn asks_its_tracker() -> (Peer, RequestId) {
         visitor: false,
         interval: 5000,
         record: None,
+        bittorrent: false,
     };
     says(&mut peer, Frame::plain(hello));
     let wanted = Op::Want(vec!["a".parse().expect("a name")], false);
