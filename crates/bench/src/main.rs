@@ -14,16 +14,19 @@
 //! report    medians and ratios
 //! tracker   a tracker with ten thousand members, in this process:
 //!           thorp-bench tracker
+//! clients   a tracker for ordinary BitTorrent clients, beside others: thorp-bench clients
 //! costs     the cost of a unit of each kind of work: thorp-bench costs
 //! ```
 
 mod ceilings;
+mod clients;
 mod costs;
 mod report;
 mod tracker;
 mod trio;
 
 use std::fs;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -61,6 +64,37 @@ struct Args {
 /// What is measured alone.
 #[derive(Subcommand)]
 enum Only {
+    /// How fast a tracker answers ordinary BitTorrent clients.
+    Clients {
+        /// How many clients there are.
+        #[arg(long, default_value_t = 200_000)]
+        peers: u32,
+        /// In how many torrents.
+        #[arg(long, default_value_t = 100_000)]
+        torrents: u32,
+        /// For how long each tracker is asked.
+        #[arg(long, default_value_t = 10)]
+        seconds: u64,
+    },
+    /// What asks, in a process of its own.
+    #[command(hide = true)]
+    Load {
+        /// Whom.
+        at: SocketAddr,
+        #[arg(long)]
+        peers: u32,
+        #[arg(long)]
+        torrents: u32,
+        #[arg(long)]
+        seconds: u64,
+    },
+    /// What answers with canned bytes, in a process of its own.
+    #[command(hide = true)]
+    Echo {
+        /// How many.
+        #[arg(long)]
+        length: usize,
+    },
     /// What a unit of work takes, by kind, and what is left in memory.
     Costs,
     /// What a change costs a tracker with many members, and a look at it.
@@ -79,6 +113,18 @@ fn main() -> Result<()> {
     match args.only {
         Some(Only::Tracker { members, files }) => return tracker::run(members, files),
         Some(Only::Costs) => return costs::run(),
+        Some(Only::Clients {
+            peers,
+            torrents,
+            seconds,
+        }) => return clients::run(peers, torrents, seconds),
+        Some(Only::Load {
+            at,
+            peers,
+            torrents,
+            seconds,
+        }) => return clients::load(at, peers, torrents, seconds),
+        Some(Only::Echo { length }) => return clients::echo(length),
         None => {}
     }
     let scratch = tempfile::Builder::new()

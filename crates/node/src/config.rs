@@ -40,6 +40,7 @@ macro_rules! settings {
 
         impl Default for Config {
             #[expect(clippy::cast_lossless, reason = "a number or a switch")]
+            #[expect(clippy::unreadable_literal, reason = "as users write it")]
             fn default() -> Self {
                 Self { $($field: Plain::of($default as u64),)* }
             }
@@ -76,6 +77,10 @@ settings! {
     "share.bittorrent" => share_bittorrent: bool = false, Switch;
     /// a file that its owner may execute arrives as one (in groups by invitation only, and never one in a hidden place)
     "get.executable" => executable: bool = true, Switch;
+    /// a tracker tells ordinary BitTorrent clients to announce themselves this often, and forgets one after twice this time
+    "bittorrent.interval_ms" => announce_interval: Duration = 1200000, Number(10_000, 3_600_000);
+    /// for how long a tracker takes the connection id that it gave a client over UDP; many clients use theirs for longer than the standard's two minutes
+    "bittorrent.connection_ms" => udp_connection: Duration = 600000, Number(120_000, 86_400_000);
 }
 
 impl Config {

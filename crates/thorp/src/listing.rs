@@ -6,8 +6,10 @@
 
 use std::fmt::Write as _;
 use thorp_node::api::{
-    FileRow, GroupMember, HolderRow, Member, MemberRole, PeerRow, Spared, Status, TrackerStatus,
+    FileRow, GroupMember, HolderRow, Member, MemberRole, PeerRow, Spared, Status, SwarmTotals,
+    TrackerStatus,
 };
+use thorp_node::launch::Tracks;
 
 use crate::columns::{ColumnLayout, Field, Form, Kind};
 use crate::{units, words};
@@ -236,12 +238,33 @@ pub fn tracker_status(status: &TrackerStatus) -> String {
         ("Listening", status.listen.clone()),
         ("Group", status.ca.clone()),
         ("Door", door.to_owned()),
+        ("BitTorrent", torrents(status)),
         ("Peers", status.peers.to_string()),
         ("Files", files),
         ("Questions", questions),
         ("Spared", spared(status.counts.spared)),
         ("Version", status.version.clone()),
     ])
+}
+
+/// Says which torrents are tracked for ordinary clients, and what is counted of them.
+fn torrents(status: &TrackerStatus) -> String {
+    let which = match status.bittorrent {
+        Tracks::Off => return "off: ordinary clients get no answer".into(),
+        Tracks::Group => "for what the group shares",
+        Tracks::Any => "for any torrent",
+    };
+    format!("{which}: {}", swarms(status.swarms))
+}
+
+/// Says how many torrents and clients there are.
+pub fn swarms(totals: SwarmTotals) -> String {
+    format!(
+        "{}, {}, {}",
+        units::count(totals.torrents, "torrent"),
+        units::count(totals.seeders, "seeder"),
+        units::count(totals.leechers, "leecher")
+    )
 }
 
 /// Formats the status of a peer, one fact a line. `now` is in seconds since 1970.

@@ -16,7 +16,7 @@ use thorp_node::api::{Command, ErrorKind, Event, Notice};
 use thorp_node::clock::Clock;
 use thorp_node::config::Setting;
 use thorp_node::invite::{Invite, InviteError};
-use thorp_node::launch::{self, Common, EMBEDDED, Group};
+use thorp_node::launch::{self, Common, Decided, EMBEDDED, Group};
 use thorp_node::net::addresses;
 use thorp_node::share;
 use thorp_node::snapshot::Viewer;
@@ -195,10 +195,10 @@ pub async fn share(
     })
 }
 
-/// Starts a tracker: open or by invitation, or as it was if `open` is `None`.
-pub async fn tracker(common: Common, open: Option<bool>) -> Result<LocalTracker> {
+/// Starts a tracker, as its owner has decided.
+pub async fn tracker(common: Common, decided: Decided) -> Result<LocalTracker> {
     let (sender, notices) = mpsc::channel(NOTICES);
-    let running = launch::tracker(common, open, sender).await?;
+    let running = launch::tracker(common, decided, sender).await?;
     Ok(LocalTracker {
         listen: reachable(running.listen),
         viewer: running.tracker.viewer().clone(),

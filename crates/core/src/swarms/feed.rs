@@ -136,13 +136,15 @@ mod tests {
             partial: partial && root.is_some(),
             nanos: 0,
             executable: false,
-            v1: root.filter(|_| !partial).map(v1_of),
+            v1: root.filter(|_| !partial).map(|root| v1_of(name, root)),
         }
     }
 
     /// Some entries say it.
-    fn v1_of(root: u8) -> InfoHash {
-        InfoHash::new([root; 20])
+    fn v1_of(name: &str, root: u8) -> InfoHash {
+        let mut bytes = [root; 20];
+        bytes[0] = name.as_bytes()[name.len() - 1];
+        InfoHash::new(bytes)
     }
 
     fn update(since: Option<u64>, seq: u64, added: Vec<Entry>, removed: Vec<Name>) -> Update {
@@ -277,6 +279,8 @@ mod tests {
                         told.take(feed.on_member(id(n), &present, &mut catalogue));
                     }
                 }
+                // Some of what is being forgotten is still there later.
+                catalogue.forget_some(1);
                 told.take(feed.changes(&mut catalogue));
                 let mut expected = BTreeMap::new();
                 for (peer, listing) in catalogue.listings() {

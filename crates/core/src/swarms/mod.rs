@@ -18,7 +18,7 @@
 //! port with another tag changes nothing, until the client with the right one is late.
 //!
 //! **What strangers may take.** An address may have some rows of one torrent
-//! ([`Limits::at_one_address`]), and in all an eighth of what is still free. So every address that
+//! ([`StoreLimits::at_one_address`]), and in all an eighth of what is still free. So every address that
 //! comes gets something, however many have come before, and none has to give anything up. An
 //! address that gets no row is answered, but not handed out.
 
@@ -54,7 +54,7 @@ const LEAST_SHARE: u16 = 4;
 
 /// How much one store may hold.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Limits {
+pub struct StoreLimits {
     /// Torrents that are there because clients announced them. Those of the group's members do not
     /// count: their listings have bounds of their own.
     pub torrents: u32,
@@ -66,7 +66,7 @@ pub struct Limits {
     pub at_one_address: u8,
 }
 
-impl Limits {
+impl StoreLimits {
     /// Limits of a tracker, for each of so many stores: four million peers, some 200 MB.
     pub fn of_tracker(stores: u32) -> Self {
         let stores = stores.max(1);
@@ -91,7 +91,7 @@ pub struct Policy {
 
 /// From where a client announces itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Origin {
+pub struct AnnouncedFrom {
     /// The address under which it is handed out, with the port that it says.
     pub ip: IpAddr,
     /// Whether it is on the tracker's own machine, whose users are not bounded one by one.
@@ -142,7 +142,7 @@ pub struct NotTracked;
 pub struct Swarms {
     key: Key,
     random: fastrand::Rng,
-    limits: Limits,
+    limits: StoreLimits,
     policy: Policy,
     torrents: Vec<Torrent>,
     index: HashTable<u32>,
@@ -161,7 +161,7 @@ pub struct Swarms {
 
 impl Swarms {
     /// Makes an empty store. The seed has to be secret.
-    pub fn new(limits: Limits, policy: Policy, seed: u64) -> Self {
+    pub fn new(limits: StoreLimits, policy: Policy, seed: u64) -> Self {
         let groups = (limits.peers / 2 + 1).next_power_of_two();
         Self {
             key: Key::new(seed),
@@ -192,7 +192,7 @@ impl Swarms {
         &mut self,
         now: Instant,
         said: &Announce,
-        from: Origin,
+        from: AnnouncedFrom,
         wanted: Wanted,
         handed: &mut Handed,
     ) -> Result<SwarmCounts, NotTracked> {
@@ -319,7 +319,13 @@ impl Swarms {
     }
 
     /// Changes a client's row. Returns its number.
-    fn change(&mut self, torrent: usize, now: u32, said: &Announce, from: Origin) -> Option<usize> {
+    fn change(
+        &mut self,
+        torrent: usize,
+        now: u32,
+        said: &Announce,
+        from: AnnouncedFrom,
+    ) -> Option<usize> {
         let said = Said {
             at: address_of(said, from),
             tag: self.tag(said),
@@ -451,7 +457,7 @@ impl Swarms {
     fn hand_out(
         &mut self,
         torrent: usize,
-        (said, from): (&Announce, Origin),
+        (said, from): (&Announce, AnnouncedFrom),
         row: Option<usize>,
         wanted: Wanted,
         handed: &mut Handed,
@@ -512,7 +518,7 @@ impl Swarms {
     }
 
     /// Begins a torrent that a client announces, if the client may begin one.
-    fn begin(&mut self, said: &Announce, from: Origin) -> Option<usize> {
+    fn begin(&mut self, said: &Announce, from: AnnouncedFrom) -> Option<usize> {
         let free = self.limits.torrents.saturating_sub(self.announced);
         let charges = match address_of(said, from) {
             Compact::V4(at) => self.charges[self.group(&at)],
@@ -646,7 +652,7 @@ struct Said {
     is_local: bool,
 }
 
-fn address_of(said: &Announce, from: Origin) -> Compact {
+fn address_of(said: &Announce, from: AnnouncedFrom) -> Compact {
     Compact::of(SocketAddr::new(from.ip, said.port))
 }
 

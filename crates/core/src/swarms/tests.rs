@@ -11,7 +11,7 @@ use crate::testing::cases;
 
 const INTERVAL: Duration = Duration::from_mins(20);
 const ALL: Wanted = Wanted { v4: 1000, v6: 1000 };
-const WIDE: Limits = Limits {
+const WIDE: StoreLimits = StoreLimits {
     torrents: 1000,
     peers: 100_000,
     of_one_torrent: 10_000,
@@ -25,7 +25,7 @@ fn policy(is_any: bool) -> Policy {
     }
 }
 
-fn open(limits: Limits) -> Swarms {
+fn open(limits: StoreLimits) -> Swarms {
     Swarms::new(limits, policy(true), 7)
 }
 
@@ -68,7 +68,7 @@ impl Client {
             wanted: None,
             key: self.key,
         };
-        let from = Origin {
+        let from = AnnouncedFrom {
             ip: self.address.ip(),
             is_local: self.is_local,
         };
@@ -353,7 +353,7 @@ fn every_other_peer_is_handed_out_about_as_often() {
 
 #[test]
 fn one_address_takes_an_eighth_of_what_is_free_and_leaves_something_to_everyone() {
-    let limits = Limits {
+    let limits = StoreLimits {
         torrents: 3000,
         peers: 3000,
         of_one_torrent: 3000,
@@ -390,7 +390,7 @@ fn one_address_takes_an_eighth_of_what_is_free_and_leaves_something_to_everyone(
 
 #[test]
 fn a_torrent_takes_few_peers_of_one_address_and_no_more_than_its_bound() {
-    let limits = Limits {
+    let limits = StoreLimits {
         of_one_torrent: 120,
         at_one_address: 32,
         ..WIDE
@@ -453,7 +453,7 @@ fn a_peer_takes_at_most_60_bytes_of_a_large_tracker() {
     // One of 16 stores that have a million peers in 100,000 torrents.
     const TORRENTS: u32 = 6250;
     for is_v4 in [true, false] {
-        let mut swarms = open(Limits::of_tracker(16));
+        let mut swarms = open(StoreLimits::of_tracker(16));
         let mut handed = Handed::default();
         let mut random = fastrand::Rng::with_seed(3);
         for n in 0..10 * TORRENTS {
@@ -740,7 +740,7 @@ proptest! {
         of_one_torrent in 1..40_u32,
         at_one_address in 1..20_u8,
     ) {
-        let limits = Limits { torrents, peers, of_one_torrent, at_one_address };
+        let limits = StoreLimits { torrents, peers, of_one_torrent, at_one_address };
         let mut swarms = Swarms::new(limits, policy(true), 1);
         let mut now = 0;
         let mut handed = Handed::default();

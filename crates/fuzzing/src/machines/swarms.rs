@@ -3,7 +3,9 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::time::Duration;
 
-use thorp_core::swarms::{Handed, Limits, MemberChange, Origin, Policy, Swarms, Wanted};
+use thorp_core::swarms::{
+    AnnouncedFrom, Handed, MemberChange, Policy, StoreLimits, Swarms, Wanted,
+};
 use thorp_core::time::Instant;
 use thorp_wire::announce::{Announce, AnnounceEvent};
 use thorp_wire::{ClientId, InfoHash};
@@ -11,7 +13,7 @@ use thorp_wire::{ClientId, InfoHash};
 use crate::source::Source;
 
 /// So small that they are reached.
-const LIMITS: Limits = Limits {
+const LIMITS: StoreLimits = StoreLimits {
     torrents: 6,
     peers: 100,
     of_one_torrent: 60,
@@ -40,8 +42,9 @@ pub(crate) fn swarms(bytes: &[u8]) {
         }
         swarms.check();
     }
-    let all = [0, 1, 2].map(MemberChange::Left);
-    all.iter().for_each(|left| swarms.on_member(left));
+    for member in 0..3 {
+        swarms.on_member(&MemberChange::Left(member));
+    }
     while swarms.totals().torrents > 0 {
         now += Duration::from_hours(1);
         swarms.sweep(Instant::after_start(now));
@@ -65,9 +68,9 @@ fn announce(swarms: &mut Swarms, now: Instant, source: &mut Source<'_>, handed: 
         wanted: None,
         key: 0,
     };
-    let from = Origin {
+    let from = AnnouncedFrom {
         ip: ip(source),
-        is_local: source.byte() % 8 == 0,
+        is_local: source.byte().is_multiple_of(8),
     };
     let wanted = Wanted {
         v4: source.below(100),

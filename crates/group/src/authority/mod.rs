@@ -42,6 +42,7 @@ use crate::state::{StateDir, StateError};
 
 pub use limits::MAX_INVITES;
 use limits::MAX_USES;
+pub use tables::Tracks;
 use tables::{INVITES_FILE, InviteRow, MEMBERS_FILE, POLICY_FILE, Policy, Tables};
 
 pub use error::{AuthorityError, NotInvited};
@@ -197,7 +198,21 @@ impl Authority {
     /// Sets whether every machine that asks becomes a member.
     pub fn set_open(&self, disk: DiskThread, open: bool) -> Result<(), AuthorityError> {
         self.change(disk, |tables| {
-            tables.policy = Policy { open };
+            tables.policy.open = open;
+            Ok(())
+        })
+    }
+
+    /// Returns which torrents the tracker tracks for ordinary clients.
+    pub fn tracks(&self) -> Tracks {
+        self.tables().policy.tracks
+    }
+
+    /// Sets which torrents the tracker tracks for ordinary clients. Members learn whether it does
+    /// at all.
+    pub fn set_tracks(&self, disk: DiskThread, tracks: Tracks) -> Result<(), AuthorityError> {
+        self.change(disk, |tables| {
+            tables.policy.tracks = tracks;
             Ok(())
         })
     }
@@ -491,7 +506,7 @@ impl Authority {
             GroupRecord {
                 number: number.max(above).saturating_add(1),
                 open: tables.policy.open,
-                bittorrent: false,
+                bittorrent: tables.policy.tracks.is_on(),
                 removed: removed.into_iter().collect(),
             }
         };

@@ -202,4 +202,27 @@ pub(super) struct InviteRow {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Policy {
     pub(super) open: bool,
+    /// Not in the files of older versions.
+    #[serde(default)]
+    pub(super) tracks: Tracks,
+}
+
+/// Which torrents the group's tracker tracks for ordinary BitTorrent clients.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Tracks {
+    /// None: such clients are not answered at all.
+    #[default]
+    Off,
+    /// Those that members share.
+    Group,
+    /// Any.
+    Any,
+}
+
+impl Tracks {
+    /// Whether ordinary clients are answered.
+    pub fn is_on(self) -> bool {
+        self != Self::Off
+    }
 }

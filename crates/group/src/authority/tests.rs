@@ -226,3 +226,35 @@ fn a_disk_that_fails_is_no_refusal_for_good_and_the_tracker_learns_of_it() {
     assert!(unsaved.has_changed().expect("is there"));
     assert_eq!(*unsaved.borrow_and_update(), None);
 }
+
+#[test]
+fn members_learn_whether_ordinary_clients_are_served_and_the_tracker_remembers_which_torrents() {
+    let (temporary, state) = state();
+    let authority = Authority::load_or_create(DISK, Arc::new(state)).expect("a CA");
+    let is_served = |authority: &Authority| {
+        let newest = authority.records().newest().expect("a record");
+        (newest.record().number, newest.record().bittorrent)
+    };
+    assert_eq!(authority.tracks(), Tracks::Off);
+    let (before, false) = is_served(&authority) else {
+        panic!("nobody has said so");
+    };
+    authority.set_tracks(DISK, Tracks::Group).expect("turns on");
+    assert_eq!(is_served(&authority), (before + 1, true));
+    authority.set_tracks(DISK, Tracks::Any).expect("any");
+    authority.set_open(DISK, true).expect("opens");
+    drop(authority);
+    let state = StateDir::open(DISK, temporary.path().join("state")).expect("opens again");
+    // As an older version writes it, which knows nothing of this.
+    let state = Arc::new(state);
+    let authority = Authority::load_or_create(DISK, Arc::clone(&state)).expect("is there");
+    assert_eq!(authority.tracks(), Tracks::Any);
+    assert!(is_served(&authority).1 && authority.is_open());
+    drop(authority);
+    state
+        .write(DISK, POLICY_FILE, br#"{"open":true}"#)
+        .expect("writes");
+    let authority = Authority::load_or_create(DISK, state).expect("is there");
+    assert_eq!(authority.tracks(), Tracks::Off);
+    assert!(!is_served(&authority).1, "the members are told");
+}

@@ -39,6 +39,7 @@ pub use rows::{
 };
 pub use thorp_core::get::Folders;
 pub use thorp_core::spared::{Lookups, Spared};
+pub use thorp_core::swarms::SwarmTotals;
 
 /// A request to a node.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -138,6 +138,9 @@ pub enum Warning {
         /// The system's error.
         why: String,
     },
+    /// The user wants the share served to ordinary BitTorrent clients, but the group's owner has
+    /// not said that the group serves any.
+    FaceOff,
     /// A warning about the share.
     Share(share::ShareWarning),
 }

@@ -7,8 +7,10 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 use thorp_core::peer::Tally;
 use thorp_core::spared::Spared;
+use thorp_core::swarms::SwarmTotals;
 use thorp_core::tracker::Counts;
 use thorp_files::share::Totals;
+use thorp_group::authority::Tracks;
 
 /// A file that peers list: one row for each name and content.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -189,6 +191,12 @@ pub struct TrackerStatus {
     pub ca: String,
     /// Whether the group admits every machine that asks.
     pub open: bool,
+    /// Which torrents are tracked for ordinary BitTorrent clients.
+    #[serde(default)]
+    pub bittorrent: Tracks,
+    /// What is counted of these torrents.
+    #[serde(default)]
+    pub swarms: SwarmTotals,
     /// The number of present peers.
     pub peers: u64,
     /// The number of listed files; a file counts once for each peer that lists it.

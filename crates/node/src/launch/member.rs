@@ -55,6 +55,7 @@ impl Credentials {
             join: None,
             sink,
             clients: for_clients.then_some(client_sink),
+            face: None,
         };
         (service, Inbound { members, clients })
     }

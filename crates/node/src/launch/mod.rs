@@ -37,17 +37,22 @@ use std::sync::Arc;
 use thorp_disk::{DiskThread, LetGo};
 use thorp_files::share::{self, Share, ShareEvent};
 use thorp_group::address::{PEER_PORT, TRACKER_PORT};
+use thorp_group::authority::Authority;
 use thorp_group::clock::Clock;
 use thorp_group::identity::{Identity, Membership};
 use thorp_group::state::StateDir;
 use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
 
 use crate::api::{Notice, Warning};
 use crate::config::Config;
 use crate::local::{self, Listening};
 use crate::net::addresses::Reach;
-use crate::net::listener::Listen;
+use crate::net::face::Face;
+use crate::net::face::udp::{self, UdpThreads};
+use crate::net::listener::{Listen, ListenError, Listener, Running, Service};
 use crate::peer::{Memory, Peer, PeerSetup, Role};
+use crate::tracker::Tracker;
 
 pub use common::Common;
 pub use desk::{
@@ -63,6 +68,7 @@ use office::Office;
 use owner::free_state;
 use running::Held;
 pub use running::{Access, RunningPeer, RunningTracker};
+pub use thorp_group::authority::Tracks;
 pub use thorp_group::state::EMBEDDED;
 pub use visit::ask;
 
@@ -80,11 +86,7 @@ pub async fn share(
     let state = Arc::new(free_state(&common.state).await?);
     let (dir, at) = (dir.to_owned(), Arc::clone(&state));
     let opened = on_disk(move |disk| Opened::new(disk, &at, &dir, &options)).await?;
-    let office = match group {
-        Group::Remembered => Office::inside(&common, opened.remembered.as_ref()).await?,
-        Group::Open(_) | Group::Invited(_) => None,
-    };
-    let office = office.map(Arc::new);
+    let office = own_office(&common, &config, &group, opened.remembered.as_ref()).await?;
     let (membership, announced, listener) = if let Some(office) = &office {
         // The port comes first, since it is part of the tracker's address in the membership.
         let usual = Listen::PortOrNext(TRACKER_PORT);
@@ -122,21 +124,14 @@ pub async fn share(
     }
 
     let (service, inbound) = credentials.service(config.share_bittorrent);
-    let (port, tracker) = match &office {
+    let (port, udp, tracker) = match &office {
         Some(office) => {
-            let (tracker_service, tracker_incoming) = office.service(&common.clock)?;
-            let port = listener.serve(vec![tracker_service, service]);
-            let (config, notices) = (config.clone(), notices.clone());
-            let tracker = office.start(
-                config,
-                &common.clock,
-                reach.clone(),
-                tracker_incoming,
-                notices,
-            );
-            (port, Some(tracker))
+            let by_tracker = (config.clone(), notices.clone());
+            let (port, udp, tracker) =
+                with_tracker(office, &common, listener, service, &reach, by_tracker)?;
+            (port, udp, Some(tracker))
         }
-        None => (listener.serve(vec![service]), None),
+        None => (listener.serve(vec![service]), None, None),
     };
     let setup = PeerSetup {
         tls: credentials.tls,
@@ -161,6 +156,7 @@ pub async fn share(
             asked.command(command)
         })?],
         port: Some(port),
+        udp,
         states: vec![state],
     };
     if let (Some(office), Some((tracker, _)), Some(socket)) =
@@ -178,6 +174,49 @@ pub async fn share(
         tracker,
         held: LetGo::new(held),
     })
+}
+
+/// Opens the tracker inside this peer, if the peer keeps its own group or has none yet.
+async fn own_office(
+    common: &Common,
+    config: &Config,
+    group: &Group,
+    remembered: Option<&Membership>,
+) -> Result<Option<Arc<Office>>, LaunchError> {
+    let office = match group {
+        Group::Remembered => Office::inside(common, remembered).await?,
+        Group::Open(_) | Group::Invited(_) => None,
+    };
+    if let Some(office) = &office
+        && config.share_bittorrent
+        && !office.authority.tracks().is_on()
+    {
+        // Who shares here owns the group as well.
+        let authority = Arc::clone(&office.authority);
+        on_disk(move |disk| Ok(authority.set_tracks(disk, Tracks::Group)?)).await?;
+    }
+    Ok(office.map(Arc::new))
+}
+
+/// The port that a tracker inside a peer has with it, what answers there over UDP, and the tracker.
+type TrackerInside = (Running, Option<UdpThreads>, (Tracker, JoinHandle<()>));
+
+/// Starts the tracker inside a peer, on the same port as the peer's service.
+fn with_tracker(
+    office: &Office,
+    common: &Common,
+    listener: Listener,
+    peer: Service,
+    reach: &Reach,
+    (config, notices): (Config, mpsc::Sender<Notice>),
+) -> Result<TrackerInside, LaunchError> {
+    let clock = &common.clock;
+    let face = office.face(&config, reach, clock);
+    let udp = answering_udp(listener.address(), face.as_ref())?;
+    let (service, incoming) = office.service(clock, face.clone())?;
+    let port = listener.serve(vec![service, peer]);
+    let tracker = office.start(config, clock, reach.clone(), incoming, face, notices);
+    Ok((port, udp, tracker))
 }
 
 /// Loads the settings, completes the options by them, and checks that the directory can be
@@ -308,11 +347,40 @@ impl Settling {
     }
 }
 
-/// Starts a tracker without a peer. `open` sets whether the group admits every machine that asks;
-/// `None` keeps the policy.
+/// What the owner of a group decides when its tracker starts. `None` keeps what was decided
+/// before.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Decided {
+    /// Whether the group admits every machine that asks.
+    pub open: Option<bool>,
+    /// Which torrents are tracked for ordinary BitTorrent clients.
+    pub tracks: Option<Tracks>,
+}
+
+impl Decided {
+    /// Opens the group to every machine that asks.
+    pub fn opened() -> Self {
+        Self {
+            open: Some(true),
+            tracks: None,
+        }
+    }
+
+    fn write(self, disk: DiskThread, authority: &Authority) -> Result<(), LaunchError> {
+        if let Some(open) = self.open {
+            authority.set_open(disk, open)?;
+        }
+        if let Some(tracks) = self.tracks {
+            authority.set_tracks(disk, tracks)?;
+        }
+        Ok(())
+    }
+}
+
+/// Starts a tracker without a peer.
 pub async fn tracker(
     common: Common,
-    open: Option<bool>,
+    decided: Decided,
     notices: mpsc::Sender<Notice>,
 ) -> Result<RunningTracker, LaunchError> {
     let config = {
@@ -323,9 +391,7 @@ pub async fn tracker(
     let socket = {
         let (authority, state) = (Arc::clone(&office.authority), Arc::clone(&office.state));
         on_disk(move |disk| {
-            if let Some(open) = open {
-                authority.set_open(disk, open)?;
-            }
+            decided.write(disk, &authority)?;
             Ok(local::listen(disk, state.path())?)
         })
         .await?
@@ -333,9 +399,12 @@ pub async fn tracker(
     let listener = common.listener(Listen::Port(TRACKER_PORT)).await?;
     let listen = listener.address();
     let reach = common.reach(listen).await;
-    let (service, incoming) = office.service(&common.clock)?;
+    let face = office.face(&config, &reach, &common.clock);
+    let udp = answering_udp(listen, face.as_ref())?;
+    let (service, incoming) = office.service(&common.clock, face.clone())?;
     let port = listener.serve(vec![service]);
-    let (tracker, task) = office.start(config, &common.clock, reach.clone(), incoming, notices);
+    let clock = &common.clock;
+    let (tracker, task) = office.start(config, clock, reach.clone(), incoming, face, notices);
     let socket = office.answer(socket, &tracker, &reach, &common.clock)?;
     Ok(RunningTracker {
         tracker,
@@ -345,8 +414,22 @@ pub async fn tracker(
         held: LetGo::new(Held {
             sockets: vec![socket],
             port: Some(port),
+            udp,
             states: vec![office.state],
         }),
+    })
+}
+
+/// Answers ordinary clients over UDP, if there is a face for them.
+fn answering_udp(
+    listen: SocketAddr,
+    face: Option<&Face>,
+) -> Result<Option<UdpThreads>, ListenError> {
+    let serve = |face| udp::Bound::at(listen)?.serve(face);
+    let answering = face.map(serve).transpose();
+    answering.map_err(|error| ListenError::Udp {
+        address: listen,
+        error,
     })
 }
 

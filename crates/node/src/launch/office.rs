@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use thorp_disk::DiskThread;
 use thorp_group::address::NetAddress;
-use thorp_group::authority::{Authority, INVITE_VALIDITY};
+use thorp_group::authority::{Authority, INVITE_VALIDITY, Tracks};
 use thorp_group::clock::Clock;
 use thorp_group::identity::{Identity, Membership};
 use thorp_group::invite::Invite;
@@ -30,6 +30,7 @@ use crate::api::{Command, Done, Event, Failure, Notice};
 use crate::config::Config;
 use crate::local::{self, Answering, Listening, LocalError};
 use crate::net::addresses::Reach;
+use crate::net::face::Face;
 use crate::net::listener::{Incoming, Service};
 use crate::snapshot;
 use crate::tracker::{Tracker, TrackerSetup};
@@ -125,10 +126,21 @@ impl Office {
         })
     }
 
+    /// Returns the face for ordinary clients, if the group's owner has turned it on.
+    pub(super) fn face(&self, config: &Config, reach: &Reach, clock: &Clock) -> Option<Face> {
+        let is_any = match self.authority.tracks() {
+            Tracks::Off => return None,
+            Tracks::Group => false,
+            Tracks::Any => true,
+        };
+        Some(Face::new(is_any, config, reach.clone(), clock.clone()))
+    }
+
     /// Returns the tracker's service on a port, and the members that dial it there.
     pub(super) fn service(
         &self,
         clock: &Clock,
+        face: Option<Face>,
     ) -> Result<(Service, mpsc::Receiver<Incoming>), LaunchError> {
         let authority = Arc::clone(&self.authority);
         let join = JoinService::new(&self.identity, &self.membership, authority, clock.clone())?;
@@ -138,6 +150,7 @@ impl Office {
             join: Some(join),
             sink,
             clients: None,
+            face,
         };
         Ok((service, incoming))
     }
@@ -148,6 +161,7 @@ impl Office {
         clock: &Clock,
         reach: Reach,
         incoming: mpsc::Receiver<Incoming>,
+        face: Option<Face>,
         notices: mpsc::Sender<Notice>,
     ) -> (Tracker, JoinHandle<()>) {
         let setup = TrackerSetup {
@@ -157,6 +171,8 @@ impl Office {
             reach,
             incoming,
             open: self.authority.is_open(),
+            tracks: self.authority.tracks(),
+            face,
             seen: Arc::clone(&self.seen),
             renewal: OwnRenewal {
                 authority: Arc::clone(&self.authority),

@@ -10,6 +10,7 @@ use thorp_group::state::StateDir;
 use tokio::task::JoinHandle;
 
 use crate::local::Answering;
+use crate::net::face::udp::UdpThreads;
 use crate::net::listener::Running;
 use crate::peer::Peer;
 use crate::tracker::Tracker;
@@ -103,6 +104,8 @@ pub(super) struct Held {
     pub(super) sockets: Vec<Answering>,
     #[expect(dead_code, reason = "dropping it closes the port")]
     pub(super) port: Option<Running>,
+    #[expect(dead_code, reason = "dropping it closes the port")]
+    pub(super) udp: Option<UdpThreads>,
     pub(super) states: Vec<Arc<StateDir>>,
 }
 

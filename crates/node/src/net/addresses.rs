@@ -88,6 +88,16 @@ impl Reach {
         }
     }
 
+    /// Makes the `Reach` of a node that is reached only where it listens.
+    #[cfg(test)]
+    pub(crate) fn on(listen: SocketAddr) -> Self {
+        Self {
+            listen,
+            advertised: Vec::new(),
+            outer: Vec::new(),
+        }
+    }
+
     /// Returns the address at which the node listens.
     pub fn listen(&self) -> SocketAddr {
         self.listen

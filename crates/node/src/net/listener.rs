@@ -1,6 +1,7 @@
 //! One port: accepts connections and assigns them to services.
 //!
-//! The first byte distinguishes TLS from everything else. Inside TLS, protocol (ALPN) and name
+//! The first byte distinguishes TLS, and HTTP where there is a face for ordinary BitTorrent
+//! clients, from everything else. Inside TLS, protocol (ALPN) and name
 //! (SNI) select the service before any certificate is shown. A connection for no service is
 //! closed at once, and so is the plain handshake of a BitTorrent client where no service is for
 //! clients. A service receives only connections whose other end has proved to be a member;
@@ -36,6 +37,7 @@ use tokio::task::JoinHandle;
 use tokio::time::{sleep, timeout};
 use tokio_rustls::LazyConfigAcceptor;
 
+use super::face::{Face, http};
 use super::{MemberStream, Purpose, descriptors};
 use gate::{Gate, Place};
 
@@ -92,6 +94,9 @@ pub struct Service {
     pub sink: mpsc::Sender<Incoming>,
     /// Receives clients of BitTorrent, if it serves them when the group does.
     pub clients: Option<mpsc::Sender<Client>>,
+    /// Its face for ordinary BitTorrent clients, which only a tracker has, and only if its group's
+    /// owner has said so.
+    pub face: Option<Face>,
 }
 
 /// A BitTorrent client that has connected without TLS. Nothing was said to it yet.
@@ -137,6 +142,10 @@ pub struct Limits {
     pub per_address: u64,
     /// The time limit from a connection's first byte to the end of its handshake.
     pub handshake: Duration,
+    /// Concurrent HTTP connections of ordinary clients.
+    pub clients: u64,
+    /// The same from one address. Loopback is exempt.
+    pub per_client: u64,
     /// A connection whose descriptor has this number or a higher one is refused.
     pub descriptors: u64,
 }
@@ -147,6 +156,8 @@ impl Default for Limits {
             handshakes: 512,
             per_address: 32,
             handshake: Duration::from_secs(10),
+            clients: 1024,
+            per_client: 64,
             descriptors: descriptors::most_for_connections(),
         }
     }
@@ -208,6 +219,11 @@ impl Listener {
             services,
             limits,
             gate: Gate::new(limits),
+            clients: Gate::new(Limits {
+                handshakes: limits.clients,
+                per_address: limits.per_client,
+                ..limits
+            }),
         });
         Running(tokio::spawn(accept_all(self.socket, door)))
     }
@@ -285,6 +301,21 @@ struct Door {
     services: Vec<Service>,
     limits: Limits,
     gate: Gate,
+    /// The connections of ordinary clients.
+    clients: Gate,
+}
+
+/// A connection whose purpose is known.
+enum Arrived<'a> {
+    /// A member's, which its service has.
+    Delivered,
+    /// A newcomer's.
+    Newcomer(
+        Box<tokio_rustls::server::TlsStream<TcpStream>>,
+        &'a JoinService,
+    ),
+    /// An ordinary client's, of which nothing was read.
+    Client(TcpStream, &'a Face),
 }
 
 /// The service that a connection is for.
@@ -295,41 +326,57 @@ enum Chosen<'a> {
 
 impl Door {
     async fn receive(self: Arc<Self>, stream: TcpStream, remote: SocketAddr, place: Place) {
-        tokio::select! {
-            () = self.welcome(stream, remote) => {}
-            () = place.given_away() => tracing::debug!(%remote, "turned away: others are waiting"),
+        let client = tokio::select! {
+            client = self.welcome(stream, remote) => client,
+            () = place.given_away() => {
+                tracing::debug!(%remote, "turned away: others are waiting");
+                None
+            }
+        };
+        drop(place);
+        if let Some((stream, face)) = client {
+            let place = self.clients.enter(remote.ip());
+            tokio::select! {
+                () = http::serve(stream, remote, face, http::Patience::default()) => {}
+                () = place.given_away() => {}
+            }
         }
     }
 
-    async fn welcome(&self, stream: TcpStream, remote: SocketAddr) {
+    /// Returns the connection of an ordinary client, with the face for it.
+    async fn welcome(&self, stream: TcpStream, remote: SocketAddr) -> Option<(TcpStream, &Face)> {
         let handshake = self.limits.handshake;
         match timeout(handshake, self.handshake(stream, remote)).await {
-            Ok(Ok(Some((stream, join)))) => join.serve(stream, remote).await,
-            Ok(Ok(None)) => {}
+            Ok(Ok(Arrived::Newcomer(stream, join))) => join.serve(*stream, remote).await,
+            Ok(Ok(Arrived::Client(stream, face))) => return Some((stream, face)),
+            Ok(Ok(Arrived::Delivered)) => {}
             Ok(Err(why)) => tracing::debug!(%remote, %why, "turned away"),
             Err(_) => tracing::debug!(%remote, "turned away: the handshake took too long"),
         }
+        None
     }
 
-    /// Delivers a member's connection. Returns a newcomer's, with the service for it.
+    /// Delivers a member's connection, and returns others.
     async fn handshake(
         &self,
         stream: TcpStream,
         remote: SocketAddr,
-    ) -> Result<Option<(tokio_rustls::server::TlsStream<TcpStream>, &JoinService)>, TurnedAway>
-    {
+    ) -> Result<Arrived<'_>, TurnedAway> {
         stream.set_nodelay(true)?;
         let mut first = [0];
         if stream.peek(&mut first).await? == 0 {
             return Err(TurnedAway::NotTls);
         }
-        match (first[0], self.client_service()) {
-            (TLS_HANDSHAKE, _) => {}
-            (byte, Some(clients)) if byte == PROTOCOL[0] => {
+        match (first[0], self.client_service(), self.face()) {
+            (TLS_HANDSHAKE, ..) => {}
+            (byte, Some(clients), _) if byte == PROTOCOL[0] => {
                 let client = greeted(stream, remote).await?;
                 // If the node has ended, the connection is dropped and so closed.
                 let _ = clients.send(client).await;
-                return Ok(None);
+                return Ok(Arrived::Delivered);
+            }
+            (byte, _, Some(face)) if http::begins_with(byte) => {
+                return Ok(Arrived::Client(stream, face));
             }
             _ => return Err(TurnedAway::NotTls),
         }
@@ -340,7 +387,7 @@ impl Door {
         {
             Chosen::Join(join) => {
                 let stream = start.into_stream(join.config()).await?;
-                Ok(Some((stream, join)))
+                Ok(Arrived::Newcomer(Box::new(stream), join))
             }
             Chosen::Member(service) => {
                 let mut stream = start.into_stream(service.tls.server()).await?;
@@ -366,7 +413,7 @@ impl Door {
                 };
                 // If the node has ended, the connection is dropped and so closed.
                 let _ = service.sink.send(incoming).await;
-                Ok(None)
+                Ok(Arrived::Delivered)
             }
         }
     }
@@ -381,6 +428,12 @@ impl Door {
                 .as_ref()
                 .filter(|_| newest.record().bittorrent)
         })
+    }
+
+    /// The face for what ordinary clients ask a tracker.
+    fn face(&self) -> Option<&Face> {
+        let mut services = self.services.iter();
+        services.find_map(|service| service.face.as_ref())
     }
 
     fn choose(&self, hello: &ClientHello<'_>) -> Option<Chosen<'_>> {
@@ -486,6 +539,15 @@ pub enum ListenError {
         first: u16,
         /// The last port that was tried.
         last: u16,
+    },
+    /// The UDP port of that number cannot be used: choose another one, or serve no ordinary
+    /// BitTorrent clients.
+    #[error("cannot listen for UDP at {address}: {error}")]
+    Udp {
+        /// The address of the TCP port.
+        address: SocketAddr,
+        /// The system's error.
+        error: io::Error,
     },
     /// This machine does not have the address, or permission was denied.
     #[error("cannot listen at {address}: {error}")]

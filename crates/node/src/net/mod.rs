@@ -4,6 +4,7 @@
 //! listener     one port: accepts connections and assigns them to services
 //! dial         connects to a member
 //! join         dials a tracker and asks it to make a key a member
+//! face         announces and scrapes of ordinary BitTorrent clients
 //! link         an authenticated stream as a queue of frames in both directions
 //! addresses    host names, and this machine's addresses
 //! descriptors  how many connections and files may be open
@@ -14,6 +15,7 @@
 pub mod addresses;
 pub mod descriptors;
 pub mod dial;
+pub mod face;
 pub mod join;
 pub(crate) mod link;
 pub mod listener;

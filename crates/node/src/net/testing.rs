@@ -47,6 +47,7 @@ impl Node {
             join,
             sink,
             clients: None,
+            face: None,
         };
         Self {
             tls,

@@ -26,7 +26,7 @@ impl Scene {
         let hall = common(dir.path(), "hall", &[]);
         let theirs = hall.clock.clone();
         let (notices, _) = mpsc::channel(1);
-        let tracker = launch::tracker(hall, Some(true), notices).await;
+        let tracker = launch::tracker(hall, launch::Decided::opened(), notices).await;
         let scene = Self {
             tracker: tracker.expect("starts"),
             theirs,

@@ -115,7 +115,7 @@ async fn whoever_falls_silent_is_gone_after_three_intervals_and_not_before() {
 /// Starts the village's tracker again, where it was.
 async fn tracker_again(village: &mut Village, common: Common) {
     let (notices, received) = mpsc::channel(64);
-    let again = launch::tracker(common, Some(true), notices).await;
+    let again = launch::tracker(common, launch::Decided::opened(), notices).await;
     village.tracker = again.expect("starts again");
     village.notices = received;
 }
@@ -311,7 +311,7 @@ async fn a_state_directory_in_use_names_the_process_and_a_taken_port_the_port() 
         listen: Some(oak.address().into()),
         ..village.common("other-hall", &[])
     };
-    let failure = launch::tracker(taken, Some(true), notices.clone())
+    let failure = launch::tracker(taken, launch::Decided::opened(), notices.clone())
         .await
         .err()
         .expect("is taken");

@@ -69,6 +69,7 @@ impl Hall {
                 join,
                 sink,
                 clients: None,
+                face: None,
             }]),
         }
     }
@@ -99,6 +100,7 @@ impl Hall {
             interval: millis(interval),
             // It needs to be told of none.
             record: Some(u64::MAX),
+            bittorrent: false,
         };
         wire.greet(hello).await;
         wire

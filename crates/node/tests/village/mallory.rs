@@ -49,6 +49,7 @@ impl Mallory {
             join: None,
             sink,
             clients: None,
+            face: None,
         };
         Self {
             identity,
@@ -76,6 +77,7 @@ impl Mallory {
             visitor: false,
             interval: 60_000,
             record: None,
+            bittorrent: false,
         }
     }
 

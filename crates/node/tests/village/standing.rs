@@ -396,7 +396,7 @@ async fn a_certificate_that_ended_while_the_tracker_was_away_is_replaced_while_r
         ..village.common("hall", &[])
     };
     drop(authority(&village).await);
-    let tracker = launch::tracker(hall, Some(true), notices).await;
+    let tracker = launch::tracker(hall, launch::Decided::opened(), notices).await;
     let _tracker = tracker.unwrap_or_else(|failure| panic!("{failure:?}"));
     let new = renewed(&oak, ended).await;
     assert!(new - ended >= 59 * DAY, "{}", new - ended);

@@ -60,7 +60,7 @@ impl Village {
             clock: clock.clone(),
             ..common(dir.path(), "hall", settings)
         };
-        let tracker = launch::tracker(common, Some(true), notices)
+        let tracker = launch::tracker(common, launch::Decided::opened(), notices)
             .await
             .expect("a tracker");
         Self {
@@ -74,7 +74,12 @@ impl Village {
     /// Stops the tracker; one that no peer knows takes its place here.
     pub async fn lose_tracker(&mut self) {
         let (notices, _) = mpsc::channel(1);
-        let nobody = launch::tracker(self.common("nobody", &[]), Some(true), notices).await;
+        let nobody = launch::tracker(
+            self.common("nobody", &[]),
+            launch::Decided::opened(),
+            notices,
+        )
+        .await;
         let tracker = std::mem::replace(&mut self.tracker, nobody.expect("starts"));
         within("the tracker to stop", tracker.stop("the test says so")).await;
     }

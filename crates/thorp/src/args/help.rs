@@ -40,6 +40,7 @@ Examples:
   thorp share --tracker                      asks for the tracker's address
   thorp share --join invite.txt              join with an invite first
   thorp share --lines >> thorp.log           without a menu
+  thorp share ~/papers --bittorrent          to ordinary BitTorrent clients as well
   thorp share ~/papers --detach              in the background, until thorp stop";
 
 pub const TRACKER_EXAMPLES: &str = "\
@@ -47,6 +48,7 @@ Examples:
   thorp tracker                          by invitation only
   thorp tracker --open                   typing the address is enough to join
   thorp tracker --closed                 by invitation again
+  thorp tracker --bittorrent             any BitTorrent client can fetch what is shared so
   thorp tracker --listen 10.0.0.7:3333   on one address only
   thorp tracker --detach                 in the background; says how to stop it
   thorp tracker --backup group.backup    save the group, and end

@@ -205,6 +205,20 @@ impl Args {
                     "--open and --closed are two doors: give one of them".into(),
                 ));
             }
+            // A flag wins over the variable of the other one.
+            Verb::Tracker(tracker) if tracker.bittorrent.is_some() && tracker.no_bittorrent => {
+                match (typed("bittorrent"), typed("no_bittorrent")) {
+                    (true, false) => tracker.no_bittorrent = false,
+                    (false, true) => tracker.bittorrent = None,
+                    _ => {
+                        return Err((
+                            ErrorKind::ArgumentConflict,
+                            "--bittorrent turns it on and --no-bittorrent off: give one of them"
+                                .into(),
+                        ));
+                    }
+                }
+            }
             Verb::Tracker(tracker) if tracker.backup.is_some() && tracker.restore.is_some() => {
                 return Err((
                     ErrorKind::ArgumentConflict,
@@ -240,6 +254,12 @@ impl Args {
                 ));
             }
             _ => {}
+        }
+        // A flag for a setting wins over all other ways to set it.
+        if matches!(&self.verb, Verb::Share(share) if share.bittorrent) {
+            let on = Setting::new("share.bittorrent", "true", "--bittorrent")
+                .map_err(|error| (ErrorKind::ValueValidation, error.to_string()))?;
+            self.settings.push(on);
         }
         Ok(())
     }

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use thorp_node::address::{AddressError, NetAddress};
 use thorp_node::config::{ConfigError, Setting};
+use thorp_node::launch::Tracks;
 
 /// The value of `share --tracker`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -23,6 +24,36 @@ impl FromStr for WhichTracker {
             Ok(Self::Ask)
         } else {
             text.parse().map(Self::At)
+        }
+    }
+}
+
+/// The value of `tracker --bittorrent`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum WhichTorrents {
+    /// Those that members share.
+    Group,
+    /// Any.
+    Any,
+}
+
+impl WhichTorrents {
+    pub fn tracks(self) -> Tracks {
+        match self {
+            Self::Group => Tracks::Group,
+            Self::Any => Tracks::Any,
+        }
+    }
+}
+
+impl FromStr for WhichTorrents {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, &'static str> {
+        match text {
+            "group" => Ok(Self::Group),
+            "any" => Ok(Self::Any),
+            _ => Err("`group` is wanted, for what the group shares, or `any`"),
         }
     }
 }

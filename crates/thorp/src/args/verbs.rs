@@ -13,7 +13,7 @@ use super::help::{
     CLEAN_EXAMPLES, COMPLETIONS_EXAMPLES, FIND_EXAMPLES, GET_EXAMPLES, INVITE_EXAMPLES,
     JOIN_EXAMPLES, LEAVE_EXAMPLES, LS_EXAMPLES, REMOVE_EXAMPLES, SHARE_EXAMPLES, TRACKER_EXAMPLES,
 };
-use super::values::{HowLong, WhichTracker, expiry, root_prefix};
+use super::values::{HowLong, WhichTorrents, WhichTracker, expiry, root_prefix};
 use crate::completing;
 use crate::sorting::Order;
 
@@ -24,6 +24,7 @@ use crate::sorting::Order;
 /// shown. In a terminal there is a menu, otherwise plain lines.
 #[derive(Debug, clap::Args)]
 #[command(after_long_help = SHARE_EXAMPLES)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag")]
 pub struct ShareArgs {
     /// What to share
     #[arg(default_value = ".", value_name = "DIR", hide_default_value = false)]
@@ -65,6 +66,11 @@ pub struct ShareArgs {
     /// Share hidden files as well
     #[arg(long, env = "THORP_HIDDEN", value_parser = FalseyValueParser::new())]
     pub hidden: bool,
+
+    /// Serve this share to ordinary BitTorrent clients as well, without encryption; in a group
+    /// whose tracker says --bittorrent
+    #[arg(long, env = "THORP_SHARE_BITTORRENT", value_parser = FalseyValueParser::new())]
+    pub bittorrent: bool,
 }
 
 /// Run a tracker alone
@@ -109,6 +115,16 @@ pub struct TrackerArgs {
     /// From now on let in only machines with an invite; members stay
     #[arg(long, env = "THORP_CLOSED", value_parser = FalseyValueParser::new())]
     pub closed: bool,
+
+    /// Serve ordinary BitTorrent clients, from now on: they find the files of those peers that
+    /// say share --bittorrent. With =any it is an open tracker, for any torrent
+    #[arg(long, value_name = "WHICH", num_args = 0..=1, require_equals = true,
+          default_missing_value = "group", env = "THORP_TRACKER_BITTORRENT")]
+    pub bittorrent: Option<WhichTorrents>,
+
+    /// Serve no ordinary BitTorrent clients, from now on
+    #[arg(long, env = "THORP_TRACKER_NO_BITTORRENT", value_parser = FalseyValueParser::new())]
+    pub no_bittorrent: bool,
 
     /// Open a group that was by invitation without asking
     #[arg(long, short, env = "THORP_YES", value_parser = FalseyValueParser::new())]

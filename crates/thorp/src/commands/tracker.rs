@@ -1,7 +1,7 @@
 //! `thorp tracker`: remember which peers are present and what they list, and show it.
 
 use thorp_node::api::ErrorKind;
-use thorp_node::launch;
+use thorp_node::launch::{self, Decided, Tracks};
 
 use super::context::Context;
 use super::detached::{self, Asked, Child};
@@ -29,6 +29,11 @@ pub async fn run(context: Context, args: TrackerArgs) -> Result {
         (_, true) => Some(false),
         _ => None,
     };
+    let tracks = match args.bittorrent {
+        Some(which) => Some(which.tracks()),
+        None => args.no_bittorrent.then_some(Tracks::Off),
+    };
+    let decided = Decided { open: door, tracks };
     let child = Child::of_parent()?.map(|(child, _)| child);
     if child.is_none() && door == Some(true) && launch::is_by_invitation(&state).await? {
         context.confirm(OPENED, "Open it.", args.yes).await?;
@@ -48,7 +53,7 @@ pub async fn run(context: Context, args: TrackerArgs) -> Result {
     );
     let mut signals = Signals::listen()?;
     let mut tracker = tokio::select! {
-        tracker = node::tracker(common, door) => tracker?,
+        tracker = node::tracker(common, decided) => tracker?,
         () = signals.next() => return Ok(ErrorKind::Unfinished.into()),
     };
     let Some(child) = child else {

@@ -10,7 +10,7 @@ use super::slice::{Scroll, Slice};
 use super::{Focus, Screen};
 use crate::fit::{self, clip, columns, middle};
 use crate::tables::{self, Cell as Content, Column, Width};
-use crate::{lines, table, words};
+use crate::{lines, listing, table, words};
 use thorp_node::printable::printable;
 
 /// The most lines of one row.
@@ -94,10 +94,16 @@ impl Screen {
             "closed group"
         };
         let counts = table::counts(self.peers.total, self.files.total);
-        let title = format!(
+        let mut title = format!(
             "thorp tracker  {group}  {}  {counts}",
             printable(&self.door.tracker)
         );
+        if let Some(swarms) = self.swarms {
+            let more = format!("{title}  {}", listing::swarms(swarms));
+            if columns(&more) <= width {
+                title = more;
+            }
+        }
         let Some(percent) = self.spared.last_hour.percent_spared() else {
             return title;
         };

@@ -10,7 +10,7 @@ use std::io;
 use std::thread;
 
 use crossterm::event::{self, Event, KeyCode, KeyEvent, KeyEventKind, KeyModifiers};
-use thorp_node::api::{Notice, Spared};
+use thorp_node::api::{Notice, Spared, SwarmTotals};
 use thorp_node::snapshot::{Ask, Page, Part, SnapshotRow, Viewer};
 use tokio::sync::mpsc;
 
@@ -67,6 +67,8 @@ struct Screen {
     files: Slice<FileLine>,
     /// How many lookups the tracker was spared.
     spared: Spared,
+    /// What is counted of the torrents of ordinary clients, if it serves any.
+    swarms: Option<SwarmTotals>,
 }
 
 /// The table that the arrow keys scroll.
@@ -93,6 +95,7 @@ impl Screen {
             peers: Slice::default(),
             files: Slice::default(),
             spared: Spared::default(),
+            swarms: None,
         }
     }
 
@@ -123,6 +126,7 @@ impl Screen {
         self.files.take(files_before, files, FileLine::of);
         if let Some(SnapshotRow::Tracker(status)) = node.rows.first() {
             self.spared = status.counts.spared;
+            self.swarms = status.bittorrent.is_on().then_some(status.swarms);
         }
     }
 

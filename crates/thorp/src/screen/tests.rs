@@ -6,7 +6,8 @@ use ratatui::backend::TestBackend;
 use super::*;
 use crate::samples;
 use crate::story::{self, Shown};
-use thorp_node::api::Lookups;
+use thorp_node::api::{Lookups, SwarmTotals, TrackerStatus};
+use thorp_node::launch::Tracks;
 use thorp_node::snapshot::MemberRef;
 
 /// A screen, and what its tracker shows.
@@ -60,6 +61,34 @@ fn many(peers: usize) -> Shown {
     Shown::of(&rows)
 }
 
+/// Returns the head once the tracker's status is this.
+fn head_with(screened: &mut Screened, status: TrackerStatus) -> String {
+    let asks = screened.screen.asks(100, 17);
+    let mut pages = asks.map(|ask| screened.shown.page(&ask));
+    pages[4].rows = vec![SnapshotRow::Tracker(status)];
+    screened.screen.take(pages);
+    screened.screen.title(100)
+}
+
+#[test]
+fn the_head_counts_the_torrents_of_ordinary_clients_where_they_are_served() {
+    let mut status = samples::tracker_status();
+    status.bittorrent = Tracks::Any;
+    status.swarms = SwarmTotals {
+        torrents: 2,
+        seeders: 1,
+        leechers: 5,
+        announces: 9,
+    };
+    let mut screened = screen(story::first());
+    let counted = "2 torrents, 1 seeder, 5 leechers";
+    let head = head_with(&mut screened, status.clone());
+    assert!(head.contains(counted), "{head}");
+    status.bittorrent = Tracks::Off;
+    let head = head_with(&mut screened, status);
+    assert!(!head.contains("torrent"), "{head}");
+}
+
 #[test]
 fn the_head_says_what_share_of_lookups_the_tracker_was_spared() {
     let mut screened = screen(story::first());
@@ -73,12 +102,9 @@ fn the_head_says_what_share_of_lookups_the_tracker_was_spared() {
         lookups: 4,
         spared: 3,
     };
-    let asks = screened.screen.asks(100, 17);
-    let mut pages = asks.map(|ask| screened.shown.page(&ask));
-    pages[4].rows = vec![SnapshotRow::Tracker(status)];
-    screened.screen.take(pages);
+    status.bittorrent = Tracks::Off;
     assert_eq!(
-        screened.screen.title(100),
+        head_with(&mut screened, status),
         format!("thorp tracker  open group  192.168.198.138  2 peers, 5 files  {hour}")
     );
     let head = "thorp tracker  open group  192.168.198.138  2 peers, 5 files";

@@ -169,6 +169,10 @@ fn listen(error: &ListenError) -> String {
         ListenError::Taken { .. } => {
             "stop the program that listens there, or choose another with --listen"
         }
+        ListenError::Udp { .. } => {
+            "BitTorrent clients need it beside the TCP port of that number: stop the program that \
+             has it, choose another port with --listen, or serve none: thorp tracker --no-bittorrent"
+        }
         ListenError::AllTaken { .. } => "choose another with --listen",
         ListenError::Other { .. } => "choose another address or port with --listen",
     };

@@ -667,6 +667,7 @@ fn every_note_and_warning_is_a_sentence() {
             set_aside: why.clone(),
         },
         Warning::NeighboursUnread { why: why.clone() },
+        Warning::FaceOff,
         Warning::GroupUnsaved { why: why.clone() },
         Warning::NeighboursUnsaved { why },
     ];

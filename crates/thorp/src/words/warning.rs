@@ -56,6 +56,9 @@ fn sentence(warning: &Warning) -> String {
         Warning::NeighboursUnsaved { why } => {
             format!("{why}. Neighbours are not remembered for the next start")
         }
+        Warning::FaceOff => "this group does not serve ordinary BitTorrent clients, so this share is not \
+             served to them either. Whoever runs the tracker turns that on: thorp tracker --bittorrent"
+            .into(),
         Warning::Share(warning) => about_share(warning),
     }
 }

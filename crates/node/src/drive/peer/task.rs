@@ -13,6 +13,7 @@ use thorp_group::clock::{Clock, unix_seconds};
 use thorp_group::record::REMOVED;
 use thorp_group::renewal;
 use thorp_group::tls::MemberTls;
+use thorp_wire::frame::SignedRecord;
 use thorp_wire::frame::{Body, Frame, Holder, Reason, Refused, RequestId};
 use thorp_wire::{Content, PeerId};
 use tokio::sync::{mpsc, watch};
@@ -44,6 +45,10 @@ pub(super) struct Task {
     tls: MemberTls,
     clock: Clock,
     listen: Option<SocketAddr>,
+    /// Whether the share is to be served to ordinary BitTorrent clients.
+    wants_face: bool,
+    /// Whether it is not, because the group is not.
+    is_face_off: bool,
     standing: Standing,
     dialling: Dialling,
     surroundings: Surroundings,
@@ -86,6 +91,7 @@ impl Node for Task {
 
     fn on_start(&mut self, engine: &mut Engine<machine::Peer>) {
         if let Some(record) = self.standing.kept() {
+            self.compare_faces(&record);
             engine.handle(links::Input::Adopted { record });
         }
         engine.handle(links::Input::Tick);
@@ -274,7 +280,9 @@ impl Task {
             port: listen.map(|listen| listen.port()),
             claimed: reach.as_ref().map(Reach::addresses).unwrap_or_default(),
             visitor: sharing.is_none(),
+            bittorrent: sharing.is_some() && config.share_bittorrent,
         };
+        let wants_face = me.bittorrent;
         let config = machine::Config {
             me,
             has_tracker: !trackers.is_empty(),
@@ -292,6 +300,8 @@ impl Task {
         let engine = Engine::new(machine, wires, clock.clone());
         let (to, source) = (events.0.clone(), source(listen));
         let task = Self {
+            wants_face,
+            is_face_off: false,
             standing: Standing::new(tls.clone(), clock.clone(), renewal),
             dialling: Dialling::new(tls.clone(), trackers, source, announced, to),
             surroundings: Surroundings::new(reach),
@@ -355,7 +365,10 @@ impl Task {
 
     fn on_standing(&mut self, engine: &mut Engine<machine::Peer>, change: Change) {
         match change {
-            Change::Adopted(record) => engine.handle(links::Input::Adopted { record }),
+            Change::Adopted(record) => {
+                self.compare_faces(&record);
+                engine.handle(links::Input::Adopted { record });
+            }
             Change::RenewalDue => {
                 if let Some(join) = self.standing.ask() {
                     engine.handle(Input::Renew { join });
@@ -370,6 +383,15 @@ impl Task {
                 });
             }
         }
+    }
+
+    /// Warns the user where the share is to be served to ordinary clients, but the group is not.
+    fn compare_faces(&mut self, record: &SignedRecord) {
+        let is_off = self.wants_face && !record.record().bittorrent;
+        if is_off && !self.is_face_off {
+            self.notify(Notice::Warning(Warning::FaceOff));
+        }
+        self.is_face_off = is_off;
     }
 
     fn on_notice(&mut self, notice: machine::Notice) {

@@ -5,12 +5,15 @@ mod listings;
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use thorp_core::changes::Row;
 use thorp_core::links::{self, Me};
 use thorp_core::matching::PatternError;
+use thorp_core::swarms::SwarmTotals;
 use thorp_core::tracker::{self as machine, Output};
 use thorp_disk::DiskThread;
+use thorp_group::authority::Tracks;
 use thorp_group::clock::{Clock, unix_seconds};
 use thorp_group::renewal::{OwnRenewal, RenewalTime};
 use thorp_group::sightings::Sightings;
@@ -24,6 +27,7 @@ use tokio::time::{Instant, sleep_until};
 use crate::api::{self, Command, Done, Failure, Notice, TrackerStatus, Warning};
 use crate::config::Config;
 use crate::net::addresses::Reach;
+use crate::net::face::Face;
 use crate::net::listener::Incoming;
 use crate::rows;
 use crate::snapshot::{Keeper, Knowledge, PageRows, Part, SnapshotRow, ViewRequest, Viewer, whole};
@@ -34,6 +38,10 @@ use super::{Node, Wires};
 
 /// Requests that wait for it.
 const REQUESTS: usize = 64;
+/// How often clients that are silent are looked for.
+const SWEEP_EVERY: Duration = Duration::from_secs(1);
+/// After how many of these the addresses of this machine are looked for again.
+const ADDRESSES_AFTER: u32 = 10;
 
 /// What a tracker is made of.
 pub struct TrackerSetup {
@@ -49,6 +57,10 @@ pub struct TrackerSetup {
     pub incoming: mpsc::Receiver<Incoming>,
     /// Whether any machine that asks is let in.
     pub open: bool,
+    /// Which torrents are tracked for ordinary clients.
+    pub tracks: Tracks,
+    /// Its face for them, where it is on.
+    pub face: Option<Face>,
     /// Its certificate's renewal, and its group's authority.
     pub renewal: OwnRenewal,
     /// When members were seen last.
@@ -128,12 +140,20 @@ struct Task {
     tls: MemberTls,
     listen: SocketAddr,
     open: bool,
+    tracks: Tracks,
+    face: Option<Face>,
     renewal: OwnRenewal,
     /// When the own certificate is renewed.
     renewal_due: RenewalTime,
     seen: Arc<Sightings>,
     /// When it is written.
     seen_due: Instant,
+    /// When clients that are silent are looked for.
+    sweep_due: Instant,
+    /// How many seconds the addresses of this machine were not looked for.
+    unlooked: u32,
+    /// What was counted of clients when a reader was last told.
+    totals: SwarmTotals,
     newest: watch::Receiver<Option<SignedRecord>>,
     unsaved: watch::Receiver<Option<String>>,
     incoming: mpsc::Receiver<Incoming>,
@@ -150,6 +170,8 @@ enum Event {
     Unsaved,
     RenewalDue,
     SeenDue,
+    /// A second has passed, where there is a face.
+    Swept,
     Request(Request),
     /// The last handle is gone.
     Forgotten,
@@ -170,6 +192,7 @@ impl Node for Task {
             _ = self.unsaved.changed() => Event::Unsaved,
             () = self.renewal_due.clone().comes(&self.clock) => Event::RenewalDue,
             () = sleep_until(self.seen_due) => Event::SeenDue,
+            () = sleep_until(self.sweep_due), if self.face.is_some() => Event::Swept,
             request = self.requests.recv() => request.map_or(Event::Forgotten, Event::Request),
             Some(look) = self.keeper.look() => Event::Look(look),
         }
@@ -199,6 +222,7 @@ impl Node for Task {
                 self.seen_due = Instant::now() + Sightings::WRITTEN_EVERY;
                 thorp_disk::spawn(keep(Arc::clone(&self.seen)));
             }
+            Event::Swept => self.sweep(),
             Event::Request(Request::Present(reply)) => {
                 let present = engine.machine.peers().map(|peer| peer.id);
                 drop(reply.send(present.collect()));
@@ -240,6 +264,11 @@ impl Node for Task {
                     .wires
                     .send(link, Frame::with_request(request, answer));
             }
+            Output::Member(change) => {
+                if let Some(face) = &self.face {
+                    face.on_member(&change);
+                }
+            }
             Output::Changed(row) => {
                 if let Row::Member(id) = row {
                     self.seen.saw(id, unix_seconds(self.clock.wall()));
@@ -268,6 +297,7 @@ impl Task {
             port: Some(setup.reach.listen().port()),
             claimed: setup.reach.addresses(),
             visitor: false,
+            bittorrent: false,
         };
         let machine = machine::Tracker::new(machine::Config {
             room: machine::ROOM,
@@ -275,6 +305,7 @@ impl Task {
             interval: setup.config.tracker_interval,
             small_group: machine::SMALL_GROUP,
             longest_interval: setup.config.longest_tracker_interval,
+            bittorrent: setup.face.is_some(),
         });
         let wires = Wires::new(setup.tls.clone(), setup.clock.clone());
         let engine = Engine::new(machine, wires, setup.clock.clone());
@@ -285,11 +316,16 @@ impl Task {
             tls: setup.tls,
             listen: setup.reach.listen(),
             open: setup.open,
+            tracks: setup.tracks,
+            face: setup.face,
             renewal_due: setup.renewal.due(),
             unsaved: setup.renewal.authority.unsaved(),
             renewal: setup.renewal,
             seen: setup.seen,
             seen_due: Instant::now() + Sightings::WRITTEN_EVERY,
+            sweep_due: Instant::now() + SWEEP_EVERY,
+            unlooked: 0,
+            totals: SwarmTotals::default(),
             newest,
             incoming: setup.incoming,
             requests,
@@ -318,6 +354,25 @@ impl Task {
     fn see_all(&self, machine: &machine::Tracker) {
         let now = unix_seconds(self.clock.wall());
         machine.peers().for_each(|peer| self.seen.saw(peer.id, now));
+    }
+
+    /// Forgets clients that are silent, and tells readers what is counted of the others.
+    fn sweep(&mut self) {
+        self.sweep_due = Instant::now() + SWEEP_EVERY;
+        let Some(face) = &self.face else {
+            return;
+        };
+        face.sweep();
+        self.unlooked += 1;
+        if self.unlooked == ADDRESSES_AFTER {
+            self.unlooked = 0;
+            face.look_for_addresses();
+        }
+        let totals = face.totals();
+        if totals != self.totals {
+            self.totals = totals;
+            self.keeper.mark(Row::Node);
+        }
     }
 
     fn renew(&mut self) {
@@ -359,6 +414,8 @@ impl Task {
             listen: self.listen.to_string(),
             ca: self.tls.ca().to_string(),
             open: self.open,
+            bittorrent: self.tracks,
+            swarms: self.face.as_ref().map(Face::totals).unwrap_or_default(),
             peers: machine.present().listed_count() as u64,
             entries: machine.catalogue().entries() as u64,
             counts: machine.counts(system::now(&self.clock)),

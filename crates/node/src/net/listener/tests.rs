@@ -54,6 +54,7 @@ async fn two_services_share_a_port() {
         join: None,
         sink,
         clients: None,
+        face: None,
     };
     let services = vec![service(&oak, oak_sink), service(&ash, ash_sink)];
     let _running = listener.serve(services);
@@ -80,6 +81,7 @@ async fn a_slow_handshake_is_cut_off() {
         join: None,
         sink,
         clients: None,
+        face: None,
     };
     let limits = Limits {
         handshake: Duration::from_millis(20),
@@ -131,6 +133,7 @@ async fn listening_everywhere_is_reached_over_ipv4_too() {
         join: None,
         sink,
         clients: None,
+        face: None,
     };
     let _running = listener.serve(vec![service]);
     let address = ([127, 0, 0, 1], port).into();
@@ -154,6 +157,7 @@ async fn silence_does_not_hold_the_door() {
         join: None,
         sink,
         clients: None,
+        face: None,
     };
     let limits = Limits {
         handshakes: 4,
@@ -187,6 +191,7 @@ async fn strangers_leave_some_descriptors() {
         join: None,
         sink,
         clients: None,
+        face: None,
     };
     let limits = Limits {
         // As if all descriptors were in use.
@@ -197,4 +202,68 @@ async fn strangers_leave_some_descriptors() {
     let mut stream = TcpStream::connect(address).await.expect("connects");
     let ended = stream.read(&mut [0]).await;
     assert!(matches!(ended, Ok(0) | Err(_)), "{ended:?}");
+}
+
+const ANNOUNCE: &[u8] =
+    b"GET /announce?info_hash=aaaaaaaaaaaaaaaaaaaa&peer_id=bbbbbbbbbbbbbbbbbbbb&port=7 \
+    HTTP/1.1\r\n\r\n";
+
+/// Sends something, and returns what comes back until the connection ends or pauses.
+async fn said_to(address: SocketAddr, words: &[u8]) -> Vec<u8> {
+    let mut stream = TcpStream::connect(address).await.expect("connects");
+    stream.write_all(words).await.expect("sent");
+    let mut answer = vec![0; 4096];
+    let length = stream.read(&mut answer).await.unwrap_or(0);
+    answer.truncate(length);
+    answer
+}
+
+async fn serving(face: Option<Face>, limits: Limits) -> (SocketAddr, Running) {
+    let listener = Listener::bind(local()).await.expect("binds");
+    let address = listener.address();
+    let service = Service {
+        tls: Group::new().member("hall"),
+        join: None,
+        sink: mpsc::channel(1).0,
+        clients: None,
+        face,
+    };
+    (address, listener.serve_within(vec![service], limits))
+}
+
+#[tokio::test]
+async fn ordinary_clients_are_answered_where_there_is_a_face_and_get_no_byte_elsewhere() {
+    let handshake = [&b"\x13BitTorrent protocol"[..], &[0; 48]].concat();
+    let (address, _running) = serving(Some(Face::for_tests(true)), Limits::default()).await;
+    let answer = said_to(address, ANNOUNCE).await;
+    assert!(answer.starts_with(b"HTTP/1.1 200 OK\r\n"), "{answer:?}");
+    // A tracker has no files.
+    assert_eq!(said_to(address, &handshake).await, b"");
+    let (address, _running) = serving(None, Limits::default()).await;
+    let scrape = b"GET /scrape?info_hash=aaaaaaaaaaaaaaaaaaaa HTTP/1.1\r\n\r\n";
+    for words in [ANNOUNCE, scrape, &handshake] {
+        assert_eq!(said_to(address, words).await, b"");
+    }
+}
+
+#[tokio::test]
+async fn idle_clients_make_place_for_one_that_asks() {
+    let limits = Limits {
+        handshakes: 4,
+        clients: 8,
+        ..Limits::default()
+    };
+    let (address, _running) = serving(Some(Face::for_tests(true)), limits).await;
+    let mut idle = Vec::new();
+    for _ in 0..40 {
+        let mut stream = TcpStream::connect(address).await.expect("connects");
+        stream.write_all(b"G").await.expect("sent");
+        idle.push(stream);
+        let answer = said_to(address, ANNOUNCE).await;
+        assert!(answer.starts_with(b"HTTP/1.1 200 OK\r\n"), "{answer:?}");
+    }
+    for stream in &mut idle[..30] {
+        let ended = stream.read(&mut [0]).await;
+        assert!(matches!(ended, Ok(0) | Err(_)), "{ended:?}");
+    }
 }

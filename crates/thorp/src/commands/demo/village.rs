@@ -78,7 +78,7 @@ impl Village {
         let common = common(directory.path(), "hall", super::PEER_1, &settings)?;
         // The scenes tell what happens, so the notices are not shown.
         let (notices, _) = mpsc::channel(1);
-        let tracker = launch::tracker(common, Some(true), notices).await?;
+        let tracker = launch::tracker(common, launch::Decided::opened(), notices).await?;
         Ok(Self {
             files: 0,
             bytes: 0,

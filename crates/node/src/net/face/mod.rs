@@ -1,0 +1,200 @@
+//! The tracker's face for ordinary BitTorrent clients: announces and scrapes.
+//!
+//! ```text
+//! http  over HTTP, on the node's port
+//! udp   over UDP, on the same port number
+//! ids   connection ids for UDP
+//! ```
+//!
+//! Owns the stores of swarms ([`thorp_core::swarms`]), which are called directly by whoever reads
+//! an announce. Which members have which torrent comes from the tracker's task. Exists only where
+//! the group's owner has turned it on: without it, clients get no byte.
+
+pub(crate) mod http;
+mod ids;
+pub(crate) mod udp;
+
+use std::fmt;
+use std::net::IpAddr;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+use std::time::Duration;
+
+use thorp_core::swarms::{
+    AnnouncedFrom, Handed, MemberChange, NotTracked, Policy, StoreLimits, SwarmTotals, Swarms,
+    Wanted,
+};
+use thorp_group::clock::Clock;
+use thorp_wire::InfoHash;
+use thorp_wire::announce::{Announce, SwarmCounts};
+
+use crate::config::Config;
+use crate::net::addresses::Reach;
+use crate::system::{now, random};
+
+/// How many stores share the torrents, so that two threads seldom want the same one.
+const STORES: u32 = 16;
+/// How many peers a client gets that does not say how many it wants.
+const USUALLY_WANTED: u32 = 50;
+
+/// A handle to the face. Clones share it.
+#[derive(Clone)]
+pub struct Face(Arc<Inner>);
+
+struct Inner {
+    stores: Box<[Mutex<Swarms>]>,
+    /// Spreads torrents over the stores.
+    seed: u64,
+    clock: Clock,
+    interval: Duration,
+    /// For how long a connection id is good.
+    connection: Duration,
+    reach: Reach,
+    /// Under which addresses clients on this machine are handed out.
+    own: RwLock<Vec<IpAddr>>,
+}
+
+impl fmt::Debug for Face {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Face({:?})", self.totals())
+    }
+}
+
+impl Face {
+    /// Makes a face without torrents. `is_any` sets whether any torrent is tracked, or only those
+    /// that members have.
+    pub fn new(is_any: bool, config: &Config, reach: Reach, clock: Clock) -> Self {
+        let policy = Policy {
+            is_any,
+            interval: config.announce_interval,
+        };
+        let store = |_| {
+            Mutex::new(Swarms::new(
+                StoreLimits::of_tracker(STORES),
+                policy,
+                random(),
+            ))
+        };
+        let face = Self(Arc::new(Inner {
+            stores: (0..STORES).map(store).collect(),
+            seed: random(),
+            interval: config.announce_interval,
+            connection: config.udp_connection,
+            own: RwLock::default(),
+            clock,
+            reach,
+        }));
+        face.look_for_addresses();
+        face
+    }
+
+    /// Takes what a client says, and appends peers to `handed`.
+    pub(crate) fn announce(
+        &self,
+        said: &Announce,
+        from: IpAddr,
+        wanted: Wanted,
+        handed: &mut Handed,
+    ) -> Result<SwarmCounts, NotTracked> {
+        let from = self.origin(from);
+        let now = now(&self.0.clock);
+        self.store(&said.torrent)
+            .announce(now, said, from, wanted, handed)
+    }
+
+    /// Returns what is counted of a torrent; zeros if it is not tracked.
+    pub(crate) fn scrape(&self, torrent: &InfoHash) -> SwarmCounts {
+        let now = now(&self.0.clock);
+        let counts = self.store(torrent).scrape(now, torrent);
+        counts.unwrap_or_default()
+    }
+
+    /// Returns what is counted of all torrents.
+    pub fn totals(&self) -> SwarmTotals {
+        let mut all = SwarmTotals::default();
+        for store in &self.0.stores {
+            let of = lock(store).totals();
+            all.torrents += of.torrents;
+            all.seeders += of.seeders;
+            all.leechers += of.leechers;
+            all.announces += of.announces;
+        }
+        all
+    }
+
+    /// Forgets silent clients. To be called every second or so.
+    pub(crate) fn sweep(&self) {
+        for store in &self.0.stores {
+            lock(store).sweep(now(&self.0.clock));
+        }
+    }
+
+    /// Finds out again which addresses this machine has.
+    pub(crate) fn look_for_addresses(&self) {
+        let own = self.0.reach.addresses();
+        let own = own.into_iter().map(|address| address.ip().to_canonical());
+        let own = own.filter(|ip| !ip.is_loopback()).collect();
+        let known = self.0.own.write();
+        *known.unwrap_or_else(PoisonError::into_inner) = own;
+    }
+
+    /// Takes a change of what members have.
+    pub(crate) fn on_member(&self, change: &MemberChange) {
+        match change {
+            MemberChange::Lists(_, torrent, _) | MemberChange::Unlists(_, torrent) => {
+                self.store(torrent).on_member(change);
+            }
+            MemberChange::Reached(..) | MemberChange::Left(_) => {
+                let stores = self.0.stores.iter();
+                stores.for_each(|store| lock(store).on_member(change));
+            }
+        }
+    }
+
+    /// How long a client may wait until it announces itself again, in seconds.
+    fn interval(&self) -> u32 {
+        u32::try_from(self.0.interval.as_secs()).unwrap_or(u32::MAX)
+    }
+
+    /// Returns under which address a client is handed out. One on this machine is reached by
+    /// others under the machine's address only.
+    fn origin(&self, from: IpAddr) -> AnnouncedFrom {
+        let from = from.to_canonical();
+        if !from.is_loopback() {
+            return AnnouncedFrom {
+                ip: from,
+                is_local: false,
+            };
+        }
+        let own = self.0.own.read().unwrap_or_else(PoisonError::into_inner);
+        let reachable = own.iter().find(|own| own.is_ipv4() == from.is_ipv4());
+        AnnouncedFrom {
+            ip: reachable.copied().unwrap_or(from),
+            is_local: true,
+        }
+    }
+
+    fn store(&self, torrent: &InfoHash) -> MutexGuard<'_, Swarms> {
+        let stores = &self.0.stores;
+        lock(&stores[Swarms::which(torrent, stores.len(), self.0.seed)])
+    }
+}
+
+fn lock(store: &Mutex<Swarms>) -> MutexGuard<'_, Swarms> {
+    // A store is whole between two calls, and a panic in one would be a fault of its own.
+    store.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Returns how many peers a client is given, if at most `most` fit.
+fn wanted(said: &Announce, most: usize) -> usize {
+    let wanted = said.wanted.unwrap_or(USUALLY_WANTED);
+    usize::try_from(wanted).unwrap_or(most).min(most)
+}
+
+#[cfg(test)]
+impl Face {
+    /// Makes a face for tests, on this machine's clock.
+    pub(crate) fn for_tests(is_any: bool) -> Self {
+        let reach = Reach::on(([10, 0, 0, 7], 3333).into());
+        Self::new(is_any, &Config::default(), reach, Clock::system())
+    }
+}

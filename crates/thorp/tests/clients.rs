@@ -1,0 +1,282 @@
+//! A tracker for ordinary BitTorrent clients: what they are told, over HTTP and UDP, and that
+//! they get no byte where nobody has said `--bittorrent`.
+
+#![allow(clippy::unwrap_used, clippy::print_stderr)]
+
+mod support;
+
+use std::io::{ErrorKind, Read, Write};
+use std::net::{SocketAddr, TcpStream, UdpSocket};
+
+use serde_json::Value;
+use support::process::poll;
+use support::village::{listening, named, sharing};
+use support::{Node, PATIENCE, Running, Village};
+use thorp_wire::announce::{
+    Announce, AnnounceEvent, Announced, AnswerError, Stride, UdpAnswer, UdpRequest, answer, query,
+};
+use thorp_wire::torrent::build::{Privacy, v2_info};
+use thorp_wire::torrent::info_hash_v2;
+use thorp_wire::{ClientId, Content, InfoHash, Root};
+
+const SOME: InfoHash = InfoHash::new([0xf7; 20]);
+
+fn tracker(node: &Node, flags: &[&str]) -> (Running, SocketAddr) {
+    let args = [
+        &["tracker", "--open", "--lines", "--listen", "127.0.0.1:0"],
+        flags,
+    ]
+    .concat();
+    let tracker = node.start(&args);
+    let address = listening(&tracker).parse().unwrap();
+    (tracker, address)
+}
+
+fn end(node: &Node, running: Running) {
+    node.run(&["stop"]).exits(0);
+    running.finish(PATIENCE).exits(0);
+}
+
+fn announce(torrent: InfoHash, port: u16) -> Announce {
+    Announce {
+        torrent,
+        client: ClientId::of_thorp(*b"in the tests"),
+        port,
+        uploaded: 0,
+        downloaded: 0,
+        left: 1000,
+        event: AnnounceEvent::Started,
+        wanted: None,
+        key: port.into(),
+    }
+}
+
+/// Sends words to a port, and returns what comes until the other end closes.
+fn said_over_tcp(to: SocketAddr, words: &[u8]) -> Vec<u8> {
+    let mut stream = TcpStream::connect(to).unwrap();
+    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    stream.write_all(words).unwrap();
+    let mut answer = Vec::new();
+    match stream.read_to_end(&mut answer) {
+        Ok(_) => {}
+        // It was closed before all was read.
+        Err(error) if error.kind() == ErrorKind::ConnectionReset => {}
+        Err(error) => panic!("{error}"),
+    }
+    answer
+}
+
+fn over_http(to: SocketAddr, path: &str) -> Vec<u8> {
+    let request = format!("GET {path} HTTP/1.1\r\nConnection: close\r\n\r\n");
+    let answer = said_over_tcp(to, request.as_bytes());
+    let end = answer.windows(4).position(|bytes| bytes == b"\r\n\r\n");
+    answer[end.expect("a head") + 4..].to_vec()
+}
+
+fn announced(to: SocketAddr, said: &Announce) -> Result<Announced, AnswerError> {
+    let path = format!("/announce?{}", query::write_announce(said, None));
+    Announced::decode(&over_http(to, &path))
+}
+
+/// What one datagram is answered; nothing, if nobody listens.
+fn over_udp(to: SocketAddr, request: &UdpRequest) -> Option<UdpAnswer> {
+    let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+    socket.connect(to).unwrap();
+    socket.set_read_timeout(Some(PATIENCE)).unwrap();
+    socket.send(&request.encode()).unwrap();
+    let mut answer = [0; 2048];
+    match socket.recv(&mut answer) {
+        Ok(length) => Some(UdpAnswer::decode(&answer[..length], Stride::V4).unwrap()),
+        // The system says that the port is closed.
+        Err(error) if error.kind() == ErrorKind::ConnectionRefused => None,
+        Err(error) => panic!("{error}"),
+    }
+}
+
+fn announced_over_udp(to: SocketAddr, said: &Announce) -> UdpAnswer {
+    let connect = UdpRequest::Connect { transaction: 1 };
+    let Some(UdpAnswer::Connected { connection, .. }) = over_udp(to, &connect) else {
+        panic!("no connection id");
+    };
+    let request = UdpRequest::Announce {
+        connection,
+        transaction: 2,
+        announce: *said,
+    };
+    over_udp(to, &request).expect("an answer")
+}
+
+fn swarms(node: &Node) -> Value {
+    node.tracker_status()["swarms"].clone()
+}
+
+#[test]
+fn a_tracker_for_any_torrent_brings_clients_together_until_it_is_told_not_to() {
+    let village = Village::new();
+    let hall = village.node("hall");
+    let (running, at) = tracker(&hall, &["--bittorrent=any"]);
+    let told = announced(at, &announce(SOME, 1111)).unwrap();
+    assert_eq!((told.leechers, told.peers), (Some(1), vec![]));
+    let UdpAnswer::Announced { peers, .. } = announced_over_udp(at, &announce(SOME, 2222)) else {
+        panic!();
+    };
+    assert_eq!(peers, ["127.0.0.1:1111".parse().unwrap()]);
+    let told = announced(at, &announce(SOME, 1111)).unwrap();
+    assert_eq!(told.peers, ["127.0.0.1:2222".parse().unwrap()]);
+    let scrape = format!("/scrape?{}", query::write_scrape(&[SOME]));
+    let counts = answer::decode_scrape(&over_http(at, &scrape)).unwrap();
+    assert_eq!(counts[0].1.leechers, 2);
+    let said = hall.tracker_status();
+    assert_eq!(said["bittorrent"], "any");
+    assert_eq!(said["swarms"]["torrents"], 1);
+    assert_eq!(said["swarms"]["leechers"], 2);
+    let status = hall.run(&["status"]).exits(0).stdout;
+    let counted = "for any torrent: 1 torrent, 0 seeders, 2 leechers";
+    assert!(status.contains(counted), "{status}");
+    end(&hall, running);
+
+    // It remembers what was decided.
+    let (running, _) = tracker(&hall, &[]);
+    assert_eq!(hall.tracker_status()["bittorrent"], "any");
+    end(&hall, running);
+    let (running, at) = tracker(&hall, &["--no-bittorrent"]);
+    assert_eq!(hall.tracker_status()["bittorrent"], "off");
+    gives_no_byte(at);
+    end(&hall, running);
+}
+
+/// Asserts that ordinary clients get nothing there.
+fn gives_no_byte(at: SocketAddr) {
+    let handshake = [
+        &b"\x13BitTorrent protocol"[..],
+        &[0; 8],
+        &[0xf7; 20],
+        &[1; 20],
+    ]
+    .concat();
+    let said = query::write_announce(&announce(SOME, 1111), None);
+    let get = |path: &str| format!("GET {path} HTTP/1.1\r\n\r\n").into_bytes();
+    let scrape = query::write_scrape(&[SOME]);
+    for words in [
+        handshake,
+        get(&format!("/announce?{said}")),
+        get(&format!("/scrape?{scrape}")),
+    ] {
+        assert_eq!(said_over_tcp(at, &words), b"");
+    }
+    let connect = UdpRequest::Connect { transaction: 1 };
+    assert_eq!(over_udp(at, &connect), None);
+}
+
+#[test]
+fn without_bittorrent_neither_tracker_nor_peer_gives_a_client_a_byte() {
+    let village = Village::new();
+    let (_running, at) = tracker(&village.node("hall"), &[]);
+    gives_no_byte(at);
+    let oak = village.node("oak");
+    let peer = oak.start_sharing(&at.to_string(), "127.0.0.1:0");
+    let status = oak.json(&["status"]).1;
+    let listen = named(&status, "status").next().unwrap()["listen"].clone();
+    gives_no_byte(listen.as_str().unwrap().parse().unwrap());
+    drop(peer);
+}
+
+#[test]
+fn a_client_finds_those_members_of_a_files_swarm_that_serve_clients() {
+    let village = Village::new();
+    let (hall, oak, elm) = (
+        village.node("hall"),
+        village.node("oak"),
+        village.node("elm"),
+    );
+    let (_tracker, at) = tracker(&hall, &["--bittorrent"]);
+    oak.file("books/a.txt", "what is in it");
+    elm.file("a.txt", "what is in it");
+    let to = at.to_string();
+    let share = [
+        "share",
+        "--lines",
+        "--listen",
+        "127.0.0.1:0",
+        "--tracker",
+        &to,
+    ];
+    let serving = oak.start(&[&share[..], &["--bittorrent"]].concat());
+    let serves_at: SocketAddr = sharing(&serving).parse().unwrap();
+    let silent = elm.start(&share);
+    sharing(&silent);
+    let root = poll("both to be listed", PATIENCE, || {
+        let (_, files) = hall.json(&["find", "a.txt"]);
+        let mut rows = named(&files, "file");
+        let row = rows.find(|row| row["holders"].as_array().unwrap().len() == 1)?;
+        (rows.next().is_some()).then(|| row["root"].as_str().map(str::to_owned))?
+    });
+    let digits: Vec<u8> = (0..32)
+        .map(|n| u8::from_str_radix(&root[2 * n..2 * n + 2], 16).unwrap())
+        .collect();
+    let content = Content {
+        length: 13,
+        root: Root::new(digits.try_into().unwrap()),
+    };
+    for privacy in [Privacy::Private, Privacy::Public] {
+        let torrent = info_hash_v2(&v2_info("a.txt", content, privacy)).truncated();
+        let told = announced(at, &announce(torrent, 1111)).unwrap();
+        assert_eq!((told.seeders, told.peers), (Some(1), vec![serves_at]));
+    }
+    let refused = announced(at, &announce(SOME, 1111));
+    let reason = "this tracker serves only what its group shares";
+    assert_eq!(refused, Err(AnswerError::Refused(reason.into())));
+    let counted = swarms(&hall);
+    assert_eq!(
+        (&counted["torrents"], &counted["seeders"]),
+        (&2.into(), &2.into())
+    );
+
+    // It goes, and the client stays.
+    end(&oak, serving);
+    poll("the member to be gone", PATIENCE, || {
+        (swarms(&hall)["seeders"] == 0).then_some(())
+    });
+    assert_eq!(swarms(&hall)["leechers"], 2);
+    drop(silent);
+}
+
+#[test]
+fn a_member_that_wants_to_serve_clients_of_a_group_that_serves_none_is_told() {
+    let village = Village::new();
+    let (hall, oak) = (village.node("hall"), village.node("oak"));
+    let (running, at) = tracker(&hall, &[]);
+    let to = at.to_string();
+    let args = [
+        "share",
+        "--lines",
+        "--listen",
+        "127.0.0.1:0",
+        "--tracker",
+        &to,
+        "--bittorrent",
+    ];
+    let peer = oak.start(&args);
+    peer.wait_for_line("what to do", |line| {
+        line.contains("does not serve ordinary BitTorrent clients")
+            && line.contains("thorp tracker --bittorrent")
+    });
+    end(&oak, peer);
+    drop(running);
+    // Who keeps the group decides both at once.
+    let elm = village.node("elm");
+    let peer = elm.start(&[
+        "share",
+        "--lines",
+        "--listen",
+        "127.0.0.1:0",
+        "--bittorrent",
+    ]);
+    let at: SocketAddr = sharing(&peer).parse().unwrap();
+    let refused = announced(at, &announce(SOME, 1111));
+    assert!(
+        matches!(refused, Err(AnswerError::Refused(_))),
+        "{refused:?}"
+    );
+    end(&elm, peer);
+}
