@@ -24,13 +24,21 @@ pub struct Sightings {
 impl Sightings {
     /// The file's name in a state directory.
     pub const FILE: &str = "seen.json";
+    /// Where a file that cannot be read is kept.
+    pub const UNREAD: &str = "seen.json.damaged";
     /// The shortest time between two writes of the file, which is always written as a whole.
     pub const WRITTEN_EVERY: Duration = Duration::from_mins(5);
 
-    /// Loads the file of a state directory. A file that cannot be read counts as empty.
+    /// Loads the file of a state directory. A file that cannot be read counts as empty, and is
+    /// set aside, since this one is going to be written in its place.
     pub fn load(disk: DiskThread, state: Arc<StateDir>) -> Self {
         let stored = state.read_json::<BTreeMap<String, u64>>(disk, Self::FILE);
-        let stored = stored.ok().flatten().unwrap_or_default();
+        let stored = stored.unwrap_or_else(|error| {
+            let aside = state.rename(disk, Self::FILE, Self::UNREAD);
+            tracing::warn!(%error, ?aside, "when members were last seen is not known any more");
+            None
+        });
+        let stored = stored.unwrap_or_default();
         let seen = stored
             .into_iter()
             .filter_map(|(id, at)| Some((id.parse().ok()?, at)))
@@ -91,6 +99,12 @@ mod tests {
         let again = Sightings::load(DISK, Arc::clone(&state));
         assert_eq!((again.last(oak), again.last(elm)), (Some(200), None));
         state.write(DISK, Sightings::FILE, b"{").expect("written");
-        assert_eq!(Sightings::load(DISK, state).last(oak), None);
+        let unread = Sightings::load(DISK, Arc::clone(&state));
+        assert_eq!(unread.last(oak), None);
+        // What could not be read is not written over.
+        unread.saw(oak, 300);
+        unread.save(DISK).expect("written");
+        let aside = state.read(DISK, Sightings::UNREAD).expect("is read");
+        assert_eq!(aside.as_deref(), Some(&b"{"[..]));
     }
 }

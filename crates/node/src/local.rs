@@ -144,6 +144,10 @@ pub async fn ask(state: &Path, command: &Command) -> Option<mpsc::Receiver<Event
     let stream = connect(state).await?;
     let line = line_of_command(command).ok()?;
     let (events, receiver) = mpsc::channel(EVENTS);
+    if line.len() as u64 > LONGEST_COMMAND {
+        let _ = events.try_send(Event::Error(too_long()));
+        return Some(receiver);
+    }
     tokio::spawn(async move {
         tokio::select! {
             () = converse(stream, &line, &events) => {}
@@ -257,7 +261,13 @@ where
     let mut read = BufReader::new(read.take(LONGEST_COMMAND));
     let mut line = String::new();
     read.read_line(&mut line).await?;
-    let mut events = match command_of(&line) {
+    let is_cut = line.len() as u64 == LONGEST_COMMAND && !line.ends_with('\n');
+    let asked = if is_cut {
+        Err(too_long())
+    } else {
+        command_of(&line)
+    };
+    let mut events = match asked {
         Ok(asked) => {
             write
                 .write_all(&line_of(&Event::Note(Note::Taken))?)
@@ -283,6 +293,12 @@ where
             lines.extend(line_of(&event)?);
         }
         write.write_all(&lines).await?;
+    }
+}
+
+fn too_long() -> Failure {
+    Failure::CommandTooLong {
+        most: LONGEST_COMMAND,
     }
 }
 
@@ -436,6 +452,29 @@ mod tests {
                 is_suspended
             }))
         );
+    }
+
+    #[tokio::test]
+    async fn a_command_that_is_too_long_is_told_as_what_it_is() {
+        let state = tempfile::tempdir().expect("a directory");
+        let _answering = answer(listen(DISK, state.path()).expect("made"), echo).expect("a socket");
+        let told = Event::Error(too_long());
+        let length = usize::try_from(LONGEST_COMMAND).expect("is small");
+        let long = Command::Find {
+            pattern: "x".repeat(length),
+        };
+        let mut events = ask(state.path(), &long).await.expect("a node");
+        assert_eq!(events.recv().await, Some(told.clone()));
+        // As a program of another version sends it.
+        let mut stream = UnixStream::connect(state.path().join(SOCKET))
+            .await
+            .expect("connected");
+        let beginning = vec![b' '; length];
+        stream.write_all(&beginning).await.expect("sent");
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).await.expect("read");
+        let event: Event = serde_json::from_str(&answer).expect("an event");
+        assert_eq!(event, told);
     }
 
     #[tokio::test]

@@ -110,13 +110,9 @@ impl Tables {
         if self.members.len() >= MAX_MEMBERS {
             return Err(AuthorityError::Full);
         }
-        let wanted = wanted.cloned().unwrap_or_else(|| MemberName::nearest(""));
-        let mut name = wanted.clone();
-        let mut number = 1;
-        while !self.names.insert(name.clone()) {
-            number += 1;
-            name = wanted.numbered(number);
-        }
+        let name = wanted.cloned().unwrap_or_else(|| MemberName::nearest(""));
+        let name = self.free_name(name);
+        self.names.insert(name.clone());
         let row = Row {
             name: name.clone(),
             since: unix_seconds(now),
@@ -124,6 +120,28 @@ impl Tables {
         };
         self.members.insert(id, row);
         Ok(name)
+    }
+
+    /// The name that is wanted, or one with a number that is free: the first one as a rule,
+    /// but found in few steps also where a hundred thousand machines want the same name.
+    fn free_name(&self, wanted: MemberName) -> MemberName {
+        if !self.names.contains(&wanted) {
+            return wanted;
+        }
+        let is_free = |number| !self.names.contains(&wanted.numbered(number));
+        let (mut taken, mut free) = (1, 2);
+        while !is_free(free) {
+            (taken, free) = (free, free * 2);
+        }
+        while free - taken > 1 {
+            let between = taken + (free - taken) / 2;
+            if is_free(between) {
+                free = between;
+            } else {
+                taken = between;
+            }
+        }
+        wanted.numbered(free)
     }
 
     /// Uses an invite up by one, unless this key has used it before.
@@ -224,5 +242,43 @@ impl Tracks {
     /// Whether ordinary clients are answered.
     pub fn is_on(self) -> bool {
         self != Self::Off
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn id(number: u32) -> PeerId {
+        let mut id = [0; 32];
+        id[..4].copy_from_slice(&number.to_be_bytes());
+        PeerId::new(id)
+    }
+
+    #[test]
+    fn machines_that_want_one_name_get_numbers_in_order_and_in_few_steps() {
+        let mut tables = Tables::default();
+        let wanted: MemberName = "vm".parse().expect("a name");
+        let mut next = 0;
+        let mut add = |wanted: &MemberName| {
+            next += 1;
+            let added = tables.add(id(next), Some(wanted), SystemTime::now());
+            added.expect("there is room").to_string()
+        };
+        // One is taken by a machine that is called so.
+        assert_eq!(add(&wanted.numbered(3)), "vm-3");
+        let names: Vec<String> = (0..4).map(|_| add(&wanted)).collect();
+        assert_eq!(names, ["vm", "vm-2", "vm-4", "vm-5"]);
+        let mut all: BTreeSet<String> = names.into_iter().collect();
+        // One by one it would be five thousand million steps.
+        for _ in 0..90_000 {
+            assert!(all.insert(add(&wanted)));
+        }
+        assert!(all.contains("vm-90004"));
+        // A long name is cut for its number.
+        let long: MemberName = "a".repeat(MemberName::MAX).parse().expect("a name");
+        for _ in 0..1000 {
+            assert!(all.insert(add(&long)));
+        }
     }
 }

@@ -40,6 +40,11 @@ pub enum Failure {
         /// The node's own message.
         why: String,
     },
+    /// The command is longer than a node reads.
+    CommandTooLong {
+        /// The most bytes of a command.
+        most: u64,
+    },
     /// The place of the requested page does not fit its part, or an id is invalid.
     NotAPage,
     /// A peer was asked something that only the keeper of the group's CA answers.
@@ -240,6 +245,7 @@ impl Failure {
             | Self::NotAName { .. }
             | Self::NotAPattern { .. }
             | Self::UnknownCommand { .. }
+            | Self::CommandTooLong { .. }
             | Self::NotAPage
             | Self::NotTheKeeper
             | Self::NotAPeer

@@ -206,6 +206,7 @@ fn own_files() -> impl Iterator<Item = &'static str> {
         identity::KEY_FILE,
         local::SOCKET,
         Sightings::FILE,
+        Sightings::UNREAD,
         log::FILE,
         log::OLD_FILE,
         TOLD_WHERE,

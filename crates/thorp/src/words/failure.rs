@@ -25,6 +25,11 @@ pub fn failure(failure: &Failure) -> String {
         Failure::UnknownCommand { why } => format!(
             "The running node does not know this command ({why}). Restart it with the same version."
         ),
+        Failure::CommandTooLong { most } => format!(
+            "This is more than a node reads of one command ({}). Ask for a pattern or a folder, \
+             or for fewer names at a time.",
+            size(*most)
+        ),
         Failure::NotAPage => "There is no such page: its `at` is no row of its part, or an id is \
              none. See docs/json.md"
             .into(),

@@ -270,6 +270,13 @@ fn failures() -> Vec<(Failure, &'static str)> {
             },
             "cannot write /home/oak/f, the disk is full: make room and try again",
         ),
+        (
+            Failure::CommandTooLong {
+                most: 4 * 1024 * 1024,
+            },
+            "This is more than a node reads of one command (4.0 MiB). Ask for a pattern or a \
+             folder, or for fewer names at a time.",
+        ),
     ]
 }
 
@@ -317,6 +324,7 @@ fn number(failure: &Failure) -> usize {
         Failure::NotAllAsked => 38,
         Failure::IsFolder { .. } => 39,
         Failure::DiskFailed { .. } => 40,
+        Failure::CommandTooLong { .. } => 41,
     }
 }
 
@@ -324,7 +332,7 @@ fn number(failure: &Failure) -> usize {
 fn every_failure_has_its_sentence() {
     let failures = failures();
     let numbers: Vec<_> = failures.iter().map(|(code, _)| number(code)).collect();
-    assert_eq!(numbers, (0..41).collect::<Vec<_>>());
+    assert_eq!(numbers, (0..42).collect::<Vec<_>>());
     for (code, sentence) in failures {
         assert_eq!(failure(&code), sentence);
     }

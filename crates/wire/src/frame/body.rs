@@ -19,6 +19,8 @@ pub(super) trait FrameBody {
     const MAX_LENGTH: usize = MAX_FRAME;
     /// The approximate number of bytes of memory, at most, per byte of the encoded frame.
     const GROWS: usize = GROWS;
+    /// Whether it is a file's content.
+    const IS_CONTENT: bool = false;
 
     /// Refuses a body that is out of bounds or contradicts itself.
     ///
@@ -82,6 +84,14 @@ macro_rules! frames {
                 match kind {
                     $($kind => <$body as FrameBody>::GROWS,)*
                     _ => body::GROWS,
+                }
+            }
+
+            /// Returns [`FrameBody::IS_CONTENT`] of a type, which may be unknown.
+            fn is_content(kind: u16) -> bool {
+                match kind {
+                    $($kind => <$body as FrameBody>::IS_CONTENT,)*
+                    _ => false,
                 }
             }
 

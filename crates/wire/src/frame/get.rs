@@ -45,6 +45,7 @@ pub struct Bytes {
 impl FrameBody for Bytes {
     // A byte string, like the texts below, takes as much memory as on the wire.
     const GROWS: usize = 1;
+    const IS_CONTENT: bool = true;
 
     fn check(&self) -> Result<(), FrameError> {
         if self.bytes.len() as u64 > MAX_INLINE {

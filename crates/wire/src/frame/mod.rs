@@ -119,8 +119,7 @@ impl Frame {
 
     /// Whether a frame that has arrived in part carries a file's content.
     pub fn brings_content(beginning: &[u8]) -> bool {
-        let kind = head::kind(beginning);
-        kind.is_some_and(|kind| Body::TYPES.contains(&(kind, "Content")))
+        head::kind(beginning).is_some_and(Body::is_content)
     }
 
     /// Returns the frame's approximate size in bytes, in memory and on the wire.
