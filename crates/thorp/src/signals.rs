@@ -2,13 +2,18 @@
 //! end it.
 
 use std::fs;
+use std::time::Duration;
 
 use rustix::process;
 use thorp_node::api::ErrorKind;
 use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::task::JoinHandle;
 
 use crate::exit::{Exit, Result, failure};
 use crate::node::Stop;
+
+/// How long a signal may be without effect before [`LastResort`] ends the process.
+const WITHOUT_EFFECT: Duration = Duration::from_secs(2);
 
 /// The meaning of a signal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,6 +30,28 @@ pub struct Signals {
     terminate: Signal,
     /// `None` if SIGHUP was ignored from the start, as by `nohup`.
     hangup: Option<Signal>,
+}
+
+/// Ends the process if a signal has no effect: the task that waits for it may be blocked, because
+/// standard output is a pipe that is not read.
+pub struct LastResort(JoinHandle<()>);
+
+impl LastResort {
+    /// Waits for a signal from now on, until this is dropped.
+    pub fn listen() -> Result<Self> {
+        let mut signals = Signals::listen()?;
+        Ok(Self(tokio::spawn(async move {
+            signals.next().await;
+            tokio::time::sleep(WITHOUT_EFFECT).await;
+            std::process::exit(ErrorKind::Unfinished.exit_code().into());
+        })))
+    }
+}
+
+impl Drop for LastResort {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
 }
 
 /// Makes a write beyond the file size limit (`ulimit -f`) fail like one on a full disk, which is

@@ -265,6 +265,26 @@ fn a_tracker_whose_lines_are_not_read_ends_when_it_is_told_to() {
     }
 }
 
+#[test]
+fn a_command_whose_answer_is_not_read_ends_at_a_signal() {
+    let village = Village::new();
+    let (_tracker, address) = village.tracker();
+    let oak = village.node("oak");
+    for n in 0..600 {
+        oak.file(&format!("{n}-{}", "x".repeat(200)), "x");
+    }
+    let _oak = oak.start_sharing(&address, "127.0.0.1:0");
+    for signal in ["INT", "TERM"] {
+        let pipe = Unread::new();
+        let reader = village.node(&format!("elm-{signal}"));
+        let reader = reader.under(&["sh", "-c", INTO_PIPE, &pipe.path()]);
+        let listing = reader.start(&["ls", "--tracker", &address]);
+        pipe.wait_until_full();
+        listing.signal(signal);
+        listing.finish(PATIENCE).exits(7);
+    }
+}
+
 /// For a shell: starts a program with a pipe as its standard output.
 const INTO_PIPE: &str = r#"exec "$@" > "$0""#;
 

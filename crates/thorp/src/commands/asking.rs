@@ -16,7 +16,7 @@ use crate::node::{self, Answers};
 use crate::out::Flow;
 use crate::pager::{Paged, Pager};
 use crate::progress::Bar;
-use crate::signals::Signals;
+use crate::signals::{LastResort, Signals};
 use crate::sorting::{Order, Sorting};
 use crate::state::NodeKind;
 use crate::whereabouts::{self, Whereabouts};
@@ -131,6 +131,7 @@ impl Context {
         command: Command,
     ) -> Result {
         let mut signals = Signals::listen()?;
+        let last_resort = LastResort::listen()?;
         let visitor = self.visitor()?;
         let mut renderer = self.renderer_in(
             &pager,
@@ -165,6 +166,8 @@ impl Context {
         let told = self.was_told(renderer.has_explained());
         self.unless_interrupted(&mut signals, fetch.as_ref(), told)
             .await?;
+        // A pager may be read for as long as its user likes.
+        drop(last_resort);
         pager.close(&mut signals).await;
         end
     }

@@ -10,7 +10,7 @@ use crate::answer::AnswerStyle;
 use crate::args::{GetArgs, HowLong};
 use crate::conversation::{Conversation, Step};
 use crate::exit::{Exit, Result, broken_off, failure, interrupted};
-use crate::signals::Signals;
+use crate::signals::{LastResort, Signals};
 use crate::{out, prompt, words};
 use thorp_node::address::NetAddress;
 
@@ -42,6 +42,7 @@ pub async fn run(context: &Context, args: GetArgs) -> Result {
         return context.answer(tracker, Command::Get(get)).await;
     }
     let mut signals = Signals::listen()?;
+    let _last_resort = LastResort::listen()?;
     let asked = get.clone();
     let is_asking = Cell::new(false);
     tokio::select! {
