@@ -49,6 +49,9 @@ pub struct Remembered {
     random: fastrand::Rng,
     /// When to write the changes to disk.
     keep_at: Option<Instant>,
+    /// The earliest time at which a peer is to be dialled, and how many are being dialled.
+    due_at: Option<Instant>,
+    under_way: usize,
 }
 
 #[derive(Debug)]
@@ -93,7 +96,7 @@ impl Remembered {
         let mut known = known;
         known.sort_by_key(|known| known.away);
         known.truncate(most);
-        Self {
+        let mut remembered = Self {
             all: known
                 .into_iter()
                 .map(|known| (known.member.id, place(known)))
@@ -102,7 +105,11 @@ impl Remembered {
             every,
             random: fastrand::Rng::with_seed(seed),
             keep_at: None,
-        }
+            due_at: None,
+            under_way: 0,
+        };
+        remembered.on_changed();
+        remembered
     }
 
     /// A peer has become a neighbour. If it announces no addresses, it cannot be dialled and is
@@ -127,6 +134,7 @@ impl Remembered {
         };
         self.all.insert(place.member.id, place);
         self.forget_surplus(now);
+        self.on_changed();
         if is_news {
             self.has_changed(now);
         }
@@ -151,6 +159,7 @@ impl Remembered {
             attempts => waiting(self.every, attempts),
         };
         place.state = State::Waiting { until: now + wait };
+        self.on_changed();
     }
 
     /// A member said goodbye, or was told to go: it is not dialled again soon.
@@ -160,6 +169,7 @@ impl Remembered {
                 place.away_since = now;
             }
             place.state = State::Resting;
+            self.on_changed();
         }
     }
 
@@ -167,6 +177,7 @@ impl Remembered {
     pub fn forget(&mut self, now: Instant, id: PeerId) {
         if self.all.remove(&id).is_some() {
             self.has_changed(now);
+            self.on_changed();
         }
     }
 
@@ -184,6 +195,7 @@ impl Remembered {
         place.state = State::Waiting {
             until: now + waiting(self.every, place.attempts),
         };
+        self.on_changed();
     }
 
     /// Schedules all peers to be dialled soon, since they may be reachable again.
@@ -197,12 +209,16 @@ impl Remembered {
                 };
             }
         }
+        self.on_changed();
     }
 
     /// Returns the peers to dial now, given room for `room` more neighbours. The caller reports
     /// the result with [`met`](Self::met), [`failed`](Self::failed) or a similar function.
     pub fn dial(&mut self, now: Instant, room: usize) -> Vec<Holder> {
-        let under_way = self.under_way();
+        if self.due_at.is_none_or(|at| at > now) {
+            return Vec::new();
+        }
+        let under_way = self.under_way;
         let room = room.saturating_sub(under_way);
         let mut due: Vec<(Duration, PeerId)> = self
             .all
@@ -227,6 +243,7 @@ impl Remembered {
                 dialled.push(place.member.clone());
             }
         }
+        self.on_changed();
         dialled
     }
 
@@ -249,20 +266,14 @@ impl Remembered {
         let known = self.known(now);
         self.all.clear();
         self.keep_at = None;
+        self.on_changed();
         known
     }
 
     /// Returns when to call [`dial`](Self::dial) or [`keep`](Self::keep) next.
     pub fn next_deadline(&self) -> Option<Instant> {
-        let may_dial = self.under_way() < AT_ONCE;
-        self.all
-            .values()
-            .filter_map(|place| match place.state {
-                State::Waiting { until } if may_dial => Some(until),
-                _ => None,
-            })
-            .chain(self.keep_at)
-            .min()
+        let due_at = self.due_at.filter(|_| self.under_way < AT_ONCE);
+        due_at.into_iter().chain(self.keep_at).min()
     }
 
     /// Records that a file was fetched from this member, and was what the member lists.
@@ -282,6 +293,8 @@ impl Remembered {
     #[cfg(any(test, feature = "testing"))]
     pub(crate) fn check(&self, is_being_reached: impl Fn(PeerId) -> bool) {
         assert!(self.all.len() <= self.most);
+        let dialling = |place: &&Place| place.state == State::Dialling;
+        assert_eq!(self.under_way, self.all.values().filter(dialling).count());
         for (id, place) in &self.all {
             assert!(place.state != State::Dialling || is_being_reached(*id));
         }
@@ -303,9 +316,18 @@ impl Remembered {
         self.all.values().map(known).collect()
     }
 
-    fn under_way(&self) -> usize {
-        let dialling = |place: &&Place| place.state == State::Dialling;
-        self.all.values().filter(dialling).count()
+    /// A place may have another state: notes what is asked for after every input.
+    fn on_changed(&mut self) {
+        let states = || self.all.values().map(|place| place.state);
+        let until = states().filter_map(|state| match state {
+            State::Waiting { until } => Some(until),
+            State::Here { .. } | State::Dialling | State::Resting => None,
+        });
+        let (due_at, under_way) = (
+            until.min(),
+            states().filter(|state| *state == State::Dialling).count(),
+        );
+        (self.due_at, self.under_way) = (due_at, under_way);
     }
 
     /// Forgets the peers that have been away longest, until the rest fits the bound.
