@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use thorp_wire::frame::{
-    Find, Found, Holder, MAX_FRAME, MemberRow, Query, Reason, Refused, Variant,
+    Find, Found, Holder, MAX_FRAME, MemberRow, NameFilter, Query, Reason, Refused, Variant,
 };
 use thorp_wire::{Entry, Name, PeerId, Root};
 
@@ -14,6 +14,9 @@ use crate::presence::{Presence, Presences};
 
 /// Bytes of variants in one answer: with their frame they stay below its limit.
 const ROOM: usize = MAX_FRAME - 64 * 1024;
+
+/// How many holders are named of a file that the asker did not ask for by name.
+const FEW_HOLDERS: usize = 2;
 
 /// Where the answers come from.
 pub struct Library<'a> {
@@ -95,9 +98,34 @@ impl Library<'_> {
                 });
                 Ok(self.page(files, find.most_variants(), &mut work))
             }
+            Query::Beyond(known) => Ok(self.beyond(find, known, &mut work)),
             Query::Members(_) => Ok(Found::default()),
         };
         (found, work)
+    }
+
+    /// Files that the asker does not know of, and members that have all of them. The asker has
+    /// this node's own listing.
+    fn beyond(&self, find: &Find, known: &NameFilter, work: &mut Work) -> Found {
+        let among = |peer| peer != self.me && (self.among)(peer);
+        let files = self.catalogue.beyond(known, &among);
+        let mut files = files.taking(work.remaining() * Work::STEPS);
+        let few = files.by_ref().filter_map(|mut file| {
+            file.entry.root?;
+            let turn = self.turn(file.entry.root);
+            let first = turn.checked_rem(file.holders.len()).unwrap_or(0);
+            file.holders.rotate_left(first);
+            let name = &file.entry.name;
+            let is_told = |peer: &PeerId| {
+                !known.contains_holder(name, *peer) && !self.catalogue.has_a_part(*peer, name)
+            };
+            let holders = file.holders.iter().copied().filter(is_told);
+            file.holders = holders.take(FEW_HOLDERS).collect();
+            (!file.holders.is_empty()).then_some(file)
+        });
+        let found = self.page(few, find.most_variants(), work);
+        *work = work.of(files.steps() / Work::STEPS);
+        found
     }
 
     /// One file as a variant with all its holders, those first that have all of

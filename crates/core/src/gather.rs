@@ -48,6 +48,8 @@ impl Gathering {
                 update.added.extend(frame.added);
                 update.removed.extend(frame.removed);
                 update.neighbours = frame.neighbours.or(update.neighbours.take());
+                update.met.extend(frame.met);
+                update.parted.extend(frame.parted);
                 update.load = frame.load;
                 update.last = frame.last;
                 begun.cost += cost;

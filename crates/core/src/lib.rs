@@ -26,6 +26,7 @@ pub mod changes;
 mod gather;
 pub mod get;
 mod glob;
+mod hearsay;
 pub mod links;
 mod liveness;
 pub mod lookup;

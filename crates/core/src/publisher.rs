@@ -5,13 +5,13 @@
 //! made for any copy, whatever its state. The listing itself is in the
 //! catalogue; which links want updates is decided in the peer machine.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
 use thorp_wire::frame::Update;
 use thorp_wire::{Entry, Name, PeerId};
 
-use crate::catalogue::Catalogue;
+use crate::catalogue::{Catalogue, Listing};
 use crate::time::Instant;
 
 /// Changes are gathered for this long before they are published.
@@ -20,6 +20,9 @@ pub const GATHER: Duration = Duration::from_millis(100);
 /// How many names and states the history keeps. Beyond that its oldest part is
 /// dropped, and a copy that is older gets a full update.
 const HISTORY: usize = if cfg!(test) { 40 } else { 200_000 };
+
+/// How many comings and goings of neighbours are kept.
+const NEIGHBOUR_CHANGES: usize = 256;
 
 /// Bytes of entries that go into one frame: far below the limit, so that
 /// other frames can go in between.
@@ -37,6 +40,10 @@ pub struct Publisher {
     /// Updates can be made from any state since this one.
     oldest: u64,
     neighbours_changed: u64,
+    /// Which neighbours came or went at which number, as far back as it is kept.
+    neighbour_changes: VecDeque<(u64, PeerId)>,
+    /// Since this number all of these are kept.
+    neighbours_known_since: u64,
     unpublished: Unpublished,
 }
 
@@ -64,6 +71,8 @@ impl Publisher {
             history_names: 0,
             oldest: 0,
             neighbours_changed: 0,
+            neighbour_changes: VecDeque::new(),
+            neighbours_known_since: 0,
             unpublished: Unpublished::default(),
         }
     }
@@ -119,6 +128,19 @@ impl Publisher {
         let Unpublished {
             names, neighbours, ..
         } = std::mem::take(&mut self.unpublished);
+        if let Some(neighbours) = &neighbours {
+            let before = catalogue
+                .listing(self.own)
+                .map_or(&[][..], Listing::neighbours);
+            let gone = before.iter().filter(|id| !neighbours.contains(id));
+            let come = neighbours.iter().filter(|id| !before.contains(id));
+            let changes = gone.chain(come).map(|id| (self.seq + 1, *id));
+            self.neighbour_changes.extend(changes);
+            while self.neighbour_changes.len() > NEIGHBOUR_CHANGES {
+                let oldest = self.neighbour_changes.pop_front();
+                self.neighbours_known_since = oldest.map_or(self.seq, |(seq, _)| seq);
+            }
+        }
         let advance = Update {
             since: Some(self.seq),
             neighbours: neighbours.clone(),
@@ -146,11 +168,12 @@ impl Publisher {
     ///
     /// A receiver that keeps at most `most` entries of a peer gets one more
     /// than that, so that it knows that they are too many. It would throw the
-    /// rest away.
+    /// rest away. One that takes changes of the neighbours is not told of all of them.
     pub fn update_since(
         &self,
         since: Option<u64>,
         most: usize,
+        takes_changes: bool,
         catalogue: &Catalogue,
     ) -> Vec<Update> {
         let since = since.filter(|since| (self.oldest..=self.seq).contains(since));
@@ -183,13 +206,32 @@ impl Publisher {
             }
         };
         let tell_neighbours = since.is_none_or(|since| self.neighbours_changed > since);
-        let neighbours = tell_neighbours.then(|| {
+        let mut moved: BTreeSet<PeerId> = BTreeSet::new();
+        if let Some(since) = since
+            && takes_changes
+            && since >= self.neighbours_known_since
+        {
+            let changes = self.neighbour_changes.iter();
+            let changes = changes.filter(|(seq, _)| *seq > since);
+            moved.extend(changes.map(|(_, id)| *id));
+        }
+        let is_shorter = !moved.is_empty() && moved.len() < own.neighbours().len();
+        let (met, parted) = if is_shorter {
+            moved
+                .into_iter()
+                .partition(|id| own.neighbours().contains(id))
+        } else {
+            (Vec::new(), Vec::new())
+        };
+        let neighbours = (tell_neighbours && !is_shorter).then(|| {
             let most = own.neighbours().len().min(Update::MAX_NEIGHBOURS);
             own.neighbours()[..most].to_vec()
         });
         let blank = Update {
             since,
             neighbours,
+            met,
+            parted,
             ..Update::heartbeat(self.seq)
         };
         cut(&blank, added, removed)
@@ -206,6 +248,8 @@ fn cut(blank: &Update, added: Vec<Entry>, removed: Vec<Name>) -> Vec<Update> {
             filled = 0;
             frames.push(Update {
                 neighbours: None,
+                met: Vec::new(),
+                parted: Vec::new(),
                 ..blank.clone()
             });
         }

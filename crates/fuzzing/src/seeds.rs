@@ -6,7 +6,8 @@ use thorp_wire::announce::{Announce, AnnounceEvent, AnnounceReply, SwarmCounts};
 use thorp_wire::announce::{UdpAnswer, UdpRequest, answer, query};
 use thorp_wire::frame::{
     Ack, Bytes, Find, Found, Get, GroupRecord, Hello, Holder, Join, Joined, Leave, MemberRow,
-    PREFIX, Position, Query, Reason, Record, Refused, SignedRecord, Token, Update, Variant,
+    NameFilter, PREFIX, Position, Query, Reason, Record, Refused, SignedRecord, Token, Update,
+    Variant,
 };
 use thorp_wire::session::{
     ExchangedPeer, ExtendedHandshake, Handshake, Message, MetadataMessage, PeerExchange, Span,
@@ -241,6 +242,7 @@ fn frames() -> Vec<Frame> {
         Frame::with_request(request, find(Query::Pattern("**".into()))),
         Frame::with_request(request, find(Query::Content(content))),
         Frame::with_request(request, find(Query::Members(None))),
+        Frame::with_request(request, find(Query::Beyond(NameFilter::new(7, 4)))),
         Frame::with_request(request, found),
         Frame::with_request(request, Get { content }),
     ]

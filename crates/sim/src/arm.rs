@@ -19,6 +19,8 @@ pub struct Arm {
     pub hops: u8,
     /// Whether what they say of their neighbours counts for a base name.
     pub hearsay: bool,
+    /// How often a neighbour is asked in advance what it knows of others; zero: never.
+    pub compare_interval: Duration,
     /// The silence that a peer promises its neighbours not to exceed.
     pub neighbour_interval: Duration,
     /// The same to the tracker of a small group.
@@ -33,11 +35,12 @@ pub struct Arm {
 /// The program as it is.
 const AS_IT_IS: Arm = Arm {
     name: "thorp",
-    what: "the program as it is: 32 neighbours, their listings, one hop",
+    what: "the program as it is: 32 neighbours, their listings, and what one of them knows of others, each minute",
     neighbours: 32,
     exchange: Exchange::Listings,
     hops: 1,
     hearsay: true,
+    compare_interval: Duration::from_mins(1),
     neighbour_interval: Duration::from_mins(1),
     tracker_interval: Duration::from_secs(5),
     longest_tracker_interval: Duration::from_mins(1),
@@ -49,6 +52,7 @@ const BEFORE: Arm = Arm {
     name: "before",
     what: "thorp before this was measured: signs of life every 5 s to the tracker and every 15 s to neighbours, and what a neighbour says of others counts for nothing",
     hearsay: false,
+    compare_interval: Duration::ZERO,
     neighbour_interval: Duration::from_secs(15),
     longest_tracker_interval: Duration::from_secs(5),
     ..AS_IT_IS
@@ -63,7 +67,7 @@ const TRACKER_ONLY: Arm = Arm {
 };
 
 /// All arms.
-pub const ARMS: [Arm; 9] = [
+pub const ARMS: [Arm; 10] = [
     Arm {
         name: "bittorrent",
         what: "plain BitTorrent: every lookup asks the tracker, each file is announced every 30 min",
@@ -96,6 +100,12 @@ pub const ARMS: [Arm; 9] = [
         what: "as before, and two neighbours that say the same of two others are believed",
         hearsay: true,
         ..BEFORE
+    },
+    Arm {
+        name: "asking",
+        what: "as thorp, but neighbours are asked when a name is looked up, and not in advance",
+        compare_interval: Duration::ZERO,
+        ..AS_IT_IS
     },
     AS_IT_IS,
     Arm {
@@ -145,6 +155,7 @@ mod tests {
                 "interval.tracker_most_ms",
             ),
             (AS_IT_IS.neighbour_interval, "interval.neighbour_ms"),
+            (AS_IT_IS.compare_interval, "lookup.compare_ms"),
         ] {
             assert_eq!(millis(interval), default_of(setting), "{setting}");
         }

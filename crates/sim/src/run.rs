@@ -73,8 +73,16 @@ pub struct Summary {
     pub bytes: f64,
     /// The same of the peer in the middle, and of the one that 99 of 100 stay below.
     pub bytes_of: (f64, f64),
+    /// Of these bytes, how many were sent by each kind of message.
+    pub bytes_by: Vec<(FrameKind, f64)>,
     /// How long a fetch takes from the request on: in the middle, and for 99 of 100.
     pub latency: (Duration, Duration),
+    /// The same of fetches without a message to the tracker, in the middle and for 95 of 100.
+    pub latency_near: (Duration, Duration),
+    /// The same of those for which the tracker was asked.
+    pub latency_far: (Duration, Duration),
+    /// Questions in advance that a peer asks its neighbours in an hour online.
+    pub compared: f64,
     /// How unevenly the sending of files falls on peers (Gini): 0 where all send as many.
     pub gini: f64,
     /// Of all hours: holders that were asked for a file and were gone, or had it no more,
@@ -147,14 +155,7 @@ impl Run {
         };
         let partial =
             |asked: &&&Requested| !matches!(asked.fate, Fate::Listed { is_whole: true, .. });
-        let mut waits: Vec<Duration> = answerable
-            .iter()
-            .filter_map(|asked| match asked.fate {
-                Fate::Fetched { after, .. } => Some(after),
-                _ => None,
-            })
-            .collect();
-        waits.sort_unstable();
+        let waits = waits_of(&answerable, |_| true);
         let of = &self.hours[hours.start.min(self.hours.len())..hours.end.min(self.hours.len())];
         let online: Vec<f64> = sums(of, |hour, node| hour.online[node].as_secs_f64());
         let sent: Vec<f64> = sums(of, |hour, node| as_f64(hour.bytes[node]));
@@ -215,7 +216,11 @@ impl Run {
             beats: an_hour(to_tracker[FrameKind::Beat as usize]),
             bytes: sent.iter().sum::<f64>() / all_online.max(1e-9),
             bytes_of: (quantile(&rates, 0.5), quantile(&rates, 0.99)),
+            bytes_by: bytes_by(of, all_online),
             latency: (quantile(&waits, 0.5), quantile(&waits, 0.99)),
+            latency_near: middle_and_most(&waits_of(&answerable, |asked| !asked)),
+            latency_far: middle_and_most(&waits_of(&answerable, |asked| asked)),
+            compared: an_hour(among_peers[FrameKind::Compare as usize]),
             gini: gini(rates_of_service),
             in_vain: self.for_each_answer(self.counts.not_here + self.counts.gone),
             corrupt: self.for_each_answer(self.counts.corrupt),
@@ -305,6 +310,35 @@ impl Run {
         }
         sources
     }
+}
+
+/// How long fetches took, in order, by whether the tracker was asked for them.
+fn waits_of(lookups: &[&&Requested], is_meant: impl Fn(bool) -> bool) -> Vec<Duration> {
+    let waits = lookups.iter().filter_map(|asked| match asked.fate {
+        Fate::Fetched {
+            tracker_asked,
+            after,
+            ..
+        } if is_meant(tracker_asked) => Some(after),
+        _ => None,
+    });
+    let mut waits: Vec<Duration> = waits.collect();
+    waits.sort_unstable();
+    waits
+}
+
+/// The value in the middle, and the one that 95 of 100 stay below.
+fn middle_and_most(sorted: &[Duration]) -> (Duration, Duration) {
+    (quantile(sorted, 0.5), quantile(sorted, 0.95))
+}
+
+/// Bytes of each kind that a peer sent in a second online.
+fn bytes_by(hours: &[Hour], all_online: f64) -> Vec<(FrameKind, f64)> {
+    let by = |kind: FrameKind| {
+        let sent: u64 = hours.iter().map(|hour| hour.bytes_by[kind as usize]).sum();
+        (kind, as_f64(sent) / all_online.max(1e-9))
+    };
+    FrameKind::ALL.into_iter().map(by).collect()
 }
 
 /// A lookup is spared if no message about it reaches the tracker.

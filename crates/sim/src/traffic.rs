@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use thorp_core::time::Instant;
-use thorp_wire::frame::Body;
+use thorp_wire::frame::{Body, Find, Query};
 
 use crate::network::cost::{self, Paid};
 use crate::network::{Node, TRACKER};
@@ -19,6 +19,8 @@ pub enum FrameKind {
     Ack,
     /// A question.
     Find,
+    /// A question that is asked in advance.
+    Compare,
     /// Its answer.
     Found,
     /// A file is asked for.
@@ -33,11 +35,12 @@ pub enum FrameKind {
 
 impl FrameKind {
     /// All of them, in the order of [`Traffic::to_tracker`].
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::Beat,
         Self::Update,
         Self::Ack,
         Self::Find,
+        Self::Compare,
         Self::Found,
         Self::Get,
         Self::Refused,
@@ -51,6 +54,10 @@ impl FrameKind {
             Body::Update(update) if update.is_heartbeat() => Self::Beat,
             Body::Update(_) => Self::Update,
             Body::Ack(_) => Self::Ack,
+            Body::Find(Find {
+                query: Query::Beyond(_),
+                ..
+            }) => Self::Compare,
             Body::Find(_) => Self::Find,
             Body::Found(_) => Self::Found,
             Body::Get(_) => Self::Get,
@@ -88,6 +95,8 @@ pub struct Hour {
     pub online: Vec<Duration>,
     /// Files that each node sent.
     pub served: Vec<u32>,
+    /// Bytes of all peers by kind, with their acknowledgements.
+    pub bytes_by: ByKind,
 }
 
 impl Traffic {
@@ -121,7 +130,11 @@ impl Traffic {
             &mut hour.among_peers
         };
         counts[kind as usize] += 1;
-        self.paid(now, from, to, cost::of_frame(bytes));
+        let paid = cost::of_frame(bytes);
+        let by_peers = [(from, paid.by_sender), (to, paid.by_receiver)];
+        let by_peers = by_peers.into_iter().filter(|(node, _)| *node != TRACKER);
+        hour.bytes_by[kind as usize] += by_peers.map(|(_, bytes)| bytes as u64).sum::<u64>();
+        self.paid(now, from, to, paid);
     }
 
     /// A peer of plain BitTorrent tells the tracker of so many files, one by one.
@@ -171,6 +184,7 @@ impl Traffic {
                 bytes: vec![0; self.nodes],
                 online: vec![Duration::ZERO; self.nodes],
                 served: vec![0; self.nodes],
+                bytes_by: ByKind::default(),
             });
         }
         &mut self.hours[hour]

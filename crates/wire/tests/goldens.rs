@@ -9,7 +9,8 @@ use data_encoding::HEXLOWER;
 use support::parse;
 use thorp_wire::frame::{
     Ack, Bytes, Find, Found, Get, GroupRecord, Hello, Holder, Join, Joined, Leave, MemberRow,
-    PREFIX, Position, Query, Reason, Record, Refused, SignedRecord, Token, Update, Variant,
+    NameFilter, PREFIX, Position, Query, Reason, Record, Refused, SignedRecord, Token, Update,
+    Variant,
 };
 use thorp_wire::{Content, Entry, Frame, FrameError, InfoHash, Name, PeerId, RequestId, Root};
 
@@ -183,6 +184,8 @@ fn update_in_bytes() {
         bytes: None,
         lookups: 0,
         spared: 0,
+        met: Vec::new(),
+        parted: Vec::new(),
     };
     golden(
         Frame::plain(update),
@@ -475,6 +478,61 @@ fn find_members_in_bytes() {
               81               #   1 argument: behind this id
                  58 20 22x32
            03 00               # hops: 0
+           04 f4               # hash now: false
+        ",
+    );
+}
+
+#[test]
+fn update_of_some_neighbours_in_bytes() {
+    let update = Update {
+        since: Some(11),
+        met: vec![OAK],
+        parted: vec![PeerId::new([0x33; 32])],
+        ..Update::heartbeat(12)
+    };
+    golden(
+        Frame::plain(update),
+        "
+        00 00 00 55          # 85 bytes follow
+        a8                   # a map of 8
+           00 03             # type: Update
+           02 0c             # seq: 12
+           03 0b             # since: 11
+           04 f5             # first: true
+           05 f5             # last: true
+           09 00             # load: 0
+           0e 81 58 20 22x32 # met: 1 id
+           0f 81 58 20 33x32 # parted: 1 id
+        ",
+    );
+}
+
+#[test]
+fn find_beyond_in_bytes() {
+    let mut known = NameFilter::new(7, 4);
+    known.insert(&name("a.txt"));
+    let find = Find {
+        query: Query::Beyond(known),
+        hops: 1,
+        hash_now: false,
+        after: None,
+        most: None,
+    };
+    golden(
+        Frame::with_request(QUESTION, find),
+        "
+        00 00 00 14            # 20 bytes follow
+        a5                     # a map of 5
+           00 05               # type: Find
+           01 07               # request: 7
+           02 82               # query: kind and arguments
+              04               #   kind: beyond
+              81               #   1 argument: a filter
+                 82            #     salt and bits
+                    07         #       salt: 7
+                    44 20080401 #       bits: 4 bytes, of them four bits set for a.txt
+           03 01               # hops: 1
            04 f4               # hash now: false
         ",
     );

@@ -20,6 +20,8 @@ pub struct Applying {
     removed: IntoIter<Name>,
     added: IntoIter<Entry>,
     neighbours: Option<Vec<PeerId>>,
+    met: Vec<PeerId>,
+    parted: Vec<PeerId>,
     is_done: bool,
 }
 
@@ -60,6 +62,8 @@ impl Catalogue {
             removed: update.removed.into_iter(),
             added: update.added.into_iter(),
             neighbours: update.neighbours,
+            met: update.met,
+            parted: update.parted,
             is_done: false,
         })
     }
@@ -123,6 +127,14 @@ impl Catalogue {
             listing.position = Some(applying.to);
             if let Some(neighbours) = applying.neighbours.take() {
                 listing.neighbours = neighbours;
+            }
+            if !applying.parted.is_empty() || !applying.met.is_empty() {
+                let neighbours = &mut listing.neighbours;
+                neighbours.retain(|id| !applying.parted.contains(id));
+                neighbours.append(&mut applying.met);
+                neighbours.sort_unstable();
+                neighbours.dedup();
+                neighbours.truncate(Update::MAX_NEIGHBOURS);
             }
         }
     }

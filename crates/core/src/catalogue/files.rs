@@ -1,7 +1,8 @@
-//! The walk over files in the order of their names: all of them, or those that
-//! match a pattern, until it has cost as much as it may.
+//! The walk over files in the order of their names: all of them, those that match a
+//! pattern, or those that a filter does not contain, until it has cost as much as it may.
 
 use thorp_wire::Name;
+use thorp_wire::frame::NameFilter;
 
 use super::listings::Slot;
 use super::{Among, Catalogue, File};
@@ -12,6 +13,8 @@ pub struct Files<'a> {
     pub(super) catalogue: &'a Catalogue,
     pub(super) next: Option<(Name, Slot)>,
     pub(super) pattern: Option<&'a Pattern>,
+    /// Names that are left out.
+    pub(super) known: Option<&'a NameFilter>,
     pub(super) among: Among<'a>,
     /// Files of the current name, last first.
     pub(super) ready: Vec<File>,
@@ -30,6 +33,7 @@ impl<'a> Files<'a> {
             catalogue,
             next: None,
             pattern: None,
+            known: None,
             among: &|_| true,
             steps: 0,
             most: u64::MAX,
@@ -62,7 +66,10 @@ impl<'a> Files<'a> {
             indices, listings, ..
         } = self.catalogue;
         let prefix = self.pattern.map_or("", Pattern::prefix);
-        let wanted = |name: &Name| self.pattern.is_none_or(|pattern| pattern.matches(name));
+        let wanted = |name: &Name| {
+            self.pattern.is_none_or(|pattern| pattern.matches(name))
+                && self.known.is_none_or(|known| !known.contains(name))
+        };
         let mut last: Option<&Name> = None;
         for (name, _) in indices.names_from(listings, &start, slot) {
             if self.steps >= self.most && last.is_some_and(|last| last != name) {
@@ -70,14 +77,14 @@ impl<'a> Files<'a> {
                 return None;
             }
             self.steps += Self::ROW;
+            if last == Some(name) {
+                continue;
+            }
             if !name.as_str().starts_with(prefix) {
                 if name.as_str() < prefix {
                     continue;
                 }
                 return None;
-            }
-            if last == Some(name) {
-                continue;
             }
             last = Some(name);
             self.steps += self.pattern.map_or(0, |pattern| pattern.steps(name));

@@ -33,7 +33,7 @@ mod watched;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use thorp_wire::frame::{Position, Update};
+use thorp_wire::frame::{NameFilter, Position, Update};
 use thorp_wire::{Content, Entry, Name, PeerId, Root};
 
 use crate::matching::{Fit, Pattern, fit, nfc};
@@ -274,12 +274,45 @@ impl Catalogue {
             catalogue: self,
             next: Some(start),
             pattern: Some(pattern),
+            known: None,
             among,
             steps: 0,
             most: u64::MAX,
             behind: None,
             ready: Vec::new(),
         }
+    }
+
+    /// Files whose names a filter does not contain, in the order of their names, held by
+    /// those peers that `among` allows.
+    pub fn beyond<'a>(&'a self, known: &'a NameFilter, among: Among<'a>) -> Files<'a> {
+        let first = self.indices.all_names(&self.listings).next();
+        Files {
+            next: first.map(|(name, at)| (name.clone(), at.slot)),
+            known: Some(known),
+            among,
+            ..Files::none(self)
+        }
+    }
+
+    /// Every name that is listed, in order, and its first holders: two at most, and `me`, if
+    /// it is one of them.
+    pub fn names(&self, me: PeerId) -> impl Iterator<Item = (&Name, [Option<PeerId>; 2])> {
+        let own = self.listings.of(me).map(|(slot, _)| slot);
+        let mut rows = self.indices.all_names(&self.listings).peekable();
+        std::iter::from_fn(move || {
+            let (name, first) = rows.next()?;
+            let mut second = None;
+            while let Some((_, at)) = rows.next_if(|(next, _)| *next == name) {
+                if second.is_none() || Some(at.slot) == own {
+                    second = Some(at);
+                }
+            }
+            Some((
+                name,
+                [Some(first), second].map(|at| Some(self.listings.peer(at?))),
+            ))
+        })
     }
 
     /// All files, in the order of their names.

@@ -36,7 +36,7 @@ use thorp_wire::frame::{
 
 use crate::answer::{Library, Unlisted, members, too_busy};
 use crate::bound::{Account, SharedBound};
-use crate::budget::{Budgets, Effort};
+use crate::budget::{Budgets, Effort, Work};
 use crate::catalogue::{Among, Catalogue};
 use crate::presence::Presences;
 use crate::time::Instant;
@@ -240,6 +240,12 @@ impl Links {
             let told = listed.filter(|presence| is_told(presence.id));
             let (found, work) = members(told, &self.catalogue);
             (Ok(found), work)
+        } else if let (Query::Beyond(_), Role::Tracker { .. }) = (&find.query, self.role) {
+            // It would be most of the catalogue.
+            (
+                Err("only peers say what their neighbours have".to_owned()),
+                Work::QUESTION,
+            )
         } else {
             let me = self.me().id;
             let among = |peer| match self.role {
@@ -251,7 +257,8 @@ impl Links {
             if let Role::Tracker { .. } = self.role {
                 library.unlisted = &unlisted;
             }
-            library.files(find)
+            let (found, work) = library.files(find);
+            (found.map_err(|error| error.to_string()), work)
         };
         let account = self.account(id);
         self.budgets
@@ -266,7 +273,7 @@ impl Links {
             }
             Err(error) => Refused {
                 reason: Reason::NotServed,
-                text: error.to_string().into(),
+                text: error.into(),
             }
             .into(),
         };

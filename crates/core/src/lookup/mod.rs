@@ -69,6 +69,12 @@ pub trait Surroundings {
     fn matching(&self, pattern: &Pattern, most: usize) -> Vec<Variant>;
     /// Whether this peer has chosen a neighbour: it has fetched from it.
     fn has_chosen(&self, neighbour: PeerId) -> bool;
+    /// What neighbours have said in advance of their neighbours' files by a typed name, each with
+    /// one holder.
+    fn said(&self, typed: &str) -> Vec<(PeerId, Variant)> {
+        let _ = typed;
+        Vec::new()
+    }
     /// Neighbours to ask, and how long each takes to answer.
     fn worth_asking(&self) -> Vec<(PeerId, Option<Duration>)>;
     /// Whether they are asked one after another, and not all at once.
@@ -131,6 +137,8 @@ pub struct Lookup {
     in_line: VecDeque<(PeerId, Option<Duration>)>,
     /// Whether what neighbours say of others counts.
     hearsay: bool,
+    /// Whether what neighbours have said in advance is taken.
+    hears: bool,
     /// Names of which it is looked what resembles them.
     most_likes: usize,
     /// Questions to members that were too busy, and when to ask them again.
@@ -168,6 +176,7 @@ impl Lookup {
             unlisted: BTreeMap::new(),
             in_line: VecDeque::new(),
             hearsay: false,
+            hears: true,
             most_likes: likes::MOST,
             resting: Vec::new(),
             busy: None,
@@ -176,10 +185,12 @@ impl Lookup {
         }
     }
 
-    /// The same, but what resembles a name is not looked for.
+    /// The same, where these names were looked up before: members are asked what is there now,
+    /// and what resembles a name is not looked for.
     #[must_use]
-    pub fn without_likes(mut self) -> Self {
+    pub fn again(mut self) -> Self {
         self.most_likes = 0;
+        self.hears = false;
         self
     }
 
@@ -391,6 +402,9 @@ impl Lookup {
     ) -> Option<Vec<LookupAction>> {
         self.hearsay = around.counts_hearsay();
         self.remember(around);
+        if self.hears {
+            self.hear(around);
+        }
         let mut ask = if self.is_settled() {
             Vec::new()
         } else {
@@ -512,6 +526,24 @@ impl Lookup {
                     }
                 }
             }
+        }
+    }
+
+    /// Takes what neighbours have said in advance, where it leaves nothing to be asked: it may be
+    /// half an hour old, and must not stand beside what is known now.
+    fn hear(&mut self, around: &dyn Surroundings) {
+        let is_said = self.is_said();
+        for named in self
+            .names
+            .iter_mut()
+            .filter(|named| is_still_open(named, is_said))
+        {
+            let mut said = around.said(&named.typed);
+            said.retain_mut(|(_, variant)| {
+                self.only.keep(variant);
+                !variant.holders.is_empty()
+            });
+            named.hear(said, self.hearsay);
         }
     }
 

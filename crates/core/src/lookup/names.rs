@@ -7,7 +7,7 @@ use thorp_wire::frame::{Holder, Variant};
 use thorp_wire::{Name, PeerId};
 
 use super::outcome::{Answer, Source, merge};
-use crate::matching::{Fit, Likeness, likeness, nfc};
+use crate::matching::{Fit, Likeness, fit, likeness, nfc};
 
 /// Files in other letters that are offered for one name.
 const MOST_ALIKE: usize = 20;
@@ -17,7 +17,7 @@ const MOST_ALIKE: usize = 20;
 const MOST_KEPT: usize = 3;
 
 /// One of the names, as it was typed.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Named {
     pub(super) typed: String,
     answer: Option<Known>,
@@ -32,7 +32,7 @@ pub(super) struct Named {
 }
 
 /// What is known of a name: all of it fits equally well.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Known {
     source: Source,
     fit: Fit,
@@ -120,6 +120,27 @@ impl Named {
         let mut others = known.claims.iter().filter(|(other, _)| is_other(other));
         let is_seconded = others.any(|(_, holders)| holders.iter().any(is_other));
         known.is_vouched_for = is_seconded && are_one_content(&known.variants);
+    }
+
+    /// Takes what neighbours have said in advance, if it settles the name: if all of it that fits
+    /// best is one content, and no other one than what is listed.
+    pub(super) fn hear(&mut self, said: Vec<(PeerId, Variant)>, base_counts: bool) {
+        let mut heard = self.clone();
+        for (teller, variant) in said {
+            let Some(fit) = fit(&variant.entry.name, &self.typed) else {
+                continue;
+            };
+            let holders: Vec<PeerId> = variant.holders.iter().map(|holder| holder.id).collect();
+            if heard.take(Source::Neighbour(teller), fit, variant) && base_counts {
+                for holder in holders {
+                    heard.vouch(teller, holder, false);
+                }
+            }
+        }
+        let is_one = |known: &Known| are_one_content(&known.variants);
+        if !heard.is_open() && heard.answer.as_ref().is_some_and(is_one) {
+            *self = heard;
+        }
     }
 
     /// Takes a file that only resembles the name.

@@ -14,6 +14,8 @@ struct Village {
     tracker: Option<TrackerState>,
     strangers: Vec<PeerId>,
     in_turn: bool,
+    /// What neighbours have said in advance.
+    said: Vec<(PeerId, Variant)>,
 }
 
 impl Surroundings for Village {
@@ -30,6 +32,11 @@ impl Surroundings for Village {
 
     fn has_chosen(&self, neighbour: PeerId) -> bool {
         !self.strangers.contains(&neighbour)
+    }
+
+    fn said(&self, typed: &str) -> Vec<(PeerId, Variant)> {
+        let fits = |(_, variant): &&(PeerId, Variant)| fit(&variant.entry.name, typed).is_some();
+        self.said.iter().filter(fits).cloned().collect()
     }
 
     fn worth_asking(&self) -> Vec<(PeerId, Option<Duration>)> {
@@ -195,6 +202,82 @@ fn what_memory_has_is_answered_without_a_question() {
     let outcome = finished(&lookup(&["a"]).advance(at(0), &village));
     assert_eq!(answer(&outcome).0, Source::Memory);
     assert_eq!(outcome.tracker, TrackerUse::Spared);
+}
+
+#[test]
+fn what_neighbours_have_said_in_advance_answers_where_it_leaves_no_question() {
+    let said = |teller, name, content, holder| (id(teller), variant(name, content, &[holder]));
+    let listed = |name, content| vec![variant(name, content, &[9])];
+    let by_path = vec![said(1, "d/a", 1, 5)];
+    let by_two = vec![said(1, "d/a", 1, 5), said(2, "d/a", 1, 6)];
+    for (typed, memory, said, is_answered) in [
+        ("d/a", vec![], by_path.clone(), true),
+        ("a", vec![], by_path, false),
+        ("a", vec![], by_two.clone(), true),
+        // One member could have told both.
+        (
+            "a",
+            vec![],
+            vec![said(1, "d/a", 1, 5), said(2, "d/a", 1, 5)],
+            false,
+        ),
+        (
+            "a",
+            vec![],
+            vec![said(1, "d/a", 1, 5), said(5, "d/a", 1, 6)],
+            false,
+        ),
+        (
+            "a",
+            vec![],
+            vec![said(1, "d/a", 1, 5), said(2, "e/a", 2, 6)],
+            false,
+        ),
+        (
+            "d/a",
+            vec![],
+            vec![said(1, "d/a", 1, 5), said(2, "d/a", 2, 6)],
+            false,
+        ),
+        // A neighbour that lists it itself is a witness too.
+        ("a", listed("d/a", 1), vec![said(1, "d/a", 1, 5)], true),
+        ("a", listed("d/a", 2), by_two, false),
+    ] {
+        let village = Village {
+            memory,
+            said,
+            strangers: vec![id(9)],
+            ..Village::default()
+        };
+        let mut first = lookup(&[typed]);
+        let actions = first.advance(at(0), &village);
+        if is_answered {
+            assert_eq!(finished(&actions).tracker, TrackerUse::Spared, "{typed}");
+        } else {
+            asked(actions, &[TRACKER]);
+        }
+        // Of what did not come as it was said, members are asked what is there now.
+        if village.memory.is_empty() {
+            asked(
+                lookup(&[typed]).again().advance(at(0), &village),
+                &[TRACKER],
+            );
+        }
+    }
+}
+
+#[test]
+fn what_was_said_in_advance_and_is_not_enough_does_not_stand_beside_the_tracker_s_answer() {
+    let village = Village {
+        said: vec![(id(1), variant("d/a", 1, &[5]))],
+        ..Village::default()
+    };
+    let mut lookup = lookup(&["a"]);
+    let find = asked(lookup.advance(at(0), &village), &[TRACKER]);
+    let now = [variant("d/a", 2, &[5])];
+    lookup.found(at(1), TRACKER, Witness::Tracker, &find, found(&now));
+    let outcome = finished(&lookup.advance(at(1), &village));
+    assert_eq!(answer(&outcome), (Source::Tracker, now.to_vec()));
 }
 
 #[test]

@@ -13,7 +13,7 @@ use thorp_wire::PeerId;
 use thorp_wire::frame::{Find, Found, Frame, Get, Holder, Refused, RequestId, Variant};
 
 use super::wanted::{Asker, Errand, Surveyor};
-use super::{Exchange, Output, Peer};
+use super::{Exchange, Output, Peer, comparing};
 use crate::changes::Row;
 use crate::get::small::{self, NotSent};
 use crate::get::{self, Action, Claimed, FetchId, GetId, Inquiry, Storage};
@@ -102,7 +102,7 @@ impl Peer {
                 self.lookups.insert(inquiry, lookup);
             }
             Action::LookUpAgain(inquiry, names, only) => {
-                let lookup = Lookup::new(now, names, only).without_likes();
+                let lookup = Lookup::new(now, names, only).again();
                 self.lookups.insert(inquiry, lookup);
             }
             Action::Survey(inquiry, pattern, only) => {
@@ -328,7 +328,7 @@ impl Peer {
                 .get(&ask)
                 .is_some_and(|lookup| lookup.round() == round),
             Asker::Survey(ask) => self.surveys.contains_key(&ask),
-            Asker::Widening(_) | Asker::Nobody => true,
+            Asker::Widening(_) | Asker::Comparison | Asker::Nobody => true,
             Asker::Sources(fetch) => self.sought.is_open(fetch),
             Asker::Fetch(fetch) => self.fetches.asked_of(fetch) == Some(who),
         }
@@ -396,6 +396,10 @@ impl Peer {
                 self.named(now, fetch, found);
                 None
             }
+            Asker::Comparison => {
+                self.hearsay.learn(now, who, found.variants);
+                None
+            }
             Asker::Fetch(_) | Asker::Nobody => None,
         };
         if let Some(find) = more {
@@ -447,6 +451,11 @@ impl Peer {
             }
             Asker::Widening(fetch) => self.fetches.widened(fetch, None),
             Asker::Fetch(fetch) => self.fetches.failed(fetch, who, failure),
+            Asker::Comparison => {
+                if !matches!(failure, NotSent::Busy | NotSent::Unreachable(_)) {
+                    self.hearsay.on_refused(who);
+                }
+            }
             // The swarm asks again when it needs to.
             Asker::Sources(_) | Asker::Nobody => {}
         }
@@ -472,7 +481,7 @@ impl Peer {
                 Asker::Fetch(fetch) | Asker::Widening(fetch) | Asker::Sources(fetch) => {
                     fetches.binary_search(&fetch).is_err()
                 }
-                Asker::Nobody => true,
+                Asker::Comparison | Asker::Nobody => true,
             });
     }
 }
@@ -513,6 +522,12 @@ impl Surroundings for Around<'_> {
         self.peer.remembered.has_chosen(neighbour)
     }
 
+    fn said(&self, typed: &str) -> Vec<(PeerId, Variant)> {
+        let catalogue = self.peer.links.catalogue();
+        let counts = |teller, holder| comparing::counts(catalogue, teller, holder);
+        self.peer.hearsay.said(self.now, typed, &counts)
+    }
+
     fn worth_asking(&self) -> Vec<(PeerId, Option<Duration>)> {
         let peer = self.peer;
         let best = peer.neighbours.best(self.now);
@@ -523,7 +538,13 @@ impl Surroundings for Around<'_> {
         let (listed, unlisted): (Vec<_>, Vec<_>) = best
             .into_iter()
             .partition(|id| peer.links.catalogue().position(*id).is_some());
-        let listed = listed.into_iter().filter(|_| peer.config.hops > 0);
+        // What listed ones know of others they were asked in advance, and the tracker knows more.
+        // A few neighbours are asked nevertheless: it is cheap, and more may have come since.
+        let has_told = peer.hearsay.is_on()
+            && peer.neighbours.len() > ASKED_NEIGHBOURS
+            && matches!(self.tracker(), TrackerState::Up(_));
+        let is_asked = peer.config.hops > 0 && !has_told;
+        let listed = listed.into_iter().filter(|_| is_asked);
         unlisted
             .into_iter()
             .chain(listed)

@@ -18,6 +18,7 @@ impl Peer {
         self.on_events(now, events);
         // Neighbours before the tracker, so that a group forms even while its tracker is down.
         self.dial_remembered(now);
+        self.compare(now);
         if self.home.dial(now) {
             self.out.push_back(Output::Dial(Target::Tracker));
         }
@@ -58,13 +59,14 @@ impl Peer {
             self.out.push_back(Output::Changed(Row::Share));
         }
         for (link, since) in self.publishing.due(now, self.publisher.seq()) {
-            let most = match self.links.get(link) {
-                Some(link) if link.member.tracker => TRACKER_ENTRIES,
-                _ => NEIGHBOUR_BOUNDS.entries,
+            // A tracker of an older version shows the neighbours, and knows no changes of them.
+            let (most, takes_changes) = match self.links.get(link) {
+                Some(link) if link.member.tracker => (TRACKER_ENTRIES, false),
+                _ => (NEIGHBOUR_BOUNDS.entries, true),
             };
-            let updates = self
-                .publisher
-                .update_since(since, most, self.links.catalogue());
+            let updates =
+                self.publisher
+                    .update_since(since, most, takes_changes, self.links.catalogue());
             for update in updates {
                 self.send(now, link, Frame::plain(update));
             }

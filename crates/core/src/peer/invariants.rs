@@ -27,6 +27,7 @@ impl Peer {
                 !link.addresses().is_empty()
             );
         }
+        self.hearsay.check();
         for (link, _) in self.questions.keys() {
             assert!(self.links.get(*link).is_some(), "no member will answer");
         }

@@ -26,6 +26,9 @@ pub struct Config {
     pub hops: u8,
     /// Whether what neighbours say of others counts, where two say the same of two.
     pub hearsay: bool,
+    /// How often it asks a neighbour which files that one knows of and this peer does not; zero:
+    /// never.
+    pub compare_interval: Duration,
     /// The interval that it promises the tracker until the tracker grants another one.
     pub tracker_interval: Duration,
     /// The interval that it promises its neighbours.

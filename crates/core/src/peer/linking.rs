@@ -78,6 +78,7 @@ impl Peer {
             self.remembered.met(now, link.holder());
             self.make_room(now, peer);
             self.neighbours.add(now, peer);
+            self.hearsay.on_neighbour(now, peer);
             if self.config.exchange == Exchange::Listings {
                 self.publishing.begin(id, their_copy, Some(now));
             }
@@ -275,6 +276,7 @@ impl Peer {
 
     fn no_neighbour_any_more(&mut self, now: Instant, peer: PeerId) {
         if self.neighbours.remove(peer) {
+            self.hearsay.on_parted(peer);
             self.neighbours_changed(now, peer);
         }
     }

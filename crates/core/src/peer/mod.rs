@@ -12,6 +12,7 @@
 //! answering   answers questions of other members
 //! asking      asks members for files that this peer's user wants
 //! surveying   lists all files or members, for this peer's user or for a get
+//! comparing   asks neighbours in advance for files that this peer does not know of
 //! seeking     finds the holders of files that are fetched in pieces
 //! due         what runs at the end of every input, in which order
 //! home        the connection to the tracker: when to dial it
@@ -27,6 +28,7 @@
 //! neighbours  which links are worth keeping
 //! remembered  which members to dial again when their links are gone
 //! publisher   what to tell other members about this peer's share
+//! hearsay     what neighbours say of their neighbours' files
 //! lookup      finds names: memory, neighbours, tracker
 //! survey      finds patterns and members: the tracker, page by page
 //! get         gets files by name: which, from which holder, and how it ends
@@ -34,6 +36,7 @@
 
 mod answering;
 mod asking;
+mod comparing;
 mod due;
 mod events;
 mod home;
@@ -59,6 +62,7 @@ use crate::changes::Row;
 use crate::get::small::Fetches;
 use crate::get::sought::SoughtFiles;
 use crate::get::{self, Gets, Inquiry};
+use crate::hearsay::Hearsay;
 use crate::links::{LinkId, Links, Role};
 use crate::lookup::{Lookup, TrackerState};
 use crate::matching::Fit;
@@ -88,6 +92,7 @@ pub struct Peer {
     links: Links,
     home: Home,
     neighbours: Neighbours,
+    hearsay: Hearsay,
     remembered: Remembered,
     publisher: Publisher,
     publishing: Publishing,
@@ -136,6 +141,7 @@ impl Peer {
                 config.seed,
             ),
             neighbours: Neighbours::new(config.max_neighbours, config.seed),
+            hearsay: Hearsay::new(comparing::interval(&config), config.seed),
             remembered: Remembered::new(
                 now,
                 std::mem::take(&mut config.remembered),
@@ -226,6 +232,7 @@ impl Peer {
             .chain(self.links.next_deadline())
             .chain(self.home.next_dial())
             .chain(self.remembered.next_deadline())
+            .chain(self.hearsay.next_deadline())
             .chain(self.publisher.publish_at())
             .chain(self.publishing.next_release())
             .chain(self.fetches.deadline())

@@ -48,6 +48,7 @@ fn config() -> Config {
         me: me(),
         has_tracker: true,
         hops: 1,
+        compare_interval: Duration::ZERO,
         tracker_interval: Duration::from_secs(5),
         neighbour_interval: Duration::from_secs(15),
         max_neighbours: 2,

@@ -27,6 +27,7 @@ pub(super) enum Asker {
     Widening(FetchId),
     Fetch(FetchId),
     Sources(FetchId),
+    Comparison,
     Nobody,
 }
 

@@ -65,22 +65,52 @@ fn neighbours_that_come_and_go_without_end_leave_a_bounded_history() {
         assert!(publisher.publish(now, &mut catalogue));
         assert!(publisher.history.len() <= HISTORY);
     }
-    let mut reader = Reader::new();
+    let mut reader = Reader::new(false);
     reader.read(&publisher, &catalogue);
 }
 
-/// A peer that keeps a copy.
-struct Reader(Catalogue);
+#[test]
+fn a_reader_that_takes_changes_is_told_of_the_neighbours_that_came_and_went() {
+    let mut catalogue = Catalogue::default();
+    let mut publisher = Publisher::new(me(), EPOCH, &mut catalogue);
+    let mut now = Instant::default();
+    let mut have = |neighbours: &[u8]| {
+        let ids = neighbours.iter().map(|n| PeerId::new([*n; 32])).collect();
+        publisher.neighbours_changed(now, ids);
+        now = now + GATHER;
+        publisher.publish(now, &mut catalogue);
+        let told = |takes_changes| {
+            let seq = publisher.seq();
+            let frames =
+                publisher.update_since(Some(seq - 1), BOUNDS.entries, takes_changes, &catalogue);
+            let [frame] = &frames[..] else {
+                panic!("{frames:?}");
+            };
+            let first = |ids: &[PeerId]| ids.iter().map(|id| id.as_bytes()[0]).collect();
+            let all: Option<Vec<u8>> = frame.neighbours.as_deref().map(first);
+            let (met, parted): (Vec<u8>, Vec<u8>) = (first(&frame.met), first(&frame.parted));
+            (all, met, parted)
+        };
+        (told(true), told(false))
+    };
+    let all = |ids: &[u8]| (Some(ids.to_vec()), Vec::new(), Vec::new());
+    assert_eq!(have(&[1, 2, 3]), (all(&[1, 2, 3]), all(&[1, 2, 3])));
+    let changes = (None, vec![4], vec![1]);
+    assert_eq!(have(&[2, 3, 4]), (changes, all(&[2, 3, 4])));
+}
+
+/// A peer that keeps a copy, and may take changes of the neighbours in place of all of them.
+struct Reader(Catalogue, bool);
 
 impl Reader {
-    fn new() -> Self {
-        Self(Catalogue::default())
+    fn new(takes_changes: bool) -> Self {
+        Self(Catalogue::default(), takes_changes)
     }
 
     fn read(&mut self, publisher: &Publisher, catalogue: &Catalogue) {
         let at = self.0.position(me()).map(|position| position.seq);
         let mut gathering = Gathering::default();
-        for frame in publisher.update_since(at, BOUNDS.entries, catalogue) {
+        for frame in publisher.update_since(at, BOUNDS.entries, self.1, catalogue) {
             if let Some(whole) = gathering.push(frame, BOUNDS).expect("frames in order") {
                 assert_eq!(self.0.apply(me(), EPOCH, whole.update), Applied::Yes);
             }
@@ -104,7 +134,7 @@ proptest! {
     fn every_copy_ends_as_the_original_wherever_it_stood(ops in ops()) {
         let mut catalogue = Catalogue::default();
         let mut publisher = Publisher::new(me(), EPOCH, &mut catalogue);
-        let mut readers = [Reader::new(), Reader::new(), Reader::new()];
+        let mut readers = [Reader::new(true), Reader::new(true), Reader::new(false)];
         let mut now = Instant::default();
         for op in ops {
             match op {
@@ -116,8 +146,8 @@ proptest! {
                     publisher.share_changed(now, &mut catalogue, added, removed);
                 }
                 Op::Neighbours(ids) => {
-                    let ids = ids.into_iter().map(|n| PeerId::new([n; 32])).collect();
-                    publisher.neighbours_changed(now, ids);
+                    let ids: BTreeSet<_> = ids.into_iter().map(|n| PeerId::new([n; 32])).collect();
+                    publisher.neighbours_changed(now, ids.into_iter().collect());
                 }
                 Op::Wait(millis) => {
                     now = now + Duration::from_millis(millis);
@@ -125,14 +155,14 @@ proptest! {
                     prop_assert!(publisher.publish_at().is_none_or(|at| at > now));
                 }
                 Op::Read(reader) => readers[reader].read(&publisher, &catalogue),
-                Op::Lose(reader) => readers[reader] = Reader::new(),
+                Op::Lose(reader) => readers[reader] = Reader::new(readers[reader].1),
             }
         }
         publisher.publish(now + GATHER, &mut catalogue);
         for reader in &mut readers {
             reader.read(&publisher, &catalogue);
             same(&reader.0, &catalogue);
-            prop_assert!(publisher.update_since(Some(publisher.seq()), BOUNDS.entries, &catalogue).is_empty());
+            prop_assert!(publisher.update_since(Some(publisher.seq()), BOUNDS.entries, false, &catalogue).is_empty());
         }
         catalogue.check();
     }
@@ -151,7 +181,7 @@ fn changes_within_a_tenth_of_a_second_are_one_state() {
     assert_eq!(publisher.publish_at(), Some(start + GATHER));
     assert!(publisher.publish(start + GATHER, &mut catalogue));
     assert_eq!(publisher.seq(), 1);
-    let frames = publisher.update_since(Some(0), BOUNDS.entries, &catalogue);
+    let frames = publisher.update_since(Some(0), BOUNDS.entries, false, &catalogue);
     assert_eq!(
         frames.iter().map(|frame| frame.added.len()).sum::<usize>(),
         10
@@ -170,15 +200,15 @@ fn a_copy_from_before_the_history_gets_the_whole_listing() {
     }
     assert!(publisher.history_names <= HISTORY);
     assert_eq!(
-        publisher.update_since(Some(0), BOUNDS.entries, &catalogue)[0].since,
+        publisher.update_since(Some(0), BOUNDS.entries, false, &catalogue)[0].since,
         None
     );
     assert_eq!(
-        publisher.update_since(Some(1), BOUNDS.entries, &catalogue)[0].since,
+        publisher.update_since(Some(1), BOUNDS.entries, false, &catalogue)[0].since,
         Some(1)
     );
     let from_the_future =
-        publisher.update_since(Some(publisher.seq() + 1), BOUNDS.entries, &catalogue);
+        publisher.update_since(Some(publisher.seq() + 1), BOUNDS.entries, false, &catalogue);
     assert_eq!(from_the_future[0].since, None);
 }
 
@@ -202,7 +232,7 @@ fn frames_stay_far_below_the_limit_however_long_the_names() {
     let ids = (0..2000u16).map(|n| PeerId::new([n.to_be_bytes()[1]; 32]));
     publisher.neighbours_changed(start, ids.collect());
     publisher.publish(start + GATHER, &mut catalogue);
-    let frames = publisher.update_since(None, BOUNDS.entries, &catalogue);
+    let frames = publisher.update_since(None, BOUNDS.entries, false, &catalogue);
     assert!(frames.len() > 10);
     for (i, update) in frames.iter().enumerate() {
         assert_eq!((update.first, update.last), (i == 0, i == frames.len() - 1));
@@ -223,7 +253,7 @@ fn a_reader_that_keeps_fewer_entries_is_sent_one_too_many_and_no_more() {
     publisher.share_changed(start, &mut catalogue, added, Vec::new());
     publisher.publish(start + GATHER, &mut catalogue);
     for (most, sent) in [(5, 6), (19, 20), (20, 20), (1000, 20)] {
-        let frames = publisher.update_since(None, most, &catalogue);
+        let frames = publisher.update_since(None, most, false, &catalogue);
         let added: usize = frames.iter().map(|update| update.added.len()).sum();
         assert_eq!(added, sent);
         // So the reader knows that they are too many, and keeps none.

@@ -230,6 +230,7 @@ impl Village {
             me: self.me(node),
             has_tracker: true,
             hops: 1,
+            compare_interval: Duration::ZERO,
             tracker_interval: TRACKER_INTERVAL,
             neighbour_interval: NEIGHBOUR_INTERVAL,
             max_neighbours: 32,

@@ -176,6 +176,7 @@ impl Plan {
             "partners",
             "listings",
             "hearsay",
+            "asking",
             "thorp",
         ];
         let arms = arms.iter().filter_map(named).collect();

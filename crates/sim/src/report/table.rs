@@ -7,6 +7,7 @@ use super::{ArmPlayed, Varied};
 use crate::arm::Arm;
 use crate::chance::{as_f64, ratio};
 use crate::run::Summary;
+use crate::traffic::FrameKind;
 use crate::workload::Workload;
 
 /// A row of the table: what it says, of what, and how it is written.
@@ -23,6 +24,7 @@ enum Unit {
     Number(usize),
 }
 
+#[expect(clippy::too_many_lines, reason = "a row each")]
 fn rows() -> Vec<Row> {
     use Unit::{Number, Percent};
     let row = |what, of, unit| Row { what, of, unit };
@@ -70,7 +72,22 @@ fn rows() -> Vec<Row> {
         ),
         row("of these signs of life", |of| of.beats, Number(0)),
         row("questions to peers a lookup", |of| of.questions, Number(2)),
+        row(
+            "questions in advance a peer and hour online",
+            |of| of.compared,
+            Number(0),
+        ),
         row("bytes a second, mean", |of| of.bytes, Number(0)),
+        row(
+            "of these for updates of listings",
+            |of| bytes_by(of, &[FrameKind::Update]),
+            Number(0),
+        ),
+        row(
+            "of these for questions and their answers",
+            |of| bytes_by(of, &[FrameKind::Find, FrameKind::Compare, FrameKind::Found]),
+            Number(0),
+        ),
         row(
             "bytes a second, in the middle",
             |of| of.bytes_of.0,
@@ -89,6 +106,22 @@ fn rows() -> Vec<Row> {
         row(
             "ms to fetch, 99 of 100 below",
             |of| millis(of.latency.1),
+            Number(0),
+        ),
+        row(
+            "of these without the tracker: in the middle",
+            |of| millis(of.latency_near.0),
+            Number(0),
+        ),
+        row("95 of 100 below", |of| millis(of.latency_near.1), Number(0)),
+        row(
+            "by way of the tracker: in the middle",
+            |of| millis(of.latency_far.0),
+            Number(0),
+        ),
+        row(
+            "by way of it, 95 of 100 below",
+            |of| millis(of.latency_far.1),
             Number(0),
         ),
         row("holders asked in vain a fetch", |of| of.in_vain, Number(3)),
@@ -257,6 +290,11 @@ fn everyone_online(of: &Summary) -> f64 {
 /// Above 1 where the file is found in another region.
 fn of_oracle(of: &Summary) -> f64 {
     of.spared / of.region_oracle.max(1e-9)
+}
+
+fn bytes_by(of: &Summary, kinds: &[FrameKind]) -> f64 {
+    let its = of.bytes_by.iter().filter(|(kind, _)| kinds.contains(kind));
+    its.map(|(_, bytes)| bytes).sum()
 }
 
 fn millis(time: std::time::Duration) -> f64 {

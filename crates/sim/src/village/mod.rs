@@ -57,6 +57,8 @@ pub struct World {
     arm: Arm,
     seed: u64,
     files: Vec<Origin>,
+    /// How holders list each: the text of a name is there once, however many list it.
+    entries: Vec<Entry>,
     /// For how long online a machine keeps what it has fetched.
     keep: Duration,
     hosts: Vec<Host>,
@@ -152,6 +154,7 @@ impl World {
             arm,
             seed,
             files: trace.files.clone(),
+            entries: entries_of(&trace.files),
             keep: trace.keep,
             hosts: (0..nodes).map(|_| Host::new()).collect(),
             cables: HashMap::new(),
@@ -262,6 +265,7 @@ impl World {
             me: self.me(node),
             has_tracker: true,
             hops: self.arm.hops,
+            compare_interval: self.arm.compare_interval,
             tracker_interval: self.arm.tracker_interval,
             neighbour_interval: self.arm.neighbour_interval,
             max_neighbours: self.arm.neighbours,
@@ -766,7 +770,11 @@ impl World {
     }
 
     fn entry(&self, file: FileId) -> Entry {
-        file.entry(self.files[file.honest().index()].region)
+        let honest = file.honest();
+        if honest == file {
+            return self.entries[file.index()].clone();
+        }
+        file.entry(self.files[honest.index()].region)
     }
 
     fn me(&self, node: Node) -> Me {
@@ -788,6 +796,14 @@ impl World {
             self.digest = (self.digest ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3);
         }
     }
+}
+
+fn entries_of(files: &[Origin]) -> Vec<Entry> {
+    let ids = (0..).map(FileId);
+    let entries = ids
+        .zip(files)
+        .map(|(file, origin)| file.entry(origin.region));
+    entries.collect()
 }
 
 /// The node of a machine.

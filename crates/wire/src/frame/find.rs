@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use minicbor::{Decode, Decoder, Encode};
 
 use super::body::{FrameBody, THING};
+use super::filter::NameFilter;
 use super::{FrameError, addresses, at_most, at_most_bytes, possible, possible_entry};
 use crate::{Content, Entry, MemberName, Name, PeerId};
 
@@ -62,6 +63,9 @@ impl FrameBody for Find {
             Query::Pattern(pattern) => at_most_bytes(Self::MAX_TEXT, pattern.len(), "a pattern"),
             Query::Content(content) => possible(*content),
             Query::Members(_) => Ok(()),
+            Query::Beyond(known) => {
+                at_most_bytes(NameFilter::MAX_BYTES, known.length(), "a filter")
+            }
         }
     }
 
@@ -70,6 +74,7 @@ impl FrameBody for Find {
             Query::Names(names) => names.iter().map(|name| THING + name.len()).sum(),
             Query::Pattern(pattern) => pattern.len(),
             Query::Content(_) | Query::Members(_) => 0,
+            Query::Beyond(known) => known.length(),
         }
     }
 }
@@ -95,6 +100,10 @@ pub enum Query {
     /// behind an id.
     #[n(3)]
     Members(#[n(0)] Option<PeerId>),
+    /// Files of the receiver's neighbours whose names are not in this filter, with a few holders
+    /// of each that are not in it with that name.
+    #[n(4)]
+    Beyond(#[n(0)] NameFilter),
 }
 
 /// The answer to a [`Find`].

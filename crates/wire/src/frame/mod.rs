@@ -9,6 +9,7 @@
 
 mod addresses;
 mod body;
+mod filter;
 mod find;
 mod get;
 mod head;
@@ -24,6 +25,7 @@ use minicbor::encode::Write;
 use minicbor::{Decode, Encode, Encoder};
 use thiserror::Error;
 
+pub use filter::NameFilter;
 pub use find::{Find, Found, Holder, MemberRow, Query, Variant};
 pub use get::{Bytes, Get, Leave, Reason, Refused};
 pub use hello::{Hello, Position, VERSION};

@@ -59,6 +59,15 @@ pub struct Update {
     #[n(13)]
     #[cbor(default, skip_if = "is_zero")]
     pub spared: u32,
+    /// Neighbours that have come since the state that this update changes. Said instead of all
+    /// neighbours, if that is shorter.
+    #[n(14)]
+    #[cbor(default, skip_if = "Vec::is_empty")]
+    pub met: Vec<PeerId>,
+    /// Neighbours that have gone since then.
+    #[n(15)]
+    #[cbor(default, skip_if = "Vec::is_empty")]
+    pub parted: Vec<PeerId>,
 }
 
 impl Update {
@@ -80,6 +89,8 @@ impl Update {
             bytes: None,
             lookups: 0,
             spared: 0,
+            met: Vec::new(),
+            parted: Vec::new(),
         }
     }
 
@@ -91,6 +102,8 @@ impl Update {
             && self.added.is_empty()
             && self.removed.is_empty()
             && self.neighbours.is_none()
+            && self.met.is_empty()
+            && self.parted.is_empty()
             && self.entries.is_none()
             && self.bytes.is_none()
     }
@@ -115,6 +128,14 @@ impl FrameBody for Update {
             ));
         }
         self.added.iter().try_for_each(possible_entry)?;
+        let changes = !self.met.is_empty() || !self.parted.is_empty();
+        if changes && (self.neighbours.is_some() || self.since.is_none()) {
+            return Err(FrameError::malformed(
+                "all neighbours, and what has changed of them",
+            ));
+        }
+        at_most(Self::MAX_NEIGHBOURS, &self.met, "new neighbours")?;
+        at_most(Self::MAX_NEIGHBOURS, &self.parted, "former neighbours")?;
         at_most(
             Self::MAX_NEIGHBOURS,
             self.neighbours.as_deref().unwrap_or_default(),
@@ -126,7 +147,8 @@ impl FrameBody for Update {
         let added = self.added.iter().map(|entry| &entry.name);
         let names = added.chain(&self.removed);
         let names: usize = names.map(|name| THING + name.as_str().len()).sum();
-        names + THING * self.neighbours.as_deref().map_or(0, <[_]>::len)
+        let neighbours = self.neighbours.as_deref().map_or(0, <[_]>::len);
+        names + THING * (neighbours + self.met.len() + self.parted.len())
     }
 }
 

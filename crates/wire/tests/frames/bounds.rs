@@ -2,15 +2,16 @@
 
 use thorp_wire::frame::{
     Bytes, Find, Found, GroupRecord, Hello, Holder, Join, Joined, Leave, MAX_FRAME, MAX_INLINE,
-    MAX_JOIN_FRAME, MemberRow, PREFIX, Query, Reason, Refused, Update, Variant, announced_length,
+    MAX_JOIN_FRAME, MemberRow, NameFilter, PREFIX, Query, Reason, Refused, Update, Variant,
+    announced_length,
 };
-use thorp_wire::{Frame, FrameError, MemberName, Name};
+use thorp_wire::{Frame, FrameError, MemberName, Name, PeerId};
 
 use super::values::{
     address, found, hello_of, holder, leave, member, members, name, names, neighbours, removed,
     unlisted, variant,
 };
-use super::{bounded, by_hand, encoded};
+use super::{bounded, by_hand, encoded, refused_unless};
 
 #[test]
 fn every_list_has_its_bound_in_both_directions() {
@@ -43,6 +44,23 @@ fn every_list_has_its_bound_in_both_directions() {
         unlisted(vec![holder(count)])
     });
     bounded(3, Update::MAX_NEIGHBOURS, neighbours);
+    let changed = |met, parted| Update {
+        since: Some(0),
+        met: vec![PeerId::new([2; 32]); met],
+        parted: vec![PeerId::new([2; 32]); parted],
+        ..Update::heartbeat(1)
+    };
+    bounded(3, Update::MAX_NEIGHBOURS, |count| changed(count, 0));
+    bounded(3, Update::MAX_NEIGHBOURS, |count| changed(0, count));
+    for since in [Some(0), None] {
+        let neighbours = since.map(|_| Vec::new());
+        let whole = Update {
+            since,
+            neighbours,
+            ..changed(1, 0)
+        };
+        refused_unless(false, 3, whole);
+    }
     bounded(0, Hello::MAX_CLAIMED, |count| Hello {
         claimed: vec![address(); count],
         ..hello_of(1, 1)
@@ -54,6 +72,10 @@ fn every_text_has_its_bound_in_both_directions() {
     bounded(5, Find::MAX_TEXT, |length| names(vec!["x".repeat(length)]));
     bounded(5, Find::MAX_TEXT, |length| Find {
         query: Query::Pattern("x".repeat(length)),
+        ..names(vec![])
+    });
+    bounded(5, NameFilter::MAX_BYTES, |length| Find {
+        query: Query::Beyond(NameFilter::of_bits(7, vec![0; length])),
         ..names(vec![])
     });
     bounded(9, Refused::MAX_TEXT, |length| Refused {

@@ -8,7 +8,7 @@ use proptest::prelude::*;
 use thorp_wire::entry::SECOND;
 use thorp_wire::frame::{
     Ack, Bytes, Find, Found, Get, GroupRecord, Hello, Holder, Join, Joined, Leave, MemberRow,
-    Position, Query, Reason, Record, Refused, SignedRecord, Token, Update, Variant,
+    NameFilter, Position, Query, Reason, Record, Refused, SignedRecord, Token, Update, Variant,
 };
 use thorp_wire::{
     Body, Content, Entry, Frame, InfoHash, MemberName, Name, PeerId, RequestId, Root,
@@ -130,6 +130,7 @@ pub fn any_update() -> impl Strategy<Value = Update> {
         option::of(vec(any_peer_id(), 0..3)),
         any::<(u32, Option<u64>, Option<u64>)>(),
         any::<(u32, u32)>(),
+        (vec(any_peer_id(), 0..3), vec(any_peer_id(), 0..3)),
     )
         .prop_map(
             |(
@@ -140,7 +141,9 @@ pub fn any_update() -> impl Strategy<Value = Update> {
                 neighbours,
                 (load, entries, bytes),
                 (lookups, spared),
+                (met, parted),
             )| {
+                let in_part = since.is_some() && neighbours.is_none();
                 Update {
                     seq: seq + 1,
                     since: since.map(|since| since % (seq + 1)),
@@ -154,6 +157,8 @@ pub fn any_update() -> impl Strategy<Value = Update> {
                     bytes,
                     lookups,
                     spared,
+                    met: if in_part { met } else { Vec::new() },
+                    parted: if in_part { parted } else { Vec::new() },
                 }
             },
         )
@@ -176,6 +181,7 @@ pub fn any_find() -> impl Strategy<Value = Find> {
         ".{0,12}".prop_map(Query::Pattern),
         any_content().prop_map(Query::Content),
         option::of(any_peer_id()).prop_map(Query::Members),
+        any_filter().prop_map(Query::Beyond),
     ];
     let most = option::of(any::<u32>());
     (query, 0u8..=1, any::<bool>(), option::of(any_name()), most).prop_map(
@@ -187,6 +193,16 @@ pub fn any_find() -> impl Strategy<Value = Find> {
             most,
         },
     )
+}
+
+fn any_filter() -> impl Strategy<Value = NameFilter> {
+    (any::<u64>(), 0..40_usize, vec(any_name(), 0..4)).prop_map(|(salt, room, names)| {
+        let mut filter = NameFilter::new(salt, room);
+        for name in &names {
+            filter.insert(name);
+        }
+        filter
+    })
 }
 
 pub fn any_found() -> impl Strategy<Value = Found> {

@@ -53,7 +53,7 @@ fn a_frame_without_a_type_or_with_a_request_id_that_is_none_is_refused() {
 fn a_kind_of_question_nobody_knows_leaves_the_link_open() {
     let future = [
         &[0xa5, 0x00, 0x05, 0x01, 0x07][..], // Find, request 7
-        &[0x02, 0x82, 0x04, 0x81, 0xf5],     // query: kind 4, [true]
+        &[0x02, 0x82, 0x05, 0x81, 0xf5],     // query: kind 5, [true]
         &[0x03, 0x01, 0x04, 0xf4],
     ]
     .concat();

@@ -287,6 +287,7 @@ impl Task {
             me,
             has_tracker: !trackers.is_empty(),
             hops: config.hops,
+            compare_interval: config.compare_interval,
             tracker_interval: config.tracker_interval,
             neighbour_interval: config.neighbour_interval,
             max_neighbours: config.max_neighbours,
