@@ -214,6 +214,7 @@ impl<O: Write, T: Write> Renderer<O, T> {
                 self.fitted(&listing::tracker_status(status), listing::BESIDE_LABELS)?;
             }
             Event::Invite { invite } => self.data(invite)?,
+            Event::Torrent(torrent) => self.data(&torrent.magnet)?,
             Event::Backup { backup } => self.data(backup.trim_end())?,
             Event::Choice { name, variants } => self.choice(name, variants),
             Event::Resumed {

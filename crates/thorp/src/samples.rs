@@ -4,8 +4,8 @@ use std::path::PathBuf;
 
 use thorp_node::api::{
     AnswerSource, Done, ErrorKind, Event, Failure, Fetched, FileRow, GroupMember, Hashing,
-    HolderRow, Member, MemberRole, Note, Notice, PeerRow, Progress, Provenance, Status,
-    TrackerStatus, Trouble, Warning,
+    HolderRow, MadeTorrent, Member, MemberRole, Note, Notice, PeerRow, Progress, Provenance,
+    Status, TrackerStatus, Trouble, Warning,
 };
 use thorp_node::snapshot::{Change, Gone, Page, SnapshotRow, TrackedFile, TrackedPeer};
 
@@ -150,6 +150,20 @@ pub fn tracked_file() -> TrackedFile {
 }
 
 /// Returns an event of each kind, in the order of `docs/json.md`.
+pub fn made_torrent() -> MadeTorrent {
+    MadeTorrent {
+        name: "2.txt".into(),
+        length: 1200,
+        info_hash: "55".repeat(20),
+        magnet: format!(
+            "magnet:?xt=urn:btih:{}&dn=2.txt&tr=udp%3A%2F%2F192.168.198.138%3A3333\
+             &x.pe=192.168.198.138:3334",
+            "55".repeat(20)
+        ),
+        torrent: Some("ZGU=".into()),
+    }
+}
+
 pub fn events() -> Vec<Event> {
     let mut via = fetched(AnswerSource::Neighbour);
     via.from = Some(elm());
@@ -200,6 +214,7 @@ pub fn events() -> Vec<Event> {
         Event::Invite {
             invite: "thorp1abc".into(),
         },
+        Event::Torrent(made_torrent()),
         Event::Member(group_member()),
         Event::Backup {
             backup: "{}".into(),

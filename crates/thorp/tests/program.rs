@@ -26,7 +26,7 @@ fn text(bytes: &[u8]) -> String {
     String::from_utf8(bytes.to_vec()).expect("UTF-8")
 }
 
-const VERBS: [&str; 17] = [
+const VERBS: [&str; 19] = [
     "share",
     "tracker",
     "invite",
@@ -36,6 +36,8 @@ const VERBS: [&str; 17] = [
     "get",
     "find",
     "ls",
+    "magnet",
+    "torrent",
     "peers",
     "neighbours",
     "status",

@@ -345,6 +345,12 @@ impl Index {
         names.cloned().collect()
     }
 
+    /// The names of files whose last part is this, in order.
+    pub fn files_with_base(&self, base: &str) -> Vec<Name> {
+        let names = self.files.names();
+        names.filter(|name| name.base() == base).cloned().collect()
+    }
+
     /// Whether there are any.
     pub fn lists_beneath(&self, folder: Option<&str>) -> bool {
         let Some(folder) = folder else {

@@ -11,10 +11,11 @@ use thorp_wire::layout::Layout;
 use thorp_wire::torrent::PieceHasher;
 use thorp_wire::torrent::build::{Privacy, v1_info};
 use thorp_wire::torrent::info_hash_v1;
-use thorp_wire::{Content, Name};
+use thorp_wire::{Content, Entry, Name};
 
 use super::holding::{ReadError, refusal};
 use super::locks::{read, write};
+use super::queue::HashError;
 use super::shared::{Share, Shared};
 use super::table::Record;
 use crate::holes::{self, Run};
@@ -24,6 +25,37 @@ use crate::stamp::Stamp;
 const BUFFER: usize = 512 * 1024;
 
 impl Share {
+    /// Whether the files are served to BitTorrent clients.
+    pub fn serves_clients(&self) -> bool {
+        self.shared.options.bittorrent
+    }
+
+    /// The files that a user means by a path, or by the last part of one where no path fits.
+    /// Links are not among them: they have the torrents of their files.
+    pub fn called(&self, text: &str) -> Vec<Name> {
+        let index = read(&self.shared.index);
+        match text.parse::<Name>() {
+            Ok(name) if index.record(&name).is_some() => vec![name],
+            _ => index.files_with_base(text),
+        }
+    }
+
+    /// The entry of a file with its root and the info-hash of its v1 torrent. What is not known
+    /// is found out now, before all files that wait in the background.
+    pub async fn hash_for_v1(&self, name: &Name) -> Result<Entry, HashError> {
+        let gone = || HashError::Gone { name: name.clone() };
+        let entry = || read(&self.shared.index).entry(name);
+        let known = entry().ok_or_else(gone)?;
+        if known.length > 0 && known.v1.is_none() {
+            self.shared
+                .queue
+                .ask(name)
+                .await
+                .unwrap_or(Err(HashError::Closed))?;
+        }
+        entry().ok_or_else(gone)
+    }
+
     /// The info dictionary of the v1 torrent of a file. `None` if its info-hash is not known yet.
     /// If the hashes of the pieces are not in the cache, the whole file is read.
     pub fn v1_info(&self, _: DiskThread, name: &Name) -> Result<Option<Vec<u8>>, ReadError> {

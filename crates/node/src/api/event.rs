@@ -5,7 +5,8 @@ use serde::{Deserialize, Serialize};
 use super::failure::Failure;
 use super::notice::Note;
 use super::rows::{
-    Done, Fetched, FileRow, GroupMember, Hashing, PeerRow, Progress, Status, TrackerStatus,
+    Done, Fetched, FileRow, GroupMember, Hashing, MadeTorrent, PeerRow, Progress, Status,
+    TrackerStatus,
 };
 use super::snapshot::{Change, Page};
 
@@ -40,6 +41,8 @@ pub enum Event {
         /// The text of a file for `--restore`. It contains the group's CA.
         backup: String,
     },
+    /// A torrent of a shared file, in answer to [`Command::Torrent`](super::Command::Torrent).
+    Torrent(MadeTorrent),
     /// A part of a large file is there from an earlier fetch; only the rest is fetched.
     Resumed {
         /// The file's name as it is listed.

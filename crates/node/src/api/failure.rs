@@ -133,6 +133,35 @@ pub enum Failure {
         room: Option<NoRoom>,
     },
 
+    /// The group serves no ordinary BitTorrent clients.
+    GroupServesNoClients,
+    /// This peer does not serve its share to ordinary BitTorrent clients.
+    ShareServesNoClients,
+    /// This peer does not share a file of this name.
+    NotInShare {
+        /// The name as the user gave it.
+        name: String,
+    },
+    /// This peer shares several files of this name.
+    SeveralInShare {
+        /// The name as the user gave it.
+        name: String,
+        /// The paths of some of them.
+        paths: Vec<String>,
+    },
+    /// A file is empty, and so there is no torrent of it.
+    Empty {
+        /// The file's path in the share.
+        name: String,
+    },
+    /// A file of the share cannot be hashed.
+    Unhashed {
+        /// The file's path in the share.
+        name: String,
+        /// Why not.
+        why: String,
+    },
+
     /// The tracker cannot be asked.
     NoTracker {
         /// What it would have been asked for.
@@ -255,8 +284,11 @@ impl Failure {
             | Self::NoFolderCalled { .. }
             | Self::NoPeerOrFolderCalled { .. }
             | Self::NoMemberCalled { .. }
-            | Self::NoMemberWithId { .. } => ErrorKind::NotFound,
-            Self::Ambiguous { .. } | Self::SeveralMembers { .. } => ErrorKind::Ambiguous,
+            | Self::NoMemberWithId { .. }
+            | Self::NotInShare { .. } => ErrorKind::NotFound,
+            Self::Ambiguous { .. } | Self::SeveralMembers { .. } | Self::SeveralInShare { .. } => {
+                ErrorKind::Ambiguous
+            }
             Self::Exists => ErrorKind::Exists,
             Self::Unstorable { obstacle, .. } => obstacle.kind(),
             Self::NoTracker { trouble, .. } => {
@@ -270,7 +302,8 @@ impl Failure {
             | Self::PeerStopping
             | Self::TrackerStopping
             | Self::AnswerGarbled
-            | Self::AnswerCutShort => ErrorKind::Unfinished,
+            | Self::AnswerCutShort
+            | Self::Unhashed { .. } => ErrorKind::Unfinished,
             Self::Several { kind, .. }
             | Self::OfAnotherVersion { kind, .. }
             | Self::Library { kind, .. } => *kind,
@@ -282,6 +315,9 @@ impl Failure {
             | Self::TooManyInvites { .. }
             | Self::CaKeyMissing
             | Self::Damaged { .. }
+            | Self::GroupServesNoClients
+            | Self::ShareServesNoClients
+            | Self::Empty { .. }
             | Self::DiskFailed { .. } => ErrorKind::Other,
         }
     }

@@ -34,8 +34,8 @@ pub use failure::{Doubt, ErrorKind, Failure, Gap, Inquiry, Miss, NoRoom, Obstacl
 pub use line::{command_of, event_of, line_of, line_of_command};
 pub use notice::{Note, Notice, Warning};
 pub use rows::{
-    AnswerSource, Done, Fetched, FileRow, GroupMember, Hashing, HolderRow, Member, MemberRole,
-    Offered, PartialFiles, PeerRow, Progress, Provenance, Status, TrackerStatus,
+    AnswerSource, Done, Fetched, FileRow, GroupMember, Hashing, HolderRow, MadeTorrent, Member,
+    MemberRole, Offered, PartialFiles, PeerRow, Progress, Provenance, Status, TrackerStatus,
 };
 pub use thorp_core::get::Folders;
 pub use thorp_core::spared::{Lookups, Spared};
@@ -85,6 +85,8 @@ pub enum Command {
     },
     /// Copy the group's hard state.
     Backup,
+    /// Make a torrent of a file in this peer's share, for ordinary BitTorrent clients.
+    Torrent(TorrentOf),
     /// Return a page of the node's snapshot.
     Snapshot(Ask),
     /// Send the rows of the snapshot that have changed since a number, and go on doing so.
@@ -122,6 +124,23 @@ pub struct Get {
     pub folders: Folders,
 }
 
+/// Which torrent is made.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TorrentOf {
+    /// The path of a file in the share, or the last part of it.
+    pub name: String,
+    /// Whether the torrent is one of v2; otherwise it is one of v1.
+    #[serde(default)]
+    pub v2: bool,
+    /// Whether clients may learn of one another elsewhere than from the group's tracker. Of v2
+    /// only.
+    #[serde(default)]
+    pub public: bool,
+    /// Whether the torrent itself is wanted, beside the magnet link.
+    #[serde(default)]
+    pub whole: bool,
+}
+
 /// What a get waits for if a file cannot be fetched at once.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -156,7 +175,7 @@ impl Command {
     pub fn asked_of(&self) -> AskedOf {
         match self {
             Self::Get(_) | Self::Find { .. } | Self::Ls { .. } | Self::Peers => AskedOf::Peer,
-            Self::Neighbours => AskedOf::RunningPeer,
+            Self::Neighbours | Self::Torrent(_) => AskedOf::RunningPeer,
             Self::Status | Self::Stop | Self::Snapshot(_) | Self::Watch { .. } => {
                 AskedOf::RunningNode
             }
@@ -188,6 +207,12 @@ pub(crate) fn one_of_each() -> Vec<Command> {
         Command::Members,
         Command::Remove { id: text() },
         Command::Backup,
+        Command::Torrent(TorrentOf {
+            name: text(),
+            v2: true,
+            public: true,
+            whole: true,
+        }),
         Command::Snapshot(Ask::first(snapshot::Part::Node, 1)),
         Command::Watch { since: 0 },
     ];
@@ -205,6 +230,7 @@ pub(crate) fn one_of_each() -> Vec<Command> {
             | Command::Members
             | Command::Remove { .. }
             | Command::Backup
+            | Command::Torrent(_)
             | Command::Snapshot(_)
             | Command::Watch { .. } => {}
         }

@@ -71,6 +71,22 @@ pub struct PeerRow {
     pub neighbours: Vec<String>,
 }
 
+/// A torrent of a shared file.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MadeTorrent {
+    /// The file's path in the share.
+    pub name: String,
+    /// The file's length in bytes.
+    pub length: u64,
+    /// The info-hash, in hexadecimal: 40 digits of v1, 64 of v2.
+    pub info_hash: String,
+    /// The magnet link.
+    pub magnet: String,
+    /// The torrent itself in base64, if it was asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub torrent: Option<String>,
+}
+
 /// A member of the group, present or not.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct GroupMember {

@@ -91,6 +91,16 @@ Examples:
   thorp find 'slides/**'      everything in a folder
   thorp find 2.txt --json     for a script";
 
+pub const MAGNET_EXAMPLES: &str = "\
+Examples:
+  thorp magnet film.mkv               for any client
+  thorp magnet film.mkv --v2          for clients of version 2";
+
+pub const TORRENT_EXAMPLES: &str = "\
+Examples:
+  thorp torrent film.mkv -o film.torrent
+  thorp torrent film.mkv -o - | ssh HOST 'cat > film.torrent'";
+
 pub const LS_EXAMPLES: &str = "\
 Examples:
   thorp ls                    the files of all peers

@@ -34,7 +34,7 @@ pub use values::HowLong;
 use values::setting;
 pub use verbs::{
     CleanArgs, CompletionsArgs, FindArgs, GetArgs, InviteArgs, JoinArgs, LeaveArgs, ListArgs,
-    LsArgs, RemoveArgs, ShareArgs, StatusArgs, TrackerArgs, Visiting,
+    LsArgs, MagnetArgs, RemoveArgs, ShareArgs, StatusArgs, TorrentArgs, TrackerArgs, Visiting,
 };
 
 /// Share directories among your machines, and fetch any file in them by its name.
@@ -113,6 +113,8 @@ pub enum Verb {
     Get(GetArgs),
     Find(FindArgs),
     Ls(LsArgs),
+    Magnet(MagnetArgs),
+    Torrent(TorrentArgs),
     /// List the peers that are present
     Peers(Visiting),
     /// List this peer's neighbours

@@ -11,7 +11,8 @@ use thorp_node::address::{ListenAddress, NetAddress, OuterAddress};
 
 use super::help::{
     CLEAN_EXAMPLES, COMPLETIONS_EXAMPLES, FIND_EXAMPLES, GET_EXAMPLES, INVITE_EXAMPLES,
-    JOIN_EXAMPLES, LEAVE_EXAMPLES, LS_EXAMPLES, REMOVE_EXAMPLES, SHARE_EXAMPLES, TRACKER_EXAMPLES,
+    JOIN_EXAMPLES, LEAVE_EXAMPLES, LS_EXAMPLES, MAGNET_EXAMPLES, REMOVE_EXAMPLES, SHARE_EXAMPLES,
+    TORRENT_EXAMPLES, TRACKER_EXAMPLES,
 };
 use super::values::{HowLong, WhichTorrents, WhichTracker, expiry, root_prefix};
 use crate::completing;
@@ -278,6 +279,51 @@ pub struct FindArgs {
     /// The tracker to visit.
     #[command(flatten)]
     pub visiting: Visiting,
+}
+
+/// Print a link by which any BitTorrent client fetches a file of this share
+///
+/// Where the tracker was started with --bittorrent, and this share too. The link names the
+/// group's tracker and this machine.
+#[derive(Debug, clap::Args)]
+#[command(after_long_help = MAGNET_EXAMPLES)]
+pub struct MagnetArgs {
+    /// The file: its path in the share, or the last part of it
+    #[arg(add = ArgValueCompleter::new(completing::files))]
+    pub name: String,
+
+    /// Which torrent of the file.
+    #[command(flatten)]
+    pub which: WhichTorrent,
+}
+
+/// Write a .torrent by which any BitTorrent client fetches a file of this share
+#[derive(Debug, clap::Args)]
+#[command(after_long_help = TORRENT_EXAMPLES)]
+pub struct TorrentArgs {
+    /// The file: its path in the share, or the last part of it
+    #[arg(add = ArgValueCompleter::new(completing::files))]
+    pub name: String,
+
+    /// Where to write it; - is standard output
+    #[arg(long, short, value_name = "FILE|-", env = "THORP_TORRENT_OUTPUT")]
+    pub output: PathBuf,
+
+    /// Which torrent of the file.
+    #[command(flatten)]
+    pub which: WhichTorrent,
+}
+
+/// Which torrent of a file is meant.
+#[derive(Debug, clap::Args)]
+pub struct WhichTorrent {
+    /// One of version 2: it proves more, but fewer clients take it
+    #[arg(long, env = "THORP_TORRENT_V2", value_parser = FalseyValueParser::new())]
+    pub v2: bool,
+
+    /// One that clients may also find without the group's tracker; of version 2 only
+    #[arg(long, requires = "v2", env = "THORP_TORRENT_PUBLIC", value_parser = FalseyValueParser::new())]
+    pub public: bool,
 }
 
 /// List the files of one peer, of one folder, or all

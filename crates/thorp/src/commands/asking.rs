@@ -248,7 +248,8 @@ fn nothing(command: &Command) -> Option<String> {
         | Command::Invite { .. }
         | Command::Members
         | Command::Remove { .. }
-        | Command::Backup => None,
+        | Command::Backup
+        | Command::Torrent(_) => None,
     }
 }
 

@@ -23,6 +23,7 @@ mod join;
 mod keeping;
 mod leave;
 mod ls;
+mod magnet;
 mod members;
 mod neighbours;
 mod peers;
@@ -30,6 +31,7 @@ mod remove;
 mod share;
 mod status;
 mod stop;
+mod torrent;
 mod tracker;
 
 use crate::args::{Args, Verb};
@@ -53,6 +55,8 @@ pub async fn run(args: Args) -> Result {
         Verb::Get(get) => get::run(&context, get).await,
         Verb::Find(find) => find::run(&context, find).await,
         Verb::Ls(ls) => ls::run(&context, ls).await,
+        Verb::Magnet(magnet) => magnet::run(&context, magnet).await,
+        Verb::Torrent(torrent) => torrent::run(&context, torrent).await,
         Verb::Peers(visiting) => peers::run(&context, visiting).await,
         Verb::Neighbours => neighbours::run(&context).await,
         Verb::Status(status) => status::run(&context, status).await,

@@ -89,6 +89,37 @@ pub fn failure(failure: &Failure) -> String {
             ..
         } => no_room(&escaped(path), room),
         Failure::Unstorable { path, obstacle, .. } => unstorable(&escaped(path), obstacle),
+        Failure::GroupServesNoClients => {
+            "This group serves no BitTorrent clients. Its owner turns that on where the tracker \
+             runs: thorp tracker --bittorrent"
+                .into()
+        }
+        Failure::ShareServesNoClients => {
+            "This peer does not serve its share to BitTorrent clients. Start it again with: \
+             thorp share DIR --bittorrent"
+                .into()
+        }
+        Failure::NotInShare { name } => format!(
+            "{} is not in this machine's share. Ask where it is shared: thorp find says where",
+            named(name)
+        ),
+        Failure::SeveralInShare { name, paths } => {
+            let paths: Vec<String> = paths.iter().map(|path| quoted(path)).collect();
+            format!(
+                "Several files here are called {}. Name one by its path: {}",
+                named(name),
+                paths.join(", ")
+            )
+        }
+        Failure::Empty { name } => format!(
+            "{} is empty: there is nothing in it that a BitTorrent client could fetch",
+            named(name)
+        ),
+        Failure::Unhashed { name, why } => format!(
+            "There is no torrent of {}: {}. Try again when that has ended",
+            named(name),
+            one_line(why)
+        ),
         Failure::NoTracker { inquiry, trouble } => {
             let (what, advice) = no_tracker(*inquiry, trouble.as_ref());
             format!("{what} {advice}").trim_end().to_owned()

@@ -277,6 +277,42 @@ fn failures() -> Vec<(Failure, &'static str)> {
             "This is more than a node reads of one command (4.0 MiB). Ask for a pattern or a \
              folder, or for fewer names at a time.",
         ),
+        (
+            Failure::GroupServesNoClients,
+            "This group serves no BitTorrent clients. Its owner turns that on where the tracker \
+             runs: thorp tracker --bittorrent",
+        ),
+        (
+            Failure::ShareServesNoClients,
+            "This peer does not serve its share to BitTorrent clients. Start it again with: \
+             thorp share DIR --bittorrent",
+        ),
+        (
+            Failure::NotInShare {
+                name: "a".to_owned(),
+            },
+            "a is not in this machine's share. Ask where it is shared: thorp find says where",
+        ),
+        (
+            Failure::SeveralInShare {
+                name: "a".to_owned(),
+                paths: vec!["b/a".to_owned(), "c d/a".to_owned()],
+            },
+            "Several files here are called a. Name one by its path: b/a, \"c d/a\"",
+        ),
+        (
+            Failure::Empty {
+                name: "a".to_owned(),
+            },
+            "a is empty: there is nothing in it that a BitTorrent client could fetch",
+        ),
+        (
+            Failure::Unhashed {
+                name: "a".to_owned(),
+                why: "it has changed".to_owned(),
+            },
+            "There is no torrent of a: it has changed. Try again when that has ended",
+        ),
     ]
 }
 
@@ -325,6 +361,12 @@ fn number(failure: &Failure) -> usize {
         Failure::IsFolder { .. } => 39,
         Failure::DiskFailed { .. } => 40,
         Failure::CommandTooLong { .. } => 41,
+        Failure::GroupServesNoClients => 42,
+        Failure::ShareServesNoClients => 43,
+        Failure::NotInShare { .. } => 44,
+        Failure::SeveralInShare { .. } => 45,
+        Failure::Empty { .. } => 46,
+        Failure::Unhashed { .. } => 47,
     }
 }
 
@@ -332,7 +374,7 @@ fn number(failure: &Failure) -> usize {
 fn every_failure_has_its_sentence() {
     let failures = failures();
     let numbers: Vec<_> = failures.iter().map(|(code, _)| number(code)).collect();
-    assert_eq!(numbers, (0..42).collect::<Vec<_>>());
+    assert_eq!(numbers, (0..48).collect::<Vec<_>>());
     for (code, sentence) in failures {
         assert_eq!(failure(&code), sentence);
     }

@@ -20,6 +20,7 @@
 //! missed        why a file is missed, in codes
 //! pace          how far, how fast, how long yet
 //! telling       what every answer is told with
+//! torrents      torrents of the share, for a user who gives them to others
 //! ```
 //!
 //! Everything that decides is in `thorp-core`. A [`Peer`] is a handle: cheap to
@@ -44,6 +45,7 @@ mod standing;
 mod surroundings;
 mod task;
 mod telling;
+mod torrents;
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
@@ -132,6 +134,7 @@ pub struct Peer {
     itself: watch::Receiver<Option<Holder>>,
     trouble: watch::Receiver<Option<Trouble>>,
     tls: MemberTls,
+    trackers: Arc<[NetAddress]>,
     /// As the user has set it.
     executable: bool,
 }
@@ -172,6 +175,7 @@ impl Peer {
         };
         let (itself, itself_in) = watch::channel(itself(&setup));
         let tls = setup.tls.clone();
+        let trackers = setup.trackers.clone().into();
         let executable = setup.config.executable;
         let (fed, fed_in) = mpsc::channel(EVENTS);
         let swarms = Swarms::new(for_sessions(&setup, fed));
@@ -203,6 +207,7 @@ impl Peer {
             itself: itself_in,
             trouble: trouble_in,
             tls,
+            trackers,
             executable,
         };
         (peer, task)
@@ -271,6 +276,7 @@ impl Peer {
                 self.stop("stopped by its user").await;
                 Ok(Done::default())
             }
+            Command::Torrent(of) => torrents::make(self, of, events).await,
             Command::Snapshot(ask) => listings::page(self, ask, events).await,
             Command::Watch { since } => Ok(snapshot::watch(&self.viewer, since, events).await),
             // The keeper of the group's CA is asked these.

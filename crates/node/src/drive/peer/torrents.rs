@@ -1,0 +1,277 @@
+//! Torrents of the share, for a user who gives them to people with ordinary clients.
+//!
+//! Only of files that lie here: this peer is the one that serves them, and it has all hashes. A
+//! torrent names the group's tracker, over HTTP and over UDP, and a magnet link this peer too.
+
+use std::collections::BTreeMap;
+use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
+
+use data_encoding::BASE64;
+use thorp_disk::DiskThread;
+use thorp_files::share::Share;
+use thorp_group::address::NetAddress;
+use thorp_wire::announce::TrackerUrl;
+use thorp_wire::frame::SignedRecord;
+use thorp_wire::merkle::Hash;
+use thorp_wire::torrent::build::{self, Privacy};
+use thorp_wire::torrent::{Magnet, info_hash_v1, info_hash_v2};
+use thorp_wire::{Content, Entry, Name, Root};
+
+use tokio::time::timeout;
+
+use super::Peer;
+use super::telling::{Events, tell};
+use crate::api::{Done, Event, Failure, MadeTorrent, TorrentOf};
+
+/// How long a group's record is waited for.
+const RECORD_COMES: Duration = Duration::from_secs(2);
+/// How many addresses of a machine are named.
+const MOST_ADDRESSES: usize = 4;
+/// How many paths are told where a name is not enough.
+const MOST_PATHS: usize = 8;
+
+/// Makes the torrent that a user asks for, and tells it.
+pub(super) async fn make(peer: &Peer, of: TorrentOf, events: &Events) -> Result<Done, Failure> {
+    if !group_serves_clients(peer).await {
+        return Err(Failure::GroupServesNoClients);
+    }
+    let share = peer.share().filter(|share| share.serves_clients());
+    let share = share.ok_or(Failure::ShareServesNoClients)?;
+    let name = meant(share, &of.name)?;
+    let unhashed = |why: String| Failure::Unhashed {
+        name: name.to_string(),
+        why,
+    };
+    let hashed = if of.v2 {
+        share.hash_now(&name).await
+    } else {
+        share.hash_for_v1(&name).await
+    };
+    let entry = hashed.map_err(|error| unhashed(error.to_string()))?;
+    let content = content_of(&entry)?;
+    let info = Info { of: &of, content };
+    let info = info.read(share, &name).await?;
+    let info = info.map_err(unhashed)?;
+
+    let addresses = addresses(peer);
+    let tiers = tiers(&peer.trackers, &addresses);
+    let mut magnet = Magnet {
+        name: Some(name.base().to_owned()),
+        trackers: tiers.iter().flatten().map(ToString::to_string).collect(),
+        peers: addresses,
+        ..Magnet::default()
+    };
+    let info_hash = if of.v2 {
+        let info_hash = info_hash_v2(&info.raw);
+        magnet.v2 = Some(info_hash);
+        info_hash.to_string()
+    } else {
+        let info_hash = info_hash_v1(&info.raw);
+        magnet.v1 = Some(info_hash);
+        info_hash.to_string()
+    };
+    let torrent = of
+        .whole
+        .then(|| BASE64.encode(&build::torrent(&info.raw, &tiers, &info.layers)));
+    let made = MadeTorrent {
+        name: name.to_string(),
+        length: content.length,
+        info_hash,
+        magnet: magnet.to_string(),
+        torrent,
+    };
+    tell(events, Event::Torrent(made)).await;
+    Ok(Done {
+        count: 1,
+        ..Done::default()
+    })
+}
+
+/// Whether the group serves clients. Just after the start the record that says so is still to come
+/// from the tracker.
+async fn group_serves_clients(peer: &Peer) -> bool {
+    let mut records = peer.tls.records().changes();
+    let says_so = |newest: &Option<SignedRecord>| {
+        let newest = newest.as_ref();
+        newest.is_some_and(|newest| newest.record().bittorrent)
+    };
+    let said = timeout(RECORD_COMES, records.wait_for(says_so)).await;
+    said.is_ok_and(|said| said.is_ok())
+}
+
+/// The file of the share that a user means.
+fn meant(share: &Share, text: &str) -> Result<Name, Failure> {
+    let mut names = share.called(&Name::meant_by(text));
+    match names.len() {
+        0 => Err(Failure::NotInShare {
+            name: text.to_owned(),
+        }),
+        1 => Ok(names.swap_remove(0)),
+        _ => Err(Failure::SeveralInShare {
+            name: text.to_owned(),
+            paths: names.iter().take(MOST_PATHS).map(Name::to_string).collect(),
+        }),
+    }
+}
+
+fn content_of(entry: &Entry) -> Result<Content, Failure> {
+    let content = entry.content().ok_or(Failure::Unhashed {
+        name: entry.name.to_string(),
+        why: "it has changed".to_owned(),
+    })?;
+    if content.length == 0 {
+        return Err(Failure::Empty {
+            name: entry.name.to_string(),
+        });
+    }
+    Ok(content)
+}
+
+/// What an info dictionary is made for.
+struct Info<'a> {
+    of: &'a TorrentOf,
+    content: Content,
+}
+
+/// What the disk tells for a torrent.
+struct Read {
+    raw: Vec<u8>,
+    layers: BTreeMap<Root, Vec<Hash>>,
+}
+
+impl Info<'_> {
+    /// Reads what is needed on a thread for the disk. The inner error says why a file cannot be
+    /// read.
+    async fn read(&self, share: &Share, name: &Name) -> Result<Result<Read, String>, Failure> {
+        let (share, name, content) = (share.clone(), name.clone(), self.content);
+        let TorrentOf {
+            v2, public, whole, ..
+        } = *self.of;
+        let privacy = if public {
+            Privacy::Public
+        } else {
+            Privacy::Private
+        };
+        let read = thorp_disk::spawn(move |disk| {
+            if v2 {
+                let raw = build::v2_info(name.base(), content, privacy);
+                let layers = if whole {
+                    layers(disk, &share, content)?
+                } else {
+                    BTreeMap::new()
+                };
+                return Ok(Read { raw, layers });
+            }
+            let raw = share
+                .v1_info(disk, &name)
+                .map_err(|error| error.to_string())?;
+            let raw = raw.ok_or("it has changed")?;
+            let layers = BTreeMap::new();
+            Ok(Read { raw, layers })
+        });
+        read.await.map_err(|_| Failure::PeerStopping)
+    }
+}
+
+/// The hashes of a file's pieces, as a torrent has them: none if the file is one piece.
+fn layers(
+    disk: DiskThread,
+    share: &Share,
+    content: Content,
+) -> Result<BTreeMap<Root, Vec<Hash>>, String> {
+    let opened = share.open_content(disk, content);
+    let opened = opened.map_err(|error| error.to_string())?;
+    Ok(match opened.layer() {
+        [] | [_] => BTreeMap::new(),
+        layer => BTreeMap::from([(content.root, layer.to_vec())]),
+    })
+}
+
+/// Where this peer is reached: not by itself alone, unless that is all there is.
+fn addresses(peer: &Peer) -> Vec<SocketAddr> {
+    let all = peer.itself().map_or(Vec::new(), |itself| itself.addresses);
+    let reached = all.iter().filter(|address| !address.ip().is_loopback());
+    let reached: Vec<SocketAddr> = reached.take(MOST_ADDRESSES).copied().collect();
+    if reached.is_empty() { all } else { reached }
+}
+
+/// The tracker's URLs, all in one tier. One that this peer reaches over loopback is on this
+/// machine: clients reach it where they reach this peer.
+fn tiers(trackers: &[NetAddress], own: &[SocketAddr]) -> Vec<Vec<TrackerUrl>> {
+    let mut urls = Vec::new();
+    for tracker in trackers {
+        let (host, port) = (tracker.host_text(), tracker.port());
+        let ip = host.parse::<IpAddr>().ok();
+        let is_here = host == "localhost" || ip.is_some_and(|ip| ip.to_canonical().is_loopback());
+        let hosts = if is_here && !own.is_empty() {
+            own.iter().map(|address| address.ip().to_string()).collect()
+        } else {
+            vec![host]
+        };
+        for host in hosts {
+            let is_v6 = host.contains(':');
+            let host = if is_v6 { format!("[{host}]") } else { host };
+            let both = [
+                format!("http://{host}:{port}/announce"),
+                format!("udp://{host}:{port}/announce"),
+            ];
+            // A host name that no URL can have is left out.
+            for url in both.iter().filter_map(|url| url.parse().ok()) {
+                if !urls.contains(&url) {
+                    urls.push(url);
+                }
+            }
+        }
+    }
+    vec![urls]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn urls(tracker: &str, own: &[&str]) -> Vec<String> {
+        let tracker = NetAddress::parse(tracker, 3333).expect("an address");
+        let own: Vec<_> = own
+            .iter()
+            .map(|own| own.parse().expect("an address"))
+            .collect();
+        let urls = tiers(&[tracker], &own).into_iter().flatten();
+        urls.map(|url| url.to_string()).collect()
+    }
+
+    #[test]
+    fn a_tracker_is_named_over_http_and_over_udp() {
+        assert_eq!(
+            urls("192.0.2.1:3333", &["192.0.2.9:3334"]),
+            [
+                "http://192.0.2.1:3333/announce",
+                "udp://192.0.2.1:3333/announce"
+            ]
+        );
+        assert_eq!(
+            urls("tracker.lan", &[]),
+            [
+                "http://tracker.lan:3333/announce",
+                "udp://tracker.lan:3333/announce"
+            ]
+        );
+    }
+
+    #[test]
+    fn a_tracker_on_this_machine_is_named_as_others_reach_it() {
+        for tracker in ["127.0.0.1:3333", "localhost:3333", "[::1]:3333"] {
+            assert_eq!(
+                urls(tracker, &["192.0.2.9:3334", "[2001:db8::9]:3334"]),
+                [
+                    "http://192.0.2.9:3333/announce",
+                    "udp://192.0.2.9:3333/announce",
+                    "http://[2001:db8::9]:3333/announce",
+                    "udp://[2001:db8::9]:3333/announce",
+                ]
+            );
+        }
+        assert_eq!(urls("127.0.0.1:1", &[])[1], "udp://127.0.0.1:1/announce");
+    }
+}
