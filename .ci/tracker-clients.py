@@ -3,15 +3,18 @@
 
     tracker-clients.py PROGRAM DIRECTORY
 
-Needs the libtorrent module; aria2c and transmission-cli are played where they are. Each pair
-has a seeder that is a libtorrent session, and a leecher; they know of each other only through
-the tracker. Prints a line for each pair, and fails with the first that does not finish.
+Needs the libtorrent module, aria2c and transmission-cli. Each pair has a seeder that is a libtorrent
+session, and a leecher; they know of each other only through the tracker. Prints a line for each
+pair, and fails with the first that does not finish. The tracker then says --no-bittorrent, and
+gives neither a scrape nor a connection request a byte.
 """
 
 import itertools
 import os
 import re
 import signal
+import socket
+import struct
 import subprocess
 import sys
 import time
@@ -23,11 +26,11 @@ PATIENCE = 90
 SIZE = 5 * 1024 * 1024 + 1
 
 
-def start_tracker():
+def start_tracker(flag):
     state = os.path.join(DIRECTORY, "state")
     os.makedirs(state, exist_ok=True)
     process = subprocess.Popen(
-        [PROGRAM, "tracker", "--state", state, "--open", "--lines", "--bittorrent=any",
+        [PROGRAM, "tracker", "--state", state, "--open", "--lines", flag,
          "--listen", "[::]:0"],
         stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
     )
@@ -122,7 +125,7 @@ TRANSMISSION = ["transmission-cli", "--config-dir={path}/config", "--download-di
 
 
 def main():
-    tracker, port = start_tracker()
+    tracker, port = start_tracker("--bittorrent=any")
     try:
         http, udp = (f"{scheme}://127.0.0.1:{port}/announce" for scheme in ("http", "udp"))
         v1, v2 = lt.create_torrent.v1_only, lt.create_torrent.v2_only
@@ -131,13 +134,10 @@ def main():
                  ("libtorrent, v2", by_libtorrent, "http", http, v2),
                  ("libtorrent, v2", by_libtorrent, "udp", udp, v2),
                  ("libtorrent", by_libtorrent, "http over IPv6", f"http://[::1]:{port}/announce", v1)]
-        installed = lambda program: subprocess.run(["which", program], capture_output=True).returncode == 0
-        if installed("aria2c"):
-            pairs += [("aria2", by_program(ARIA), "http", http, v1),
-                      ("aria2", by_program(ARIA), "udp", udp, v1)]
-        if installed("transmission-cli"):
-            pairs += [("transmission", by_program(TRANSMISSION), "http", http, v1),
-                      ("transmission", by_program(TRANSMISSION), "udp", udp, v1)]
+        pairs += [("aria2", by_program(ARIA), "http", http, v1),
+                  ("aria2", by_program(ARIA), "udp", udp, v1),
+                  ("transmission", by_program(TRANSMISSION), "http", http, v1),
+                  ("transmission", by_program(TRANSMISSION), "udp", udp, v1)]
         for number, (client, fetch, over, announce, flags) in enumerate(pairs):
             name = f"{number}.bin"
             metainfo = torrent(name, announce, flags)
@@ -153,6 +153,34 @@ def main():
     finally:
         tracker.send_signal(signal.SIGTERM)
         tracker.wait()
+
+    tracker, port = start_tracker("--no-bittorrent")
+    try:
+        gives_no_byte(port)
+        print("off: not a byte")
+    finally:
+        tracker.send_signal(signal.SIGTERM)
+        tracker.wait()
+
+
+def gives_no_byte(port):
+    with socket.create_connection(("127.0.0.1", port), PATIENCE) as stream:
+        stream.sendall(b"GET /scrape?info_hash=aaaaaaaaaaaaaaaaaaaa HTTP/1.1\r\n\r\n")
+        try:
+            said = stream.recv(1)
+        except ConnectionResetError:
+            said = b""
+    if said:
+        sys.exit("off: a scrape over HTTP is answered")
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as datagrams:
+        datagrams.settimeout(PATIENCE)
+        datagrams.connect(("127.0.0.1", port))
+        datagrams.send(struct.pack(">QII", 0x41727101980, 0, 1))
+        try:
+            datagrams.recv(100)
+        except ConnectionRefusedError:
+            return
+    sys.exit("off: UDP is answered")
 
 
 main()
