@@ -11,6 +11,7 @@ use std::io::Write;
 use thorp_node::api::{AnswerSource, Done, ErrorKind, Event, Fetched, FileRow, Get, Hashing, Note};
 
 use crate::exit::{Complaint, Exit, Result, failure};
+use crate::fit::columns;
 use crate::listing::{self, RowTable};
 use crate::out::{self, Flow};
 use crate::progress::Bar;
@@ -331,10 +332,20 @@ impl<O: Write, T: Write> Renderer<O, T> {
 
     /// Writes data whose lines go on with `hanging` where the terminal is too narrow for them.
     fn fitted(&mut self, text: &str, hanging: &str) -> Result<()> {
-        match self.data_width {
-            Some(width) => self.data(&wrapped(text, width, "", hanging)),
-            None => self.data(text),
-        }
+        let Some(width) = self.data_width else {
+            return self.data(text);
+        };
+        // A word that is too long for any line stays behind what it belongs to.
+        let least = width.saturating_sub(hanging.len());
+        let is_breakable = |line: &&str| line.split(' ').all(|word| columns(word) <= least);
+        let lines = text
+            .lines()
+            .map(|line| match Some(line).filter(is_breakable) {
+                Some(line) => wrapped(line, width, "", hanging),
+                None => line.to_owned(),
+            });
+        let lines: Vec<String> = lines.collect();
+        self.data(&lines.join("\n"))
     }
 
     fn data(&mut self, text: &str) -> Result<()> {

@@ -322,7 +322,7 @@ fn missed(name: &str, miss: &Miss) -> (String, &'static str) {
         Miss::Unreachable { why } => (
             format!(
                 "No peer that shares {name} can be reached: {}.",
-                one_line(why)
+                plain(&one_line(why))
             ),
             "Check that their machines are on and no firewall is between.",
         ),
@@ -353,13 +353,16 @@ fn missed(name: &str, miss: &Miss) -> (String, &'static str) {
             format!(
                 "No peer is left to send the rest of {name} ({}). What has arrived ({} of {}) is \
                  kept.",
-                one_line(why),
+                plain(&one_line(why)),
                 size(*there),
                 size(*of)
             ),
             "Ask for it again when a peer shares it.",
         ),
-        Miss::Unfit { why } => (format!("{name} cannot be fetched: {}.", one_line(why)), ""),
+        Miss::Unfit { why } => (
+            format!("{name} cannot be fetched: {}.", plain(&one_line(why))),
+            "",
+        ),
     }
 }
 

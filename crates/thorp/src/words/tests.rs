@@ -1035,6 +1035,13 @@ fn numbers_of_the_systems_errors_are_left_out() {
     ] {
         assert_eq!(plain(said), shown);
     }
+    let unreachable = Failure::Missed {
+        name: "f".into(),
+        miss: Miss::Unreachable {
+            why: "it is off (os error 111)".into(),
+        },
+    };
+    assert!(waited_for("f", &unreachable).contains("it is off. thorp waits"));
     let error = crate::exit::failure(ErrorKind::Other, "x (os error 5)");
     assert_eq!(error.message, "x");
 }
