@@ -286,6 +286,7 @@ impl World {
                     longest_request: 256 * 1024,
                     most_requests: None,
                     member: true,
+                    hashes: true,
                 },
             };
             self.later(DELAY, end, Event::Input(opened));
@@ -340,7 +341,10 @@ impl World {
         };
         let is_mute = end.manner == Manner::Mute;
         match output {
-            Output::Dial(holder) => self.later(2 * DELAY, node, Event::Connect(holder.id)),
+            Output::Dial(source) => {
+                let holder = source.id().member().expect("all are members");
+                self.later(2 * DELAY, node, Event::Connect(holder));
+            }
             Output::Send(..) | Output::Upload(..) if is_mute => {}
             Output::Send(session, message) => {
                 if let Some((far, session)) = end.sessions.get(&session).copied() {

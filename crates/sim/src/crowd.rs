@@ -12,7 +12,9 @@ use std::ops::Bound;
 use std::time::Duration;
 
 use thorp_core::bound::Account;
-use thorp_core::swarm::{Config, Have, Input, Offer, Output, SessionId, Swarm, SwarmLimits};
+use thorp_core::swarm::{
+    Config, Have, Input, NamedSource, Offer, Output, SessionId, Swarm, SwarmLimits,
+};
 use thorp_core::time::Instant;
 use thorp_wire::frame::Holder;
 use thorp_wire::layout::{Block, Layout, Piece};
@@ -297,7 +299,9 @@ impl Scene {
     fn carry_out(&mut self, node: Node, output: Output) {
         let delay = micros(self.crowd.delay);
         match output {
-            Output::Dial(holder) => self.later(2 * delay, What::Connect(node, holder.id)),
+            Output::Dial(NamedSource::Member(holder)) => {
+                self.later(2 * delay, What::Connect(node, holder.id));
+            }
             Output::Send(session, message) => {
                 if let Some(link) = self.nodes[node].links.get(&session) {
                     let (far, session) = (link.far, link.there);
@@ -331,7 +335,11 @@ impl Scene {
                 let holders = self.holders();
                 self.input(2 * delay, node, Input::Holders(holders));
             }
-            Output::ToCome(_) | Output::Stuck(_) | Output::Blame(_) => {}
+            // There are no clients here.
+            Output::Dial(NamedSource::Client(_))
+            | Output::ToCome(_)
+            | Output::Stuck(_)
+            | Output::Blame(_) => {}
         }
     }
 
@@ -531,6 +539,7 @@ impl Habits {
             longest_request: if is_member { 256 } else { 16 } * 1024,
             most_requests: (!is_member).then_some(50),
             member: is_member,
+            hashes: true,
         }
     }
 }

@@ -98,6 +98,25 @@ pub enum SourceId {
     Client(SocketAddr),
 }
 
+/// A source, and how it is reached.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum NamedSource {
+    /// A member.
+    Member(Holder),
+    /// A client that listens at this address. Whether it has all of the file is not known.
+    Client(SocketAddr),
+}
+
+impl NamedSource {
+    /// Returns what the source is identified by.
+    pub fn id(&self) -> SourceId {
+        match self {
+            Self::Member(holder) => SourceId::Member(holder.id),
+            Self::Client(address) => SourceId::Client(*address),
+        }
+    }
+}
+
 impl SourceId {
     /// Returns the member's id; `None` for a client.
     pub fn member(self) -> Option<PeerId> {
@@ -134,6 +153,8 @@ pub struct Offer {
     pub most_requests: Option<u32>,
     /// Whether it is a member of the group; members are unchoked from the start.
     pub member: bool,
+    /// Whether it can be asked for hashes (BEP 52).
+    pub hashes: bool,
 }
 
 /// The inputs of a swarm.
@@ -144,6 +165,8 @@ pub enum Input {
     /// Peers that may have the file, wholly or in part. Peers that are known already have no
     /// effect.
     Holders(Vec<Holder>),
+    /// Clients that may have the file, wholly or in part. They are told of after the holders.
+    Clients(Vec<SocketAddr>),
     /// An [`Output::Dial`] failed.
     DialFailed {
         /// The source it was for.
@@ -252,8 +275,8 @@ pub enum Input {
 /// What the shell is to do.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Output {
-    /// Dial this holder for this file.
-    Dial(Holder),
+    /// Dial this source for this file.
+    Dial(NamedSource),
     /// Send a message.
     Send(SessionId, Message),
     /// Stop using this connection for this file. Without a reason the shell may keep it for the
@@ -323,7 +346,7 @@ pub enum Why {
 /// Whom a fetch waits for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Awaited {
-    /// These should send something.
+    /// These members should send something.
     pub from: Vec<Holder>,
     /// How long no byte has come from any of them.
     pub silent: Duration,

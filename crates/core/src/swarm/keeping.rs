@@ -111,7 +111,9 @@ impl Swarm {
             .choked_since
             .is_some_and(|since| now - since >= CHOKED_FOR_LONG);
         let proven = session.given > 0 || self.sources.failures(session.peer) == 0;
-        session.gives_hope(now) && !session.silent && !choked_for_long && proven
+        // What cannot be verified is not asked for.
+        let is_of_use = session.offer.hashes || self.hashes.are_known();
+        is_of_use && session.gives_hope(now) && !session.silent && !choked_for_long && proven
     }
 
     fn mark_silent(&mut self, now: Instant) {

@@ -51,8 +51,8 @@ use crate::bound::SharedBound;
 use crate::time::Instant;
 
 pub use io::{
-    Awaited, Config, Contact, Have, Input, Offer, Output, SessionId, SourceId, Stuck, SwarmLimits,
-    SwarmProgress, Why,
+    Awaited, Config, Contact, Have, Input, NamedSource, Offer, Output, SessionId, SourceId, Stuck,
+    SwarmLimits, SwarmProgress, Why,
 };
 
 use doubts::Doubts;
@@ -199,6 +199,10 @@ impl Swarm {
             Input::Holders(holders) => {
                 self.on_disk_looked_through();
                 self.sources.add(now, holders, &mut self.rng);
+                self.dial(now);
+            }
+            Input::Clients(clients) => {
+                self.sources.add_clients(now, clients, &mut self.rng);
                 self.dial(now);
             }
             Input::DialFailed { peer, reason } => self.sources.dial_failed(now, peer, &reason),

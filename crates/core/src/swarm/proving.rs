@@ -92,7 +92,7 @@ impl Swarm {
         }
         let having = self.sessions.iter();
         let mut having: Vec<_> = having
-            .filter(|(_, session)| session.has.count() > 0)
+            .filter(|(_, session)| session.offer.hashes && session.has.count() > 0)
             .collect();
         having.sort_by_key(|(_, session)| !session.is_whole());
         let having: Vec<SessionId> = having.into_iter().map(|(id, _)| *id).collect();
@@ -160,8 +160,9 @@ impl Swarm {
         let Some(id) = self.by_peer.get(&peer).copied() else {
             return self.cannot_prove(now, piece, peer);
         };
-        // It was believed once.
-        if self.suspects.has_changed(peer) {
+        // It was believed once, or can prove nothing.
+        let session = self.sessions.get(&id);
+        if self.suspects.has_changed(peer) || session.is_some_and(|session| !session.offer.hashes) {
             return self.blame(now, peer);
         }
         if let Some(session) = self.sessions.get_mut(&id) {
@@ -243,7 +244,7 @@ impl Swarm {
         let having = |piece: u32| {
             let having = sessions
                 .iter()
-                .filter(|(_, session)| session.has.has(piece));
+                .filter(|(_, session)| session.offer.hashes && session.has.has(piece));
             let mut having: Vec<_> = having.collect();
             having.sort_by_key(|(_, session)| (session.silent, !session.is_whole()));
             having

@@ -4,7 +4,8 @@
 //! dialling failed, and how many bytes each has given. Does not know what a connection is used
 //! for; it is told whether there is still hope.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
 
 use thorp_wire::PeerId;
@@ -12,10 +13,12 @@ use thorp_wire::frame::Holder;
 
 use crate::time::Instant;
 
-use super::io::{Contact, SourceId, SwarmLimits};
+use super::io::{Contact, NamedSource, SourceId, SwarmLimits};
 
 /// The most sources that are remembered.
 const KNOWN: usize = 1024;
+/// Of how many machines it is remembered that their clients sent wrong data.
+const LYING_CLIENTS: usize = 1024;
 /// A holder that could not be reached is dialled again after this long; the wait doubles with each
 /// failure, up to the longest.
 const FIRST_WAIT: Duration = Duration::from_secs(1);
@@ -33,8 +36,10 @@ pub const PATIENCE: Duration = Duration::from_secs(10);
 #[derive(Debug)]
 pub struct Sources {
     me: PeerId,
-    known: BTreeMap<SourceId, Source>,
+    known: BTreeMap<SourceId, Known>,
     contact: Contact,
+    /// Machines of clients that sent wrong data.
+    lying_clients: BTreeSet<IpAddr>,
     /// The bytes kept from each peer, including peers that are not known any more.
     given: BTreeMap<SourceId, u64>,
     widen_at: Instant,
@@ -45,9 +50,9 @@ pub struct Sources {
 }
 
 #[derive(Debug)]
-struct Source {
-    /// How to reach the peer, if known.
-    holder: Option<Holder>,
+struct Known {
+    /// How to reach the source, if that is known.
+    named: Option<NamedSource>,
     state: State,
     /// How many attempts in a row failed.
     failures: u32,
@@ -84,6 +89,7 @@ impl Sources {
             me,
             known: BTreeMap::new(),
             contact: Contact::None,
+            lying_clients: BTreeSet::new(),
             given: BTreeMap::new(),
             widen_at: now + FIRST_WIDEN,
             widen_gap: FIRST_WIDEN,
@@ -93,28 +99,38 @@ impl Sources {
         }
     }
 
-    /// Adds peers that may have the file.
+    /// Adds members that may have the file.
     pub fn add(&mut self, now: Instant, holders: Vec<Holder>, rng: &mut fastrand::Rng) {
         for holder in holders {
-            if holder.id == self.me {
-                continue;
-            }
-            let id = SourceId::from(holder.id);
-            if let Some(source) = self.known.get_mut(&id) {
-                source.holder = Some(holder);
-            } else if self.known.len() < KNOWN {
-                let source = Source {
-                    holder: Some(holder),
-                    ..Source::unknown(now, rng.u32(..))
-                };
-                self.known.insert(id, source);
+            if holder.id != self.me {
+                self.add_source(now, NamedSource::Member(holder), rng);
             }
         }
     }
 
-    /// Returns which holders to dial now: those with the fewest failures first and, of equal ones,
-    /// those with the whole file.
-    pub fn dial(&mut self, now: Instant, limits: &SwarmLimits) -> Vec<Holder> {
+    /// Adds clients that may have the file.
+    pub fn add_clients(&mut self, now: Instant, of: Vec<SocketAddr>, rng: &mut fastrand::Rng) {
+        for address in of {
+            self.add_source(now, NamedSource::Client(address), rng);
+        }
+    }
+
+    fn add_source(&mut self, now: Instant, source: NamedSource, rng: &mut fastrand::Rng) {
+        let id = source.id();
+        if let Some(known) = self.known.get_mut(&id) {
+            known.named = Some(source);
+        } else if self.known.len() < KNOWN {
+            let known = Known {
+                named: Some(source),
+                ..Known::unknown(now, rng.u32(..))
+            };
+            self.known.insert(id, known);
+        }
+    }
+
+    /// Returns which sources to dial now: those with the fewest failures first and, of equal ones,
+    /// members before clients, and members with the whole file first.
+    pub fn dial(&mut self, now: Instant, limits: &SwarmLimits) -> Vec<NamedSource> {
         let state = |state: State| {
             self.known
                 .values()
@@ -130,14 +146,17 @@ impl Sources {
         let mut candidates: Vec<_> = self.known.iter_mut().collect();
         candidates.retain(|(_, source)| source.is_candidate(now));
         candidates.sort_by_key(|(_, source)| {
-            let partial = source.holder.as_ref().is_some_and(|holder| holder.partial);
-            (source.failures, partial, source.lot)
+            let worth = match &source.named {
+                Some(NamedSource::Member(holder)) => u8::from(holder.partial),
+                Some(NamedSource::Client(_)) | None => 2,
+            };
+            (source.failures, worth, source.lot)
         });
         let chosen = candidates.into_iter().take(room);
         chosen
             .filter_map(|(_, source)| {
                 source.state = State::Dialling;
-                source.holder.clone()
+                source.named.clone()
             })
             .collect()
     }
@@ -212,7 +231,7 @@ impl Sources {
     /// A connection to the peer was opened.
     pub fn connected(&mut self, now: Instant, peer: SourceId, dialled: bool) {
         let source = self.known.entry(peer);
-        let source = source.or_insert_with(|| Source::unknown(now, 0));
+        let source = source.or_insert_with(|| Known::unknown(now, 0));
         source.state = State::Connected { dialled };
         source.busy = false;
     }
@@ -234,46 +253,62 @@ impl Sources {
                 source.not_before = now + LEFT_ALONE;
             }
         }
-        if source.holder.is_none() && !source.lied {
+        let is_to_be_known = source.lied && peer.member().is_some();
+        if source.named.is_none() && !is_to_be_known {
             self.known.remove(&peer);
         }
         self.failed(peer, reason);
     }
 
-    /// Excludes a peer that sent wrong data, and discounts what it gave.
+    /// Excludes a source that sent wrong data, and discounts what it gave. A client is excluded by
+    /// its machine, since its next connection comes from another port.
     pub fn lied(&mut self, now: Instant, peer: SourceId) {
         self.given.remove(&peer);
-        let source = self.known.entry(peer);
-        source.or_insert_with(|| Source::unknown(now, 0)).lied = true;
+        if let SourceId::Client(address) = peer {
+            if self.lying_clients.len() >= LYING_CLIENTS {
+                self.lying_clients.pop_first();
+            }
+            self.lying_clients.insert(place_of(address));
+        }
+        let known = self.known.entry(peer);
+        known.or_insert_with(|| Known::unknown(now, 0)).lied = true;
     }
 
-    /// Whether the peer sent wrong data.
+    /// Whether the source sent wrong data.
     pub fn is_liar(&self, peer: SourceId) -> bool {
-        self.known.get(&peer).is_some_and(|source| source.lied)
+        let lied = self.known.get(&peer).is_some_and(|known| known.lied);
+        match peer {
+            SourceId::Member(_) => lied,
+            SourceId::Client(address) => lied || self.lying_clients.contains(&place_of(address)),
+        }
     }
 
     /// Returns a member as it was named; one that has connected by itself may never have been.
     /// `None` for a client.
     pub fn holder(&self, peer: SourceId) -> Option<Holder> {
         let id = peer.member()?;
-        let named = self
-            .known
-            .get(&peer)
-            .and_then(|source| source.holder.clone());
-        Some(named.unwrap_or_else(|| Holder {
+        let named = self.known.get(&peer).and_then(|known| known.named.clone());
+        if let Some(NamedSource::Member(holder)) = named {
+            return Some(holder);
+        }
+        Some(Holder {
             id,
             name: None,
             addresses: Vec::new(),
             partial: false,
-        }))
+        })
     }
 
-    /// Those that may be connected to, and are not.
+    /// Members that may be connected to, and are not.
     pub fn without_session(&self) -> Vec<Holder> {
         let is_away =
-            |source: &&Source| !source.lied && !matches!(source.state, State::Connected { .. });
+            |known: &&Known| !known.lied && !matches!(known.state, State::Connected { .. });
         let away = self.known.values().filter(is_away);
-        away.filter_map(|source| source.holder.clone()).collect()
+        away.filter_map(|known| match &known.named {
+            Some(NamedSource::Member(holder)) => Some(holder.clone()),
+            Some(NamedSource::Client(_)) | None => None,
+        })
+        .collect()
     }
 
     /// Returns how many attempts with the peer failed in a row.
@@ -299,8 +334,8 @@ impl Sources {
     /// Returns why the fetch is stuck, for the user, once there has been no hope for `patience`.
     /// To be called regularly with whether any connection may bring missing data.
     pub fn why_stuck(&mut self, now: Instant, hope: bool, patience: Duration) -> Option<String> {
-        let dialling = |source: &Source| source.state == State::Dialling && source.failures == 0;
-        let waits = |source: &Source| source.busy && !source.lied;
+        let dialling = |source: &Known| source.state == State::Dialling && source.failures == 0;
+        let waits = |source: &Known| source.busy && !source.lied;
         if hope
             || self
                 .known
@@ -321,10 +356,7 @@ impl Sources {
     }
 
     fn failed(&mut self, peer: SourceId, reason: &str) {
-        let name = self
-            .known
-            .get(&peer)
-            .and_then(|source| source.holder.as_ref()?.name.clone());
+        let name = self.holder(peer).and_then(|holder| holder.name);
         let name = match (name, peer) {
             (Some(name), _) => name.to_string(),
             (None, SourceId::Member(id)) => id.short(),
@@ -334,10 +366,10 @@ impl Sources {
     }
 }
 
-impl Source {
+impl Known {
     fn unknown(now: Instant, lot: u32) -> Self {
         Self {
-            holder: None,
+            named: None,
             state: State::Idle,
             failures: 0,
             not_before: now,
@@ -348,13 +380,21 @@ impl Source {
     }
 
     fn is_candidate(&self, now: Instant) -> bool {
-        self.holder.is_some() && self.state == State::Idle && !self.lied && now >= self.not_before
+        self.named.is_some() && self.state == State::Idle && !self.lied && now >= self.not_before
     }
 
     fn failed(&mut self, now: Instant) {
         let wait = FIRST_WAIT * 2u32.saturating_pow(self.failures.min(10));
         self.failures += 1;
         self.not_before = now + wait.min(LONGEST_WAIT);
+    }
+}
+
+/// The machine of a client: of an IPv6 address its network, of which a machine has all addresses.
+fn place_of(client: SocketAddr) -> IpAddr {
+    match client.ip().to_canonical() {
+        IpAddr::V6(ip) => Ipv6Addr::from_bits(ip.to_bits() & !u128::from(u64::MAX)).into(),
+        ip @ IpAddr::V4(_) => ip,
     }
 }
 
@@ -420,7 +460,7 @@ mod tests {
             ..SwarmLimits::default()
         };
         let holders = sources.dial(now, &limits);
-        holders.into_iter().map(|holder| holder.id.into()).collect()
+        holders.iter().map(NamedSource::id).collect()
     }
 
     #[test]

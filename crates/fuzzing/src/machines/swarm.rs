@@ -113,7 +113,7 @@ struct Run {
     numbers: u64,
     open: Vec<SessionId>,
     honest: BTreeSet<SessionId>,
-    dials: Vec<PeerId>,
+    dials: Vec<SourceId>,
     /// What was asked of a peer and has not come.
     asked: Vec<(SessionId, Span)>,
     questions: Vec<(SessionId, HashRange)>,
@@ -174,6 +174,10 @@ impl Run {
                     .map(|_| holder(1 + source.byte() % 6))
                     .collect();
                 self.input(Input::Holders(holders));
+                if source.flag() {
+                    let clients = vec![client(1 + source.byte() % 6)];
+                    self.input(Input::Clients(clients));
+                }
             }
             1 => self.open(1 + source.byte() % 6, source.flag(), source.byte()),
             2 => {
@@ -207,7 +211,6 @@ impl Run {
             13 => {
                 if let Some(peer) = take(source, &mut self.dials) {
                     let reason = "no answer".to_owned();
-                    let peer = peer.into();
                     self.input(Input::DialFailed { peer, reason });
                 }
             }
@@ -230,18 +233,18 @@ impl Run {
         }
         self.numbers += 1;
         let session = SessionId(self.numbers);
-        self.dials.retain(|peer| !dialled || *peer != id(who));
         self.open.push(session);
         if who == HONEST {
             self.honest.insert(session);
         }
         let member = offer & 8 == 0;
-        let address = SocketAddr::from(([10, 0, who % 3, who], 6881));
+        let address = client(who);
         let (peer, account) = if member {
             (id(who).into(), Account::Member(id(who)))
         } else {
             (SourceId::Client(address), Account::Address(address.ip()))
         };
+        self.dials.retain(|dialling| !dialled || *dialling != peer);
         self.input(Input::Opened {
             session,
             peer,
@@ -252,6 +255,7 @@ impl Run {
                 longest_request: if offer & 2 == 0 { LEAF } else { 16 * LEAF },
                 most_requests: (offer & 4 == 0).then_some(u32::from(offer)),
                 member,
+                hashes: member || offer & 16 == 0,
             },
         });
     }
@@ -359,7 +363,7 @@ impl Run {
         let mut ended = Vec::new();
         while let Some(output) = self.swarm.poll_output() {
             match output {
-                Output::Dial(holder) => self.dials.push(holder.id),
+                Output::Dial(source) => self.dials.push(source.id()),
                 Output::Send(session, Message::Request(span)) => self.asked.push((session, span)),
                 Output::Send(session, Message::HashRequest(range)) => {
                     self.questions.push((session, range));
@@ -415,7 +419,7 @@ impl Run {
     /// What the honest holder does next; whether there was anything.
     fn turn(&mut self) -> bool {
         if let Some(peer) = self.dials.pop() {
-            if peer == id(HONEST) {
+            if peer == id(HONEST).into() {
                 self.open(HONEST, true, 0);
                 let session = SessionId(self.numbers);
                 for message in [Message::HaveAll, Message::Unchoke] {
@@ -423,7 +427,6 @@ impl Run {
                 }
             } else {
                 let reason = "no answer".to_owned();
-                let peer = peer.into();
                 self.input(Input::DialFailed { peer, reason });
             }
         } else if let Some((session, range)) = self.questions.pop() {
@@ -473,6 +476,11 @@ fn message(source: &mut Source<'_>) -> Message {
         8 => Message::Cancel(span),
         _ => Message::Reject(span),
     }
+}
+
+/// Where a client listens.
+fn client(who: u8) -> SocketAddr {
+    SocketAddr::from(([10, 0, who % 3, who], 6881))
 }
 
 fn holder(who: u8) -> Holder {

@@ -81,6 +81,15 @@ pub async fn dial_session(
     connect(addresses, expected, tls, Purpose::Session, source).await
 }
 
+/// Dials a BitTorrent client; with `source`, from that address of this machine.
+pub(crate) async fn dial_client(
+    address: SocketAddr,
+    source: Option<IpAddr>,
+) -> io::Result<TcpStream> {
+    let opened = tokio::time::timeout(TOTAL, open(address, source)).await;
+    opened.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
+}
+
 async fn connect(
     addresses: &[SocketAddr],
     expected: Expected,

@@ -3,6 +3,7 @@
 //! ```text
 //! listener     one port: accepts connections and assigns them to services
 //! dial         connects to a member
+//! announcing   asks a BitTorrent tracker for clients, as a client
 //! join         dials a tracker and asks it to make a key a member
 //! face         announces and scrapes of ordinary BitTorrent clients
 //! link         an authenticated stream as a queue of frames in both directions
@@ -13,6 +14,7 @@
 //! [`thorp_group::tls`] identifies the member at the other end.
 
 pub mod addresses;
+pub(crate) mod announcing;
 pub mod descriptors;
 pub mod dial;
 pub mod face;

@@ -299,6 +299,7 @@ mod tests {
             source: None,
             port: None,
             share: Some(share.clone()),
+            serves_clients: false,
             fed: mpsc::channel(1).0,
         })
     }
@@ -312,6 +313,7 @@ mod tests {
                 longest_request: 16_384,
                 most_requests: None,
                 member: true,
+                hashes: true,
             },
         }
     }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use thorp_core::bound::Account;
-use thorp_core::swarm::Offer;
+use thorp_core::swarm::{NamedSource, Offer};
 use thorp_group::certificate::Certified;
 use thorp_wire::PeerId;
 use thorp_wire::frame::Holder;
@@ -50,10 +50,15 @@ enum Unreached {
 }
 
 impl Swarms {
-    /// Connects to a holder for this file, and stays until it is done.
-    pub fn call(&self, transfer: &Arc<Transfer>, holder: Holder) {
+    /// Connects to a source for this file, and stays until it is done.
+    pub fn call(&self, transfer: &Arc<Transfer>, source: NamedSource) {
         let (swarms, transfer) = (self.clone(), Arc::clone(transfer));
-        tokio::spawn(async move { swarms.visit(&transfer, holder).await });
+        tokio::spawn(async move {
+            match source {
+                NamedSource::Member(holder) => swarms.visit(&transfer, holder).await,
+                NamedSource::Client(client) => swarms.visit_client(&transfer, client).await,
+            }
+        });
     }
 
     async fn visit(&self, transfer: &Arc<Transfer>, holder: Holder) {

@@ -1,9 +1,10 @@
-//! Clients of BitTorrent that connect to this peer, where both its share and its group serve them.
+//! Connections with clients of BitTorrent, where both this peer's share and its group serve them.
 //!
-//! Owns from what a client has said to which file it gets, and when its connection ends whatever
-//! it does. A client that means no torrent of the share is closed without a word, as it is where
-//! no client is served.
+//! Owns from what a client has said to which file it gets, how one is called that may have a
+//! file, and when a connection ends whatever the client does. A client that means no torrent of
+//! the share is closed without a word, as it is where no client is served.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use thorp_core::bound::Account;
@@ -14,14 +15,16 @@ use thorp_wire::InfoHash;
 use thorp_wire::session::Handshake;
 use thorp_wire::session::handshake::name_of;
 use thorp_wire::session::message::ORDINARY_REQUEST;
+use tokio::time::timeout;
 
 use super::callers::Meant;
-use super::greeting;
-use super::line::{Inward, Outward};
-use super::seats::Seat;
+use super::greeting::{self, GREETING};
+use super::line::{Broken, Inward, Outward};
+use super::seats::{LastUse, Seat};
 use super::session::{self, Ended, Opening};
 use super::talk::Talk;
 use super::{Swarms, Transfer};
+use crate::net::dial;
 use crate::net::listener::Client;
 
 impl Swarms {
@@ -52,7 +55,7 @@ impl Swarms {
         let (info, transfer) = self.torrent(info_hash).await?;
         let (read, write) = stream.into_split();
         let (mut inward, mut outward) = (Inward::new(read), Outward::new(write));
-        let talk = Talk::new(info);
+        let talk = Talk::new(Some(info));
         let understands = handshake.extensions.extended;
         let extended = understands.then(|| talk.handshake(self.0.port, remote.ip()));
         let answer = Handshake::of_client(info_hash, self.0.client_id);
@@ -64,15 +67,10 @@ impl Swarms {
             peer: SourceId::Client(remote),
             account: Account::Address(remote.ip()),
             dialled: false,
-            offer: Offer {
-                fast: handshake.extensions.fast,
-                longest_request: ORDINARY_REQUEST,
-                most_requests: None,
-                member: false,
-            },
+            offer: offer_of(&handshake),
             client: Some((talk, seat.used.clone())),
         };
-        let cut = self.cut_client(seat);
+        let cut = self.cut_client(seat.wanted.notified());
         // Whatever the swarm thinks of it, a client's connection is for one torrent.
         let ended = session::run(&mut inward, &mut outward, &transfer, opening, cut).await;
         outward.shut_down().await;
@@ -80,6 +78,68 @@ impl Swarms {
         if let Ended::NotGiven(block) = ended {
             self.on_not_given(name_of(&transfer.content().root), block);
         }
+        Ok(())
+    }
+
+    /// Connects to a client for this file, and stays until it is done.
+    pub(super) async fn visit_client(&self, transfer: &Arc<Transfer>, client: SocketAddr) {
+        if let Err(why) = self.call_client(transfer, client).await {
+            tracing::debug!(%client, %why, "no session with a client");
+            transfer.dial_failed(SourceId::Client(client), why);
+        }
+    }
+
+    async fn call_client(
+        &self,
+        transfer: &Arc<Transfer>,
+        client: SocketAddr,
+    ) -> Result<(), String> {
+        let torrent = transfer.torrent_at(client).ok_or("it is of no torrent")?;
+        let stream = dial::dial_client(client, self.0.source).await;
+        let stream = stream.map_err(|error| error.to_string())?;
+        transfer.was_reached();
+        let (read, write) = stream.into_split();
+        let (mut inward, mut outward) = (Inward::new(read), Outward::new(write));
+        let talk = Talk::new(None);
+        let greeting = timeout(GREETING, async {
+            let ours = Handshake::of_client(torrent.info_hash, self.0.client_id);
+            greeting::say(&mut outward, &ours, None).await?;
+            let theirs = inward.handshake().await?;
+            if theirs.extensions.extended {
+                let words = talk.handshake(self.0.port, client.ip());
+                greeting::say_extended(&mut outward, &words).await?;
+            }
+            Ok::<_, Broken>(theirs)
+        });
+        let theirs = match greeting.await {
+            Ok(Ok(theirs)) => theirs,
+            Ok(Err(why)) => return Err(why.to_string()),
+            Err(_) => return Err(format!("it has said nothing for {} s", GREETING.as_secs())),
+        };
+        if theirs.name != *torrent.info_hash.as_bytes() {
+            return Err("it speaks of another torrent".to_owned());
+        }
+        if theirs.peer == *self.0.client_id.as_bytes() {
+            return Err("it is this peer itself".to_owned());
+        }
+        if transfer.is_over() {
+            return Ok(());
+        }
+        let opening = Opening {
+            session: self.next_session(),
+            peer: SourceId::Client(client),
+            account: Account::Address(client.ip()),
+            dialled: true,
+            offer: Offer {
+                hashes: torrent.v2,
+                ..offer_of(&theirs)
+            },
+            client: Some((talk, LastUse::now())),
+        };
+        let cut = self.cut_client(std::future::pending());
+        session::run(&mut inward, &mut outward, transfer, opening, cut).await;
+        outward.shut_down().await;
+        self.on_session_ended(transfer);
         Ok(())
     }
 
@@ -115,20 +175,32 @@ impl Swarms {
     }
 
     /// Waits until a client's connection must end, and says why.
-    async fn cut_client(&self, seat: &Seat) -> String {
+    async fn cut_client(&self, wanted: impl Future<Output = ()>) -> String {
         let records = self.0.tls.records().clone();
         let mut changes = records.changes();
         let mut closing = self.0.closing.subscribe();
         let refused = async { while serves(&records) && changes.changed().await.is_ok() {} };
         tokio::select! {
             () = refused => "the group serves clients no more".to_owned(),
-            () = seat.wanted.notified() => "others wait for its place".to_owned(),
+            () = wanted => "others wait for its place".to_owned(),
             _ = closing.wait_for(|closing| *closing) => "this peer stops".to_owned(),
         }
     }
 }
 
-fn serves(records: &Records) -> bool {
+/// What a client supports, as far as its handshake says.
+fn offer_of(handshake: &Handshake) -> Offer {
+    Offer {
+        fast: handshake.extensions.fast,
+        longest_request: ORDINARY_REQUEST,
+        most_requests: None,
+        member: false,
+        hashes: true,
+    }
+}
+
+/// Whether the group serves clients.
+pub(super) fn serves(records: &Records) -> bool {
     records
         .newest()
         .is_some_and(|newest| newest.record().bittorrent)

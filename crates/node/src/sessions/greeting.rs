@@ -93,6 +93,17 @@ pub(super) async fn send_busy<W: AsyncWrite + Unpin>(
     .await
 }
 
+/// Says the extension handshake, after the first one.
+pub(super) async fn say_extended<W: AsyncWrite + Unpin>(
+    outward: &mut Outward<W>,
+    extended: &ExtendedHandshake,
+) -> Result<(), Broken> {
+    let mut words = Vec::new();
+    extended.message().encode(&mut words);
+    outward.send(&words).await?;
+    outward.flush().await
+}
+
 /// Says both handshakes, or the first one alone.
 pub(super) async fn say<W: AsyncWrite + Unpin>(
     outward: &mut Outward<W>,
@@ -152,6 +163,7 @@ pub(super) async fn read<R: AsyncRead + Unpin>(
             longest_request: longest.clamp(ORDINARY_REQUEST, LONGEST_REQUEST),
             most_requests: extended.requests,
             member: true,
+            hashes: true,
         },
     })
 }

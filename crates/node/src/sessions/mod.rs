@@ -59,7 +59,7 @@ use calls::Idle;
 use files::FileBytes;
 use seats::Seats;
 use traffic::Traffic;
-pub(crate) use transfer::{Happening, Transfer};
+pub(crate) use transfer::{ClientTorrent, Happening, Transfer};
 
 /// Ranges of leaves that are hashed for others at once: each may cost reading a
 /// whole piece, on threads that writing files needs too.
@@ -81,8 +81,12 @@ struct Shared {
     source: Option<IpAddr>,
     /// Where this peer listens.
     port: Option<u16>,
-    /// What it calls itself among clients, anew at each start.
+    /// What it calls itself among clients, anew at each start, and by what a tracker knows it
+    /// again at another address.
     client_id: ClientId,
+    client_key: u32,
+    /// Whether its user wants clients to be served.
+    serves_clients: bool,
     share: Option<Share>,
     table: Mutex<Table>,
     hashers: Arc<Semaphore>,
@@ -127,6 +131,8 @@ pub(crate) struct Setup {
     pub source: Option<IpAddr>,
     pub port: Option<u16>,
     pub share: Option<Share>,
+    /// Whether clients are served where the group serves them.
+    pub serves_clients: bool,
     /// Told now and then of each member that bytes of a file go to.
     pub fed: mpsc::Sender<PeerId>,
 }
@@ -156,6 +162,8 @@ impl Swarms {
             source: setup.source,
             port: setup.port,
             client_id: client_id(),
+            client_key: client_key(),
+            serves_clients: setup.serves_clients,
             share: setup.share,
             table: Mutex::new(Table::new()),
             hashers: Arc::new(Semaphore::new(HASHED_AT_ONCE)),
@@ -184,6 +192,24 @@ impl Swarms {
             transfer,
             happenings,
         })
+    }
+
+    /// Whether both this peer and its group serve clients, and clients are asked for files.
+    pub fn serves_clients(&self) -> bool {
+        self.0.serves_clients && clients::serves(self.0.tls.records())
+    }
+
+    /// Where this peer listens, if it does.
+    pub fn port(&self) -> Option<u16> {
+        self.0.port
+    }
+
+    pub fn client_id(&self) -> ClientId {
+        self.0.client_id
+    }
+
+    pub fn client_key(&self) -> u32 {
+        self.0.client_key
     }
 
     /// Bytes of files that went over sessions since the start: sent, received.
@@ -312,6 +338,11 @@ fn client_id() -> ClientId {
     random[..8].copy_from_slice(&crate::system::random().to_be_bytes());
     random[8..].copy_from_slice(&crate::system::random().to_be_bytes()[..4]);
     ClientId::of_thorp(random)
+}
+
+#[expect(clippy::cast_possible_truncation, reason = "half of it is random, too")]
+fn client_key() -> u32 {
+    crate::system::random() as u32
 }
 
 impl Table {

@@ -174,7 +174,7 @@ impl<K: Copy + Ord> Seats<K> {
 }
 
 impl LastUse {
-    fn now() -> Self {
+    pub fn now() -> Self {
         Self {
             since: Instant::now(),
             millis: Arc::default(),

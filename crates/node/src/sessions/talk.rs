@@ -19,7 +19,8 @@ const SENT_AGAIN: u32 = 4;
 /// See the module.
 #[derive(Clone, Debug)]
 pub(super) struct Talk {
-    info: Arc<[u8]>,
+    /// `None` if this end has no info dictionary itself.
+    info: Option<Arc<[u8]>>,
     /// The number by which the client wants to be sent blocks of the info dictionary.
     metadata: Option<u8>,
     /// Blocks that it may still ask for.
@@ -37,8 +38,11 @@ pub(super) enum Said {
 
 impl Talk {
     /// With a client that may ask for this info dictionary.
-    pub fn new(info: Arc<[u8]>) -> Self {
-        let blocks = length_of(&info).div_ceil(METADATA_BLOCK);
+    pub fn new(info: Option<Arc<[u8]>>) -> Self {
+        let blocks = info
+            .as_deref()
+            .map_or(0, length_of)
+            .div_ceil(METADATA_BLOCK);
         Self {
             info,
             metadata: None,
@@ -53,7 +57,7 @@ impl Talk {
             client: Some(super::greeting::program()),
             port,
             metadata: Some(MetadataMessage::NUMBER),
-            metadata_length: Some(length_of(&self.info)),
+            metadata_length: self.info.as_deref().map(length_of),
             your_ip: Some(client),
             ..ExtendedHandshake::default()
         }
@@ -81,11 +85,12 @@ impl Talk {
         let Some(number) = self.metadata else {
             return Said::Nothing;
         };
-        let total = length_of(&self.info);
+        let info = self.info.as_deref().unwrap_or_default();
+        let total = length_of(info);
         let bytes = metadata_block_length(total, block).and_then(|length| {
             self.left = self.left.checked_sub(1)?;
             let begin = (block * METADATA_BLOCK) as usize;
-            self.info.get(begin..begin + length as usize)
+            info.get(begin..begin + length as usize)
         });
         let answer = match bytes {
             Some(bytes) => MetadataMessage::Block {
@@ -112,7 +117,7 @@ mod tests {
 
     fn talk(length: usize) -> Talk {
         let info: Vec<u8> = (0..=250).cycle().take(length).collect();
-        Talk::new(info.into())
+        Talk::new(Some(info.into()))
     }
 
     fn with_number(talk: &mut Talk, number: Option<u8>) {
@@ -162,7 +167,7 @@ mod tests {
             assert_eq!((number, at, total), (9, block, 40_000));
             whole.extend(bytes);
         }
-        assert_eq!(whole[..], talk.info[..]);
+        assert_eq!(Some(&whole[..]), talk.info.as_deref());
         assert_eq!(answer(ask(&mut talk, 3)).1, MetadataMessage::Reject(3));
         with_number(&mut talk, None);
         assert_eq!(

@@ -4,28 +4,32 @@
 //! the sessions' outboxes while the lock is held, which takes no disk and no
 //! network. Bytes go by it, between the sessions and the file.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
+use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, Weak};
 
 use thorp_core::bound::Account;
 use thorp_core::swarm::{
-    Awaited, Input, Offer, Output, SessionId, SourceId, Stuck, Swarm, SwarmProgress,
+    Awaited, Input, NamedSource, Offer, Output, SessionId, SourceId, Stuck, Swarm, SwarmProgress,
 };
 use thorp_core::time::Instant;
 use thorp_disk::DiskThread;
 use thorp_files::store::StoreError;
 use thorp_group::clock::Clock;
-use thorp_wire::Content;
 use thorp_wire::frame::Holder;
 use thorp_wire::layout::{Block, Layout, Piece};
 use thorp_wire::merkle::Hash;
 use thorp_wire::session::{HashRange, Message, Span};
+use thorp_wire::{Content, InfoHash};
 use tokio::sync::{Notify, Semaphore, mpsc};
 
 use super::files::FileBytes;
 use super::outbox::Outbox;
 use super::traffic::{LastTold, Traffic};
+
+/// Of how many clients it is known as which torrent they have the file.
+const MOST_CLIENTS: usize = 1024;
 
 /// See the module.
 pub(crate) struct Transfer {
@@ -47,6 +51,18 @@ struct State {
     sessions: BTreeMap<SessionId, Attached>,
     deadline: Option<Instant>,
     stage: Stage,
+    /// Where the members are that have the file.
+    members: BTreeSet<SocketAddr>,
+    /// As which torrent clients may have the file.
+    torrents: BTreeMap<SocketAddr, ClientTorrent>,
+}
+
+/// The torrent as which a client has a file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct ClientTorrent {
+    pub info_hash: InfoHash,
+    /// Whether it is one of version 2, so that the client can be asked for hashes.
+    pub v2: bool,
 }
 
 /// What it is for at the moment.
@@ -69,8 +85,8 @@ struct Attached {
 /// What the fetch of the file has to see to.
 #[derive(Debug)]
 pub(crate) enum Happening {
-    /// Connect to this holder, for this file.
-    Dial(Holder),
+    /// Connect to this source, for this file.
+    Dial(NamedSource),
     /// More holders are wanted.
     Widen,
     /// Who sent what is not of this file.
@@ -107,6 +123,8 @@ impl Transfer {
                 swarm,
                 sessions: BTreeMap::new(),
                 deadline: None,
+                members: BTreeSet::new(),
+                torrents: BTreeMap::new(),
                 stage: if complete {
                     Stage::Serving
                 } else {
@@ -191,9 +209,33 @@ impl Transfer {
         }
     }
 
+    /// These clients may have the file, as this torrent.
+    pub fn clients(&self, torrent: ClientTorrent, mut clients: Vec<SocketAddr>) {
+        let mut state = self.lock();
+        // Members are in swarms, too, and are asked as members.
+        clients.retain(|client| !state.members.contains(client));
+        for client in &clients {
+            if state.torrents.len() < MOST_CLIENTS || state.torrents.contains_key(client) {
+                state.torrents.insert(*client, torrent);
+            }
+        }
+        self.drive(&mut state, Input::Clients(clients));
+    }
+
+    /// The torrent as which a client may have the file.
+    pub(super) fn torrent_at(&self, client: SocketAddr) -> Option<ClientTorrent> {
+        self.lock().torrents.get(&client).copied()
+    }
+
     /// These may have the file.
     pub fn holders(&self, holders: Vec<Holder>) {
-        self.handle(Input::Holders(holders));
+        let mut state = self.lock();
+        for holder in &holders {
+            if state.members.len() < MOST_CLIENTS {
+                state.members.extend(&holder.addresses);
+            }
+        }
+        self.drive(&mut state, Input::Holders(holders));
     }
 
     pub fn dial_failed(&self, peer: SourceId, reason: String) {
@@ -385,7 +427,7 @@ impl Transfer {
                 self.hash_leaves((session, range), pieces, Arc::clone(outbox(session)?));
             }
             Output::Close(session, why) => outbox(session)?.close(why),
-            Output::Dial(holder) => self.report(Happening::Dial(holder)),
+            Output::Dial(source) => self.report(Happening::Dial(source)),
             Output::ToCome(bytes) => self.report(Happening::ToCome(bytes)),
             Output::Complete { sources } => self.report(Happening::Complete(sources)),
             Output::Stuck(stuck) => self.report(Happening::Stuck(stuck)),

@@ -18,6 +18,7 @@ fn offer(fast: bool, member: bool) -> Offer {
         longest_request: 128 * 1024,
         most_requests: None,
         member,
+        hashes: true,
     }
 }
 

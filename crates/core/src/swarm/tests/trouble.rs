@@ -97,6 +97,7 @@ impl Crowded {
                 longest_request: 16 * 1024,
                 most_requests: None,
                 member: true,
+                hashes: true,
             },
         };
         self.0.handle(Self::at(second), opened);

@@ -465,7 +465,10 @@ impl World {
 
     fn act(&mut self, node: usize, output: Output) {
         match output {
-            Output::Dial(holder) => self.later(2 * self.delay, Event::Connect(node, holder.id)),
+            Output::Dial(source) => {
+                let holder = source.id().member().expect("all are members");
+                self.later(2 * self.delay, Event::Connect(node, holder));
+            }
             Output::Send(session, message) => self.message(node, session, message),
             Output::Close(session, _) => self.close(node, session),
             Output::Upload(session, block) => self.upload(node, session, block),
@@ -576,6 +579,7 @@ impl World {
                 longest_request: if plain { 16 } else { 256 } * 1024,
                 most_requests: plain.then_some(50),
                 member: !plain,
+                hashes: true,
             };
             let opened = Input::Opened {
                 session,

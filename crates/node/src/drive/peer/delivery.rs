@@ -86,6 +86,11 @@ impl Delivery {
         Self { terms, item }
     }
 
+    /// The name under which it was listed.
+    pub fn name(&self) -> &Name {
+        &self.item.listed
+    }
+
     /// What the core is told of an error.
     pub fn note(&self, error: StoreError) -> NotStored {
         self.terms.errors.note(error)

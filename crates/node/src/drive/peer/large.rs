@@ -18,8 +18,10 @@ use thorp_disk::DiskThread;
 use thorp_files::store::{Partial, StoreError};
 use thorp_wire::frame::Holder;
 use tokio::sync::mpsc;
+use tokio::task::JoinSet;
 use tokio::time::{Instant, MissedTickBehavior, interval};
 
+use super::announced;
 use super::delivery::Delivery;
 use super::pace::{Meter, TOLD_EVERY};
 use super::{Peer, Request};
@@ -91,10 +93,17 @@ impl FileTask<'_> {
         let listed = blocking(move |disk| place.arriving(disk)).await?;
         self.tell(get::LargeEvent::Begun { there }).await;
         let delivery = self.delivery.clone();
+        // Ends with this.
+        let mut seeking = JoinSet::new();
+        if self.peer.swarms.serves_clients() {
+            let (peer, transfer) = (self.peer.clone(), Arc::clone(&fetching.transfer));
+            seeking.spawn(announced::seek(peer, transfer, delivery.name().clone()));
+        }
         tokio::select! {
             gathered = self.gather(&mut fetching, &partial) => gathered?,
             error = delivery.closed() => return Err(error.into()),
         }
+        drop(seeking);
         let layer = fetching.transfer.layer();
         blocking(move |disk| delivery.finish(disk, &partial, &layer)).await??;
         drop(listed);
@@ -123,7 +132,7 @@ impl FileTask<'_> {
                     None => return Err(Over::NotWanted),
                 },
                 happening = fetching.happenings.recv() => match happening {
-                    Some(Happening::Dial(holder)) => self.peer.swarms.call(transfer, holder),
+                    Some(Happening::Dial(source)) => self.peer.swarms.call(transfer, source),
                     Some(Happening::ToCome(bytes)) => {
                         let partial = Arc::clone(partial);
                         blocking(move |disk| partial.must_have_room(disk, bytes)).await??;

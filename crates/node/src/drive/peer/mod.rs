@@ -26,6 +26,7 @@
 //! Everything that decides is in `thorp-core`. A [`Peer`] is a handle: cheap to
 //! clone, usable from any task.
 
+mod announced;
 mod contents;
 mod delivery;
 mod dialling;
@@ -175,8 +176,8 @@ impl Peer {
         };
         let (itself, itself_in) = watch::channel(itself(&setup));
         let tls = setup.tls.clone();
-        let trackers = setup.trackers.clone().into();
         let executable = setup.config.executable;
+        let trackers = setup.trackers.clone().into();
         let (fed, fed_in) = mpsc::channel(EVENTS);
         let swarms = Swarms::new(for_sessions(&setup, fed));
         if let Role::Sharing { inbound, .. } = &mut setup.role {
@@ -371,6 +372,7 @@ fn for_sessions(setup: &PeerSetup, fed: mpsc::Sender<PeerId>) -> sessions::Setup
         clock: setup.clock.clone(),
         source: source(listen),
         port: listen.map(|listen| listen.port()),
+        serves_clients: setup.config.share_bittorrent,
         share,
         fed,
     }

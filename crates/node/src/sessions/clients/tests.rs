@@ -1,8 +1,10 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use thorp_core::get::FetchId;
 use thorp_disk::testing::DISK;
 use thorp_files::share::{Options, Share};
+use thorp_files::store::Store;
 use thorp_group::clock::Clock;
 use thorp_group::testing::Group;
 use thorp_wire::frame::GroupRecord;
@@ -21,8 +23,8 @@ use tokio::sync::mpsc;
 use tokio::time::timeout;
 
 use super::*;
-use crate::sessions::Setup;
 use crate::sessions::line::Broken;
+use crate::sessions::{ClientTorrent, Happening, Setup, Writing};
 
 const LENGTH: usize = 300_000;
 const LEAF: u32 = 16 * 1024;
@@ -65,6 +67,7 @@ impl Ground {
             source: None,
             port: Some(3334),
             share: Some(share),
+            serves_clients: true,
             fed: mpsc::channel(1).0,
         });
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("binds");
@@ -314,6 +317,42 @@ async fn a_client_of_version_1_gets_its_info_dictionary_and_the_same_bytes() {
     client.says(&Message::Request(span)).await;
     let leaf = LEAF as usize;
     assert_eq!(client.block().await, ground.bytes[leaf..2 * leaf]);
+}
+
+#[tokio::test]
+async fn a_file_is_fetched_from_a_client_that_has_its_torrent() {
+    let (seeds, wants) = (Ground::new().await, Ground::new().await);
+    let dir = tempfile::tempdir().expect("a directory");
+    let store = Store::open(DISK, dir.path()).expect("opens");
+    let name = "f".parse().expect("a name");
+    let partial = store.partial(DISK, &name, seeds.content);
+    let partial = Arc::new(partial.expect("there is room"));
+    let (released, _released) = mpsc::unbounded_channel();
+    let writing = Writing::new(FetchId(1), released);
+    let fetching = wants.swarms.fetch(&partial, writing);
+    let mut fetching = fetching.expect("can be fetched");
+    let transfer = Arc::clone(&fetching.transfer);
+    transfer.holders(Vec::new());
+    let torrent = ClientTorrent {
+        info_hash: info_hash("f", seeds.content),
+        v2: true,
+    };
+    transfer.clients(torrent, vec![seeds.at]);
+    let gathered = async {
+        loop {
+            match fetching.happenings.recv().await.expect("goes on") {
+                Happening::Dial(source) => wants.swarms.call(&transfer, source),
+                Happening::Complete(sources) => return sources,
+                Happening::ToCome(_) | Happening::Widen => {}
+                other => panic!("{other:?}"),
+            }
+        }
+    };
+    let sources = timeout(PATIENCE, gathered).await.expect("comes in time");
+    assert_eq!(sources, [SourceId::Client(seeds.at)]);
+    let mut bytes = vec![0; LENGTH];
+    partial.read(DISK, &mut bytes, 0).expect("is there");
+    assert_eq!(bytes, seeds.bytes);
 }
 
 #[tokio::test]
