@@ -312,6 +312,11 @@ impl Session {
 
     fn on_bitfield(&mut self, has: Bits) -> Result<Consequence, String> {
         if std::mem::replace(&mut self.told, true) {
+            // aria2 says so in place of many single pieces.
+            if !self.offer.member {
+                let more = has.iter().filter(|piece| self.has.insert(*piece));
+                return Ok(Consequence::Has(more.collect()));
+            }
             return Err("it says what it has for a second time".into());
         }
         let pieces = has.iter().collect();

@@ -281,3 +281,23 @@ fn hash_requests_are_limited_to_what_a_file_needs() {
     });
     assert_eq!(answered.count(), 66);
 }
+
+#[test]
+fn a_client_may_say_again_what_it_has_and_a_member_may_not() {
+    let bits = |pieces: &[u32]| {
+        let mut bits = Bits::none(PIECES);
+        for piece in pieces {
+            bits.insert(*piece);
+        }
+        Message::Bitfield(bits.to_bitfield())
+    };
+    let mut client = session(true, false);
+    for (said, news) in [(bits(&[1, 2]), vec![1, 2]), (bits(&[2, 7]), vec![7])] {
+        let told = take(&mut client, said);
+        assert_eq!(told, Ok(Consequence::Has(news)));
+    }
+    assert!(client.has.has(1), "what it had before it still has");
+    let mut member = session(true, true);
+    assert!(take(&mut member, bits(&[1])).is_ok());
+    assert!(take(&mut member, bits(&[2])).is_err());
+}
