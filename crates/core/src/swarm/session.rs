@@ -256,12 +256,7 @@ impl Session {
             Message::Bitfield(bytes) => {
                 let size = at.pieces;
                 let has = Bits::from_bitfield(&bytes, size);
-                let has = has.ok_or("a bitfield that is not of this file")?;
-                // aria2 says by another bitfield which pieces have come since.
-                if self.told && !self.offer.member {
-                    return Ok(self.on_more(&has));
-                }
-                self.on_bitfield(has)?
+                self.on_bitfield(has.ok_or("a bitfield that is not of this file")?)?
             }
             Message::HaveAll => self.on_bitfield(Bits::all(at.pieces))?,
             Message::HaveNone => self.on_bitfield(Bits::none(at.pieces))?,
@@ -327,14 +322,6 @@ impl Session {
         let pieces = has.iter().collect();
         self.has = has;
         Ok(Consequence::Has(pieces))
-    }
-
-    fn on_more(&mut self, has: &Bits) -> Consequence {
-        let new: Vec<u32> = has.iter().filter(|piece| self.has.insert(*piece)).collect();
-        if new.is_empty() {
-            return Consequence::Nothing;
-        }
-        Consequence::Has(new)
     }
 
     fn on_request(&mut self, span: Span, at: &Serving<'_>) -> Result<Consequence, String> {

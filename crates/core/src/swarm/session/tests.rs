@@ -94,31 +94,6 @@ fn the_bitfield_comes_once() {
 }
 
 #[test]
-fn a_client_may_say_by_further_bitfields_what_has_come() {
-    let mut session = session(true, false);
-    let bitfield = |first| Message::Bitfield(vec![first, 0]);
-    assert_eq!(
-        take(&mut session, Message::HaveNone),
-        Ok(Consequence::Has(Vec::new()))
-    );
-    assert_eq!(
-        take(&mut session, bitfield(0b0100_0000)),
-        Ok(Consequence::Has(vec![1]))
-    );
-    // It takes nothing back.
-    assert_eq!(
-        take(&mut session, bitfield(0b0001_0000)),
-        Ok(Consequence::Has(vec![3]))
-    );
-    assert_eq!(
-        take(&mut session, bitfield(0b0101_0000)),
-        Ok(Consequence::Nothing)
-    );
-    // These would cost more than the bytes that they are said in.
-    assert!(take(&mut session, Message::HaveAll).is_err());
-}
-
-#[test]
 fn the_bitfield_comes_before_any_have() {
     let mut session = session(true, true);
     assert_eq!(
