@@ -300,7 +300,7 @@ impl Task {
             bittorrent: false,
         };
         let machine = machine::Tracker::new(machine::Config {
-            room: machine::ROOM,
+            room: setup.config.tracker_listings_mib * 1024 * 1024,
             me,
             interval: setup.config.tracker_interval,
             small_group: machine::SMALL_GROUP,
