@@ -258,6 +258,9 @@ impl Session {
                 let has = Bits::from_bitfield(&bytes, size);
                 self.on_bitfield(has.ok_or("a bitfield that is not of this file")?)?
             }
+            // A few bytes for which all pieces would be looked at: only where that is news.
+            Message::HaveNone if self.may_repeat() => Consequence::Nothing,
+            Message::HaveAll if self.may_repeat() && self.has.is_full() => Consequence::Nothing,
             Message::HaveAll => self.on_bitfield(Bits::all(at.pieces))?,
             Message::HaveNone => self.on_bitfield(Bits::none(at.pieces))?,
             Message::Request(span) => {
@@ -310,13 +313,18 @@ impl Session {
         ))
     }
 
+    /// Whether it has said what it has and may say so again: aria2 does, in place of many single
+    /// pieces.
+    fn may_repeat(&self) -> bool {
+        self.told && !self.offer.member
+    }
+
     fn on_bitfield(&mut self, has: Bits) -> Result<Consequence, String> {
+        if self.may_repeat() {
+            let more = has.iter().filter(|piece| self.has.insert(*piece));
+            return Ok(Consequence::Has(more.collect()));
+        }
         if std::mem::replace(&mut self.told, true) {
-            // aria2 says so in place of many single pieces.
-            if !self.offer.member {
-                let more = has.iter().filter(|piece| self.has.insert(*piece));
-                return Ok(Consequence::Has(more.collect()));
-            }
             return Err("it says what it has for a second time".into());
         }
         let pieces = has.iter().collect();

@@ -297,6 +297,13 @@ fn a_client_may_say_again_what_it_has_and_a_member_may_not() {
         assert_eq!(told, Ok(Consequence::Has(news)));
     }
     assert!(client.has.has(1), "what it had before it still has");
+    let none = take(&mut client, Message::HaveNone);
+    assert_eq!(none, Ok(Consequence::Nothing));
+    let missing = (0..PIECES).filter(|piece| ![1, 2, 7].contains(piece));
+    let all = take(&mut client, Message::HaveAll);
+    assert_eq!(all, Ok(Consequence::Has(missing.collect())));
+    let again = take(&mut client, Message::HaveAll);
+    assert_eq!(again, Ok(Consequence::Nothing), "it costs nothing");
     let mut member = session(true, true);
     assert!(take(&mut member, bits(&[1])).is_ok());
     assert!(take(&mut member, bits(&[2])).is_err());
