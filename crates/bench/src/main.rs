@@ -79,7 +79,7 @@ enum Only {
     /// What asks, in a process of its own.
     #[command(hide = true)]
     Load {
-        /// Whom.
+        /// The address of the tracker.
         at: SocketAddr,
         #[arg(long)]
         peers: u32,

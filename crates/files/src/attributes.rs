@@ -11,7 +11,7 @@ use std::sync::LazyLock;
 use rustix::fs::{Mode, Timespec, Timestamps, UTIME_OMIT};
 use thorp_wire::Attributes;
 
-/// Whoever may execute a file.
+/// The bits of a mode by which a file may be executed.
 const EXECUTE: u32 = 0o111;
 
 /// Gives an open file what it is to have. A file system that has no such times or

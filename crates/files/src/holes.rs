@@ -18,8 +18,8 @@ pub(crate) enum Run<'a> {
     Zeros(u64),
 }
 
-/// Reads a file of this length from its beginning, and passes over holes. Whoever
-/// takes the runs says whether to go on. Returns how many bytes were taken; fewer than
+/// Reads a file of this length from its beginning, and passes over holes. `take`
+/// is given the runs and says whether to go on. Returns how many bytes were taken; fewer than
 /// `length` where the file is shorter by now, or where that was enough.
 pub(crate) fn read(
     file: &File,

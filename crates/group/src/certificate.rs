@@ -178,7 +178,7 @@ pub enum CertificateError {
         shown: CaKey,
     },
     /// The certificate is another member's.
-    #[error("it is somebody else: {expected} was expected, its certificate is for {}", found.join(" and "))]
+    #[error("it is another machine: {expected} was expected, its certificate is for {}", found.join(" and "))]
     WrongPeer {
         /// The DNS name of the member that was dialled.
         expected: String,

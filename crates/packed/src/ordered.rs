@@ -89,7 +89,7 @@ impl<T: Copy> Ordered<T> {
             }
             Some(BLOCK) => {
                 // As many as come in order go on where they are, unless they are so few that
-                // whoever chooses the order would leave many small blocks behind.
+                // a member that chooses the order would leave many small blocks behind.
                 let is_next = place == self.latest && at >= BLOCK / 2;
                 let half = if is_next { at } else { BLOCK / 2 };
                 let behind = self.blocks[block].split_off(half);

@@ -11,7 +11,7 @@
 //! truth      what is really there, whatever a machine believes; the oracles' answers
 //! oracle     what the best neighbours could have been worth
 //! laws       what must be true in every run
-//! traffic    what was sent: by whom, of which kind, in which hour
+//! traffic    what was sent: by which machine, of which kind, in which hour
 //! arm        what is compared: the program's settings, and others' ways
 //! run        one trace played in one arm, and what it came to
 //! report     many runs, as tables and plots

@@ -119,7 +119,7 @@ fn message(progress: &Progress, width: usize) -> (String, usize) {
     (text, if left < LEAST_BAR { 0 } else { left })
 }
 
-/// From whom nothing comes, and for how long.
+/// From which holders nothing comes, and for how long.
 fn silence(progress: &Progress) -> Option<String> {
     let silent = progress.silent?;
     let is_busy = progress.sources == 0 && progress.busy > 0;

@@ -343,7 +343,7 @@ pub enum Why {
     Stopping(String),
 }
 
-/// Whom a fetch waits for.
+/// The holders a fetch waits for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Awaited {
     /// These members should send something.

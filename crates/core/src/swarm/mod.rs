@@ -293,7 +293,7 @@ impl Swarm {
         }
     }
 
-    /// Whom it waits for: those that were asked, or may be; where there is no session, those
+    /// The holders it waits for: those that were asked, or may be; where there is no session, those
     /// that are dialled.
     pub fn awaited(&self, now: Instant) -> Awaited {
         let may_send = |session: &&Session| session.asked_number() > 0 || session.gives_hope(now);

@@ -9,7 +9,7 @@
 //!
 //! The store is called directly by the threads that read announces. To use several without one
 //! lock, several stores share the torrents: [`Swarms::which`] says which one has a torrent. It
-//! owns no socket and no packet, and the catalogue of the group is elsewhere: whoever keeps that
+//! owns no socket and no packet, and the catalogue of the group is elsewhere: its [feed](feed)
 //! tells the store which member has which torrent.
 //!
 //! **Who may change a peer.** A peer is its address and port, and a stranger cannot announce from

@@ -260,7 +260,7 @@ pub struct Progress {
     /// Where nothing comes: seconds since the last byte.
     #[serde(default)]
     pub silent: Option<u64>,
-    /// Whom it waits for then, the first of them; none, where a holder is to come back.
+    /// The first holders that it waits for then; none, where a holder is to come back.
     #[serde(default)]
     pub waiting_for: Vec<Member>,
 }

@@ -393,7 +393,7 @@ impl Fetching {
                 self.swarms.on_session_ended(transfer);
             }
             // The rest is for its drop to do.
-            None => transfer.stop("whoever has served it so far does so no more"),
+            None => transfer.stop("the transfer that has served it so far does so no more"),
         }
     }
 

@@ -163,7 +163,7 @@ impl Transfer {
         self.lock().swarm.progress()
     }
 
-    /// Whom it waits for.
+    /// The holders it waits for.
     pub fn awaited(&self) -> Awaited {
         self.lock().swarm.awaited(self.now())
     }

@@ -57,7 +57,7 @@ fn sentence(warning: &Warning) -> String {
             format!("{why}. Neighbours are not remembered for the next start")
         }
         Warning::FaceOff => "this group does not serve ordinary BitTorrent clients, so this share is not \
-             served to them either. Whoever runs the tracker turns that on: thorp tracker --bittorrent"
+             served to them either. Its owner turns that on where the tracker runs: thorp tracker --bittorrent"
             .into(),
         Warning::Share(warning) => about_share(warning),
     }

@@ -1,8 +1,8 @@
 //! The extended messages by which a client that knows only an info-hash gets the info dictionary
 //! of the torrent (BEP 9, `ut_metadata`).
 //!
-//! The dictionary is sent in blocks of 16 KiB, which BEP 9 calls pieces. Whoever has put them
-//! together compares the info-hash: nothing before that says whether they are right.
+//! The dictionary is sent in blocks of 16 KiB, which BEP 9 calls pieces. The code that puts
+//! them together compares the info-hash: nothing before that says whether they are right.
 
 use thiserror::Error;
 

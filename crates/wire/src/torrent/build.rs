@@ -18,7 +18,7 @@ use crate::{Content, Name, Root};
 pub enum Privacy {
     /// Clients ask the torrent's trackers alone, and do not put the torrent into the DHT.
     Private,
-    /// Clients may ask anybody.
+    /// Clients may look for peers everywhere.
     Public,
 }
 

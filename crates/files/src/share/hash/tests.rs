@@ -151,7 +151,7 @@ async fn what_a_file_was_that_another_has_replaced_is_not_listed_in_its_place() 
     fs::write(temp.path().join(".new"), b"the second").expect("written");
     fs::rename(temp.path().join(".new"), temp.path().join("f")).expect("replaced");
     lists(&share, &mut events, b"the second").await;
-    // Whoever has hashed the first one has it open, and sees only that it was touched.
+    // The thread that has hashed the first one has it open, and sees only that it was touched.
     let content = merkle::content_of(b"the first");
     let hashed = shared.take_hashed(&name, Outcome::AsItWas(before.stamp, content, Vec::new()));
     assert!(

@@ -58,7 +58,7 @@ pub(super) enum ForGet {
     /// A large file is to be begun. When what is held here is dropped, the core
     /// learns that nothing is written to it any more.
     Begin(FetchId, Item, Writing),
-    /// From whom small files are awaited, if any are.
+    /// From which holders small files are awaited, if any are.
     Awaited(Option<Awaited>),
     Ended(Ending),
 }
@@ -592,7 +592,7 @@ impl Gets {
         Some(Input::Get { get, request })
     }
 
-    /// From whom small files of a get are awaited.
+    /// From which holders small files of a get are awaited.
     pub(super) fn on_awaited(&self, get: GetId, awaited: Option<Awaited>) {
         if let Some(ordered) = self.waiting.get(&get) {
             ordered.tell(ForGet::Awaited(awaited));

@@ -144,7 +144,7 @@ pub struct Peer {
 enum Request {
     /// Files are wanted.
     Get(get::Begun),
-    /// Nothing comes for a get: from whom is it awaited?
+    /// Nothing comes for a get: from which holders is it awaited?
     Awaited(GetId),
     /// What is where files are to go.
     Looked(GetId, Vec<Looked>),

@@ -35,12 +35,12 @@ impl Meter {
         self.busy.store(progress.busy, Ordering::Relaxed);
     }
 
-    /// Whom it waits for.
+    /// The holders it waits for.
     pub fn wait_for(&self, awaited: Awaited) {
         *self.awaited.lock().unwrap_or_else(PoisonError::into_inner) = Some(awaited);
     }
 
-    /// Whom it waited for when it was looked at last.
+    /// The holders it waited for when it was looked at last.
     pub fn awaited(&self) -> Option<Awaited> {
         let awaited = self.awaited.lock().unwrap_or_else(PoisonError::into_inner);
         awaited.clone()

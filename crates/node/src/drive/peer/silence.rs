@@ -51,7 +51,7 @@ impl Silence {
         is_due
     }
 
-    /// For how many seconds nothing has come, and from whom.
+    /// For how many seconds nothing has come, and from which members.
     pub(super) fn said<'a>(
         &self,
         large: impl Iterator<Item = &'a Arc<Meter>>,

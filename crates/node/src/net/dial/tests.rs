@@ -377,7 +377,7 @@ async fn an_untrusted_answer_is_explained() {
     let ash = group.member("ash");
     let port = fake(ash.server()).await;
     let text = untrusted(port, Expected::Peer(oak.member().id), &elm).await;
-    assert!(text.contains("it is somebody else"), "{text}");
+    assert!(text.contains("it is another machine"), "{text}");
     assert!(text.contains(&ash.member().id.to_string()), "{text}");
 
     let stranger = other.node("oak").await;

@@ -6,7 +6,7 @@
 //! ids   connection ids for UDP
 //! ```
 //!
-//! Owns the stores of swarms ([`thorp_core::swarms`]), which are called directly by whoever reads
+//! Owns the stores of swarms ([`thorp_core::swarms`]), which are called directly by the code that reads
 //! an announce. Which members have which torrent comes from the tracker's task. Exists only where
 //! the group's owner has turned it on: without it, clients get no byte.
 

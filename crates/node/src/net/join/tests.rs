@@ -147,7 +147,7 @@ async fn a_member_cannot_pose_as_the_tracker_to_a_newcomer() {
         let error = join(&ticket, &key(), None, &clock)
             .await
             .expect_err("is no tracker");
-        assert!(error.to_string().contains("somebody else"), "{error}");
+        assert!(error.to_string().contains("another machine"), "{error}");
     }
 }
 
