@@ -469,15 +469,15 @@ impl Swarms {
             ..
         } = self;
         let torrent = &torrents[torrent];
-        let is_seeder = said.is_of_seeder();
+        let wants_seeders = said.wants_seeders();
         let own = address_of(said, from);
         let (of_v4, of_v6) = match own {
             Compact::V4(_) => (row, None),
             Compact::V6(_) => (None, row),
         };
         for (wanted, others, is_wanted_v4) in [
-            (wanted.v4, torrent.v4.others(of_v4, is_seeder), true),
-            (wanted.v6, torrent.v6.others(of_v6, is_seeder), false),
+            (wanted.v4, torrent.v4.others(of_v4, wants_seeders), true),
+            (wanted.v6, torrent.v6.others(of_v6, wants_seeders), false),
         ] {
             let has = &torrent.members;
             let most = wanted - others.min(wanted / 2);
@@ -491,7 +491,7 @@ impl Swarms {
                 if given >= most {
                     break;
                 }
-                if is_seeder && has.is_whole {
+                if has.is_whole && !wants_seeders {
                     continue;
                 }
                 let (v4, v6) = (members.v4(has.member), members.v6(has.member));
@@ -509,10 +509,10 @@ impl Swarms {
             let left = wanted - given;
             if is_wanted_v4 {
                 let out = &mut handed.v4;
-                torrent.v4.sample(random, left, of_v4, is_seeder, out);
+                torrent.v4.sample(random, left, of_v4, wants_seeders, out);
             } else {
                 let out = &mut handed.v6;
-                torrent.v6.sample(random, left, of_v6, is_seeder, out);
+                torrent.v6.sample(random, left, of_v6, wants_seeders, out);
             }
         }
     }

@@ -186,30 +186,34 @@ impl<const N: usize> Peers<N> {
     }
 
     /// Returns how many rows [`sample`](Self::sample) would have to choose from.
-    pub(super) fn others(&self, but: Option<usize>, for_seeder: bool) -> usize {
-        let first = self.first(for_seeder);
+    pub(super) fn others(&self, but: Option<usize>, wants_seeders: bool) -> usize {
+        let first = self.first(wants_seeders);
         let is_among = but.is_some_and(|but| but >= first);
         self.rows.len() - first - usize::from(is_among)
     }
 
     /// Returns the first row that is handed out.
-    fn first(&self, for_seeder: bool) -> usize {
-        if for_seeder { self.seeders as usize } else { 0 }
+    fn first(&self, wants_seeders: bool) -> usize {
+        if wants_seeders {
+            0
+        } else {
+            self.seeders as usize
+        }
     }
 
     /// Appends the addresses of up to `most` rows, but not of the row `but`; each of the others
-    /// is equally likely. Seeders are left out for a seeder, which has no use for them.
+    /// is equally likely. Seeders are left out unless they are wanted.
     pub(super) fn sample(
         &self,
         random: &mut fastrand::Rng,
         most: usize,
         but: Option<usize>,
-        for_seeder: bool,
+        wants_seeders: bool,
         out: &mut Vec<u8>,
     ) {
-        let first = self.first(for_seeder);
+        let first = self.first(wants_seeders);
         let rows = &self.rows[first..];
-        let others = self.others(but, for_seeder);
+        let others = self.others(but, wants_seeders);
         let but = but.and_then(|but| but.checked_sub(first));
         let mut left = most.min(others);
         let mut append = |base: usize, rows: &[Row<N>]| {

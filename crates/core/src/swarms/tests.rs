@@ -210,6 +210,21 @@ fn a_seeder_is_told_of_leechers_only() {
 }
 
 #[test]
+fn a_client_that_begins_with_a_magnet_link_and_says_that_nothing_is_left_is_told_of_seeders() {
+    let mut swarms = open(WIDE);
+    let now = Duration::ZERO;
+    say(&mut swarms, now, &seeder("10.0.0.1:1"), ALL);
+    swarms.members.set(0, &addresses(["10.0.0.9:3334"]));
+    swarms.list(torrent(1), 0, true);
+    let begins = Client {
+        event: AnnounceEvent::Started,
+        ..seeder("10.0.0.3:1")
+    };
+    let told = say(&mut swarms, now, &begins, ALL);
+    assert_eq!(told, addresses(["10.0.0.1:1", "10.0.0.9:3334"]));
+}
+
+#[test]
 fn silence_and_a_goodbye_remove_a_peer_and_the_last_one_its_torrent() {
     let mut swarms = open(WIDE);
     let begun = Duration::ZERO;
@@ -631,7 +646,8 @@ impl Model {
     /// Who may be handed out to this client, of one family.
     fn others(&self, said: &Client, is_v4: bool) -> BTreeSet<SocketAddr> {
         let own = canonical(said.address);
-        let wants = |is_seeder: bool| !(said.is_seeder && is_seeder);
+        let begins = said.event == AnnounceEvent::Started;
+        let wants = |is_seeder: bool| begins || !(said.is_seeder && is_seeder);
         let peers = self.peers.iter();
         let peers = peers
             .filter(|((of, _), known)| *of == said.torrent && wants(known.is_seeder))

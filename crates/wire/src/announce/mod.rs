@@ -66,6 +66,12 @@ impl Announce {
     pub fn is_of_seeder(&self) -> bool {
         self.left == 0
     }
+
+    /// Whether the client has a use for seeders: also one that begins with nothing left, since
+    /// aria2 says so while a magnet link is all that it has.
+    pub fn wants_seeders(&self) -> bool {
+        !self.is_of_seeder() || self.event == AnnounceEvent::Started
+    }
 }
 
 /// Why a client announces itself.
