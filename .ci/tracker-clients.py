@@ -9,7 +9,6 @@ pair, and fails with the first that does not finish. The tracker then says --no-
 gives neither a scrape nor a connection request a byte.
 """
 
-import itertools
 import os
 import re
 import signal
@@ -21,8 +20,11 @@ import time
 
 import libtorrent as lt
 
+from ordinary import (
+    ARIA, PATIENCE, TRANSMISSION, add, by_libtorrent, by_program, is_same, session, wait,
+)
+
 PROGRAM, DIRECTORY = sys.argv[1:]
-PATIENCE = 90
 SIZE = 5 * 1024 * 1024 + 1
 
 
@@ -40,19 +42,6 @@ def start_tracker(flag):
     sys.exit("the tracker did not say where it listens")
 
 
-PORTS = itertools.count(20000 + os.getpid() % 20000)
-
-
-def session():
-    # Only the tracker tells of peers. The port has to be the same at all addresses of the machine:
-    # with 0 libtorrent takes another one at each.
-    return lt.session({
-        "listen_interfaces": f"0.0.0.0:{next(PORTS)},[::]:{next(PORTS)}",
-        "enable_dht": False, "enable_lsd": False, "enable_upnp": False, "enable_natpmp": False,
-        "allow_multiple_connections_per_ip": True,
-    })
-
-
 def torrent(name, announce, flags):
     """Makes a file with a torrent of its own, and returns the torrent's path."""
     seeds = os.path.join(DIRECTORY, "seeds")
@@ -68,60 +57,6 @@ def torrent(name, announce, flags):
     with open(metainfo, "wb") as file:
         file.write(lt.bencode(maker.generate()))
     return metainfo
-
-
-def add(in_session, metainfo, path):
-    os.makedirs(path, exist_ok=True)
-    wanted = lt.load_torrent_file(metainfo)
-    wanted.save_path = path
-    return in_session.add_torrent(wanted)
-
-
-def same(name, path):
-    with open(os.path.join(DIRECTORY, "seeds", name), "rb") as one:
-        try:
-            with open(os.path.join(path, name), "rb") as other:
-                return one.read() == other.read()
-        except FileNotFoundError:
-            return False
-
-
-def wait(what, holds):
-    deadline = time.monotonic() + PATIENCE
-    while not holds():
-        if time.monotonic() > deadline:
-            sys.exit(f"{what}: not within {PATIENCE} s")
-        time.sleep(0.1)
-
-
-def by_libtorrent(metainfo, name, path):
-    leecher = session()
-    fetch = add(leecher, metainfo, path)
-    wait(f"{name}: libtorrent", lambda: fetch.status().is_seeding)
-
-
-def by_program(command):
-    def fetch(metainfo, name, path):
-        os.makedirs(path, exist_ok=True)
-        process = subprocess.Popen(
-            [part.format(torrent=metainfo, path=path) for part in command],
-            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env={**os.environ, "HOME": path},
-        )
-        try:
-            wait(f"{name}: {command[0]}", lambda: same(name, path))
-        finally:
-            process.terminate()
-            process.wait()
-    return fetch
-
-
-# Without DHT aria2 asks no tracker over UDP. The torrents are private, so nothing gets there.
-ARIA = ["aria2c", "--dir={path}", "--seed-time=0", "--enable-dht=true", "--enable-dht6=false",
-        "--dht-file-path={path}/dht", "--dht-listen-port=6800-6899",
-        "--bt-enable-lpd=false", "--enable-peer-exchange=false", "--listen-port=6900-6999",
-        "--no-conf", "{torrent}"]
-TRANSMISSION = ["transmission-cli", "--config-dir={path}/config", "--download-dir={path}",
-                "--no-portmap", "--encryption-tolerated", "{torrent}"]
 
 
 def main():
@@ -146,8 +81,9 @@ def main():
             wait(f"{name}: the seeder", lambda: seeding.status().is_seeding)
             begun = time.monotonic()
             path = os.path.join(DIRECTORY, f"leech{number}")
-            fetch(metainfo, name, path)
-            if not same(name, path):
+            original = os.path.join(DIRECTORY, "seeds", name)
+            fetch(metainfo, path, original)
+            if not is_same(original, os.path.join(path, name)):
                 sys.exit(f"{name}: other bytes")
             print(f"{client} over {over}: {time.monotonic() - begun:.1f} s", flush=True)
     finally:

@@ -1,0 +1,88 @@
+"""Real BitTorrent clients, as the scripts beside this one play them: libtorrent sessions, and the
+commands of aria2 and Transmission."""
+
+import itertools
+import json
+import os
+import subprocess
+import sys
+import time
+
+import libtorrent as lt
+
+PATIENCE = 90
+PORTS = itertools.count(20000 + os.getpid() % 20000)
+
+# Without DHT aria2 asks no tracker over UDP. The torrents are private, so nothing gets there.
+ARIA = ["aria2c", "--dir={path}", "--seed-time=0", "--enable-dht=true", "--enable-dht6=false",
+        "--dht-file-path={path}/dht", "--dht-listen-port=6800-6899",
+        "--bt-enable-lpd=false", "--enable-peer-exchange=false", "--listen-port=6900-6999",
+        "--no-conf", "{source}"]
+TRANSMISSION = ["transmission-cli", "--config-dir={path}/config", "--download-dir={path}",
+                "--no-portmap", "--encryption-tolerated", "{source}"]
+
+
+def session():
+    # Only the tracker tells of peers. The port has to be the same at all addresses of the machine:
+    # with 0 libtorrent takes another one at each.
+    return lt.session({
+        "listen_interfaces": f"0.0.0.0:{next(PORTS)},[::]:{next(PORTS)}",
+        "enable_dht": False, "enable_lsd": False, "enable_upnp": False, "enable_natpmp": False,
+        "allow_multiple_connections_per_ip": True,
+    })
+
+
+def add(in_session, source, path):
+    """Adds a torrent's file or a magnet link."""
+    os.makedirs(path, exist_ok=True)
+    is_magnet = source.startswith("magnet:")
+    wanted = lt.parse_magnet_uri(source) if is_magnet else lt.load_torrent_file(source)
+    wanted.save_path = path
+    return in_session.add_torrent(wanted)
+
+
+def wait(what, holds):
+    deadline = time.monotonic() + PATIENCE
+    while not holds():
+        if time.monotonic() > deadline:
+            sys.exit(f"{what}: not within {PATIENCE} s")
+        time.sleep(0.1)
+
+
+def is_same(one, other):
+    try:
+        with open(one, "rb") as one, open(other, "rb") as other:
+            return one.read() == other.read()
+    except FileNotFoundError:
+        return False
+
+
+def by_libtorrent(source, path, original):
+    leecher = session()
+    fetch = add(leecher, source, path)
+    wait(f"{original}: libtorrent", lambda: fetch.status().is_seeding)
+
+
+def by_program(command):
+    def fetch(source, path, original):
+        write_transmission_settings(os.path.join(path, "config"))
+        process = subprocess.Popen(
+            [part.format(source=source, path=path) for part in command],
+            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env={**os.environ, "HOME": path},
+        )
+        fetched = os.path.join(path, os.path.basename(original))
+        try:
+            wait(f"{original}: {command[0]}", lambda: is_same(original, fetched))
+        finally:
+            process.terminate()
+            process.wait()
+    return fetch
+
+
+def write_transmission_settings(directory):
+    # It tries uTP first, and where nothing answers uTP not TCP within minutes. Without a port of its
+    # own it has no UDP.
+    settings = {"utp-enabled": False, "peer-port": next(PORTS)}
+    os.makedirs(directory, exist_ok=True)
+    with open(os.path.join(directory, "settings.json"), "w") as file:
+        json.dump(settings, file)

@@ -1,0 +1,140 @@
+#!/usr/bin/env python3
+"""Plays real BitTorrent clients that fetch from a thorp peer.
+
+    peer-clients.py PROGRAM DIRECTORY
+
+Needs the libtorrent module, aria2c and transmission-cli. A new group with the tracker inside the
+only peer; each client has a file of its own to fetch, which nobody but the peer has, and begins
+with what `thorp torrent` and `thorp magnet` made of it. The clients fetch at once. Prints a line for
+each, and fails if one does not finish with the same bytes.
+"""
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import threading
+import time
+
+import libtorrent as lt
+
+from ordinary import ARIA, TRANSMISSION, by_libtorrent, by_program, is_same, wait
+
+PROGRAM, DIRECTORY = sys.argv[1:]
+STATE = os.path.join(DIRECTORY, "state")
+SHARED = os.path.join(DIRECTORY, "shared")
+MIB = 1024 * 1024
+ONE, LEAF, FIVE, BIG = 1, 16 * 1024 + 1, 5 * MIB + 1, 200 * MIB
+
+ARIA, TRANSMISSION = by_program(ARIA), by_program(TRANSMISSION)
+V1, V2 = [], ["--v2"]
+# Who fetches how much by what, and what of it is left: one tracker's address, or all as it was made.
+PLAYS = [
+    ("libtorrent v1", by_libtorrent, V1, FIVE, "torrent", "http"),
+    ("libtorrent v1", by_libtorrent, V1, LEAF, "magnet", "udp"),
+    ("libtorrent v1", by_libtorrent, V1, ONE, "magnet", "http"),
+    ("libtorrent v1", by_libtorrent, V1, BIG, "torrent", "all"),
+    ("libtorrent v2", by_libtorrent, V2, FIVE, "torrent", "udp"),
+    ("libtorrent v2", by_libtorrent, V2, LEAF, "magnet", "http"),
+    ("libtorrent v2", by_libtorrent, V2, ONE, "magnet", "udp"),
+    ("aria2", ARIA, V1, FIVE, "torrent", "http"),
+    ("aria2", ARIA, V1, FIVE, "magnet", "all"),
+    ("aria2", ARIA, V1, LEAF, "magnet", "udp"),
+    ("aria2", ARIA, V1, ONE, "torrent", "udp"),
+    ("aria2", ARIA, V1, BIG, "torrent", "all"),
+    ("Transmission", TRANSMISSION, V1, FIVE, "torrent", "http"),
+    ("Transmission", TRANSMISSION, V1, FIVE, "magnet", "all"),
+    ("Transmission", TRANSMISSION, V1, LEAF, "magnet", "udp"),
+    ("Transmission", TRANSMISSION, V1, ONE, "torrent", "udp"),
+]
+
+
+def thorp(*args):
+    return [PROGRAM, args[0], "--state", STATE, *args[1:]]
+
+
+def start_peer():
+    process = subprocess.Popen(
+        thorp("share", SHARED, "--bittorrent", "--lines", "--listen", "[::]:0"),
+        stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True,
+    )
+    for line in process.stdout:
+        if re.match(r"Sharing ", line):
+            return process
+    sys.exit("the peer did not say that it shares")
+
+
+def make_torrent(name, which, over):
+    path = os.path.join(DIRECTORY, name + ".torrent")
+
+    def is_made():
+        # It is refused until the file is hashed.
+        made = subprocess.run(thorp("torrent", name, *which, "-o", path), capture_output=True)
+        return made.returncode == 0
+    wait(f"{name}: the torrent", is_made)
+    if over != "all":
+        with open(path, "rb") as file:
+            metainfo = lt.bdecode(file.read())
+        trackers = [tracker for tier in metainfo[b"announce-list"] for tracker in tier]
+        metainfo[b"announce"] = next(one for one in trackers if one.startswith(over.encode()))
+        del metainfo[b"announce-list"]
+        with open(path, "wb") as file:
+            file.write(lt.bencode(metainfo))
+    return path
+
+
+def make_magnet(name, which, over):
+    made = subprocess.run(thorp("magnet", name, *which), capture_output=True, text=True, check=True)
+    link = made.stdout.strip()
+    if over == "all":
+        return link
+    parts = link.split("&")
+    tracker = next(part for part in parts if part.startswith("tr=" + over))
+    # Without `x.pe`, too, so that only the tracker tells of the peer.
+    return "&".join([parts[0], tracker])
+
+
+def play(number, said):
+    client, fetch, which, size, by, over = PLAYS[number]
+    what = f"{client}, {size} bytes, {by}, {over}"
+    name = f"{number}.bin"
+    source = make_torrent(name, which, over)
+    if by == "magnet":
+        source = make_magnet(name, which, over)
+    path = os.path.join(DIRECTORY, f"leech{number}")
+    original = os.path.join(SHARED, name)
+    begun = time.monotonic()
+    try:
+        fetch(source, path, original)
+    except SystemExit as error:
+        said[number] = str(error)
+    else:
+        is_whole = is_same(original, os.path.join(path, name))
+        said[number] = None if is_whole else f"{what}: other bytes"
+    taken = f"{time.monotonic() - begun:.1f} s"
+    print(f"{what}: {said[number] or taken}\n", end="", flush=True)
+
+
+def main():
+    os.makedirs(SHARED)
+    for number, (_, _, _, size, _, _) in enumerate(PLAYS):
+        with open(os.path.join(SHARED, f"{number}.bin"), "wb") as file:
+            file.write(os.urandom(size))
+    peer = start_peer()
+    said = {}
+    try:
+        players = [threading.Thread(target=play, args=(number, said)) for number in range(len(PLAYS))]
+        for player in players:
+            player.start()
+        for player in players:
+            player.join()
+    finally:
+        peer.send_signal(signal.SIGTERM)
+        peer.wait()
+    failed = [why for _, why in sorted(said.items()) if why]
+    if failed or len(said) < len(PLAYS):
+        sys.exit(f"{len(failed)} of {len(PLAYS)} failed")
+
+
+main()
