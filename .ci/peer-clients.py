@@ -6,7 +6,8 @@
 Needs the libtorrent module, aria2c and transmission-cli. A new group with the tracker inside the
 only peer; each client has a file of its own to fetch, which nobody but the peer has, and begins
 with what `thorp torrent` and `thorp magnet` made of it. The clients fetch at once. Prints a line for
-each, and fails if one does not finish with the same bytes.
+each, and fails if one does not finish with the same bytes. Then a member that has joined, libtorrent
+and aria2 fetch one file at once.
 """
 
 import os
@@ -19,13 +20,14 @@ import time
 
 import libtorrent as lt
 
-from ordinary import ARIA, TRANSMISSION, by_libtorrent, by_program, is_same, wait
+from ordinary import ARIA, PATIENCE, TRANSMISSION, by_libtorrent, by_program, is_same, wait
 
 PROGRAM, DIRECTORY = sys.argv[1:]
 STATE = os.path.join(DIRECTORY, "state")
 SHARED = os.path.join(DIRECTORY, "shared")
 MIB = 1024 * 1024
 ONE, LEAF, FIVE, BIG = 1, 16 * 1024 + 1, 5 * MIB + 1, 200 * MIB
+MIXED, MIXED_SIZE = "mixed.bin", 64 * MIB
 
 ARIA, TRANSMISSION = by_program(ARIA), by_program(TRANSMISSION)
 V1, V2 = [], ["--v2"]
@@ -50,13 +52,13 @@ PLAYS = [
 ]
 
 
-def thorp(*args):
-    return [PROGRAM, args[0], "--state", STATE, *args[1:]]
+def thorp(verb, *args, state=STATE):
+    return [PROGRAM, verb, "--state", state, *args]
 
 
-def start_peer():
+def start_peer(shared, *args, state=STATE):
     process = subprocess.Popen(
-        thorp("share", SHARED, "--bittorrent", "--lines", "--listen", "[::]:0"),
+        thorp("share", shared, "--bittorrent", "--lines", "--listen", "[::]:0", *args, state=state),
         stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True,
     )
     for line in process.stdout:
@@ -116,12 +118,55 @@ def play(number, said):
     print(f"{what}: {said[number] or taken}\n", end="", flush=True)
 
 
+def play_mixed(name):
+    """A member, libtorrent and aria2 fetch one file at once."""
+    original = os.path.join(SHARED, name)
+    metainfo = make_torrent(name, V1, "all")
+    state, shared = (os.path.join(DIRECTORY, of) for of in ("joined-state", "joined-shared"))
+    os.makedirs(shared)
+    invite = os.path.join(DIRECTORY, "invite")
+    with open(invite, "w") as file:
+        subprocess.run(thorp("invite", "--quiet"), stdout=file, check=True)
+    joined = start_peer(shared, "--join", invite, state=state)
+    ends = {}
+
+    def by_member(source, path, original):
+        # It goes into the share.
+        get = thorp("get", name, "--quiet", state=state)
+        subprocess.run(get, stdout=subprocess.DEVNULL, check=True, timeout=PATIENCE)
+
+    def fetch(who, by, path):
+        os.makedirs(path, exist_ok=True)
+        begun = time.monotonic()
+        by(metainfo, path, original)
+        if is_same(original, os.path.join(path, name)):
+            ends[who] = f"{time.monotonic() - begun:.1f} s"
+
+    mixed = [("member", by_member, shared)]
+    mixed += [(who, by, os.path.join(DIRECTORY, "mixed-" + who))
+              for who, by in (("libtorrent", by_libtorrent), ("aria2", ARIA))]
+    try:
+        fetchers = [threading.Thread(target=fetch, args=one) for one in mixed]
+        for fetcher in fetchers:
+            fetcher.start()
+        for fetcher in fetchers:
+            fetcher.join()
+    finally:
+        joined.send_signal(signal.SIGTERM)
+        joined.wait()
+    print("at once:", ", ".join(f"{who} {ends.get(who, 'not finished')}" for who, _, _ in mixed))
+    if len(ends) < len(mixed):
+        sys.exit("not all of the mixed swarm have finished")
+
+
 def main():
     os.makedirs(SHARED)
+    with open(os.path.join(SHARED, MIXED), "wb") as file:
+        file.write(os.urandom(MIXED_SIZE))
     for number, (_, _, _, size, _, _) in enumerate(PLAYS):
         with open(os.path.join(SHARED, f"{number}.bin"), "wb") as file:
             file.write(os.urandom(size))
-    peer = start_peer()
+    peer = start_peer(SHARED)
     said = {}
     try:
         players = [threading.Thread(target=play, args=(number, said)) for number in range(len(PLAYS))]
@@ -129,6 +174,7 @@ def main():
             player.start()
         for player in players:
             player.join()
+        play_mixed(MIXED)
     finally:
         peer.send_signal(signal.SIGTERM)
         peer.wait()
