@@ -147,9 +147,11 @@ fn a_group_by_invitation_is_opened_after_a_yes_and_closed_again() {
         .exits(2)
         .says("This group was by invitation")
         .says("--yes");
-    let (code, shown) = in_terminal(&hall, &open, "y\n2\n");
+    let (code, shown) = in_terminal(&hall, &open, "perhaps\n2\n");
     assert_eq!(code, Some(1), "{shown}");
     assert!(shown.contains("Please type 1 or 2."), "{shown}");
+    let (code, shown) = in_terminal(&hall, &open, "n\n");
+    assert_eq!(code, Some(1), "n is an answer too: {shown}");
 
     let is_open = |args: &[&str]| {
         let running = hall.start(&[args, &["--lines", "--listen", "127.0.0.1:0"]].concat());
