@@ -458,7 +458,7 @@ fn a_second_process_is_told_which_one_has_the_state_directory() {
     let village = Village::new();
     let node = village.node("node");
     let (running, _) = start_sharing(&node);
-    let owner = format!("in use by process {};", running.id());
+    let owner = format!("in use by process {}:", running.id());
     node.run(&["share"]).exits(1).says(&owner);
     node.run(&[
         "tracker",
@@ -471,7 +471,7 @@ fn a_second_process_is_told_which_one_has_the_state_directory() {
     stop(&node, running);
     // And no user is told of a process that has gone.
     let (running, _) = start_sharing(&node);
-    let owner = format!("in use by process {};", running.id());
+    let owner = format!("in use by process {}:", running.id());
     running.signal("KILL");
     running.finish(PATIENCE);
     let (running, _) = start_sharing(&node);

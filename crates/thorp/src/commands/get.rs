@@ -15,7 +15,7 @@ use crate::{out, prompt, words};
 use thorp_node::address::NetAddress;
 
 pub async fn run(context: &Context, args: GetArgs) -> Result {
-    if args.names.iter().any(|name| name.trim().is_empty()) {
+    if args.names.iter().any(String::is_empty) {
         let why = "an empty name is no name of a file: see what there is with thorp ls";
         return Err(failure(ErrorKind::Usage, why));
     }
