@@ -11,7 +11,7 @@ use thorp_wire::frame::{
 };
 use thorp_wire::{Body, Content, Entry, Frame, RequestId, Root, merkle};
 
-use super::mallory::{Mallory, Wire, encoded, entry, listing};
+use super::mallory::{Mallory, Wire, encoded, entry, is_for_a_user, listing};
 use super::support::{Village, Villager, bytes, files_in, hears, named, read, write};
 
 /// A village with an honest peer that shares `honest`, one that shares nothing,
@@ -114,7 +114,7 @@ async fn an_answer_with_a_name_that_leads_elsewhere_writes_nothing() {
     let answer = elm.running.peer.command(Command::Get(named("wanted")));
     let request = wire
         .until("a Find", |frame| {
-            matches!(frame.body, Body::Find(_)).then_some(frame.request)
+            is_for_a_user(frame).then_some(frame.request)
         })
         .await;
     let found = Found {
@@ -309,7 +309,7 @@ async fn a_neighbour_that_names_another_as_a_holder_gets_nobody_to_believe_it() 
     let answer = elm.running.peer.command(Command::Get(named("wanted")));
     let request = wire
         .until("a Find", |frame| {
-            matches!(frame.body, Body::Find(_)).then_some(frame.request)
+            is_for_a_user(frame).then_some(frame.request)
         })
         .await;
     // Oak would have it, at the liar's address.
@@ -339,7 +339,7 @@ async fn a_neighbour_that_names_another_as_a_holder_gets_nobody_to_believe_it() 
     let answer = elm.running.peer.command(Command::Get(named("wanted too")));
     let request = wire
         .until("a Find", |frame| {
-            matches!(frame.body, Body::Find(_)).then_some(frame.request)
+            is_for_a_user(frame).then_some(frame.request)
         })
         .await;
     let holder = Holder {
@@ -372,7 +372,7 @@ async fn a_pattern_brings_nothing_that_it_does_not_match_and_no_rules() {
     elm.sees("no tracker", |view| !view.tracker_connected).await;
     let answer = elm.running.peer.command(Command::Get(named("dir/*")));
     let question = wire.until("a Find", |frame| {
-        matches!(frame.body, Body::Find(_)).then_some(frame.request)
+        is_for_a_user(frame).then_some(frame.request)
     });
     let request = question.await.expect("a question");
     let variant = |name| Variant {
@@ -749,10 +749,8 @@ async fn a_listing_over_the_bounds_is_said_to_be_on_both_sides() {
         .running
         .peer
         .command(Command::Get(named("hidden among many")));
-    wire.until("a Find", |frame| {
-        matches!(frame.body, Body::Find(_)).then_some(())
-    })
-    .await;
+    wire.until("a Find", |frame| is_for_a_user(frame).then_some(()))
+        .await;
     drop(answer);
     let mut wire = mallory.dial_tracker(&village).await;
     wire.greet(mallory.hello()).await;

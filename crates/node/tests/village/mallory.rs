@@ -9,7 +9,9 @@ use thorp_node::address::NetAddress;
 use thorp_node::net::dial::{self, Expected};
 use thorp_node::net::join;
 use thorp_node::net::listener::{Incoming, Listen, Listener, Running, Service};
-use thorp_wire::frame::{Bytes, Get, Hello, MAX_FRAME, PREFIX, Update, VERSION, announced_length};
+use thorp_wire::frame::{
+    Bytes, Get, Hello, MAX_FRAME, PREFIX, Query, Update, VERSION, announced_length,
+};
 use thorp_wire::{Body, Content, Entry, Frame, PeerId, RequestId};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -17,6 +19,14 @@ use tokio::sync::mpsc;
 use tokio_rustls::TlsStream;
 
 use super::support::{Village, Villager, within};
+
+/// Whether this is a question that a user waits for, and not one that is asked in advance.
+pub fn is_for_a_user(frame: &Frame) -> bool {
+    match &frame.body {
+        Body::Find(find) => !matches!(find.query, Query::Beyond(_)),
+        _ => false,
+    }
+}
 
 /// A member with a real certificate and a port, and no program behind them.
 pub struct Mallory {
