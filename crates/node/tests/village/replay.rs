@@ -136,6 +136,10 @@ async fn real(trace: &Trace) -> Outcome {
     }
     sleep_until(started + trace.length.saturating_sub(begin)).await;
     let sent = sent() - sent_before - all * of_content();
+    // What still runs would write into directories that are being removed.
+    for peer in peers {
+        peer.stop().await;
+    }
     Outcome {
         spared: as_f64(spared) / as_f64(all),
         bytes: as_f64(sent),
