@@ -48,8 +48,7 @@ impl Gathering {
                 update.added.extend(frame.added);
                 update.removed.extend(frame.removed);
                 update.neighbours = frame.neighbours.or(update.neighbours.take());
-                update.met.extend(frame.met);
-                update.parted.extend(frame.parted);
+                // The first frame says which neighbours came and went.
                 update.load = frame.load;
                 update.last = frame.last;
                 begun.cost += cost;
@@ -170,6 +169,27 @@ mod tests {
         assert!(!whole.too_long);
         let next = gathering.push(part(2, true, true, "d"), bounds(9));
         assert!(next.expect("it fits").is_some());
+    }
+
+    #[test]
+    fn only_the_first_frame_says_which_neighbours_came_and_went() {
+        let ids = |n: u8| vec![thorp_wire::PeerId::new([n; 32]); Update::MAX_NEIGHBOURS];
+        let frame = |first, last, n| Update {
+            since: Some(0),
+            met: ids(n),
+            parted: ids(n),
+            ..part(1, first, last, "a")
+        };
+        let mut gathering = Gathering::default();
+        let begun = gathering.push(frame(true, false, 1), bounds(1000));
+        assert_eq!(begun, Ok(None));
+        for _ in 0..100 {
+            let more = gathering.push(frame(false, false, 2), bounds(1000));
+            assert_eq!(more, Ok(None));
+        }
+        let whole = gathering.push(frame(false, true, 2), bounds(1000));
+        let update = whole.expect("it fits").expect("whole").update;
+        assert_eq!((update.met, update.parted), (ids(1), ids(1)));
     }
 
     #[test]
