@@ -361,10 +361,20 @@ impl Catalogue {
                 return;
             }
             Ok(row) => {
+                let before = &listing.row(row).facts;
+                let is_same_file = before.what() == facts.what()
+                    && before.partial == facts.partial
+                    && listing.v1(&entry.name) == entry.v1;
                 self.moved += 1;
                 self.cost -= listing.cost_of(&entry.name);
                 self.cost += cost_of_entry(&entry.name, entry.v1.is_some());
                 let at = At { slot, row };
+                // Only its times have changed: what has that content, has it.
+                if is_same_file {
+                    self.listings
+                        .change(slot, |listing| listing.replace(row, facts));
+                    return;
+                }
                 self.unindex_content(at);
                 self.listings.change(slot, |listing| {
                     listing.replace(row, facts);

@@ -6,6 +6,9 @@ use thorp_wire::{Content, InfoHash, Name, PeerId};
 use super::Catalogue;
 use super::listings::At;
 
+/// Entries of a content that are looked at for another name of the same torrent.
+const MOST_ALIKE: usize = 256;
+
 /// A change in the listing of a peer that is watched.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Watched {
@@ -83,7 +86,7 @@ impl Catalogue {
         // The same file by another path, with the same last part, is the same torrent.
         let rows = self.indices.of_content(&self.listings, content);
         let (mut has, mut v1) = (None, v1.map(|(v1, _)| (v1, None)));
-        for (other, at) in rows {
+        for (other, at) in rows.take(MOST_ALIKE) {
             if self.listings.peer(at) != peer || other.base() != name.base() {
                 continue;
             }
