@@ -117,9 +117,14 @@ impl Sources {
 
     fn add_source(&mut self, now: Instant, source: NamedSource, rng: &mut fastrand::Rng) {
         let id = source.id();
+        // Strangers may announce any number of clients: they leave room for members.
+        let most = match source {
+            NamedSource::Member(_) => KNOWN,
+            NamedSource::Client(_) => KNOWN / 2,
+        };
         if let Some(known) = self.known.get_mut(&id) {
             known.named = Some(source);
-        } else if self.known.len() < KNOWN {
+        } else if self.known.len() < most {
             let known = Known {
                 named: Some(source),
                 ..Known::unknown(now, rng.u32(..))
