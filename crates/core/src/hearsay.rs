@@ -31,7 +31,7 @@ const ENOUGH: usize = 2;
 /// The most memory for what one neighbour has said, in bytes, and what a claim takes besides its
 /// name.
 const EACH: usize = 256 * 1024;
-const CLAIM: usize = 256;
+const CLAIM: usize = 512;
 
 /// See the module.
 #[derive(Debug)]
@@ -40,6 +40,8 @@ pub struct Hearsay {
     every: Duration,
     ask_at: Option<Instant>,
     asked: u32,
+    /// There were too many names here to ask the last time.
+    knows_too_much: bool,
     tellers: BTreeMap<PeerId, Teller>,
     claims: BTreeMap<Name, Vec<Claim>>,
     /// Names that have a folder, by their base.
@@ -77,6 +79,7 @@ impl Hearsay {
             every,
             ask_at: None,
             asked: 0,
+            knows_too_much: false,
             tellers: BTreeMap::new(),
             claims: BTreeMap::new(),
             bases: BTreeMap::new(),
@@ -87,6 +90,12 @@ impl Hearsay {
     /// Whether neighbours are asked in advance.
     pub fn is_on(&self) -> bool {
         !self.every.is_zero()
+    }
+
+    /// Whether this neighbour is asked in advance, and answers.
+    pub fn is_told_by(&self, id: PeerId) -> bool {
+        let answers = self.tellers.get(&id).is_some_and(|teller| !teller.refuses);
+        self.is_on() && answers && !self.knows_too_much
     }
 
     /// A peer has become a neighbour, or is one over a new link.
@@ -189,11 +198,12 @@ impl Hearsay {
             } else {
                 held.extend(both.map(|(_, holder)| (name, holder)));
             }
+            self.knows_too_much = known.len() + held.len() > NameFilter::MAX_ITEMS;
+            if self.knows_too_much {
+                return None;
+            }
         }
         let items = known.len() + held.len();
-        if items > NameFilter::MAX_ITEMS {
-            return None;
-        }
         let mut filter = NameFilter::new(self.random.u64(..), items);
         for name in known {
             filter.insert(name);
@@ -253,7 +263,10 @@ impl Hearsay {
             let based = self.bases.entry(name.base().to_owned()).or_default();
             based.insert(name.clone());
         }
-        self.claims.entry(name.clone()).or_default().push(claim);
+        let claims = self.claims.entry(name.clone()).or_default();
+        // Most have one or two: room for four would be most of what they take.
+        claims.reserve_exact(1);
+        claims.push(claim);
     }
 
     /// Returns what is said of a name as a user typed it, each by its teller and with one holder.

@@ -540,11 +540,11 @@ impl Surroundings for Around<'_> {
             .partition(|id| peer.links.catalogue().position(*id).is_some());
         // What listed ones know of others they were asked in advance, and the tracker knows more.
         // A few neighbours are asked nevertheless: it is cheap, and more may have come since.
-        let has_told = peer.hearsay.is_on()
-            && peer.neighbours.len() > ASKED_NEIGHBOURS
+        let is_enough = peer.neighbours.len() > ASKED_NEIGHBOURS
             && matches!(self.tracker(), TrackerState::Up(_));
-        let is_asked = peer.config.hops > 0 && !has_told;
-        let listed = listed.into_iter().filter(|_| is_asked);
+        let is_asked =
+            |id: &PeerId| peer.config.hops > 0 && !(is_enough && peer.hearsay.is_told_by(*id));
+        let listed = listed.into_iter().filter(is_asked);
         unlisted
             .into_iter()
             .chain(listed)
