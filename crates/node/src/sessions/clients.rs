@@ -52,7 +52,11 @@ impl Swarms {
             remote,
         } = client;
         let info_hash = InfoHash::new(handshake.name);
-        let (info, transfer) = self.torrent(info_hash).await?;
+        let mut cut = std::pin::pin!(self.cut_client(seat.wanted.notified()));
+        let (info, transfer) = tokio::select! {
+            meant = self.torrent(info_hash) => meant?,
+            why = &mut cut => return Err(why),
+        };
         let (read, write) = stream.into_split();
         let (mut inward, mut outward) = (Inward::new(read), Outward::new(write));
         let talk = Talk::new(Some(info));
@@ -70,9 +74,8 @@ impl Swarms {
             offer: offer_of(&handshake),
             client: Some((talk, seat.used.clone())),
         };
-        let cut = self.cut_client(seat.wanted.notified());
         // Whatever the swarm thinks of it, a client's connection is for one torrent.
-        let ended = session::run(&mut inward, &mut outward, &transfer, opening, cut).await;
+        let ended = session::run(&mut inward, &mut outward, &transfer, opening, &mut cut).await;
         outward.shut_down().await;
         self.on_session_ended(&transfer);
         if let Ended::NotGiven(block) = ended {
@@ -164,9 +167,12 @@ impl Swarms {
         let Some(share) = self.0.share.clone() else {
             return Err("nothing is shared".to_owned());
         };
-        // Where its hashes are not remembered, the whole file is read.
-        let _place = self.0.hashers.acquire().await;
-        let info = thorp_disk::spawn(move |disk| share.v1_info(disk, &torrent.name));
+        // Where its hashes are not remembered, the whole file is read, though its client may leave.
+        let place = Arc::clone(&self.0.hashers).acquire_owned().await;
+        let info = thorp_disk::spawn(move |disk| {
+            let _place = place;
+            share.v1_info(disk, &torrent.name)
+        });
         match info.await {
             Ok(Ok(Some(info))) => Ok(info.into()),
             Ok(Ok(None)) | Err(_) => Err("the file is not hashed for v1 any more".to_owned()),
