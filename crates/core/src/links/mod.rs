@@ -472,12 +472,12 @@ impl Links {
         &self.catalogue
     }
 
-    /// Returns the catalogue, so that a peer can keep its own listing in it.
     /// Returns the members that are present, and the catalogue to be changed.
     pub(crate) fn present_and_catalogue(&mut self) -> (&Presences, &mut Catalogue) {
         (&self.present, &mut self.catalogue)
     }
 
+    /// Returns the catalogue, so that a peer can keep its own listing in it.
     pub(crate) fn catalogue_mut(&mut self) -> &mut Catalogue {
         &mut self.catalogue
     }

@@ -354,14 +354,14 @@ fn itself(setup: &PeerSetup) -> Option<Holder> {
     })
 }
 
-/// What its sessions stand on.
-/// Until the port is closed, at which they arrive.
+/// Serves clients until the port is closed at which they arrive.
 async fn attend_clients(swarms: Swarms, mut clients: mpsc::Receiver<Client>) {
     while let Some(client) = clients.recv().await {
         swarms.on_client(client);
     }
 }
 
+/// What its sessions stand on.
 fn for_sessions(setup: &PeerSetup, fed: mpsc::Sender<PeerId>) -> sessions::Setup {
     let (share, listen) = match &setup.role {
         Role::Sharing { share, reach, .. } => (Some(share.clone()), Some(reach.listen())),
