@@ -69,7 +69,7 @@ settings! {
     "interval.tracker_most_ms" => longest_tracker_interval: Duration = 60000, Number(100, 3_600_000);
     /// the same between neighbours
     "interval.neighbour_ms" => neighbour_interval: Duration = 60000, Number(100, 3_600_000);
-    /// what a tracker keeps of all members' listings together, in MiB of memory; a member for whose listing there is no room is asked itself
+    /// what a tracker keeps of all members' listings together, in MiB of memory; a member for whose listing there is no room is asked itself. With `--bittorrent`, some 500 bytes more for each file of a member that serves clients
     "tracker.listings_mib" => tracker_listings_mib: u64 = 4096, Number(1, 1_048_576);
     /// how many neighbours are kept
     "neighbours.max" => max_neighbours: usize = 32, Number(0, 1024);

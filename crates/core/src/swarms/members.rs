@@ -1,7 +1,9 @@
 //! The group's members in swarms: they do not announce, their listings say what they have.
 
+use std::collections::BTreeSet;
 use std::net::SocketAddr;
 
+use thorp_wire::InfoHash;
 use thorp_wire::announce::Compact;
 use thorp_wire::announce::compact::{V4, V6};
 
@@ -16,34 +18,42 @@ pub(super) struct Has {
     pub(super) is_whole: bool,
 }
 
-/// Where members are reached.
+/// Where members are reached, and which torrents of this store they have.
 #[derive(Debug, Default)]
 pub(super) struct Members(Vec<Place>);
 
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Debug, Default)]
 struct Place {
     v4: Option<[u8; V4]>,
     v6: Option<[u8; V6]>,
+    torrents: BTreeSet<InfoHash>,
 }
 
 impl Members {
     /// Sets where a member is reached: the first address of each family counts.
     pub(super) fn set(&mut self, member: MemberNumber, addresses: &[SocketAddr]) {
-        let mut place = Place::default();
+        let (mut first_v4, mut first_v6) = (None, None);
         for address in addresses {
             match Compact::of(*address) {
-                Compact::V4(v4) => place.v4 = place.v4.or(Some(v4)),
-                Compact::V6(v6) => place.v6 = place.v6.or(Some(v6)),
+                Compact::V4(v4) => first_v4 = first_v4.or(Some(v4)),
+                Compact::V6(v6) => first_v6 = first_v6.or(Some(v6)),
             }
         }
+        let place = self.place(member);
+        (place.v4, place.v6) = (first_v4, first_v6);
+    }
+
+    /// Returns the torrents that a member has.
+    pub(super) fn torrents_mut(&mut self, member: MemberNumber) -> &mut BTreeSet<InfoHash> {
+        &mut self.place(member).torrents
+    }
+
+    fn place(&mut self, member: MemberNumber) -> &mut Place {
         let member = member as usize;
         if self.0.len() <= member {
-            if place == Place::default() {
-                return;
-            }
-            self.0.resize(member + 1, Place::default());
+            self.0.resize_with(member + 1, Place::default);
         }
-        self.0[member] = place;
+        &mut self.0[member]
     }
 
     pub(super) fn v4(&self, member: MemberNumber) -> Option<&[u8; V4]> {

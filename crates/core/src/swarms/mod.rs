@@ -18,9 +18,10 @@
 //! port with another tag changes nothing, until the client with the right one is late.
 //!
 //! **What strangers may take.** An address may have some rows of one torrent
-//! ([`StoreLimits::at_one_address`]), and in all an eighth of what is still free. So every address that
-//! comes gets something, however many have come before, and none has to give anything up. An
-//! address that gets no row is answered, but not handed out.
+//! ([`StoreLimits::at_one_address`]), and in all an eighth of what is still free. So one
+//! address, or a few, leave something for every other, and none has to give anything up. About a
+//! hundred that take all they can fill a store, and three thousand a torrent (a /48 of IPv6 has
+//! 65,536): a client that comes then is answered, but not handed out.
 
 pub(crate) mod feed;
 mod keyed;
@@ -255,11 +256,6 @@ impl Swarms {
         }
     }
 
-    /// Changes what the store is for. Torrents that are not tracked any more go as their peers do.
-    pub fn set_policy(&mut self, policy: Policy) {
-        self.policy = policy;
-    }
-
     /// Takes a change of what members have. Of changes about a torrent each store is told its own,
     /// of others all.
     pub fn on_member(&mut self, change: &MemberChange) {
@@ -275,6 +271,7 @@ impl Swarms {
 
     /// A member has a torrent now, whole or in part.
     fn list(&mut self, torrent: InfoHash, member: MemberNumber, is_whole: bool) {
+        self.members.torrents_mut(member).insert(torrent);
         let torrent = self.find(&torrent).unwrap_or_else(|| self.add(torrent));
         let has = Has { member, is_whole };
         let mut members = std::mem::take(&mut self.torrents[torrent].members).into_vec();
@@ -287,10 +284,32 @@ impl Swarms {
         }
         self.count(is_whole, 1);
         self.torrents[torrent].members = members.into_boxed_slice();
+        // From now on it appears as a member, also where it has announced itself before.
+        let v4 = self.members.v4(member).copied();
+        let v6 = self.members.v6(member).copied();
+        self.forget_client(torrent, v4, |torrent| &mut torrent.v4);
+        self.forget_client(torrent, v6, |torrent| &mut torrent.v6);
+    }
+
+    fn forget_client<const N: usize>(
+        &mut self,
+        torrent: usize,
+        at: Option<[u8; N]>,
+        peers_of: fn(&mut Torrent) -> &mut Peers<N>,
+    ) {
+        let key = self.key;
+        let peers = peers_of(&mut self.torrents[torrent]);
+        if let Some(row) = at.and_then(|at| peers.find(key, &at)) {
+            let was_seeder = peers.is_seeder(row);
+            let removed = peers.remove(key, row);
+            self.on_removed(&removed, was_seeder);
+            self.on_fewer(torrent);
+        }
     }
 
     /// A member does not have a torrent any more.
     fn unlist(&mut self, torrent: &InfoHash, member: MemberNumber) {
+        self.members.torrents_mut(member).remove(torrent);
         let Some(torrent) = self.find(torrent) else {
             return;
         };
@@ -305,16 +324,8 @@ impl Swarms {
 
     /// A member has no torrent any more.
     fn unlist_all(&mut self, member: MemberNumber) {
-        // Backwards: a torrent that is removed is replaced by one that was looked at.
-        for torrent in (0..self.torrents.len()).rev() {
-            if self.torrents[torrent]
-                .members
-                .iter()
-                .any(|has| has.member == member)
-            {
-                let info_hash = self.torrents[torrent].info_hash;
-                self.unlist(&info_hash, member);
-            }
+        for torrent in std::mem::take(self.members.torrents_mut(member)) {
+            self.unlist(&torrent, member);
         }
     }
 

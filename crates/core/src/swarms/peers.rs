@@ -165,6 +165,10 @@ impl<const N: usize> Peers<N> {
         }
         if self.rows.len() < self.rows.capacity() / 2 {
             self.rows.shrink_to(self.rows.len() + self.rows.len() / 4);
+            if self.large.is_some() {
+                // It has room for as many rows as there were.
+                self.index(key);
+            }
         }
         removed
     }

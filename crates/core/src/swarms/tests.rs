@@ -310,6 +310,26 @@ fn a_member_that_announces_as_well_is_there_once() {
         swarms.scrape(at(Duration::ZERO), &torrent(1)),
         counts(1, 0, 0)
     );
+    // Also where it begins to fetch, and is listed afterwards.
+    let none = Wanted::default();
+    let mut handed = Handed::default();
+    let other = Client {
+        torrent: torrent(2),
+        ..leecher("10.0.0.9:3334")
+    };
+    other
+        .says(&mut swarms, at(Duration::ZERO), none, &mut handed)
+        .expect("tracked");
+    swarms.list(torrent(2), 0, false);
+    swarms.check();
+    assert_eq!(
+        swarms.scrape(at(Duration::ZERO), &torrent(2)),
+        counts(0, 1, 0)
+    );
+    // When it has left, nothing of it is there.
+    swarms.unlist_all(0);
+    swarms.check();
+    assert_eq!(swarms.totals().torrents, 0);
 }
 
 #[test]
@@ -714,7 +734,6 @@ proptest! {
                         let told: BTreeSet<_> =
                             apart.iter().copied().filter(|at| at.is_ipv4() == is_v4).collect();
                         prop_assert!(told.is_subset(&others));
-                        // A peer that became a member's address later is there twice.
                         let least = if is_told { wanted.min(others.len()) } else { 0 };
                         let given = if is_v4 { handed.v4.len() / 6 } else { handed.v6.len() / 18 };
                         prop_assert!(given <= wanted && given >= least, "{} of {}", given, least);
@@ -732,6 +751,9 @@ proptest! {
                     model.forget(now);
                     if let Some(is_whole) = has {
                         swarms.list(torrent(n), member, is_whole);
+                        for at in member_at(member) {
+                            model.peers.remove(&(torrent(n), at));
+                        }
                         model.members.insert((torrent(n), member), is_whole);
                     } else {
                         swarms.unlist(&torrent(n), member);

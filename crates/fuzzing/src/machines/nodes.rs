@@ -65,7 +65,7 @@ pub(crate) fn tracker(bytes: &[u8]) {
         // A few names: so there is soon no room for a listing.
         room: 2048,
         longest_interval: Duration::from_mins(1),
-        bittorrent: false,
+        bittorrent: true,
     };
     let mut run = Run::new(Node::Tracker(Box::new(Tracker::new(config))));
     run.play(&mut Source::of(bytes));

@@ -72,7 +72,7 @@ impl AnnounceReply<'_> {
     }
 }
 
-/// Encodes the answer to a scrape. Torrents that the tracker does not know are left out.
+/// Encodes the answer to a scrape.
 pub fn encode_scrape(torrents: &[(InfoHash, SwarmCounts)]) -> Vec<u8> {
     let mut files = Dictionary::default();
     for (torrent, counts) in torrents {
