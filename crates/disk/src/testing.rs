@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicI32, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
+use std::time::Duration;
 
 use rustix::io::Errno;
 use rustix::mount::{MountFlags, UnmountFlags, mount, unmount};
@@ -82,8 +83,11 @@ impl FailingDisk {
     pub fn is_asked_more_often(&self, times: usize) {
         let asked = self.told.asked();
         let enough = *asked + times;
-        let waited = self.told.bell.wait_while(asked, |asked| *asked < enough);
-        drop(waited);
+        let patience = Duration::from_mins(1);
+        let is_less = |asked: &mut usize| *asked < enough;
+        let waited = self.told.bell.wait_timeout_while(asked, patience, is_less);
+        let (asked, _) = waited.unwrap_or_else(PoisonError::into_inner);
+        assert!(*asked >= enough, "it is asked no more");
     }
 
     /// How many questions it has been asked.

@@ -198,9 +198,9 @@ enum Outcome {
     Stopped,
 }
 
-/// Reads a whole file, except for its holes, and hashes it for a v1 torrent too if `v1`. After each read, `go_on` gets the number of bytes
-/// hashed so far and returns whether to continue. A file that is written to
-/// meanwhile is read as far as it went in the beginning, if `is_awaited`.
+/// Reads a whole file, except for its holes, and hashes it for a v1 torrent too if `v1`. After
+/// each read, `go_on` gets the number of bytes hashed so far and returns whether to continue. A
+/// file that is written to meanwhile is read as far as it went in the beginning, if `is_awaited`.
 fn hash_file(
     dir: &Dir,
     name: &Name,

@@ -388,6 +388,8 @@ impl Keeper {
             self.shared.queue.push(name.clone(), stamp.length);
         } else if unhashed {
             self.settle(path, Some(stamp));
+        } else if mark.complete {
+            self.shared.queue_for_v1(name);
         }
     }
 

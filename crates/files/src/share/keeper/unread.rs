@@ -153,6 +153,8 @@ impl Keeper {
                     // Members are still told to ask again: hashing it tells what to say of it.
                     shared.distrust(name);
                     trouble.had_root = false;
+                } else {
+                    shared.queue_for_v1(name);
                 }
                 is_recent
             }
