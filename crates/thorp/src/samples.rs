@@ -149,7 +149,7 @@ pub fn tracked_file() -> TrackedFile {
     file.expect("a file's row")
 }
 
-/// Returns an event of each kind, in the order of `docs/json.md`.
+/// Returns a torrent, as `magnet` and `torrent` tell it.
 pub fn made_torrent() -> MadeTorrent {
     MadeTorrent {
         name: "2.txt".into(),
@@ -164,6 +164,7 @@ pub fn made_torrent() -> MadeTorrent {
     }
 }
 
+/// Returns an event of each kind, in the order of `docs/json.md`.
 pub fn events() -> Vec<Event> {
     let mut via = fetched(AnswerSource::Neighbour);
     via.from = Some(elm());

@@ -322,7 +322,7 @@ pub struct WhichTorrent {
     pub v2: bool,
 
     /// One that clients may also find without the group's tracker; of version 2 only
-    #[arg(long, requires = "v2", env = "THORP_TORRENT_PUBLIC", value_parser = FalseyValueParser::new())]
+    #[arg(long, env = "THORP_TORRENT_PUBLIC", value_parser = FalseyValueParser::new())]
     pub public: bool,
 }
 

@@ -198,7 +198,7 @@ impl Context {
     }
 
     /// Returns the result of some work, unless a signal comes before.
-    async fn unless_interrupted<T>(
+    pub(super) async fn unless_interrupted<T>(
         &self,
         signals: &mut Signals,
         fetch: Option<&Get>,

@@ -15,6 +15,7 @@ use super::context::{Context, on_disk};
 use crate::args::TorrentArgs;
 use crate::exit::{Exit, Result, broken_off, failure};
 use crate::out;
+use crate::signals::{LastResort, Signals};
 
 /// Standard output.
 const DASH: &str = "-";
@@ -26,18 +27,10 @@ pub async fn run(context: &Context, args: TorrentArgs) -> Result {
         public: args.which.public,
         whole: true,
     };
-    let mut answers = ask(context.visitor()?, None, Command::Torrent(of)).await?;
-    let mut made = None;
-    loop {
-        match answers.recv().await {
-            Some(Event::Torrent(torrent)) => made = Some(torrent),
-            Some(Event::Error(failure)) => return Err(failure.into()),
-            Some(Event::Done(_)) => break,
-            Some(_) => {}
-            None => return Err(broken_off()),
-        }
-    }
-    let made = made.ok_or_else(broken_off)?;
+    let mut signals = Signals::listen()?;
+    let _last_resort = LastResort::listen()?;
+    let made = Box::pin(made(context, of));
+    let made = context.unless_interrupted(&mut signals, None, made).await?;
     let bytes = made.torrent.as_deref().ok_or_else(broken_off)?;
     let bytes = BASE64.decode(bytes.as_bytes()).map_err(|_| broken_off())?;
     if args.output == Path::new(DASH) {
@@ -55,6 +48,21 @@ pub async fn run(context: &Context, args: TorrentArgs) -> Result {
         tell(context, &made, &args.output)?;
     }
     Ok(Exit::DONE)
+}
+
+/// Asks the peer, which may have to hash the file first.
+async fn made(context: &Context, of: TorrentOf) -> Result<MadeTorrent> {
+    let mut answers = ask(context.visitor()?, None, Command::Torrent(of)).await?;
+    let mut made = None;
+    loop {
+        match answers.recv().await {
+            Some(Event::Torrent(torrent)) => made = Some(torrent),
+            Some(Event::Error(failure)) => return Err(failure.into()),
+            Some(Event::Done(_)) => return made.ok_or_else(broken_off),
+            Some(_) => {}
+            None => return Err(broken_off()),
+        }
+    }
 }
 
 fn tell(context: &Context, made: &MadeTorrent, file: &Path) -> Result<()> {
