@@ -291,7 +291,10 @@ impl ByHand {
     fn is_closed(&mut self) -> bool {
         let mut byte = [0];
         // Closed, or reset because more was sent than was read.
-        matches!(self.stream.read(&mut byte), Ok(0) | Err(_))
+        match self.stream.read(&mut byte) {
+            Ok(read) => read == 0,
+            Err(error) => error.kind() == std::io::ErrorKind::ConnectionReset,
+        }
     }
 }
 

@@ -1,4 +1,4 @@
-//! Announces to a tracker as a client does, over HTTP and UDP, and takes its answer.
+//! Announces to a tracker as a client does, over HTTP, and takes its answer.
 //!
 //! Owns the conversation and its time. When to announce, and which of the addresses are dialled,
 //! is decided elsewhere.
@@ -6,27 +6,20 @@
 //! A tracker is not trusted: an answer has a bound, and it may take so long.
 
 use std::io;
-use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use thiserror::Error;
-use thorp_wire::announce::url::Transport;
-use thorp_wire::announce::{
-    Announce, Announced, AnswerError, Stride, TrackerUrl, UdpAnswer, UdpRequest, query,
-};
+use thorp_wire::announce::answer::LONGEST_ANSWER;
+use thorp_wire::announce::{Announce, Announced, AnswerError, TrackerUrl, query};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpStream, UdpSocket, lookup_host};
+use tokio::net::{TcpStream, lookup_host};
 use tokio::time::timeout;
 
-/// How long an announce over HTTP may take.
-const HTTP: Duration = Duration::from_secs(15);
-/// How long an answer to a datagram is waited for, before it is sent again, how often it is sent.
-const UDP: Duration = Duration::from_secs(3);
-const UDP_TIMES: u32 = 3;
-/// The longest answer over HTTP, with its head. A thousand peers in IPv6 are 18 KB.
-const LONGEST_ANSWER: u64 = 256 * 1024;
-/// The longest answer over UDP.
-const LONGEST_DATAGRAM: usize = 64 * 1024;
+/// How long an announce may take.
+const PATIENCE: Duration = Duration::from_secs(15);
+/// The longest head of an answer.
+const LONGEST_HEAD: u64 = 16 * 1024;
 /// Of how many addresses of a tracker's name one is tried after the other.
 const MOST_ADDRESSES: usize = 4;
 
@@ -43,26 +36,18 @@ pub(crate) enum AnnounceError {
     NotHttp,
     #[error("{0}")]
     Answer(#[from] AnswerError),
-    #[error("it answers with something else than BEP 15")]
-    NotUdp,
-    #[error("it refuses: {0}")]
-    Refused(String),
 }
 
 /// Announces to this tracker.
 pub(crate) async fn announce(
     tracker: &TrackerUrl,
     announce: &Announce,
-    random: u32,
 ) -> Result<Announced, AnnounceError> {
-    let resolved = timeout(HTTP, lookup_host((tracker.host(), tracker.port())));
+    let resolved = timeout(PATIENCE, lookup_host((tracker.host(), tracker.port())));
     let resolved = resolved.await.map_err(|_| AnnounceError::Silent)??;
     let mut last = AnnounceError::Silent;
     for address in resolved.take(MOST_ADDRESSES) {
-        let answer = match tracker.transport() {
-            Transport::Http => timeout(HTTP, over_http(address, tracker, announce)).await,
-            Transport::Udp => Ok(over_udp(address, announce, random).await),
-        };
+        let answer = timeout(PATIENCE, announce_at(address, tracker, announce)).await;
         match answer.unwrap_or(Err(AnnounceError::Silent)) {
             // Another address of the same tracker would say no other thing.
             Err(why @ (AnnounceError::Io(_) | AnnounceError::Silent)) => last = why,
@@ -72,7 +57,7 @@ pub(crate) async fn announce(
     Err(last)
 }
 
-async fn over_http(
+async fn announce_at(
     address: SocketAddr,
     tracker: &TrackerUrl,
     announce: &Announce,
@@ -92,7 +77,9 @@ async fn over_http(
     );
     stream.write_all(request.as_bytes()).await?;
     let mut answer = Vec::new();
-    stream.take(LONGEST_ANSWER).read_to_end(&mut answer).await?;
+    // One byte more than is taken, so that a longer answer is told as such.
+    let most = LONGEST_HEAD + LONGEST_ANSWER as u64 + 1;
+    stream.take(most).read_to_end(&mut answer).await?;
     let mut headers = [httparse::EMPTY_HEADER; 64];
     let mut head = httparse::Response::new(&mut headers);
     let length = match head.parse(&answer) {
@@ -104,86 +91,6 @@ async fn over_http(
         Some(status) => Err(AnnounceError::Status(status)),
         None => Err(AnnounceError::NotHttp),
     }
-}
-
-async fn over_udp(
-    tracker: SocketAddr,
-    announce: &Announce,
-    random: u32,
-) -> Result<Announced, AnnounceError> {
-    let any: SocketAddr = if tracker.is_ipv4() {
-        (Ipv4Addr::UNSPECIFIED, 0).into()
-    } else {
-        (Ipv6Addr::UNSPECIFIED, 0).into()
-    };
-    let socket = UdpSocket::bind(any).await?;
-    // Datagrams from elsewhere are not received.
-    socket.connect(tracker).await?;
-    let stride = Stride::of(tracker);
-    let connect = UdpRequest::Connect {
-        transaction: random,
-    };
-    let UdpAnswer::Connected { connection, .. } = asked(&socket, &connect, random, stride).await?
-    else {
-        return Err(AnnounceError::NotUdp);
-    };
-    let transaction = random.wrapping_add(1);
-    let request = UdpRequest::Announce {
-        connection,
-        transaction,
-        announce: *announce,
-    };
-    let UdpAnswer::Announced {
-        interval,
-        leechers,
-        seeders,
-        peers,
-        ..
-    } = asked(&socket, &request, transaction, stride).await?
-    else {
-        return Err(AnnounceError::NotUdp);
-    };
-    Ok(Announced {
-        interval: Some(interval),
-        seeders: Some(seeders),
-        leechers: Some(leechers),
-        peers,
-        min_interval: None,
-        external_ip: None,
-        tracker_id: None,
-        warning: None,
-    })
-}
-
-/// Sends a request until it is answered.
-async fn asked(
-    socket: &UdpSocket,
-    request: &UdpRequest,
-    transaction: u32,
-    stride: Stride,
-) -> Result<UdpAnswer, AnnounceError> {
-    let request = request.encode();
-    for _ in 0..UDP_TIMES {
-        socket.send(&request).await?;
-        let answer = timeout(UDP, async {
-            let mut datagram = vec![0; LONGEST_DATAGRAM];
-            loop {
-                let length = socket.recv(&mut datagram).await?;
-                // An answer to something else is not ours.
-                if let Ok(answer) = UdpAnswer::decode(&datagram[..length], stride)
-                    && answer.transaction() == transaction
-                {
-                    return Ok::<_, io::Error>(answer);
-                }
-            }
-        });
-        match answer.await {
-            Ok(Ok(UdpAnswer::Error { text, .. })) => return Err(AnnounceError::Refused(text)),
-            Ok(answer) => return Ok(answer?),
-            Err(_) => {}
-        }
-    }
-    Err(AnnounceError::Silent)
 }
 
 #[cfg(test)]
@@ -242,7 +149,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_tracker_tells_of_other_clients_over_http() {
+    async fn a_tracker_tells_of_other_clients() {
         let mut body = Vec::new();
         AnnounceReply {
             interval: 60,
@@ -254,7 +161,7 @@ mod tests {
         }
         .encode(&mut body);
         let tracker = http(with_head("200 OK", &body)).await;
-        let announced = announce(&tracker, &ours(), 1).await.expect("is answered");
+        let announced = announce(&tracker, &ours()).await.expect("is answered");
         assert_eq!(
             announced.peers,
             ["10.0.0.1:6881".parse().expect("an address")]
@@ -265,64 +172,19 @@ mod tests {
     #[tokio::test]
     async fn what_a_tracker_says_otherwise_is_an_error_and_no_empty_answer() {
         let tracker = http(with_head("404 Not Found", b"")).await;
-        let answer = announce(&tracker, &ours(), 1).await;
+        let answer = announce(&tracker, &ours()).await;
         assert!(
             matches!(answer, Err(AnnounceError::Status(404))),
             "{answer:?}"
         );
         let tracker = http(b"what?".to_vec()).await;
-        let answer = announce(&tracker, &ours(), 1).await;
+        let answer = announce(&tracker, &ours()).await;
         assert!(matches!(answer, Err(AnnounceError::NotHttp)), "{answer:?}");
         let tracker = http(with_head("200 OK", b"d14:failure reason2:noe")).await;
-        let answer = announce(&tracker, &ours(), 1).await;
+        let answer = announce(&tracker, &ours()).await;
         assert!(
             matches!(answer, Err(AnnounceError::Answer(_))),
             "{answer:?}"
         );
-    }
-
-    #[tokio::test]
-    async fn a_tracker_tells_of_other_clients_over_udp_though_a_datagram_is_lost() {
-        let socket = UdpSocket::bind("127.0.0.1:0").await.expect("binds");
-        let address = socket.local_addr().expect("has one");
-        let peer: SocketAddr = "10.0.0.2:6881".parse().expect("an address");
-        tokio::spawn(async move {
-            let mut datagram = [0; 2048];
-            let mut is_first = true;
-            loop {
-                let (length, from) = socket.recv_from(&mut datagram).await.expect("comes");
-                if std::mem::take(&mut is_first) {
-                    continue;
-                }
-                let answer = match UdpRequest::decode(&datagram[..length]).expect("is well said") {
-                    UdpRequest::Connect { transaction } => UdpAnswer::Connected {
-                        transaction,
-                        connection: 77,
-                    },
-                    UdpRequest::Announce {
-                        connection: 77,
-                        transaction,
-                        announce,
-                    } => {
-                        assert_eq!(announce, ours());
-                        UdpAnswer::Announced {
-                            transaction,
-                            interval: 60,
-                            leechers: 2,
-                            seeders: 1,
-                            peers: vec![peer],
-                        }
-                    }
-                    other => panic!("{other:?}"),
-                };
-                socket
-                    .send_to(&answer.encode(), from)
-                    .await
-                    .expect("is sent");
-            }
-        });
-        let tracker = format!("udp://{address}").parse().expect("a URL");
-        let announced = announce(&tracker, &ours(), 1).await.expect("is answered");
-        assert_eq!(announced.peers, [peer]);
     }
 }

@@ -53,7 +53,7 @@ impl Swarms {
         } = client;
         let info_hash = InfoHash::new(handshake.name);
         let mut cut = std::pin::pin!(self.cut_client(seat.wanted.notified()));
-        let (info, transfer) = tokio::select! {
+        let (info, version, transfer) = tokio::select! {
             meant = self.torrent(info_hash) => meant?,
             why = &mut cut => return Err(why),
         };
@@ -71,7 +71,7 @@ impl Swarms {
             peer: SourceId::Client(remote),
             account: Account::Address(remote.ip()),
             dialled: false,
-            offer: offer_of(&handshake),
+            offer: offer_of(&handshake, version),
             client: Some((talk, seat.used.clone())),
         };
         // Whatever the swarm thinks of it, a client's connection is for one torrent.
@@ -105,7 +105,7 @@ impl Swarms {
         let (mut inward, mut outward) = (Inward::new(read), Outward::new(write));
         let talk = Talk::new(None);
         let greeting = timeout(GREETING, async {
-            let ours = Handshake::of_client(torrent.info_hash, self.0.client_id);
+            let ours = Handshake::of_client(torrent, self.0.client_id);
             greeting::say(&mut outward, &ours, None).await?;
             let theirs = inward.handshake().await?;
             if theirs.extensions.extended {
@@ -119,7 +119,7 @@ impl Swarms {
             Ok(Err(why)) => return Err(why.to_string()),
             Err(_) => return Err(format!("it has said nothing for {} s", GREETING.as_secs())),
         };
-        if theirs.name != *torrent.info_hash.as_bytes() {
+        if theirs.name != *torrent.as_bytes() {
             return Err("it speaks of another torrent".to_owned());
         }
         if theirs.peer == *self.0.client_id.as_bytes() {
@@ -133,10 +133,7 @@ impl Swarms {
             peer: SourceId::Client(client),
             account: Account::Address(client.ip()),
             dialled: true,
-            offer: Offer {
-                hashes: torrent.v2,
-                ..offer_of(&theirs)
-            },
+            offer: offer_of(&theirs, Version::V2),
             client: Some((talk, LastUse::now())),
         };
         let cut = self.cut_client(std::future::pending());
@@ -147,14 +144,21 @@ impl Swarms {
     }
 
     /// The info dictionary that has this info-hash, and the file of the share that it describes.
-    async fn torrent(&self, info_hash: InfoHash) -> Result<(Arc<[u8]>, Arc<Transfer>), String> {
+    async fn torrent(
+        &self,
+        info_hash: InfoHash,
+    ) -> Result<(Arc<[u8]>, Version, Arc<Transfer>), String> {
         let share = self.0.share.as_ref();
         let torrent = share.and_then(|share| share.torrent(info_hash));
         let torrent = torrent.ok_or_else(|| format!("{info_hash} is not shared"))?;
         let content = torrent.content;
+        let version = match torrent.info {
+            Some(_) => Version::V2,
+            None => Version::V1,
+        };
         let info = self.info_of(torrent).await?;
         match self.meant(content).await {
-            Meant::File(transfer) => Ok((info, transfer)),
+            Meant::File(transfer) => Ok((info, version, transfer)),
             Meant::NotNow => Err("the file is not to be had now".to_owned()),
             Meant::Nothing => Err("the file is not here any more".to_owned()),
         }
@@ -194,14 +198,22 @@ impl Swarms {
     }
 }
 
-/// What a client supports, as far as its handshake says.
-fn offer_of(handshake: &Handshake) -> Offer {
+/// Of which version the torrent of a connection is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Version {
+    V1,
+    V2,
+}
+
+/// What a client supports, as far as its handshake says. Of a torrent of version 1 it knows no
+/// hashes that it could be asked for.
+fn offer_of(handshake: &Handshake, version: Version) -> Offer {
     Offer {
         fast: handshake.extensions.fast,
         longest_request: ORDINARY_REQUEST,
         most_requests: None,
         member: false,
-        hashes: true,
+        hashes: version == Version::V2,
     }
 }
 

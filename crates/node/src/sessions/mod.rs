@@ -59,7 +59,7 @@ use calls::Idle;
 use files::FileBytes;
 use seats::Seats;
 use traffic::Traffic;
-pub(crate) use transfer::{ClientTorrent, Happening, Transfer};
+pub(crate) use transfer::{Happening, Transfer};
 
 /// Ranges of leaves that are hashed for others at once: each may cost reading a
 /// whole piece, on threads that writing files needs too.

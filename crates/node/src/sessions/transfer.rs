@@ -53,16 +53,8 @@ struct State {
     stage: Stage,
     /// Where the members are that have the file.
     members: BTreeSet<SocketAddr>,
-    /// As which torrent clients may have the file.
-    torrents: BTreeMap<SocketAddr, ClientTorrent>,
-}
-
-/// The torrent as which a client has a file.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct ClientTorrent {
-    pub info_hash: InfoHash,
-    /// Whether it is one of version 2, so that the client can be asked for hashes.
-    pub v2: bool,
+    /// As which torrent of version 2 clients may have the file.
+    torrents: BTreeMap<SocketAddr, InfoHash>,
 }
 
 /// What it is for at the moment.
@@ -209,8 +201,8 @@ impl Transfer {
         }
     }
 
-    /// These clients may have the file, as this torrent.
-    pub fn clients(&self, torrent: ClientTorrent, mut clients: Vec<SocketAddr>) {
+    /// These clients may have the file, as this torrent of version 2.
+    pub fn clients(&self, torrent: InfoHash, mut clients: Vec<SocketAddr>) {
         let mut state = self.lock();
         // Members are in swarms, too, and are asked as members.
         clients.retain(|client| !state.members.contains(client));
@@ -223,7 +215,7 @@ impl Transfer {
     }
 
     /// The torrent as which a client may have the file.
-    pub(super) fn torrent_at(&self, client: SocketAddr) -> Option<ClientTorrent> {
+    pub(super) fn torrent_at(&self, client: SocketAddr) -> Option<InfoHash> {
         self.lock().torrents.get(&client).copied()
     }
 

@@ -58,6 +58,7 @@ fn thirty_real_peers_spare_the_tracker_as_the_simulator_says() {
         .expect("starts");
     let said = String::from_utf8_lossy(&inside.stdout) + String::from_utf8_lossy(&inside.stderr);
     assert!(inside.status.success(), "{said}");
+    assert!(said.contains("1 passed"), "{said}");
 }
 
 fn replay() {

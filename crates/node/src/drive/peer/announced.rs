@@ -11,12 +11,12 @@ use std::time::Duration;
 use thorp_wire::announce::{Announce, AnnounceEvent, TrackerUrl};
 use thorp_wire::torrent::build::{Privacy, v2_info};
 use thorp_wire::torrent::info_hash_v2;
-use thorp_wire::{Content, Name};
+use thorp_wire::{Content, InfoHash, Name};
 use tokio::time::sleep;
 
 use super::Peer;
 use crate::net::announcing::announce;
-use crate::sessions::{ClientTorrent, Transfer};
+use crate::sessions::Transfer;
 
 /// The tracker is not asked for a file more often than this, whatever it says.
 const LEAST: Duration = Duration::from_secs(30);
@@ -38,18 +38,16 @@ pub(super) async fn seek(peer: Peer, transfer: Arc<Transfer>, name: Name) {
 }
 
 /// The torrents that members make of a file that has this name.
-fn torrents_of(name: &Name, content: Content) -> [ClientTorrent; 2] {
-    [Privacy::Private, Privacy::Public].map(|privacy| ClientTorrent {
-        info_hash: info_hash_v2(&v2_info(name.base(), content, privacy)).truncated(),
-        v2: true,
-    })
+fn torrents_of(name: &Name, content: Content) -> [InfoHash; 2] {
+    [Privacy::Private, Privacy::Public]
+        .map(|privacy| info_hash_v2(&v2_info(name.base(), content, privacy)).truncated())
 }
 
 /// Asks the first tracker that answers. Returns when to ask again.
 async fn ask(
     peer: &Peer,
     transfer: &Transfer,
-    torrent: ClientTorrent,
+    torrent: InfoHash,
     event: AnnounceEvent,
 ) -> Duration {
     let Some(port) = peer.swarms.port() else {
@@ -57,7 +55,7 @@ async fn ask(
     };
     let progress = transfer.progress();
     let ours = Announce {
-        torrent: torrent.info_hash,
+        torrent,
         client: peer.swarms.client_id(),
         port,
         uploaded: 0,
@@ -70,11 +68,11 @@ async fn ask(
     for tracker in peer.trackers.iter() {
         let url = format!("http://{tracker}/announce").parse::<TrackerUrl>();
         let Ok(url) = url else { continue };
-        match announce(&url, &ours, peer.swarms.client_key()).await {
+        match announce(&url, &ours).await {
             Ok(announced) => {
                 let mut clients = announced.peers;
                 clients.retain(|client| is_dialled(*client));
-                tracing::debug!(torrent = %torrent.info_hash, clients = clients.len(), "clients are known");
+                tracing::debug!(%torrent, clients = clients.len(), "clients are known");
                 transfer.clients(torrent, clients);
                 return announced
                     .interval

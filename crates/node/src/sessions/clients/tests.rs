@@ -24,7 +24,7 @@ use tokio::time::timeout;
 
 use super::*;
 use crate::sessions::line::Broken;
-use crate::sessions::{ClientTorrent, Happening, Setup, Writing};
+use crate::sessions::{Happening, Setup, Writing};
 
 const LENGTH: usize = 300_000;
 const LEAF: u32 = 16 * 1024;
@@ -333,11 +333,7 @@ async fn a_file_is_fetched_from_a_client_that_has_its_torrent() {
     let mut fetching = fetching.expect("can be fetched");
     let transfer = Arc::clone(&fetching.transfer);
     transfer.holders(Vec::new());
-    let torrent = ClientTorrent {
-        info_hash: info_hash("f", seeds.content),
-        v2: true,
-    };
-    transfer.clients(torrent, vec![seeds.at]);
+    transfer.clients(info_hash("f", seeds.content), vec![seeds.at]);
     let gathered = async {
         loop {
             match fetching.happenings.recv().await.expect("goes on") {
