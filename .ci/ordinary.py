@@ -1,6 +1,7 @@
 """Real BitTorrent clients, as the scripts beside this one play them: libtorrent sessions, and the
 commands of aria2 and Transmission."""
 
+import filecmp
 import itertools
 import json
 import os
@@ -51,8 +52,8 @@ def wait(what, holds):
 
 def is_same(one, other):
     try:
-        with open(one, "rb") as one, open(other, "rb") as other:
-            return one.read() == other.read()
+        filecmp.clear_cache()
+        return filecmp.cmp(one, other, shallow=False)
     except FileNotFoundError:
         return False
 

@@ -61,8 +61,11 @@ def start_peer(shared, *args, state=STATE):
         thorp("share", shared, "--bittorrent", "--lines", "--listen", "[::]:0", *args, state=state),
         stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True,
     )
+    overdue = threading.Timer(PATIENCE, process.kill)
+    overdue.start()
     for line in process.stdout:
         if re.match(r"Sharing ", line):
+            overdue.cancel()
             return process
     sys.exit("the peer did not say that it shares")
 
@@ -101,15 +104,16 @@ def play(number, said):
     client, fetch, which, size, by, over = PLAYS[number]
     what = f"{client}, {size} bytes, {by}, {over}"
     name = f"{number}.bin"
-    source = make_torrent(name, which, over)
-    if by == "magnet":
-        source = make_magnet(name, which, over)
     path = os.path.join(DIRECTORY, f"leech{number}")
     original = os.path.join(SHARED, name)
     begun = time.monotonic()
     try:
+        source = make_torrent(name, which, over)
+        if by == "magnet":
+            source = make_magnet(name, which, over)
+        begun = time.monotonic()
         fetch(source, path, original)
-    except SystemExit as error:
+    except (SystemExit, subprocess.CalledProcessError) as error:
         said[number] = str(error)
     else:
         is_whole = is_same(original, os.path.join(path, name))
@@ -178,8 +182,8 @@ def main():
     finally:
         peer.send_signal(signal.SIGTERM)
         peer.wait()
-    failed = [why for _, why in sorted(said.items()) if why]
-    if failed or len(said) < len(PLAYS):
+    failed = [number for number in range(len(PLAYS)) if said.get(number, "it died") is not None]
+    if failed:
         sys.exit(f"{len(failed)} of {len(PLAYS)} failed")
 
 

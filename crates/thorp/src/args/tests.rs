@@ -279,6 +279,14 @@ fn a_flag_wins_over_a_variable() {
 }
 
 #[test]
+fn a_public_torrent_is_one_of_version_2() {
+    assert!(read(&["magnet", "a", "--public"]).is_err());
+    assert!(read(&["torrent", "a", "-o", "t", "--public"]).is_err());
+    assert!(read(&["magnet", "a", "--public", "--v2"]).is_ok());
+    assert!(read(&["magnet", "a"]).is_ok());
+}
+
+#[test]
 fn the_time_to_wait_follows_the_equals_sign_and_may_be_left_out() {
     let minutes = |minutes| Some(HowLong(Some(Duration::from_mins(minutes))));
     let for_ever = Some(HowLong(None));
