@@ -65,12 +65,22 @@ impl Layout {
         })
     }
 
+    /// Returns the layout of a v1 torrent's bytes, which has pieces of this length (BEP 3). `None`
+    /// unless it is from one byte to 64 MiB. What is said of leaves holds for no such layout.
+    pub fn cut_anyhow(length: u64, piece_length: u32) -> Option<Self> {
+        let is_possible = (1..=LONGEST_PIECE).contains(&piece_length);
+        is_possible.then_some(Self {
+            length,
+            piece_length,
+        })
+    }
+
     /// Returns the length of the file, in bytes.
     pub fn length(&self) -> u64 {
         self.length
     }
 
-    /// Returns the length in bytes of each piece but the last, a power of two.
+    /// Returns the length in bytes of each piece but the last: a power of two, but for a v1 torrent.
     pub fn piece_length(&self) -> u32 {
         self.piece_length
     }

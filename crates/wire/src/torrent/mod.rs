@@ -6,6 +6,8 @@
 //! files     the files that it names
 //! metainfo  a whole torrent: info dictionary, trackers, piece layers
 //! pieces    the hashes of the pieces of v1
+//! space     where the bytes of its files are among its pieces
+//! proofs    whether the bytes of a piece are the right ones
 //! build     torrents of shared files, written
 //! magnet    magnet links, read and written
 //! ```
@@ -20,12 +22,16 @@ mod info;
 mod magnet;
 mod metainfo;
 mod pieces;
+mod proofs;
+mod space;
 
 pub use files::TorrentFile;
 pub use info::{Info, V1Pieces};
 pub use magnet::{Magnet, MagnetError};
 pub use metainfo::Torrent;
 pub use pieces::PieceHasher;
+pub use proofs::PieceProofs;
+pub use space::{PieceSpace, SpacePart};
 
 use sha1::Sha1;
 use sha2::{Digest, Sha256};
