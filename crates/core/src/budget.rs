@@ -38,6 +38,9 @@ impl Work {
     pub const ENTRY: u64 = 8;
     /// The cost of an entry that is listed again unchanged.
     pub const ENTRY_AGAIN: u64 = 1;
+    /// The cost of computing the info-hashes of a file's v2 torrents, where a member that serves
+    /// clients lists it or does not list it any more.
+    pub const INFO_HASHES: u64 = 6;
     /// How many entries of an update are handled before other accounts get their turn.
     pub const ENTRIES_AT_ONCE: u64 = if cfg!(test) { 50 } else { 1000 };
     /// An update with at most this many entries is treated like a question.

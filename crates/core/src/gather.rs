@@ -4,7 +4,7 @@ use thiserror::Error;
 use thorp_wire::frame::Update;
 use thorp_wire::{Entry, Name};
 
-use crate::catalogue::{Bounds, cost_of_text};
+use crate::catalogue::{Bounds, cost_of_text, cost_of_torrents};
 
 /// The update that is arriving on one link.
 #[derive(Debug, Default)]
@@ -33,6 +33,8 @@ impl Gathering {
     pub fn push(&mut self, frame: Update, bounds: Bounds) -> Result<Option<Gathered>, GatherError> {
         let names = frame.added.iter().map(|entry| &entry.name);
         let cost: u64 = names.chain(&frame.removed).map(cost_of).sum();
+        let torrents = frame.torrents.as_deref().unwrap_or_default();
+        let cost = cost + cost_of_torrents(torrents);
         let mut gathered = match (self.begun.take(), frame.first) {
             (None, true) => Gathered {
                 update: frame,
@@ -48,7 +50,7 @@ impl Gathering {
                 update.added.extend(frame.added);
                 update.removed.extend(frame.removed);
                 update.neighbours = frame.neighbours.or(update.neighbours.take());
-                // The first frame says which neighbours came and went.
+                // The first frame says which neighbours came and went, and which torrents there are.
                 update.load = frame.load;
                 update.last = frame.last;
                 begun.cost += cost;
@@ -98,6 +100,7 @@ impl Gathered {
     fn throw_away(&mut self) {
         self.update.added = Vec::new();
         self.update.removed = Vec::new();
+        self.update.torrents = None;
         self.cost = 0;
     }
 }
@@ -121,6 +124,8 @@ pub enum GatherError {
 
 #[cfg(test)]
 mod tests {
+    use thorp_wire::InfoHash;
+
     use super::*;
 
     fn part(seq: u64, first: bool, last: bool, name: &str) -> Update {
@@ -172,12 +177,13 @@ mod tests {
     }
 
     #[test]
-    fn only_the_first_frame_says_which_neighbours_came_and_went() {
+    fn only_the_first_frame_says_which_torrents_there_are_and_which_neighbours_came_and_went() {
         let ids = |n: u8| vec![thorp_wire::PeerId::new([n; 32]); Update::MAX_NEIGHBOURS];
         let frame = |first, last, n| Update {
             since: Some(0),
             met: ids(n),
             parted: ids(n),
+            torrents: Some(vec![InfoHash::new([n; 20])]),
             ..part(1, first, last, "a")
         };
         let mut gathering = Gathering::default();
@@ -190,6 +196,7 @@ mod tests {
         let whole = gathering.push(frame(false, true, 2), bounds(1000));
         let update = whole.expect("it fits").expect("whole").update;
         assert_eq!((update.met, update.parted), (ids(1), ids(1)));
+        assert_eq!(update.torrents, Some(vec![InfoHash::new([1; 20])]));
     }
 
     #[test]

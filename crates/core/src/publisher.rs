@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
 use thorp_wire::frame::Update;
-use thorp_wire::{Entry, Name, PeerId};
+use thorp_wire::{Entry, InfoHash, Name, PeerId};
 
 use crate::catalogue::{Catalogue, Listing};
 use crate::time::Instant;
@@ -40,6 +40,7 @@ pub struct Publisher {
     /// Updates can be made from any state since this one.
     oldest: u64,
     neighbours_changed: u64,
+    torrents_changed: u64,
     /// Which neighbours came or went at which number, as far back as it is kept.
     neighbour_changes: VecDeque<(u64, PeerId)>,
     /// Since this number all of these are kept.
@@ -47,11 +48,21 @@ pub struct Publisher {
     unpublished: Unpublished,
 }
 
+/// Who reads an update.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reader {
+    /// Takes changes of the neighbours, instead of all of them. It has no use for torrents.
+    Peer,
+    /// A tracker of an older version shows the neighbours, and knows no changes of them.
+    Tracker,
+}
+
 /// Changes that are not published yet.
 #[derive(Debug, Default)]
 struct Unpublished {
     names: BTreeSet<Name>,
     neighbours: Option<Vec<PeerId>>,
+    torrents: Option<Vec<InfoHash>>,
     since: Option<Instant>,
 }
 
@@ -71,6 +82,7 @@ impl Publisher {
             history_names: 0,
             oldest: 0,
             neighbours_changed: 0,
+            torrents_changed: 0,
             neighbour_changes: VecDeque::new(),
             neighbours_known_since: 0,
             unpublished: Unpublished::default(),
@@ -114,6 +126,14 @@ impl Publisher {
         self.unpublished.neighbours = Some(neighbours);
     }
 
+    /// Other torrents are served to clients, beside those that follow from the entries. Published
+    /// soon.
+    pub fn torrents_changed(&mut self, now: Instant, mut torrents: Vec<InfoHash>) {
+        self.unpublished.since.get_or_insert(now);
+        torrents.truncate(Update::MAX_TORRENTS);
+        self.unpublished.torrents = Some(torrents);
+    }
+
     /// When [`publish`](Self::publish) is due, if there is something to publish.
     pub fn publish_at(&self) -> Option<Instant> {
         Some(self.unpublished.since? + GATHER)
@@ -126,7 +146,10 @@ impl Publisher {
             return false;
         }
         let Unpublished {
-            names, neighbours, ..
+            names,
+            neighbours,
+            torrents,
+            since: _,
         } = std::mem::take(&mut self.unpublished);
         if let Some(neighbours) = &neighbours {
             let before = catalogue
@@ -141,15 +164,20 @@ impl Publisher {
                 self.neighbours_known_since = oldest.map_or(self.seq, |(seq, _)| seq);
             }
         }
+        let has_other_torrents = torrents.is_some();
         let advance = Update {
             since: Some(self.seq),
             neighbours: neighbours.clone(),
+            torrents,
             ..Update::heartbeat(self.seq + 1)
         };
         catalogue.apply(self.own, self.epoch, advance);
         self.seq += 1;
         if neighbours.is_some() {
             self.neighbours_changed = self.seq;
+        }
+        if has_other_torrents {
+            self.torrents_changed = self.seq;
         }
         self.history_names += names.len();
         self.history.insert(self.seq, names.into_iter().collect());
@@ -168,12 +196,12 @@ impl Publisher {
     ///
     /// A receiver that keeps at most `most` entries of a peer gets one more
     /// than that, so that it knows that they are too many. It would throw the
-    /// rest away. One that takes changes of the neighbours is not told of all of them.
+    /// rest away.
     pub fn update_since(
         &self,
         since: Option<u64>,
         most: usize,
-        takes_changes: bool,
+        reader: Reader,
         catalogue: &Catalogue,
     ) -> Vec<Update> {
         let since = since.filter(|since| (self.oldest..=self.seq).contains(since));
@@ -208,7 +236,7 @@ impl Publisher {
         let tell_neighbours = since.is_none_or(|since| self.neighbours_changed > since);
         let mut moved: BTreeSet<PeerId> = BTreeSet::new();
         if let Some(since) = since
-            && takes_changes
+            && reader == Reader::Peer
             && since >= self.neighbours_known_since
         {
             let changes = self.neighbour_changes.iter();
@@ -227,9 +255,15 @@ impl Publisher {
             let most = own.neighbours().len().min(Update::MAX_NEIGHBOURS);
             own.neighbours()[..most].to_vec()
         });
+        let tells_torrents = since.is_none_or(|since| self.torrents_changed > since);
+        let tells_torrents = tells_torrents && reader == Reader::Tracker;
+        let torrents = tells_torrents.then(|| own.torrents().to_vec());
+        // A full listing without any says that there are none.
+        let torrents = torrents.filter(|all| since.is_some() || !all.is_empty());
         let blank = Update {
             since,
             neighbours,
+            torrents,
             met,
             parted,
             ..Update::heartbeat(self.seq)
@@ -248,6 +282,7 @@ fn cut(blank: &Update, added: Vec<Entry>, removed: Vec<Name>) -> Vec<Update> {
             filled = 0;
             frames.push(Update {
                 neighbours: None,
+                torrents: None,
                 met: Vec::new(),
                 parted: Vec::new(),
                 ..blank.clone()

@@ -186,6 +186,7 @@ fn update_in_bytes() {
         spared: 0,
         met: Vec::new(),
         parted: Vec::new(),
+        torrents: None,
     };
     golden(
         Frame::plain(update),
@@ -504,6 +505,29 @@ fn update_of_some_neighbours_in_bytes() {
            09 00             # load: 0
            0e 81 58 20 22x32 # met: 1 id
            0f 81 58 20 33x32 # parted: 1 id
+        ",
+    );
+}
+
+#[test]
+fn update_of_torrents_in_bytes() {
+    let update = Update {
+        since: Some(11),
+        torrents: Some(vec![InfoHash::new([0x33; 20])]),
+        ..Update::heartbeat(12)
+    };
+    golden(
+        Frame::plain(update),
+        "
+        00 00 00 24       # 36 bytes follow
+        a7                # a map of 7
+           00 03          # type: Update
+           02 0c          # seq: 12
+           03 0b          # since: 11
+           04 f5          # first: true
+           05 f5          # last: true
+           09 00          # load: 0
+           10 81 54 33x20 # torrents: 1 info-hash
         ",
     );
 }

@@ -7,10 +7,10 @@
 use std::vec::IntoIter;
 
 use thorp_wire::frame::{Position, Update};
-use thorp_wire::{Entry, Name, PeerId};
+use thorp_wire::{Entry, InfoHash, Name, PeerId};
 
-use super::keys::cost_of_entry;
-use super::{Catalogue, ListingSize};
+use super::keys::{cost_of_entry, cost_of_torrents};
+use super::{Catalogue, Listing, ListingSize};
 
 /// An update that has begun to change a listing.
 #[derive(Debug)]
@@ -22,6 +22,7 @@ pub struct Applying {
     neighbours: Option<Vec<PeerId>>,
     met: Vec<PeerId>,
     parted: Vec<PeerId>,
+    torrents: Option<Vec<InfoHash>>,
     is_done: bool,
 }
 
@@ -41,6 +42,7 @@ impl Catalogue {
                 // What is listed again stays where it is.
                 update.removed = self.not_among(peer, &update.added);
                 update.neighbours.get_or_insert_default();
+                update.torrents.get_or_insert_default();
             }
             Some(since) => {
                 if self.position(peer) != Some(Position { epoch, seq: since }) {
@@ -64,6 +66,7 @@ impl Catalogue {
             neighbours: update.neighbours,
             met: update.met,
             parted: update.parted,
+            torrents: update.torrents,
             is_done: false,
         })
     }
@@ -106,6 +109,12 @@ impl Catalogue {
             (Some(_), Some(listing)) => listing.size(),
             _ => ListingSize::default(),
         };
+        if let Some(torrents) = &update.torrents {
+            let before = listing.filter(|_| update.since.is_some());
+            let before = before.map_or(&[][..], Listing::torrents);
+            size.bytes += cost_of_torrents(torrents);
+            size.bytes -= cost_of_torrents(before);
+        }
         let known = listing.filter(|_| update.since.is_some());
         for (at, (name, cost)) in changed.iter().enumerate() {
             if changed.get(at + 1).is_some_and(|(next, _)| next == name) {
@@ -123,6 +132,9 @@ impl Catalogue {
 
     fn finish(&mut self, applying: &mut Applying) {
         applying.is_done = true;
+        if let Some(torrents) = applying.torrents.take() {
+            self.replace_torrents(applying.peer, torrents);
+        }
         if let Some(listing) = self.listings.get_mut(applying.peer) {
             listing.position = Some(applying.to);
             if let Some(neighbours) = applying.neighbours.take() {
@@ -137,6 +149,23 @@ impl Catalogue {
                 neighbours.truncate(Update::MAX_NEIGHBOURS);
             }
         }
+    }
+
+    fn replace_torrents(&mut self, peer: PeerId, mut torrents: Vec<InfoHash>) {
+        torrents.sort_unstable();
+        torrents.dedup();
+        let Some(listing) = self.listings.get_mut(peer) else {
+            return;
+        };
+        self.cost += cost_of_torrents(&torrents);
+        let before = listing.replace_torrents(torrents.clone());
+        self.cost -= cost_of_torrents(&before);
+        let is_new = |torrent: &&InfoHash| before.binary_search(torrent).is_err();
+        let is_gone = |torrent: &&InfoHash| torrents.binary_search(torrent).is_err();
+        let come: Vec<_> = torrents.iter().filter(is_new).copied().collect();
+        let gone: Vec<_> = before.iter().filter(is_gone).copied().collect();
+        self.moved += (come.len() + gone.len()) as u64;
+        self.on_torrents_changed(peer, come, gone);
     }
 
     /// The names that a peer lists, except these.

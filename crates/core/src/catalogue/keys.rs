@@ -1,6 +1,6 @@
 //! Under which other names an entry is found, and an estimate of what it takes.
 
-use thorp_wire::Name;
+use thorp_wire::{InfoHash, Name};
 
 use crate::matching::{is_nfc, nfc};
 
@@ -46,6 +46,11 @@ const V1: u64 = 64;
 /// An estimate of what an entry takes with the info-hash of its v1 torrent, if it has one.
 pub(super) fn cost_of_entry(name: &Name, has_v1: bool) -> u64 {
     cost_of(name) + if has_v1 { V1 } else { 0 }
+}
+
+/// An estimate of what torrents take that a peer names beside its entries.
+pub(crate) fn cost_of_torrents(torrents: &[InfoHash]) -> u64 {
+    size_of_val(torrents) as u64
 }
 
 /// What a name's text takes, with the two numbers before it: allocators have sizes of

@@ -7,7 +7,7 @@ use thorp_wire::frame::Position;
 use thorp_wire::{Content, Entry, InfoHash, Name, PeerId, Root};
 
 use super::ListingSize;
-use super::keys::cost_of_entry;
+use super::keys::{cost_of_entry, cost_of_torrents};
 
 /// One peer's entries.
 #[derive(Debug)]
@@ -20,6 +20,8 @@ pub struct Listing {
     /// The info-hashes of v1 torrents, of the entries that have one: of most peers none.
     v1: BTreeMap<Name, InfoHash>,
     pub(super) neighbours: Vec<PeerId>,
+    /// In order.
+    torrents: Vec<InfoHash>,
     is_leaving: bool,
     /// Wide enough for any lengths that a peer may claim.
     bytes: u128,
@@ -53,6 +55,7 @@ impl Listing {
             by_name: Ordered::default(),
             v1: BTreeMap::new(),
             neighbours: Vec::new(),
+            torrents: Vec::new(),
             is_leaving: false,
             bytes: 0,
             cost: 0,
@@ -115,6 +118,18 @@ impl Listing {
     /// The neighbours its peer names.
     pub fn neighbours(&self) -> &[PeerId] {
         &self.neighbours
+    }
+
+    /// The torrents that its peer serves to clients, beside those that follow from its entries.
+    pub fn torrents(&self) -> &[InfoHash] {
+        &self.torrents
+    }
+
+    /// The peer names other torrents, which are in order. Returns those that it named before.
+    pub(super) fn replace_torrents(&mut self, torrents: Vec<InfoHash>) -> Vec<InfoHash> {
+        self.cost += cost_of_torrents(&torrents);
+        self.cost -= cost_of_torrents(&self.torrents);
+        std::mem::replace(&mut self.torrents, torrents)
     }
 
     /// The number of the row of this name.
@@ -194,6 +209,7 @@ impl Listing {
         self.is_leaving = true;
         self.position = None;
         self.by_name = Ordered::default();
+        self.replace_torrents(Vec::new());
     }
 
     pub(super) fn is_leaving(&self) -> bool {

@@ -41,8 +41,8 @@ use crate::matching::{Fit, Pattern, fit, nfc};
 pub(crate) use applying::Applying;
 pub use files::Files;
 use indices::{Indices, Rows, merged};
-pub(crate) use keys::cost_of_text;
 use keys::{cost_of_entry, first_name};
+pub(crate) use keys::{cost_of_text, cost_of_torrents};
 use listing::Facts;
 pub use listing::Listing;
 use listings::{At, Listings, Slot};
@@ -85,6 +85,8 @@ pub struct Catalogue {
     /// Peers of whose listings [`take_watched`](Self::take_watched) tells.
     watched: BTreeSet<PeerId>,
     changed: Vec<Watched>,
+    /// How many changes of these were told so far.
+    told: u64,
 }
 
 /// A file in the catalogue: one content under one name.
@@ -143,7 +145,10 @@ impl Catalogue {
     /// ([`forget_some`](Self::forget_some)): a million of them take seconds.
     pub fn forget(&mut self, peer: PeerId) {
         let entries = self.listings.get(peer).map_or(0, Listing::len);
+        let torrents = self.listings.get(peer).map_or(&[][..], Listing::torrents);
+        let cost = cost_of_torrents(torrents);
         if self.listings.leave(peer) {
+            self.cost -= cost;
             self.leaving += entries;
             self.holder_changes += 1;
             self.on_listing_forgotten(peer);
@@ -526,6 +531,7 @@ impl Catalogue {
             assert!(listing.names().is_sorted());
             assert_eq!(listing.names().count(), listing.len());
             let costs: u64 = listing.names().map(|name| listing.cost_of(name)).sum();
+            let costs = costs + cost_of_torrents(listing.torrents());
             assert_eq!(listing.size().bytes, costs);
             let bytes = listing.entries().map(|entry| u128::from(entry.length));
             let bytes = u64::try_from(bytes.sum::<u128>()).unwrap_or(u64::MAX);

@@ -25,6 +25,15 @@ pub(crate) enum Watched {
         /// The info-hash of its v1 torrent, if the peer says one, and the same of that.
         v1: Option<(InfoHash, Option<bool>)>,
     },
+    /// The peer names other torrents beside its entries.
+    Torrents {
+        /// The peer.
+        peer: PeerId,
+        /// Those that it did not name before.
+        come: Vec<InfoHash>,
+        /// Those that it does not name any more.
+        gone: Vec<InfoHash>,
+    },
     /// Nothing that the peer has listed is listed any more.
     Forgotten(PeerId),
 }
@@ -39,7 +48,9 @@ impl Catalogue {
         if let Some((slot, listing)) = self.listings.of(peer) {
             let all = listing.numbers().map(|row| At { slot, row });
             let all: Vec<Watched> = all.filter_map(|at| self.listed_at(at)).collect();
+            let torrents = listing.torrents().to_vec();
             self.changed.extend(all);
+            self.on_torrents_changed(peer, torrents, Vec::new());
         }
     }
 
@@ -53,6 +64,24 @@ impl Catalogue {
         std::mem::take(&mut self.changed)
     }
 
+    /// How many changes of contents were told so far: for each of them info-hashes are computed.
+    pub(crate) fn told(&self) -> u64 {
+        self.told
+    }
+
+    /// A peer names other torrents.
+    pub(super) fn on_torrents_changed(
+        &mut self,
+        peer: PeerId,
+        come: Vec<InfoHash>,
+        gone: Vec<InfoHash>,
+    ) {
+        let is_news = !come.is_empty() || !gone.is_empty();
+        if is_news && self.watched.contains(&peer) {
+            self.changed.push(Watched::Torrents { peer, come, gone });
+        }
+    }
+
     /// Nothing of a listing is found any more.
     pub(super) fn on_listing_forgotten(&mut self, peer: PeerId) {
         if self.watched.contains(&peer) {
@@ -64,6 +93,7 @@ impl Catalogue {
     pub(super) fn on_content_listed(&mut self, at: At) {
         if self.is_watched(at) {
             let listed = self.listed_at(at);
+            self.told += u64::from(listed.is_some());
             self.changed.extend(listed);
         }
     }
@@ -98,6 +128,7 @@ impl Catalogue {
                 *has_v1 = is_whole;
             }
         }
+        self.told += 1;
         self.changed.push(Watched::Listing {
             peer,
             name,

@@ -73,6 +73,7 @@ impl Links {
             }
             frame.added.clear();
             frame.removed.clear();
+            frame.torrents = None;
         }
         let (gathered, crowded) = self.table.gather(id, account, frame, self.role.bounds());
         for link in crowded {
@@ -119,7 +120,8 @@ impl Links {
             None => self.catalogue.listing(peer).map_or(0, Listing::len),
             Some(_) => 0,
         };
-        let entries = update.added.len() + update.removed.len() + replaced;
+        let torrents = update.torrents.as_deref().map_or(0, <[_]>::len);
+        let entries = update.added.len() + update.removed.len() + torrents + replaced;
         let may_go_first = !is_changing
             && entries <= Work::FEW_ENTRIES
             && !self.budgets.has_asked_enough(now, account)
@@ -144,11 +146,12 @@ impl Links {
         if !self.make_room(now, peer, account, &update) {
             return self.on_refused(now, id, peer);
         }
-        let before = self.catalogue.moved();
+        let before = (self.catalogue.moved(), self.catalogue.told());
         let applied = self.catalogue.apply(peer, epoch, update);
         if is_change {
-            let moved = self.catalogue.moved() - before;
-            let work = Work::QUESTION.of(work_of(entries as u64, moved));
+            let moved = self.catalogue.moved() - before.0;
+            let hashed = (self.catalogue.told() - before.1) * Work::INFO_HASHES;
+            let work = Work::QUESTION.of(work_of(entries as u64, moved) + hashed);
             self.budgets.on_answered(now, account, Effort::Named, work);
         }
         self.on_applied(peer, applied);
@@ -199,8 +202,10 @@ impl Links {
             self.on_applied(peer, Applied::NeedsFull);
             return self.on_refused(now, link, peer);
         };
+        let told = self.catalogue.told();
         let moved = self.catalogue.go_on(&mut applying, Work::ENTRIES_AT_ONCE);
-        let work = Work(work_of(Work::ENTRIES_AT_ONCE, moved));
+        let hashed = (self.catalogue.told() - told) * Work::INFO_HASHES;
+        let work = Work(work_of(Work::ENTRIES_AT_ONCE, moved) + hashed);
         self.budgets.on_listed(now, account, work);
         if applying.is_done() {
             self.table.unqueue(link, account, cost);

@@ -8,6 +8,7 @@ use super::{Output, Peer, Target};
 use crate::catalogue::Listing;
 use crate::changes::Row;
 use crate::links::{LinkId, NEIGHBOUR_BOUNDS, TRACKER_ENTRIES};
+use crate::publisher::Reader;
 use crate::time::Instant;
 
 impl Peer {
@@ -59,14 +60,13 @@ impl Peer {
             self.out.push_back(Output::Changed(Row::Share));
         }
         for (link, since) in self.publishing.due(now, self.publisher.seq()) {
-            // A tracker of an older version shows the neighbours, and knows no changes of them.
-            let (most, takes_changes) = match self.links.get(link) {
-                Some(link) if link.member.tracker => (TRACKER_ENTRIES, false),
-                _ => (NEIGHBOUR_BOUNDS.entries, true),
+            let (most, reader) = match self.links.get(link) {
+                Some(link) if link.member.tracker => (TRACKER_ENTRIES, Reader::Tracker),
+                _ => (NEIGHBOUR_BOUNDS.entries, Reader::Peer),
             };
-            let updates =
-                self.publisher
-                    .update_since(since, most, takes_changes, self.links.catalogue());
+            let updates = self
+                .publisher
+                .update_since(since, most, reader, self.links.catalogue());
             for update in updates {
                 self.send(now, link, Frame::plain(update));
             }

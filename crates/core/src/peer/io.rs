@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use thorp_wire::frame::{Holder, Join, Joined};
-use thorp_wire::{Entry, Name, PeerId};
+use thorp_wire::{Entry, InfoHash, Name, PeerId};
 
 use crate::changes::Row;
 use crate::get::{self, FetchId, GetId, Looked, Storage};
@@ -104,6 +104,8 @@ pub enum Input {
         /// Names that are gone.
         removed: Vec<Name>,
     },
+    /// Other torrents are served to clients, beside those that follow from the share's entries.
+    TorrentsChanged(Vec<InfoHash>),
     /// An [`Output::HashNow`] has made progress.
     Hashed {
         /// The file.

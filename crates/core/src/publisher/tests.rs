@@ -19,6 +19,7 @@ const BOUNDS: Bounds = Bounds {
 enum Op {
     Change(Vec<(u8, u8)>, Vec<u8>),
     Neighbours(Vec<u8>),
+    Torrents(Vec<u8>),
     Wait(u64),
     Read(usize),
     /// A reader loses its copy.
@@ -30,6 +31,7 @@ fn ops() -> impl Strategy<Value = Vec<Op>> {
         4 => (vec((0..30u8, any::<u8>()), 0..8), vec(0..30u8, 0..5))
             .prop_map(|(added, removed)| Op::Change(added, removed)),
         1 => vec(0..9u8, 0..4).prop_map(Op::Neighbours),
+        1 => vec(0..9u8, 0..4).prop_map(Op::Torrents),
         3 => (0..150u64).prop_map(Op::Wait),
         4 => (0..3usize).prop_map(Op::Read),
         1 => (0..3usize).prop_map(Op::Lose),
@@ -65,7 +67,7 @@ fn neighbours_that_come_and_go_without_end_leave_a_bounded_history() {
         assert!(publisher.publish(now, &mut catalogue));
         assert!(publisher.history.len() <= HISTORY);
     }
-    let mut reader = Reader::new(false);
+    let mut reader = Keeper::new(Reader::Tracker);
     reader.read(&publisher, &catalogue);
 }
 
@@ -79,10 +81,9 @@ fn a_reader_that_takes_changes_is_told_of_the_neighbours_that_came_and_went() {
         publisher.neighbours_changed(now, ids);
         now = now + GATHER;
         publisher.publish(now, &mut catalogue);
-        let told = |takes_changes| {
+        let told = |reader| {
             let seq = publisher.seq();
-            let frames =
-                publisher.update_since(Some(seq - 1), BOUNDS.entries, takes_changes, &catalogue);
+            let frames = publisher.update_since(Some(seq - 1), BOUNDS.entries, reader, &catalogue);
             let [frame] = &frames[..] else {
                 panic!("{frames:?}");
             };
@@ -91,7 +92,7 @@ fn a_reader_that_takes_changes_is_told_of_the_neighbours_that_came_and_went() {
             let (met, parted): (Vec<u8>, Vec<u8>) = (first(&frame.met), first(&frame.parted));
             (all, met, parted)
         };
-        (told(true), told(false))
+        (told(Reader::Peer), told(Reader::Tracker))
     };
     let all = |ids: &[u8]| (Some(ids.to_vec()), Vec::new(), Vec::new());
     assert_eq!(have(&[1, 2, 3]), (all(&[1, 2, 3]), all(&[1, 2, 3])));
@@ -100,11 +101,11 @@ fn a_reader_that_takes_changes_is_told_of_the_neighbours_that_came_and_went() {
 }
 
 /// A peer that keeps a copy, and may take changes of the neighbours in place of all of them.
-struct Reader(Catalogue, bool);
+struct Keeper(Catalogue, Reader);
 
-impl Reader {
-    fn new(takes_changes: bool) -> Self {
-        Self(Catalogue::default(), takes_changes)
+impl Keeper {
+    fn new(reader: Reader) -> Self {
+        Self(Catalogue::default(), reader)
     }
 
     fn read(&mut self, publisher: &Publisher, catalogue: &Catalogue) {
@@ -120,11 +121,15 @@ impl Reader {
     }
 }
 
-fn same(copy: &Catalogue, original: &Catalogue) {
-    let (copy, original) = (copy.listing(me()), original.listing(me()));
+fn same(reader: &Keeper, original: &Catalogue) {
+    let (copy, original) = (reader.0.listing(me()), original.listing(me()));
     let (copy, original) = (copy.expect("a copy"), original.expect("an original"));
     assert!(copy.entries().eq(original.entries()));
     assert_eq!(copy.neighbours(), original.neighbours());
+    // Only a tracker is told of torrents.
+    let told = reader.1 == Reader::Tracker;
+    let torrents = if told { original.torrents() } else { &[] };
+    assert_eq!(copy.torrents(), torrents);
 }
 
 proptest! {
@@ -134,7 +139,7 @@ proptest! {
     fn every_copy_ends_as_the_original_wherever_it_stood(ops in ops()) {
         let mut catalogue = Catalogue::default();
         let mut publisher = Publisher::new(me(), EPOCH, &mut catalogue);
-        let mut readers = [Reader::new(true), Reader::new(true), Reader::new(false)];
+        let mut readers = [Reader::Peer, Reader::Peer, Reader::Tracker].map(Keeper::new);
         let mut now = Instant::default();
         for op in ops {
             match op {
@@ -149,20 +154,24 @@ proptest! {
                     let ids: BTreeSet<_> = ids.into_iter().map(|n| PeerId::new([n; 32])).collect();
                     publisher.neighbours_changed(now, ids.into_iter().collect());
                 }
+                Op::Torrents(torrents) => {
+                    let torrents = torrents.into_iter().map(|n| InfoHash::new([n; 20]));
+                    publisher.torrents_changed(now, torrents.collect());
+                }
                 Op::Wait(millis) => {
                     now = now + Duration::from_millis(millis);
                     publisher.publish(now, &mut catalogue);
                     prop_assert!(publisher.publish_at().is_none_or(|at| at > now));
                 }
                 Op::Read(reader) => readers[reader].read(&publisher, &catalogue),
-                Op::Lose(reader) => readers[reader] = Reader::new(readers[reader].1),
+                Op::Lose(reader) => readers[reader] = Keeper::new(readers[reader].1),
             }
         }
         publisher.publish(now + GATHER, &mut catalogue);
         for reader in &mut readers {
             reader.read(&publisher, &catalogue);
-            same(&reader.0, &catalogue);
-            prop_assert!(publisher.update_since(Some(publisher.seq()), BOUNDS.entries, false, &catalogue).is_empty());
+            same(reader, &catalogue);
+            prop_assert!(publisher.update_since(Some(publisher.seq()), BOUNDS.entries, Reader::Tracker, &catalogue).is_empty());
         }
         catalogue.check();
     }
@@ -181,7 +190,7 @@ fn changes_within_a_tenth_of_a_second_are_one_state() {
     assert_eq!(publisher.publish_at(), Some(start + GATHER));
     assert!(publisher.publish(start + GATHER, &mut catalogue));
     assert_eq!(publisher.seq(), 1);
-    let frames = publisher.update_since(Some(0), BOUNDS.entries, false, &catalogue);
+    let frames = publisher.update_since(Some(0), BOUNDS.entries, Reader::Tracker, &catalogue);
     assert_eq!(
         frames.iter().map(|frame| frame.added.len()).sum::<usize>(),
         10
@@ -200,15 +209,19 @@ fn a_copy_from_before_the_history_gets_the_whole_listing() {
     }
     assert!(publisher.history_names <= HISTORY);
     assert_eq!(
-        publisher.update_since(Some(0), BOUNDS.entries, false, &catalogue)[0].since,
+        publisher.update_since(Some(0), BOUNDS.entries, Reader::Tracker, &catalogue)[0].since,
         None
     );
     assert_eq!(
-        publisher.update_since(Some(1), BOUNDS.entries, false, &catalogue)[0].since,
+        publisher.update_since(Some(1), BOUNDS.entries, Reader::Tracker, &catalogue)[0].since,
         Some(1)
     );
-    let from_the_future =
-        publisher.update_since(Some(publisher.seq() + 1), BOUNDS.entries, false, &catalogue);
+    let from_the_future = publisher.update_since(
+        Some(publisher.seq() + 1),
+        BOUNDS.entries,
+        Reader::Tracker,
+        &catalogue,
+    );
     assert_eq!(from_the_future[0].since, None);
 }
 
@@ -232,7 +245,7 @@ fn frames_stay_far_below_the_limit_however_long_the_names() {
     let ids = (0..2000u16).map(|n| PeerId::new([n.to_be_bytes()[1]; 32]));
     publisher.neighbours_changed(start, ids.collect());
     publisher.publish(start + GATHER, &mut catalogue);
-    let frames = publisher.update_since(None, BOUNDS.entries, false, &catalogue);
+    let frames = publisher.update_since(None, BOUNDS.entries, Reader::Tracker, &catalogue);
     assert!(frames.len() > 10);
     for (i, update) in frames.iter().enumerate() {
         assert_eq!((update.first, update.last), (i == 0, i == frames.len() - 1));
@@ -253,7 +266,7 @@ fn a_reader_that_keeps_fewer_entries_is_sent_one_too_many_and_no_more() {
     publisher.share_changed(start, &mut catalogue, added, Vec::new());
     publisher.publish(start + GATHER, &mut catalogue);
     for (most, sent) in [(5, 6), (19, 20), (20, 20), (1000, 20)] {
-        let frames = publisher.update_since(None, most, false, &catalogue);
+        let frames = publisher.update_since(None, most, Reader::Tracker, &catalogue);
         let added: usize = frames.iter().map(|update| update.added.len()).sum();
         assert_eq!(added, sent);
         // So the reader knows that they are too many, and keeps none.

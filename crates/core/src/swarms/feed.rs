@@ -2,7 +2,8 @@
 //! clients, and which torrents follow from what these list.
 //!
 //! A file is in up to three torrents: one of v2 that is private, one that is not, and one of v1
-//! if its entry says so. The info-hashes of v2 follow from name, length and root.
+//! if its entry says so. The info-hashes of v2 follow from name, length and root. Of other torrents,
+//! of folders and of what came from elsewhere, a member says the info-hashes.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
@@ -79,6 +80,15 @@ impl Feed {
                         Some(is_whole) => MemberChange::Lists(*number, torrent, is_whole),
                         None => MemberChange::Unlists(*number, torrent),
                     }));
+                }
+                Watched::Torrents { peer, come, gone } => {
+                    let Some(number) = self.numbers.get(&peer) else {
+                        continue;
+                    };
+                    let gone = gone.into_iter();
+                    changes.extend(gone.map(|gone| MemberChange::Unlists(*number, gone)));
+                    let come = come.into_iter();
+                    changes.extend(come.map(|come| MemberChange::Lists(*number, come, true)));
                 }
                 Watched::Forgotten(peer) => {
                     let number = self.numbers.get(&peer);
@@ -223,6 +233,8 @@ mod tests {
         Relisted(u8, Vec<(usize, Option<u8>, bool)>),
         Forgotten(u8),
         Serves(u8, bool),
+        /// These torrents are named beside the entries.
+        Named(u8, Vec<u8>),
     }
 
     /// Some have the same last part.
@@ -244,6 +256,7 @@ mod tests {
             1 => (1..3_u8, entries()).prop_map(|(n, added)| Did::Relisted(n, added)),
             1 => (1..3_u8).prop_map(Did::Forgotten),
             1 => (1..3_u8, any::<bool>()).prop_map(|(n, serves)| Did::Serves(n, serves)),
+            2 => (1..3_u8, vec(0xf0..0xf4_u8, 0..3)).prop_map(|(n, named)| Did::Named(n, named)),
         ]
     }
 
@@ -272,6 +285,15 @@ mod tests {
                     Did::Relisted(n, added) => {
                         catalogue.apply(id(n), 1, update(None, seq, names(added), vec![]));
                     }
+                    Did::Named(n, torrents) => {
+                        let torrents = torrents.into_iter().map(|n| InfoHash::new([n; 20]));
+                        let since = catalogue.position(id(n)).map(|position| position.seq);
+                        let update = Update {
+                            torrents: Some(torrents.collect()),
+                            ..update(since, seq, vec![], vec![])
+                        };
+                        catalogue.apply(id(n), 1, update);
+                    }
                     Did::Forgotten(n) => catalogue.forget(id(n)),
                     Did::Serves(n, serves) => {
                         told.take(feed.changes(&mut catalogue));
@@ -281,12 +303,17 @@ mod tests {
                 }
                 // Some of what is being forgotten is still there later.
                 catalogue.forget_some(1);
+                catalogue.check();
                 told.take(feed.changes(&mut catalogue));
                 let mut expected = BTreeMap::new();
                 for (peer, listing) in catalogue.listings() {
                     let Some(number) = feed.numbers.get(&peer) else {
                         continue;
                     };
+                    for torrent in listing.torrents() {
+                        let whole = expected.entry((*torrent, *number));
+                        whole.or_insert_with(BTreeSet::new).insert(true);
+                    }
                     for entry in listing.entries() {
                         let Some(content) = entry.content() else {
                             continue;

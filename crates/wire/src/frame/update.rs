@@ -5,7 +5,7 @@ use minicbor::{Decode, Encode};
 
 use super::body::{FrameBody, THING};
 use super::{FrameError, at_most, possible_entry};
-use crate::{Entry, Name, PeerId};
+use crate::{Entry, InfoHash, Name, PeerId};
 
 /// A change of the sender's share, the whole of it, or only a sign of life.
 ///
@@ -68,11 +68,18 @@ pub struct Update {
     #[n(15)]
     #[cbor(default, skip_if = "Vec::is_empty")]
     pub parted: Vec<PeerId>,
+    /// The info-hashes of torrents that the sender has and serves to ordinary clients, beside
+    /// those that follow from its entries: all of them, when they have changed. Said to the
+    /// tracker.
+    #[n(16)]
+    pub torrents: Option<Vec<InfoHash>>,
 }
 
 impl Update {
     /// The most neighbours a member may name.
     pub const MAX_NEIGHBOURS: usize = 1024;
+    /// The most torrents a member may name.
+    pub const MAX_TORRENTS: usize = 2048;
 
     /// An update that changes nothing: a sign of life.
     pub fn heartbeat(seq: u64) -> Self {
@@ -91,6 +98,7 @@ impl Update {
             spared: 0,
             met: Vec::new(),
             parted: Vec::new(),
+            torrents: None,
         }
     }
 
@@ -104,6 +112,7 @@ impl Update {
             && self.neighbours.is_none()
             && self.met.is_empty()
             && self.parted.is_empty()
+            && self.torrents.is_none()
             && self.entries.is_none()
             && self.bytes.is_none()
     }
@@ -134,6 +143,16 @@ impl FrameBody for Update {
                 "all neighbours, and what has changed of them",
             ));
         }
+        if self.torrents.is_some() && self.since == Some(self.seq) {
+            return Err(FrameError::malformed(
+                "a change of the torrents without a new seq",
+            ));
+        }
+        at_most(
+            Self::MAX_TORRENTS,
+            self.torrents.as_deref().unwrap_or_default(),
+            "torrents",
+        )?;
         at_most(Self::MAX_NEIGHBOURS, &self.met, "new neighbours")?;
         at_most(Self::MAX_NEIGHBOURS, &self.parted, "former neighbours")?;
         at_most(
@@ -148,7 +167,8 @@ impl FrameBody for Update {
         let names = added.chain(&self.removed);
         let names: usize = names.map(|name| THING + name.as_str().len()).sum();
         let neighbours = self.neighbours.as_deref().map_or(0, <[_]>::len);
-        names + THING * (neighbours + self.met.len() + self.parted.len())
+        let torrents = self.torrents.as_deref().map_or(0, <[_]>::len);
+        names + THING * (neighbours + self.met.len() + self.parted.len() + torrents)
     }
 }
 

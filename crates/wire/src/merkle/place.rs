@@ -3,7 +3,7 @@
 use thiserror::Error;
 
 use super::Hash;
-use crate::content::Content;
+use crate::content::Root;
 use crate::layout::Layout;
 use crate::session::HashRange;
 use crate::session::message::MOST_HASHES;
@@ -23,8 +23,8 @@ pub(super) struct Place {
 }
 
 impl Place {
-    pub(super) fn of(content: Content, range: &HashRange) -> Result<Self, NoHashes> {
-        let layout = Layout::of(content.length);
+    /// Finds a range in the tree of a file that is cut like this and has this root.
+    pub(super) fn of(layout: Layout, file: Root, range: &HashRange) -> Result<Self, NoHashes> {
         let HashRange {
             root,
             base,
@@ -32,7 +32,7 @@ impl Place {
             length,
             proofs,
         } = *range;
-        if root != content.root {
+        if root != file {
             return Err(NoHashes::OtherFile);
         }
         if base != 0 && base != layout.piece_height() {

@@ -52,9 +52,10 @@ pub fn verify<'a>(
     range: &HashRange,
     answer: &'a [Hash],
 ) -> Result<&'a [Hash], Lie> {
-    let place = Place::of(content, range)?;
+    let layout = Layout::of(content.length);
+    let place = Place::of(layout, content.root, range)?;
     let top = place.climb(range, answer)?;
-    if place.top() != Layout::of(content.length).height() {
+    if place.top() != layout.height() {
         return Err(Lie::NotProved);
     }
     if top != *content.root.as_bytes() {
@@ -71,9 +72,10 @@ pub fn verify_leaves<'a>(
     piece_hash: &Hash,
     answer: &'a [Hash],
 ) -> Result<&'a [Hash], Lie> {
-    let place = Place::of(content, range)?;
+    let layout = Layout::of(content.length);
+    let place = Place::of(layout, content.root, range)?;
     let top = place.climb(range, answer)?;
-    if place.top() != Layout::of(content.length).piece_height() {
+    if place.top() != layout.piece_height() {
         return Err(Lie::NotProved);
     }
     if top != *piece_hash {

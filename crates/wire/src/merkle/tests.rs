@@ -52,13 +52,19 @@ impl File {
         }
     }
 
+    /// The same file in a torrent with pieces of this length.
+    fn in_pieces_of(self, piece_length: u32) -> Self {
+        let layout = Layout::cut(self.content.length, piece_length).expect("a length of pieces");
+        Self { layout, ..self }
+    }
+
     fn layer(&self) -> Vec<Hash> {
         let pieces = self.layout.pieces().expect("few pieces") as usize;
         self.book[self.layout.piece_height() as usize][..pieces].to_vec()
     }
 
     fn tree(&self) -> Tree {
-        Tree::of(self.content, self.layer()).expect("its own layer")
+        Tree::cut(self.layout, self.content.root, self.layer()).expect("its own layer")
     }
 
     fn pieces(&self) -> impl Iterator<Item = Piece> {
@@ -263,6 +269,20 @@ fn every_answer_about_a_small_file_is_that_of_the_book() {
                 Ok(file.answer_by_the_book(&range)),
                 "{size}: {range:?}"
             );
+        }
+    }
+}
+
+#[test]
+fn every_answer_about_a_file_in_pieces_of_another_length_is_that_of_the_book() {
+    for size in [1, 2, 5, 17, 33, 83] {
+        for leaves in [1, 2, 8, 64, 4096] {
+            let file = File::of(size).in_pieces_of(leaves * 16 * 1024);
+            for range in file.ranges() {
+                let answer = file.answer(&range);
+                let by_the_book = Ok(file.answer_by_the_book(&range));
+                assert_eq!(answer, by_the_book, "{size}, {leaves}: {range:?}");
+            }
         }
     }
 }

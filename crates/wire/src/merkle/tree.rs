@@ -5,7 +5,7 @@ use std::ops::Range;
 use super::levels::Levels;
 use super::place::{NoHashes, Place};
 use super::{Hash, root_of_layer};
-use crate::content::Content;
+use crate::content::{Content, Root};
 use crate::layout::{Layout, Piece};
 use crate::session::HashRange;
 
@@ -15,7 +15,8 @@ use crate::session::HashRange;
 /// Leaves are not kept: an answer about leaves waits until they are hashed again.
 #[derive(Clone, Debug)]
 pub struct Tree {
-    content: Content,
+    layout: Layout,
+    root: Root,
     levels: Levels,
 }
 
@@ -24,7 +25,7 @@ pub struct Tree {
 pub enum HashReply {
     /// The hashes, followed by the uncles.
     Hashes(Vec<Hash>),
-    /// The caller has to hash all leaves of these pieces, at most 8 MiB, and call
+    /// The caller has to hash all leaves of these pieces, which are as few as have them, and call
     /// [`Tree::answer_with`].
     AfterHashing(Vec<Piece>),
 }
@@ -33,22 +34,31 @@ impl Tree {
     /// Makes the tree of this file from the hashes of its pieces. `None` if they do not lead to
     /// its root.
     pub fn of(content: Content, layer: Vec<Hash>) -> Option<Self> {
-        let layout = Layout::of(content.length);
-        let is_its_own = root_of_layer(layout, &layer) == Some(content.root);
+        Self::cut(Layout::of(content.length), content.root, layer)
+    }
+
+    /// Makes the tree of a file that is cut like this, as in a torrent with pieces of another
+    /// length. `None` if the hashes of the pieces do not lead to the root.
+    pub fn cut(layout: Layout, root: Root, layer: Vec<Hash>) -> Option<Self> {
+        let is_its_own = root_of_layer(layout, &layer) == Some(root);
         is_its_own.then(|| Self {
-            content,
+            layout,
+            root,
             levels: Levels::of(layer, layout.piece_height(), layout.height()),
         })
     }
 
     /// Returns the content of its file.
     pub fn content(&self) -> Content {
-        self.content
+        Content {
+            length: self.layout.length(),
+            root: self.root,
+        }
     }
 
     /// Returns the hash of each piece, in order.
     pub fn layer(&self) -> &[Hash] {
-        self.levels.row(self.layout().piece_height())
+        self.levels.row(self.layout.piece_height())
     }
 
     /// Answers a peer that asks for these hashes.
@@ -56,10 +66,10 @@ impl Tree {
     /// Only ranges in the layers of the leaves and of the pieces are answered, as BEP 52 demands.
     /// The part of a range beyond the end of the file is filled with the tree's padding.
     pub fn answer(&self, range: &HashRange) -> Result<HashReply, NoHashes> {
-        let place = Place::of(self.content, range)?;
-        if range.base < self.layout().piece_height() {
+        let place = Place::of(self.layout, self.root, range)?;
+        if range.base < self.layout.piece_height() {
             let pieces = self.pieces_under(range);
-            let pieces = pieces.filter_map(|piece| self.layout().piece(piece));
+            let pieces = pieces.filter_map(|piece| self.layout.piece(piece));
             return Ok(HashReply::AfterHashing(pieces.collect()));
         }
         let mut hashes = run(&self.levels, range);
@@ -76,11 +86,11 @@ impl Tree {
     /// `leaves` are the hashes of all leaves of the pieces in [`HashReply::AfterHashing`], in
     /// order.
     pub fn answer_with(&self, range: &HashRange, leaves: Vec<Hash>) -> Result<Vec<Hash>, NoHashes> {
-        let place = Place::of(self.content, range)?;
+        let place = Place::of(self.layout, self.root, range)?;
         if range.base != 0 {
             return Err(NoHashes::OtherLayer);
         }
-        let top = self.layout().piece_height();
+        let top = self.layout.piece_height();
         let below = Levels::of(leaves, 0, top);
         let Range { start, end } = self.pieces_under(range);
         if self.layer().get(start as usize..end as usize) != Some(below.row(top)) {
@@ -105,14 +115,10 @@ impl Tree {
 
     /// Returns the numbers of the pieces that contain these leaves.
     fn pieces_under(&self, range: &HashRange) -> Range<u32> {
-        let top = self.layout().piece_height();
+        let top = self.layout.piece_height();
         let last = (range.index + (range.length - 1)) >> top;
-        let pieces = self.layout().pieces().unwrap_or(0);
+        let pieces = self.layout.pieces().unwrap_or(0);
         range.index >> top..pieces.min(last + 1)
-    }
-
-    fn layout(&self) -> Layout {
-        Layout::of(self.content.length)
     }
 }
 

@@ -5,7 +5,7 @@ use thorp_wire::frame::{
     MAX_JOIN_FRAME, MemberRow, NameFilter, PREFIX, Query, Reason, Refused, Update, Variant,
     announced_length,
 };
-use thorp_wire::{Frame, FrameError, MemberName, Name, PeerId};
+use thorp_wire::{Frame, FrameError, InfoHash, MemberName, Name, PeerId};
 
 use super::values::{
     address, found, hello_of, holder, leave, member, members, name, names, neighbours, removed,
@@ -52,6 +52,16 @@ fn every_list_has_its_bound_in_both_directions() {
     };
     bounded(3, Update::MAX_NEIGHBOURS, |count| changed(count, 0));
     bounded(3, Update::MAX_NEIGHBOURS, |count| changed(0, count));
+    bounded(3, Update::MAX_TORRENTS, |count| Update {
+        since: Some(0),
+        torrents: Some(vec![InfoHash::new([2; 20]); count]),
+        ..Update::heartbeat(1)
+    });
+    let unnumbered = Update {
+        torrents: Some(Vec::new()),
+        ..Update::heartbeat(1)
+    };
+    refused_unless(false, 3, unnumbered);
     for since in [Some(0), None] {
         let neighbours = since.map(|_| Vec::new());
         let whole = Update {

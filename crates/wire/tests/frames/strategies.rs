@@ -131,6 +131,7 @@ pub fn any_update() -> impl Strategy<Value = Update> {
         any::<(u32, Option<u64>, Option<u64>)>(),
         any::<(u32, u32)>(),
         (vec(any_peer_id(), 0..3), vec(any_peer_id(), 0..3)),
+        option::of(vec(any::<[u8; 20]>().prop_map(InfoHash::new), 0..3)),
     )
         .prop_map(
             |(
@@ -142,6 +143,7 @@ pub fn any_update() -> impl Strategy<Value = Update> {
                 (load, entries, bytes),
                 (lookups, spared),
                 (met, parted),
+                torrents,
             )| {
                 let in_part = since.is_some() && neighbours.is_none();
                 Update {
@@ -159,6 +161,7 @@ pub fn any_update() -> impl Strategy<Value = Update> {
                     spared,
                     met: if in_part { met } else { Vec::new() },
                     parted: if in_part { parted } else { Vec::new() },
+                    torrents,
                 }
             },
         )
