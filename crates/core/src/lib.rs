@@ -8,7 +8,8 @@
 //!            liveness budget bound   small machines, each testable alone
 //! memory     catalogue presence gather answer matching glob
 //!                                which peer has what, who is present, how both are found
-//! clients    swarms              which peers of BitTorrent are in which torrent
+//! clients    swarms announces    which peers of BitTorrent are in which torrent; when this peer
+//!                                announces itself to which tracker
 //! shown      changes spared      which rows of the view have changed; how many lookups
 //!                                the tracker was spared
 //! time                           moments, passed in from outside
@@ -18,6 +19,7 @@
 //! passed in, the data of files does not pass through here, and nothing is iterated in an order
 //! that changes from run to run. The shell around it, with sockets and the clock, is `thorp-node`.
 
+pub mod announces;
 mod answer;
 pub mod bound;
 pub mod budget;

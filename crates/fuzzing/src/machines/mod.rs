@@ -4,10 +4,12 @@
 //! is written once it was claimed. All else is up to the bytes: members say any frame
 //! that can be read, at any time.
 
+mod announces;
 mod nodes;
 mod swarm;
 mod swarms;
 
+pub(crate) use announces::announces;
 pub(crate) use nodes::{peer, tracker};
 pub(crate) use swarm::swarm;
 pub(crate) use swarms::swarms;

@@ -51,8 +51,10 @@ use thorp_group::clock::Clock;
 use thorp_group::tls::MemberTls;
 use thorp_wire::layout::Block;
 use thorp_wire::session::handshake::name_of;
-use thorp_wire::{ClientId, Content, PeerId};
+use thorp_wire::{ClientId, Content, InfoHash, PeerId};
 use tokio::sync::{Semaphore, mpsc, watch};
+
+use crate::net::announcing::{Announcer, UdpConnections};
 
 use callers::TURNED_AWAY_AT_ONCE;
 use calls::Idle;
@@ -85,6 +87,8 @@ struct Shared {
     /// again at another address.
     client_id: ClientId,
     client_key: u32,
+    /// Conversations with trackers of clients.
+    udp: UdpConnections,
     /// Whether its user wants clients to be served.
     serves_clients: bool,
     share: Option<Share>,
@@ -163,6 +167,7 @@ impl Swarms {
             port: setup.port,
             client_id: client_id(),
             client_key: client_key(),
+            udp: UdpConnections::default(),
             serves_clients: setup.serves_clients,
             share: setup.share,
             table: Mutex::new(Table::new()),
@@ -204,12 +209,16 @@ impl Swarms {
         self.0.port
     }
 
-    pub fn client_id(&self) -> ClientId {
-        self.0.client_id
-    }
-
-    pub fn client_key(&self) -> u32 {
-        self.0.client_key
+    /// What trackers are told of this peer about a torrent.
+    pub fn announcer(&self, torrent: InfoHash) -> Announcer {
+        Announcer {
+            torrent,
+            client: self.0.client_id,
+            key: self.0.client_key,
+            port: self.0.port,
+            source: self.0.source,
+            udp: self.0.udp.clone(),
+        }
     }
 
     /// Bytes of files that went over sessions since the start: sent, received.

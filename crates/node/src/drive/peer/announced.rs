@@ -1,39 +1,47 @@
 //! Clients of BitTorrent that may have a large file of the group.
 //!
-//! Owns how the group's tracker is asked for them: as clients ask, by an announce for each torrent
+//! Owns how the group's tracker is asked for them: as clients ask, by announces for each torrent
 //! that there may be of the file. Only a peer that serves clients does so. What is known of the
 //! file otherwise decides whether what they send is right.
 
-use std::net::{IpAddr, SocketAddr};
-use std::sync::Arc;
-use std::time::Duration;
+use std::sync::{Arc, Weak};
 
-use thorp_wire::announce::{Announce, AnnounceEvent, TrackerUrl};
+use thorp_core::announces::{Announces, Trackers};
+use thorp_wire::announce::{Announce, TrackerUrl};
 use thorp_wire::torrent::build::{Privacy, v2_info};
 use thorp_wire::torrent::info_hash_v2;
 use thorp_wire::{Content, InfoHash, Name};
-use tokio::time::sleep;
 
 use super::Peer;
-use crate::net::announcing::announce;
+use crate::net::announcing::{Amounts, Announcing, Told};
 use crate::sessions::Transfer;
-
-/// The tracker is not asked for a file more often than this, whatever it says.
-const LEAST: Duration = Duration::from_secs(30);
-/// How many clients it is asked for.
-const WANTED: u32 = 50;
+use crate::system;
 
 /// Tells the transfer of clients as the tracker names them, until this is dropped.
-pub(super) async fn seek(peer: Peer, transfer: Arc<Transfer>, name: Name) {
-    let torrents = torrents_of(&name, transfer.content());
-    let mut event = AnnounceEvent::Started;
-    loop {
-        let mut next = Duration::MAX;
-        for torrent in torrents {
-            next = next.min(ask(&peer, &transfer, torrent, event).await);
+pub(super) struct Seeking(Vec<Announcing>);
+
+impl Seeking {
+    /// Begins, where clients are asked for files.
+    pub(super) fn start(peer: &Peer, transfer: &Arc<Transfer>, name: &Name) -> Self {
+        if !peer.swarms.serves_clients() || peer.swarms.port().is_none() {
+            return Self(Vec::new());
         }
-        event = AnnounceEvent::None;
-        sleep(next.max(LEAST)).await;
+        let torrents = torrents_of(name, transfer.content()).into_iter();
+        Self(
+            torrents
+                .map(|torrent| seek(peer, transfer, torrent))
+                .collect(),
+        )
+    }
+
+    /// More sources are wanted.
+    pub(super) fn wants_more(&self) {
+        self.0.iter().for_each(Announcing::wants_more);
+    }
+
+    /// All of the file is there.
+    pub(super) fn completed(&self) {
+        self.0.iter().for_each(Announcing::completed);
     }
 }
 
@@ -43,92 +51,44 @@ fn torrents_of(name: &Name, content: Content) -> [InfoHash; 2] {
         .map(|privacy| info_hash_v2(&v2_info(name.base(), content, privacy)).truncated())
 }
 
-/// Asks the first tracker that answers. Returns when to ask again.
-async fn ask(
-    peer: &Peer,
-    transfer: &Transfer,
-    torrent: InfoHash,
-    event: AnnounceEvent,
-) -> Duration {
-    let Some(port) = peer.swarms.port() else {
-        return Duration::MAX;
-    };
-    let progress = transfer.progress();
-    let ours = Announce {
-        torrent,
-        client: peer.swarms.client_id(),
-        port,
-        uploaded: 0,
-        downloaded: progress.received,
-        left: transfer.content().length - progress.verified,
-        event,
-        wanted: Some(WANTED),
-        key: peer.swarms.client_key(),
-    };
-    for tracker in peer.trackers.iter() {
-        let url = format!("http://{tracker}/announce").parse::<TrackerUrl>();
-        let Ok(url) = url else { continue };
-        match announce(&url, &ours).await {
-            Ok(announced) => {
-                let mut clients = announced.peers;
-                clients.retain(|client| is_dialled(*client));
-                tracing::debug!(%torrent, clients = clients.len(), "clients are known");
-                transfer.clients(torrent, clients);
-                return announced
-                    .interval
-                    .map_or(LEAST, |seconds| Duration::from_secs(seconds.into()));
+fn seek(peer: &Peer, transfer: &Arc<Transfer>, torrent: InfoHash) -> Announcing {
+    let urls = peer.trackers.iter().filter_map(|tracker| {
+        let url = format!("http://{tracker}/announce");
+        url.parse::<TrackerUrl>().ok()
+    });
+    let trackers = Trackers::default().and_own(urls);
+    let told_to = Arc::downgrade(transfer);
+    let amounts_of = Arc::downgrade(transfer);
+    Announcing::start(
+        peer.swarms.announcer(torrent),
+        |now| Announces::new(now, trackers, false, system::random()),
+        move || amounts(&amounts_of),
+        move |told| match told {
+            Told::Peers(clients) => {
+                if let Some(transfer) = told_to.upgrade() {
+                    transfer.clients(torrent, clients);
+                }
             }
-            Err(why) => tracing::debug!(%tracker, %why, "the tracker names no clients"),
-        }
-    }
-    LEAST
+            Told::Answered(url) => tracing::debug!(%torrent, %url, "the tracker has answered"),
+            Told::Failed(url, why) => {
+                tracing::debug!(%torrent, %url, %why, "the tracker names no clients");
+            }
+        },
+    )
 }
 
-/// Whether an address that others have named is dialled: it must be one that means the same
-/// machine everywhere.
-fn is_dialled(client: SocketAddr) -> bool {
-    let ip = client.ip().to_canonical();
-    let is_of_one_link = match ip {
-        IpAddr::V4(ip) => ip.is_link_local() || ip.is_broadcast(),
-        IpAddr::V6(ip) => ip.is_unicast_link_local(),
+fn amounts(transfer: &Weak<Transfer>) -> Amounts {
+    let (downloaded, left) = match transfer.upgrade() {
+        Some(transfer) => {
+            let progress = transfer.progress();
+            let left = transfer.content().length - progress.verified;
+            (progress.received, left)
+        }
+        None => (0, Announce::NOT_KNOWN),
     };
-    client.port() != 0
-        && !is_of_one_link
-        && !ip.is_loopback()
-        && !ip.is_unspecified()
-        && !ip.is_multicast()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn no_address_is_dialled_that_means_another_machine_here_or_many() {
-        let is = |address: &str| is_dialled(address.parse().expect("an address"));
-        for good in [
-            "10.0.0.1:6881",
-            "203.0.113.7:1",
-            "[2001:db8::1]:6881",
-            "[::ffff:10.0.0.1]:5",
-        ] {
-            assert!(is(good), "{good}");
-        }
-        for bad in [
-            "127.0.0.1:6881",
-            "127.9.9.9:1",
-            "[::1]:6881",
-            "[::ffff:127.0.0.1]:6881",
-            "169.254.1.1:6881",
-            "[fe80::1]:6881",
-            "224.0.0.1:6881",
-            "[ff02::1]:6881",
-            "255.255.255.255:6881",
-            "0.0.0.0:6881",
-            "[::]:6881",
-            "10.0.0.1:0",
-        ] {
-            assert!(!is(bad), "{bad}");
-        }
+    Amounts {
+        uploaded: 0,
+        downloaded,
+        left,
     }
 }

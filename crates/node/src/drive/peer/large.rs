@@ -18,10 +18,9 @@ use thorp_disk::DiskThread;
 use thorp_files::store::{Partial, StoreError};
 use thorp_wire::frame::Holder;
 use tokio::sync::mpsc;
-use tokio::task::JoinSet;
 use tokio::time::{Instant, MissedTickBehavior, interval};
 
-use super::announced;
+use super::announced::Seeking;
 use super::delivery::Delivery;
 use super::pace::{Meter, TOLD_EVERY};
 use super::{Peer, Request};
@@ -93,17 +92,12 @@ impl FileTask<'_> {
         let listed = blocking(move |disk| place.arriving(disk)).await?;
         self.tell(get::LargeEvent::Begun { there }).await;
         let delivery = self.delivery.clone();
-        // Ends with this.
-        let mut seeking = JoinSet::new();
-        if self.peer.swarms.serves_clients() {
-            let (peer, transfer) = (self.peer.clone(), Arc::clone(&fetching.transfer));
-            seeking.spawn(announced::seek(peer, transfer, delivery.name().clone()));
-        }
+        let seeking = Seeking::start(self.peer, &fetching.transfer, delivery.name());
         tokio::select! {
-            gathered = self.gather(&mut fetching, &partial) => gathered?,
+            gathered = self.gather(&mut fetching, &partial, &seeking) => gathered?,
             error = delivery.closed() => return Err(error.into()),
         }
-        drop(seeking);
+        seeking.completed();
         let layer = fetching.transfer.layer();
         blocking(move |disk| delivery.finish(disk, &partial, &layer)).await??;
         drop(listed);
@@ -119,6 +113,7 @@ impl FileTask<'_> {
         &mut self,
         fetching: &mut Fetching,
         partial: &Arc<Partial>,
+        seeking: &Seeking,
     ) -> Result<(), Over> {
         let mut ticks = interval(TOLD_EVERY);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -137,7 +132,12 @@ impl FileTask<'_> {
                         let partial = Arc::clone(partial);
                         blocking(move |disk| partial.must_have_room(disk, bytes)).await??;
                     }
-                    Some(happening) => self.happened(fetching, happening).await?,
+                    Some(happening) => {
+                        if matches!(happening, Happening::Widen) {
+                            seeking.wants_more();
+                        }
+                        self.happened(fetching, happening).await?;
+                    }
                     None => return Err(Over::NotWanted),
                 },
                 _ = ticks.tick() => {

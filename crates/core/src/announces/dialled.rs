@@ -1,0 +1,65 @@
+//! Which addresses are dialled that strangers have named.
+
+use std::net::{IpAddr, SocketAddr};
+
+/// Whether a client is dialled at an address that a tracker, a magnet link or another client has
+/// named. It must mean the same single machine everywhere; only what was heard over loopback may
+/// name loopback.
+pub fn is_dialled(address: SocketAddr, heard_over_loopback: bool) -> bool {
+    let ip = address.ip().to_canonical();
+    let is_of_one_link = match ip {
+        IpAddr::V4(ip) => ip.is_link_local() || ip.is_broadcast() || ip.octets()[0] == 0,
+        // The second kind reaches the first one through a translator of addresses.
+        IpAddr::V6(ip) => {
+            ip.is_unicast_link_local() || ip.segments()[..6] == [0; 6] && !ip.is_loopback()
+        }
+    };
+    address.port() != 0
+        && !is_of_one_link
+        && !ip.is_unspecified()
+        && !ip.is_multicast()
+        && (heard_over_loopback || !ip.is_loopback())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_address_is_dialled_that_means_another_machine_here_or_many() {
+        let is = |address: &str| is_dialled(address.parse().expect("an address"), false);
+        for good in [
+            "10.0.0.1:6881",
+            "203.0.113.7:1",
+            "[2001:db8::1]:6881",
+            "[::ffff:10.0.0.1]:5",
+        ] {
+            assert!(is(good), "{good}");
+        }
+        for bad in [
+            "127.0.0.1:6881",
+            "127.9.9.9:1",
+            "[::1]:6881",
+            "[::ffff:127.0.0.1]:6881",
+            "[::127.0.0.1]:6881",
+            "169.254.1.1:6881",
+            "[fe80::1]:6881",
+            "224.0.0.1:6881",
+            "[ff02::1]:6881",
+            "255.255.255.255:6881",
+            "0.0.0.0:6881",
+            "0.1.2.3:6881",
+            "[::]:6881",
+            "10.0.0.1:0",
+        ] {
+            assert!(!is(bad), "{bad}");
+        }
+    }
+
+    #[test]
+    fn what_was_heard_over_loopback_may_name_loopback_and_nothing_else_that_is_not_dialled() {
+        let is = |address: &str| is_dialled(address.parse().expect("an address"), true);
+        assert!(is("127.0.0.1:6881") && is("[::1]:6881") && is("10.0.0.1:6881"));
+        assert!(!is("127.0.0.1:0") && !is("169.254.1.1:1") && !is("[::]:1"));
+    }
+}

@@ -1,0 +1,291 @@
+//! Announces this peer to the trackers of a torrent, as a client does.
+//!
+//! ```text
+//! http  over HTTP (BEP 3, 7, 23)
+//! udp   by datagrams (BEP 15)
+//! ```
+//!
+//! Owns the conversations with trackers and their time. When which tracker is asked, and which of
+//! the addresses that it names are dialled, is decided in [`thorp_core::announces`].
+
+mod http;
+mod udp;
+
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::time::Duration;
+
+use thiserror::Error;
+use thorp_core::announces::{Announces, Asking, Input, Output, TrackerAnswer};
+use thorp_core::time::Instant;
+use thorp_wire::announce::url::Transport;
+use thorp_wire::announce::{Announce, Announced, AnswerError, TrackerUrl};
+use thorp_wire::{ClientId, InfoHash};
+use tokio::net::lookup_host;
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
+use tokio::time::timeout;
+
+use crate::system::sleep;
+
+pub(crate) use udp::UdpConnections;
+
+/// How long it may take to look up the name of a tracker.
+const LOOKUP: Duration = Duration::from_secs(15);
+/// How many addresses of a tracker's name are tried, and how long after one the next.
+const MOST_ADDRESSES: usize = 4;
+const STAGGER: Duration = Duration::from_secs(2);
+/// The port that is announced where this peer listens nowhere: that of `discard`.
+const NOWHERE: u16 = 9;
+
+/// What trackers are told of this peer, whatever happens.
+#[derive(Clone, Debug)]
+pub(crate) struct Announcer {
+    pub torrent: InfoHash,
+    pub client: ClientId,
+    pub key: u32,
+    /// Where this peer listens, if it does.
+    pub port: Option<u16>,
+    /// The address to announce from, if not any.
+    pub source: Option<IpAddr>,
+    /// Conversations that go on from announce to announce.
+    pub udp: UdpConnections,
+}
+
+/// How much of a torrent has gone and come, and how much is left, in bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Amounts {
+    pub uploaded: u64,
+    pub downloaded: u64,
+    /// [`Announce::NOT_KNOWN`] as long as the torrent's length is not known.
+    pub left: u64,
+}
+
+/// What has come of an announce.
+#[derive(Debug)]
+pub(crate) enum Told {
+    /// These peers may be dialled.
+    Peers(Vec<SocketAddr>),
+    /// A tracker has answered.
+    Answered(TrackerUrl),
+    /// A tracker has not, or has refused.
+    Failed(TrackerUrl, AnnounceError),
+}
+
+/// Announces this peer until it is dropped: then the trackers are told that this peer goes.
+#[derive(Debug)]
+pub(crate) struct Announcing(mpsc::UnboundedSender<Input>);
+
+impl Announcing {
+    /// Starts. `amounts` is asked before each announce, and `told` hears what comes of it.
+    pub fn start(
+        announcer: Announcer,
+        machine: impl FnOnce(Instant) -> Announces,
+        amounts: impl Fn() -> Amounts + Send + 'static,
+        told: impl FnMut(Told) + Send + 'static,
+    ) -> Self {
+        // An input is one word and is taken at once.
+        let (inputs, inputs_in) = mpsc::unbounded_channel();
+        let begun = tokio::time::Instant::now();
+        let task = Task {
+            begun,
+            announcer,
+            machine: machine(Instant::default()),
+            amounts,
+            told,
+            asked: JoinSet::new(),
+        };
+        tokio::spawn(task.run(inputs_in));
+        Self(inputs)
+    }
+
+    /// The fetch has too few sources.
+    pub fn wants_more(&self) {
+        self.say(Input::WantsMore);
+    }
+
+    /// The last piece has come.
+    pub fn completed(&self) {
+        self.say(Input::Completed);
+    }
+
+    fn say(&self, input: Input) {
+        // It ends with this handle and not before.
+        let _ = self.0.send(input);
+    }
+}
+
+struct Task<A, T> {
+    begun: tokio::time::Instant,
+    announcer: Announcer,
+    machine: Announces,
+    amounts: A,
+    told: T,
+    asked: JoinSet<(Asking, Result<TrackerAnswer, AnnounceError>)>,
+}
+
+impl<A: Fn() -> Amounts, T: FnMut(Told)> Task<A, T> {
+    async fn run(mut self, mut inputs: mpsc::UnboundedReceiver<Input>) {
+        let mut is_held = true;
+        self.machine.handle(self.now(), Input::Tick);
+        while self.carry_out() {
+            let left = self.machine.next_deadline().map(|at| at - self.now());
+            let input = tokio::select! {
+                input = inputs.recv(), if is_held => input.unwrap_or_else(|| {
+                    is_held = false;
+                    Input::Stop
+                }),
+                Some(done) = self.asked.join_next() => match done {
+                    Ok((asking, answer)) => self.ended(asking, answer),
+                    // Such a task neither panics nor is aborted before this one ends.
+                    Err(_) => continue,
+                },
+                () = sleep(left) => Input::Tick,
+            };
+            self.machine.handle(self.now(), input);
+        }
+    }
+
+    /// Does what the machine wants. Returns whether there is more to come.
+    fn carry_out(&mut self) -> bool {
+        while let Some(output) = self.machine.poll_output() {
+            match output {
+                Output::Announce(asking) => {
+                    let said = self.said(&asking);
+                    let announcer = self.announcer.clone();
+                    self.asked.spawn(async move {
+                        let answer = announce(&asking, said, announcer).await;
+                        (asking, answer)
+                    });
+                }
+                Output::Peers(peers) => (self.told)(Told::Peers(peers)),
+                Output::Over => return false,
+            }
+        }
+        true
+    }
+
+    fn said(&self, asking: &Asking) -> Announce {
+        let amounts = (self.amounts)();
+        Announce {
+            torrent: self.announcer.torrent,
+            client: self.announcer.client,
+            port: self.announcer.port.unwrap_or(NOWHERE),
+            uploaded: amounts.uploaded,
+            downloaded: amounts.downloaded,
+            left: amounts.left,
+            event: asking.event,
+            wanted: Some(asking.wanted),
+            key: self.announcer.key,
+        }
+    }
+
+    fn ended(&mut self, asking: Asking, answer: Result<TrackerAnswer, AnnounceError>) -> Input {
+        match answer {
+            Ok(answer) => {
+                (self.told)(Told::Answered(asking.url));
+                Input::Answered(asking.tracker, answer)
+            }
+            Err(why) => {
+                (self.told)(Told::Failed(asking.url, why));
+                Input::Failed(asking.tracker)
+            }
+        }
+    }
+
+    fn now(&self) -> Instant {
+        Instant::after_start(self.begun.elapsed())
+    }
+}
+
+/// Why a tracker has given no answer.
+#[derive(Debug, Error)]
+pub(crate) enum AnnounceError {
+    #[error("{0}")]
+    Io(#[from] io::Error),
+    #[error("it does not answer")]
+    Silent,
+    #[error("its name has no address that can be reached from here")]
+    NoAddress,
+    /// A torrent could else have any program of this machine be asked for anything.
+    #[error("on this machine only a path that begins with /announce is asked")]
+    NotAnnounce,
+    #[error("it answers with HTTP status {0}")]
+    Status(u16),
+    #[error("it answers with something else than HTTP")]
+    NotHttp,
+    #[error("{0}")]
+    Answer(#[from] AnswerError),
+}
+
+/// Announces to a tracker, at the first of its addresses that answers.
+async fn announce(
+    asking: &Asking,
+    said: Announce,
+    announcer: Announcer,
+) -> Result<TrackerAnswer, AnnounceError> {
+    let url = &asking.url;
+    let resolved = timeout(LOOKUP, lookup_host((url.host(), url.port())));
+    let resolved = resolved.await.map_err(|_| AnnounceError::Silent)??;
+    let is_reached = |address: &SocketAddr| {
+        let source = announcer.source;
+        source.is_none_or(|source| source.is_ipv4() == address.is_ipv4())
+    };
+    let addresses = resolved.filter(is_reached).take(MOST_ADDRESSES);
+    let mut waiting: Vec<SocketAddr> = addresses.collect();
+    waiting.reverse();
+    let asking = Arc::new((asking.clone(), said, announcer));
+    let (mut attempts, mut last) = (JoinSet::new(), AnnounceError::NoAddress);
+    loop {
+        if let Some(address) = waiting.pop() {
+            attempts.spawn(announce_at(address, Arc::clone(&asking)));
+        } else if attempts.is_empty() {
+            return Err(last);
+        }
+        tokio::select! {
+            Some(ended) = attempts.join_next() => match ended {
+                Ok(Ok(answer)) => return Ok(answer),
+                Ok(Err(why @ (AnnounceError::Io(_) | AnnounceError::Silent))) => last = why,
+                // Another address of the same tracker would say no other thing.
+                Ok(Err(why)) => return Err(why),
+                Err(_) => {}
+            },
+            () = tokio::time::sleep(STAGGER), if !waiting.is_empty() => {}
+        }
+    }
+}
+
+async fn announce_at(
+    address: SocketAddr,
+    asking: Arc<(Asking, Announce, Announcer)>,
+) -> Result<TrackerAnswer, AnnounceError> {
+    let (asking, said, by) = &*asking;
+    let over_loopback = address.ip().to_canonical().is_loopback();
+    let announced = match asking.url.transport() {
+        Transport::Http => {
+            if over_loopback && !asking.url.target("").starts_with("/announce") {
+                return Err(AnnounceError::NotAnnounce);
+            }
+            http::announce(address, asking, said, by.source).await?
+        }
+        Transport::Udp => by.udp.announce(address, said, by.source).await?,
+    };
+    let Announced {
+        interval,
+        min_interval,
+        tracker_id,
+        peers,
+        ..
+    } = announced;
+    Ok(TrackerAnswer {
+        interval,
+        min_interval,
+        tracker_id,
+        peers,
+        over_loopback,
+    })
+}
+
+#[cfg(test)]
+mod tests;
