@@ -8,8 +8,10 @@
 //!            liveness budget bound   small machines, each testable alone
 //! memory     catalogue presence gather answer matching glob
 //!                                which peer has what, who is present, how both are found
-//! clients    swarms announces    which peers of BitTorrent are in which torrent; when this peer
-//!                                announces itself to which tracker
+//! clients    swarms announces exchange
+//!                                which peers of BitTorrent are in which torrent; when this peer
+//!                                announces itself to which tracker; what clients are told of
+//!                                one another
 //! shown      changes spared      which rows of the view have changed; how many lookups
 //!                                the tracker was spared
 //! time                           moments, passed in from outside
@@ -25,6 +27,7 @@ pub mod bound;
 pub mod budget;
 pub mod catalogue;
 pub mod changes;
+pub mod exchange;
 mod gather;
 pub mod get;
 mod glob;

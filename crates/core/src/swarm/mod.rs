@@ -321,6 +321,11 @@ impl Swarm {
         self.pieces.had().has(piece.number())
     }
 
+    /// Whether the other end of a connection has the whole file.
+    pub fn is_whole(&self, session: SessionId) -> bool {
+        self.sessions.get(&session).is_some_and(Session::is_whole)
+    }
+
     /// Whether the whole file is verified.
     pub fn is_complete(&self) -> bool {
         self.pieces.is_complete()

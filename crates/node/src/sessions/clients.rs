@@ -59,7 +59,7 @@ impl Swarms {
         };
         let (read, write) = stream.into_split();
         let (mut inward, mut outward) = (Inward::new(read), Outward::new(write));
-        let talk = Talk::new(Some(info));
+        let talk = Talk::new(info_hash, Some(info));
         let understands = handshake.extensions.extended;
         let extended = understands.then(|| talk.handshake(self.0.port, remote.ip()));
         let answer = Handshake::of_client(info_hash, self.0.client_id);
@@ -103,7 +103,7 @@ impl Swarms {
         transfer.was_reached();
         let (read, write) = stream.into_split();
         let (mut inward, mut outward) = (Inward::new(read), Outward::new(write));
-        let talk = Talk::new(None);
+        let talk = Talk::new(torrent, None).or_public(transfer.is_public(torrent));
         let greeting = timeout(GREETING, async {
             let ours = Handshake::of_client(torrent, self.0.client_id);
             greeting::say(&mut outward, &ours, None).await?;

@@ -11,6 +11,7 @@ use std::time::Duration;
 use thiserror::Error;
 use thorp_group::certificate::CertificateError;
 use thorp_wire::layout::Block;
+use thorp_wire::session::exchange::ExchangeError;
 use thorp_wire::session::extended::ExtendedError;
 use thorp_wire::session::handshake::{HANDSHAKE, NotBitTorrent};
 use thorp_wire::session::metadata::MetadataError;
@@ -61,6 +62,8 @@ pub(super) enum Broken {
     Extended(#[from] ExtendedError),
     #[error("{0}")]
     Metadata(#[from] MetadataError),
+    #[error("{0}")]
+    Exchange(#[from] ExchangeError),
     #[error("it begins anew, which only members do")]
     SecondHandshake,
     #[error("nothing was said for too long")]

@@ -98,6 +98,9 @@ where
     let (talk, used) = client.unzip();
     let by = (peer, account);
     transfer.opened(session, by, dialled, offer, Arc::clone(&outbox));
+    if let Some(torrent) = talk.as_ref().and_then(Talk::exchanges) {
+        transfer.exchanges(session, torrent, dialled);
+    }
     let disk = Writes::default();
     let (ended, reason) = {
         let reader = Reader {
@@ -202,7 +205,17 @@ impl<R: AsyncRead + Unpin> Reader<'_, R> {
         };
         match talk.on_message(*number, payload)? {
             Said::Nothing => {}
-            Said::MostRequests(most) => self.transfer.most_requests(self.session, most),
+            Said::Handshake {
+                most_requests,
+                exchange,
+                port,
+            } => {
+                if let Some(most) = most_requests {
+                    self.transfer.most_requests(self.session, most);
+                }
+                self.transfer.on_handshake(self.session, exchange, port);
+            }
+            Said::Exchange(said) => self.transfer.exchanged(self.session, &said),
             Said::Answer(answer) => self.outbox.say(&answer),
         }
         Ok(())

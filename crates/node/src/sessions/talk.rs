@@ -1,13 +1,16 @@
 //! What is said with a client beside the messages of the swarm: extended messages (BEP 10).
 //!
 //! Owns what the client has said of itself, and the info dictionary, of which a client that
-//! has only a magnet link asks for one block after the other (BEP 9).
+//! has only a magnet link asks for one block after the other (BEP 9). Of other clients (BEP 11)
+//! nothing is said or heard where the torrent is private, or may be.
 
 use std::net::IpAddr;
 use std::sync::Arc;
 
+use thorp_wire::InfoHash;
 use thorp_wire::session::metadata::{METADATA_BLOCK, MetadataError, metadata_block_length};
-use thorp_wire::session::{ExtendedHandshake, Message, MetadataMessage};
+use thorp_wire::session::{ExtendedHandshake, Message, MetadataMessage, PeerExchange};
+use thorp_wire::torrent::Info;
 
 use super::line::Broken;
 
@@ -19,35 +22,62 @@ const SENT_AGAIN: u32 = 4;
 /// See the module.
 #[derive(Clone, Debug)]
 pub(super) struct Talk {
+    torrent: InfoHash,
     /// `None` if this end has no info dictionary itself.
     info: Option<Arc<[u8]>>,
     /// The number by which the client wants to be sent blocks of the info dictionary.
     metadata: Option<u8>,
     /// Blocks that it may still ask for.
     left: u32,
+    /// Whether the torrent is known not to be private.
+    is_public: bool,
 }
 
 /// What follows from an extended message.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Said {
     Nothing,
-    /// So many requests may wait at the client.
-    MostRequests(u32),
+    /// What the client says of itself.
+    Handshake {
+        /// So many requests may wait at it.
+        most_requests: Option<u32>,
+        /// By this number it wants to be told of other clients.
+        exchange: Option<u8>,
+        /// Where it listens.
+        port: Option<u16>,
+    },
+    /// There are other clients.
+    Exchange(PeerExchange),
     Answer(Message),
 }
 
 impl Talk {
-    /// With a client that may ask for this info dictionary.
-    pub fn new(info: Option<Arc<[u8]>>) -> Self {
+    /// With a client of this torrent, which may ask for this info dictionary.
+    pub fn new(torrent: InfoHash, info: Option<Arc<[u8]>>) -> Self {
         let blocks = info
             .as_deref()
             .map_or(0, length_of)
             .div_ceil(METADATA_BLOCK);
+        let read = info.as_deref().and_then(|raw| Info::decode(raw).ok());
         Self {
-            info,
             metadata: None,
             left: SENT_AGAIN.saturating_mul(blocks),
+            is_public: read.is_some_and(|info| !info.is_private()),
+            torrent,
+            info,
         }
+    }
+
+    /// The same, of a torrent that may be known not to be private though its info dictionary is
+    /// not here.
+    pub fn or_public(mut self, is_public: bool) -> Self {
+        self.is_public |= is_public;
+        self
+    }
+
+    /// The torrent, if its clients may be told of one another.
+    pub fn exchanges(&self) -> Option<InfoHash> {
+        self.is_public.then_some(self.torrent)
     }
 
     /// What this end says of itself first, to a client at this address.
@@ -57,6 +87,7 @@ impl Talk {
             client: Some(super::greeting::program()),
             port,
             metadata: Some(MetadataMessage::NUMBER),
+            exchange: self.is_public.then_some(PeerExchange::NUMBER),
             metadata_length: self.info.as_deref().map(length_of),
             your_ip: Some(client),
             ..ExtendedHandshake::default()
@@ -70,7 +101,14 @@ impl Talk {
                 let said = ExtendedHandshake::decode(payload)?;
                 // It may say so again, and turns off what it does not name any more.
                 self.metadata = said.metadata;
-                Ok(said.requests.map_or(Said::Nothing, Said::MostRequests))
+                Ok(Said::Handshake {
+                    most_requests: said.requests,
+                    exchange: said.exchange,
+                    port: said.port,
+                })
+            }
+            PeerExchange::NUMBER if self.is_public => {
+                Ok(Said::Exchange(PeerExchange::decode(payload)?))
             }
             MetadataMessage::NUMBER => match MetadataMessage::decode(payload) {
                 Ok(MetadataMessage::Request(block)) => Ok(self.on_request(block)),
@@ -113,11 +151,16 @@ fn length_of(info: &[u8]) -> u32 {
 
 #[cfg(test)]
 mod tests {
+    use thorp_wire::merkle::content_of;
+    use thorp_wire::torrent::build::{Privacy, v2_info};
+
     use super::*;
+
+    const TORRENT: InfoHash = InfoHash::new([7; 20]);
 
     fn talk(length: usize) -> Talk {
         let info: Vec<u8> = (0..=250).cycle().take(length).collect();
-        Talk::new(Some(info.into()))
+        Talk::new(TORRENT, Some(info.into()))
     }
 
     fn with_number(talk: &mut Talk, number: Option<u8>) {
@@ -129,7 +172,12 @@ mod tests {
         let said = talk
             .on_message(0, &handshake.encode())
             .expect("is well said");
-        assert_eq!(said, Said::MostRequests(7));
+        let heard = Said::Handshake {
+            most_requests: Some(7),
+            exchange: None,
+            port: None,
+        };
+        assert_eq!(said, heard);
     }
 
     fn ask(talk: &mut Talk, block: u32) -> Said {
@@ -202,5 +250,42 @@ mod tests {
             talk.on_message(MetadataMessage::NUMBER, b"no bencode")
                 .is_err()
         );
+    }
+
+    #[test]
+    fn clients_are_told_of_others_only_where_the_torrent_is_known_not_to_be_private() {
+        let content = content_of(b"abc");
+        let of = |privacy| Talk::new(TORRENT, Some(v2_info("f", content, privacy).into()));
+        let other = PeerExchange {
+            added: Vec::new(),
+            dropped: vec!["10.0.0.1:5".parse().expect("an address")],
+        };
+        let said = other.encode();
+        for (mut talk, exchanges) in [
+            (of(Privacy::Public), true),
+            (of(Privacy::Private), false),
+            (Talk::new(TORRENT, None), false),
+            (Talk::new(TORRENT, None).or_public(true), true),
+        ] {
+            let handshake = talk.handshake(None, [10, 0, 0, 2].into());
+            assert_eq!(
+                handshake.exchange,
+                exchanges.then_some(PeerExchange::NUMBER)
+            );
+            assert_eq!(talk.exchanges(), exchanges.then_some(TORRENT));
+            let heard = talk
+                .on_message(PeerExchange::NUMBER, &said)
+                .expect("is well said");
+            let expected = if exchanges {
+                Said::Exchange(other.clone())
+            } else {
+                Said::Nothing
+            };
+            assert_eq!(heard, expected);
+            assert_eq!(
+                talk.on_message(PeerExchange::NUMBER, b"x").is_err(),
+                exchanges
+            );
+        }
     }
 }

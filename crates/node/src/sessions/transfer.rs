@@ -10,6 +10,7 @@ use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, Weak};
 
 use thorp_core::bound::Account;
+use thorp_core::exchange::ClientExchange;
 use thorp_core::swarm::{
     Awaited, Input, NamedSource, Offer, Output, SessionId, SourceId, Stuck, Swarm, SwarmProgress,
 };
@@ -20,7 +21,7 @@ use thorp_group::clock::Clock;
 use thorp_wire::frame::Holder;
 use thorp_wire::layout::{Block, Layout, Piece};
 use thorp_wire::merkle::Hash;
-use thorp_wire::session::{HashRange, Message, Span};
+use thorp_wire::session::{HashRange, Message, PeerExchange, Span};
 use thorp_wire::{Content, InfoHash};
 use tokio::sync::{Notify, Semaphore, mpsc};
 
@@ -55,6 +56,9 @@ struct State {
     members: BTreeSet<SocketAddr>,
     /// As which torrent of version 2 clients may have the file.
     torrents: BTreeMap<SocketAddr, InfoHash>,
+    /// The one of these that is not private.
+    public_torrent: Option<InfoHash>,
+    exchange: ClientExchange,
 }
 
 /// What it is for at the moment.
@@ -117,6 +121,8 @@ impl Transfer {
                 deadline: None,
                 members: BTreeSet::new(),
                 torrents: BTreeMap::new(),
+                public_torrent: None,
+                exchange: ClientExchange::default(),
                 stage: if complete {
                     Stage::Serving
                 } else {
@@ -214,6 +220,16 @@ impl Transfer {
         self.drive(&mut state, Input::Clients(clients));
     }
 
+    /// Clients of this torrent may be told of one another.
+    pub fn is_public_as(&self, torrent: InfoHash) {
+        self.lock().public_torrent = Some(torrent);
+    }
+
+    /// Whether clients of this torrent may be told of one another.
+    pub(super) fn is_public(&self, torrent: InfoHash) -> bool {
+        self.lock().public_torrent == Some(torrent)
+    }
+
     /// The torrent as which a client may have the file.
     pub(super) fn torrent_at(&self, client: SocketAddr) -> Option<InfoHash> {
         self.lock().torrents.get(&client).copied()
@@ -283,12 +299,41 @@ impl Transfer {
     pub fn closed(&self, session: SessionId, reason: String) {
         let mut state = self.lock();
         state.sessions.remove(&session);
+        state.exchange.closed(session);
         self.drive(&mut state, Input::Closed { session, reason });
     }
 
     /// A client has said how many requests it accepts.
     pub fn most_requests(&self, session: SessionId, most: u32) {
         self.handle(Input::MostRequests { session, most });
+    }
+
+    /// The client of a session may be told of others of this torrent.
+    pub(super) fn exchanges(&self, session: SessionId, torrent: InfoHash, dialled: bool) {
+        let now = self.now();
+        let mut state = self.lock();
+        if let Some(SourceId::Client(remote)) = state.sessions.get(&session).map(|of| of.peer) {
+            state
+                .exchange
+                .opened(now, session, torrent, remote, dialled);
+            self.drain(&mut state);
+        }
+    }
+
+    /// A client has said by which number it wants to be told of others, and where it listens.
+    pub fn on_handshake(&self, session: SessionId, number: Option<u8>, port: Option<u16>) {
+        let mut state = self.lock();
+        state.exchange.on_handshake(session, number, port);
+        self.drain(&mut state);
+    }
+
+    /// A client has told of others.
+    pub fn exchanged(&self, session: SessionId, said: &PeerExchange) {
+        let now = self.now();
+        let heard = self.lock().exchange.heard(now, session, said);
+        if let Some((torrent, clients)) = heard.filter(|_| self.wants_something()) {
+            self.clients(torrent, clients);
+        }
     }
 
     pub fn message(&self, session: SessionId, message: Message) {
@@ -396,7 +441,19 @@ impl Transfer {
                 state.swarm.handle(self.now(), answer);
             }
         }
-        let deadline = state.swarm.next_deadline();
+        let State {
+            swarm, exchange, ..
+        } = state;
+        for telling in exchange.due(self.now(), |session| swarm.is_whole(session)) {
+            if let Some(there) = state.sessions.get(&telling.session) {
+                there.outbox.say(&Message::Extended {
+                    number: telling.number,
+                    payload: telling.said.encode(),
+                });
+            }
+        }
+        let deadlines = [state.swarm.next_deadline(), state.exchange.next_deadline()];
+        let deadline = deadlines.into_iter().flatten().min();
         let sooner = deadline.is_some_and(|at| state.deadline.is_none_or(|known| at < known));
         state.deadline = deadline;
         if sooner {

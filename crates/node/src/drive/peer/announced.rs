@@ -26,12 +26,10 @@ impl Seeking {
         if !peer.swarms.serves_clients() || peer.swarms.port().is_none() {
             return Self(Vec::new());
         }
-        let torrents = torrents_of(name, transfer.content()).into_iter();
-        Self(
-            torrents
-                .map(|torrent| seek(peer, transfer, torrent))
-                .collect(),
-        )
+        let [private, public] = torrents_of(name, transfer.content());
+        transfer.is_public_as(public);
+        let torrents = [private, public].map(|torrent| seek(peer, transfer, torrent));
+        Self(torrents.into())
     }
 
     /// More sources are wanted.
@@ -45,7 +43,7 @@ impl Seeking {
     }
 }
 
-/// The torrents that members make of a file that has this name.
+/// The torrents that members make of a file that has this name: the private one, and the other.
 fn torrents_of(name: &Name, content: Content) -> [InfoHash; 2] {
     [Privacy::Private, Privacy::Public]
         .map(|privacy| info_hash_v2(&v2_info(name.base(), content, privacy)).truncated())

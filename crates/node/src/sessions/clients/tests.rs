@@ -12,7 +12,9 @@ use thorp_wire::layout::Layout;
 use thorp_wire::merkle::content_of;
 use thorp_wire::session::ExtendedHandshake;
 use thorp_wire::session::handshake::Extensions;
-use thorp_wire::session::{HashRange, Head, Message, MessageLimits, MetadataMessage, Span};
+use thorp_wire::session::{
+    ExchangedPeer, HashRange, Head, Message, MessageLimits, MetadataMessage, PeerExchange, Span,
+};
 use thorp_wire::torrent::build::{Privacy, v1_info, v2_info};
 use thorp_wire::torrent::{PieceHasher, info_hash_v1, info_hash_v2};
 use thorp_wire::{ClientId, Content};
@@ -322,33 +324,132 @@ async fn a_client_of_version_1_gets_its_info_dictionary_and_the_same_bytes() {
 #[tokio::test]
 async fn a_file_is_fetched_from_a_client_that_has_its_torrent() {
     let (seeds, wants) = (Ground::new().await, Ground::new().await);
-    let dir = tempfile::tempdir().expect("a directory");
-    let store = Store::open(DISK, dir.path()).expect("opens");
-    let name = "f".parse().expect("a name");
-    let partial = store.partial(DISK, &name, seeds.content);
-    let partial = Arc::new(partial.expect("there is room"));
-    let (released, _released) = mpsc::unbounded_channel();
-    let writing = Writing::new(FetchId(1), released);
-    let fetching = wants.swarms.fetch(&partial, writing);
-    let mut fetching = fetching.expect("can be fetched");
-    let transfer = Arc::clone(&fetching.transfer);
-    transfer.holders(Vec::new());
-    transfer.clients(info_hash("f", seeds.content), vec![seeds.at]);
-    let gathered = async {
-        loop {
-            match fetching.happenings.recv().await.expect("goes on") {
-                Happening::Dial(source) => wants.swarms.call(&transfer, source),
-                Happening::Complete(sources) => return sources,
-                Happening::ToCome(_) | Happening::Widen => {}
-                other => panic!("{other:?}"),
-            }
-        }
-    };
-    let sources = timeout(PATIENCE, gathered).await.expect("comes in time");
+    let torrent = info_hash("f", seeds.content);
+    let sources = wants.fetch(&seeds, torrent, seeds.at).await;
     assert_eq!(sources, [SourceId::Client(seeds.at)]);
-    let mut bytes = vec![0; LENGTH];
-    partial.read(DISK, &mut bytes, 0).expect("is there");
-    assert_eq!(bytes, seeds.bytes);
+}
+
+fn public_hash(content: Content) -> InfoHash {
+    info_hash_v2(&v2_info("f", content, Privacy::Public)).truncated()
+}
+
+impl Ground {
+    /// Fetches the file of another peer, of which a client is known that is in this torrent.
+    /// Returns who has sent it.
+    async fn fetch(&self, seeds: &Self, torrent: InfoHash, known: SocketAddr) -> Vec<SourceId> {
+        let dir = tempfile::tempdir().expect("a directory");
+        let store = Store::open(DISK, dir.path()).expect("opens");
+        let name = "f".parse().expect("a name");
+        let partial = store.partial(DISK, &name, seeds.content);
+        let partial = Arc::new(partial.expect("there is room"));
+        let (released, _released) = mpsc::unbounded_channel();
+        let writing = Writing::new(FetchId(1), released);
+        let fetching = self.swarms.fetch(&partial, writing);
+        let mut fetching = fetching.expect("can be fetched");
+        let transfer = Arc::clone(&fetching.transfer);
+        transfer.is_public_as(public_hash(seeds.content));
+        transfer.holders(Vec::new());
+        transfer.clients(torrent, vec![known]);
+        let gathered = async {
+            loop {
+                match fetching.happenings.recv().await.expect("goes on") {
+                    Happening::Dial(source) => self.swarms.call(&transfer, source),
+                    Happening::Complete(sources) => return sources,
+                    Happening::ToCome(_) | Happening::Widen => {}
+                    other => panic!("{other:?}"),
+                }
+            }
+        };
+        let sources = timeout(PATIENCE, gathered).await.expect("comes in time");
+        let mut bytes = vec![0; LENGTH];
+        partial.read(DISK, &mut bytes, 0).expect("is there");
+        assert_eq!(bytes, seeds.bytes);
+        sources
+    }
+
+    /// A client that listens at this port and wants to be told of others by the number 7. Returns
+    /// it, and by which number this peer wants to be told.
+    async fn telling(&self, torrent: InfoHash, port: u16) -> (ByHand, Option<u8>) {
+        let mut client = ByHand::new(self.at).await;
+        let handshake = Handshake::of_client(torrent, ClientId::new([9; 20]));
+        let ours = ExtendedHandshake {
+            exchange: Some(7),
+            port: Some(port),
+            ..ExtendedHandshake::default()
+        };
+        greeting::say(&mut client.outward, &handshake, Some(&ours))
+            .await
+            .expect("is read");
+        client.inward.handshake().await.expect("is answered");
+        let Ok(Message::Extended { number: 0, payload }) = client.hears().await else {
+            panic!("an extension handshake comes first");
+        };
+        let theirs = ExtendedHandshake::decode(&payload).expect("is well said");
+        assert_eq!(client.hears().await, Ok(Message::HaveAll));
+        (client, theirs.exchange)
+    }
+}
+
+#[tokio::test]
+async fn clients_of_a_public_torrent_are_told_of_one_another_and_those_of_a_private_one_are_not() {
+    let ground = Ground::new().await;
+    let (public, private) = (public_hash(ground.content), info_hash("f", ground.content));
+    let (mut one, number) = ground.telling(public, 1111).await;
+    assert_eq!(number, Some(PeerExchange::NUMBER));
+    let (_other, number) = ground.telling(private, 2222).await;
+    assert_eq!(number, None);
+    let (mut third, _) = ground.telling(private, 3333).await;
+    let (mut last, _) = ground.telling(public, 4444).await;
+    for (client, of) in [(&mut one, 4444), (&mut last, 1111)] {
+        let Ok(Message::Extended { number: 7, payload }) = client.hears().await else {
+            panic!("is told of the other");
+        };
+        let told = PeerExchange::decode(&payload).expect("is well said");
+        let address = SocketAddr::from(([127, 0, 0, 1], of));
+        assert_eq!(told.added, [ExchangedPeer { address, flags: 0 }]);
+        assert_eq!(told.dropped, []);
+    }
+    // It is answered, and nothing else was said before.
+    third.says(&Message::Interested).await;
+    assert_eq!(third.hears().await, Ok(Message::Unchoke));
+}
+
+#[tokio::test]
+async fn a_client_that_another_client_tells_of_is_a_source() {
+    let (seeds, wants) = (Ground::new().await, Ground::new().await);
+    let torrent = public_hash(seeds.content);
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("binds");
+    let tells_at = listener.local_addr().expect("has one");
+    let told_of = seeds.at;
+    tokio::spawn(async move {
+        let (stream, _) = listener.accept().await.expect("is dialled");
+        let (read, write) = stream.into_split();
+        let (mut inward, mut outward) = (Inward::new(read), Outward::new(write));
+        inward.handshake().await.expect("is greeted");
+        let handshake = Handshake::of_client(torrent, ClientId::new([9; 20]));
+        let ours = ExtendedHandshake::default();
+        greeting::say(&mut outward, &handshake, Some(&ours))
+            .await
+            .expect("is read");
+        let told = PeerExchange {
+            added: vec![ExchangedPeer {
+                address: told_of,
+                flags: 0,
+            }],
+            dropped: Vec::new(),
+        };
+        let mut words = Vec::new();
+        Message::Extended {
+            number: PeerExchange::NUMBER,
+            payload: told.encode(),
+        }
+        .encode(&mut words);
+        outward.send(&words).await.expect("is read");
+        outward.flush().await.expect("is read");
+        std::future::pending::<()>().await;
+    });
+    let sources = wants.fetch(&seeds, torrent, tells_at).await;
+    assert_eq!(sources, [SourceId::Client(seeds.at)]);
 }
 
 #[tokio::test]
