@@ -153,6 +153,7 @@ pub fn tracked_file() -> TrackedFile {
 pub fn made_torrent() -> MadeTorrent {
     MadeTorrent {
         name: "2.txt".into(),
+        files: 1,
         length: 1200,
         info_hash: "55".repeat(20),
         magnet: format!(

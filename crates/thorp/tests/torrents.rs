@@ -5,19 +5,25 @@
 mod support;
 
 use std::fs;
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpStream};
 
 use support::process::poll;
 use support::village::{listening, named, sharing};
 use support::{Node, PATIENCE, Running, Village};
+use thorp_wire::announce::{Announce, AnnounceEvent, Announced, query};
 use thorp_wire::torrent::{Magnet, Torrent};
+use thorp_wire::{ClientId, InfoHash};
 
 /// A tracker and a peer, each of which may serve ordinary clients.
 struct Pair {
     oak: Node,
+    /// As the peer was started.
+    typed: Vec<String>,
     /// Where the peer and the tracker are.
     peer_at: String,
     tracker_at: String,
-    _running: [Running; 2],
+    running: [Running; 2],
     _village: Village,
 }
 
@@ -36,17 +42,58 @@ impl Pair {
         typed.extend(["--listen", "127.0.0.1:0"]);
         typed.extend(peer_serves.then_some("--bittorrent"));
         let peer = oak.start(&typed);
+        let typed: Vec<String> = typed.into_iter().map(str::to_owned).collect();
         peer.wait_for_line("Connection Established!", |line| {
             line == "Connection Established!"
         });
         let peer_at = sharing(&peer);
         Self {
             oak,
+            typed,
             peer_at,
             tracker_at,
-            _running: [peer, tracker],
+            running: [peer, tracker],
             _village: village,
         }
+    }
+
+    /// Ends the peer and starts it again.
+    fn restart(self) -> Self {
+        let [peer, tracker] = self.running;
+        self.oak.run(&["stop"]).exits(0);
+        peer.finish(PATIENCE).exits(0);
+        let typed: Vec<&str> = self.typed.iter().map(String::as_str).collect();
+        let peer = self.oak.start(&typed);
+        Self {
+            peer_at: sharing(&peer),
+            running: [peer, tracker],
+            ..self
+        }
+    }
+
+    /// The clients of which the tracker tells another one that has just begun.
+    fn clients_of(&self, torrent: InfoHash) -> Vec<SocketAddr> {
+        let announce = Announce {
+            torrent,
+            client: ClientId::of_thorp(*b"in the tests"),
+            port: 9,
+            uploaded: 0,
+            downloaded: 0,
+            left: 1000,
+            event: AnnounceEvent::Started,
+            wanted: None,
+            key: 7,
+        };
+        let path = format!("/announce?{}", query::write_announce(&announce, None));
+        let request = format!("GET {path} HTTP/1.1\r\nConnection: close\r\n\r\n");
+        let mut stream = TcpStream::connect(&self.tracker_at).expect("connects");
+        stream.write_all(request.as_bytes()).expect("is read");
+        let mut answer = Vec::new();
+        stream.read_to_end(&mut answer).expect("is answered");
+        let end = answer.windows(4).position(|bytes| bytes == b"\r\n\r\n");
+        let told = Announced::decode(&answer[end.expect("a head") + 4..]);
+        // It does not know the torrent, or tells who has it.
+        told.map(|told| told.peers).unwrap_or_default()
     }
 
     /// The answer to a question for one torrent, once the group's record has come.
@@ -112,10 +159,6 @@ fn a_magnet_link_names_the_file_its_torrent_the_tracker_and_the_peer() {
         .run(&["magnet", "other"])
         .exits(3)
         .says("thorp find");
-    pair.oak
-        .run(&["magnet", "a", "--public"])
-        .exits(2)
-        .says("--v2");
 }
 
 #[test]
@@ -159,4 +202,91 @@ fn a_torrent_is_written_once_and_says_what_the_magnet_link_says() {
         let piped = { piped }.output().expect("it runs");
         assert_eq!(piped.stdout, fs::read(&file).expect("it is written"));
     }
+}
+
+#[test]
+fn a_folder_s_torrent_names_what_is_shared_in_it_and_is_kept_over_a_restart() {
+    let movie = vec![9; 700_000];
+    let files: [(&str, &[u8]); 6] = [
+        ("films/old/a b.mkv", &movie),
+        ("films/old/notes", b"notes"),
+        ("films/old/empty", b""),
+        ("films/old/.hidden", b"hidden"),
+        ("films/old/draft/x", b"x"),
+        ("films/old/draft/.thorpignore", b"*\n"),
+    ];
+    let mut pair = Pair::new(true, true, &files);
+    let dir = pair.oak.state();
+    let mut made = Vec::new();
+    for (number, version) in [&[][..], &["--v2"], &["--public"], &["--v2", "--public"]]
+        .into_iter()
+        .enumerate()
+    {
+        let magnet = pair.made(&[&["magnet", "films/old"], version].concat());
+        assert_eq!(
+            (&magnet["name"], &magnet["files"]),
+            (&"films/old".into(), &3.into())
+        );
+        let file = dir.join(format!("{number}.torrent"));
+        let typed = ["torrent", "old", "-o", file.to_str().expect("UTF-8")];
+        let saved = pair.made(&[&typed, version].concat());
+        assert_eq!(saved["magnet"], magnet["magnet"]);
+        assert_eq!(magnet_of(&magnet).name.as_deref(), Some("old"));
+
+        let torrent = Torrent::decode(&fs::read(&file).expect("it is written"));
+        let torrent = torrent.expect("a torrent");
+        let info = torrent.info();
+        let names: Vec<&str> = info.files().iter().map(|file| file.name.as_str()).collect();
+        assert_eq!(names, ["old/a b.mkv", "old/empty", "old/notes"]);
+        assert_eq!(info.is_private(), !version.contains(&"--public"));
+        assert_eq!(info.v2().is_some(), version.contains(&"--v2"));
+        assert_eq!(info.length(), 700_005);
+        made.push(info.info_hashes().next().expect("it has one"));
+    }
+    // A file's public torrent of v1 follows from no entry either.
+    let notes = pair.made(&["magnet", "notes", "--public"]);
+    made.push(magnet_of(&notes).v1.expect("is of v1"));
+
+    let tracked = |pair: &Pair| {
+        let peer: SocketAddr = pair.peer_at.parse().expect("an address");
+        poll("the tracker knows them", PATIENCE, || {
+            let knows = |torrent: &InfoHash| pair.clients_of(*torrent).contains(&peer);
+            made.iter().all(knows).then_some(())
+        });
+    };
+    tracked(&pair);
+    pair = pair.restart();
+    tracked(&pair);
+
+    // One file changes: the folder's are of the past, the other file's is not.
+    pair.oak.file("films/old/empty", b"no more");
+    poll("the tracker has heard", PATIENCE, || {
+        let gone = made[..4]
+            .iter()
+            .all(|torrent| pair.clients_of(*torrent).is_empty());
+        gone.then_some(())
+    });
+    assert!(!pair.clients_of(made[4]).is_empty());
+}
+
+#[test]
+fn of_a_folder_without_bytes_it_is_said_what_is_wrong_with_it() {
+    let pair = Pair::new(
+        true,
+        true,
+        &[
+            ("d/empty", b""),
+            ("e/f/x", b"x"),
+            ("g/f/y", b"y"),
+            ("h/.z", b"z"),
+        ],
+    );
+    pair.made(&["magnet", "e/f"]);
+    pair.oak.run(&["magnet", "d"]).exits(1).says("empty");
+    pair.oak.run(&["magnet", "h"]).exits(3).says("left out");
+    pair.oak.run(&["magnet", "no"]).exits(3).says("thorp find");
+    let end = pair.oak.run(&["torrent", "f", "-o", "-"]).exits(5);
+    end.says("e/f/, g/f/");
+    let whole = pair.made(&["magnet", "."]);
+    assert_eq!((&whole["name"], &whole["files"]), (&".".into(), &3.into()));
 }

@@ -26,14 +26,14 @@ use std::time::Duration;
 
 use crate::bound::Account;
 use thorp_wire::frame::Holder;
-use thorp_wire::layout::{Block, Piece};
+use thorp_wire::layout::{Block, Layout, Piece};
 use thorp_wire::session::{HashRange, Message};
 use thorp_wire::{Content, PeerId};
 
 /// Which file a swarm handles, and how.
 #[derive(Clone, Debug)]
 pub struct Config {
-    /// The file; must not be empty.
+    /// The file; must not be empty. Of a torrent, only its length counts.
     pub content: Content,
     /// This peer's id. Of two connections between the same two peers, both ends keep the one that
     /// the peer with the lower id dialled.
@@ -56,6 +56,9 @@ pub enum Have {
         /// The hash of each piece, in order; the root for a file of one piece.
         layer: Vec<[u8; 32]>,
     },
+    /// All of a torrent, which is cut like this: it is to be served. The shell answers those that
+    /// ask for the hashes of its files.
+    Torrent(Layout),
 }
 
 /// Bounds on concurrent work.

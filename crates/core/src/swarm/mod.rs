@@ -139,16 +139,21 @@ impl Swarm {
     /// Creates the swarm of a file.
     pub fn new(now: Instant, config: Config) -> Result<Self, Unfit> {
         let content = config.content;
-        let layout = Layout::of(content.length);
+        let layout = match &config.have {
+            Have::Torrent(layout) => *layout,
+            Have::Nothing | Have::Everything { .. } => Layout::of(content.length),
+        };
         let number = layout.pieces().ok_or(Unfit::TooLong)?;
         if number == 0 {
             return Err(Unfit::Empty);
         }
         let mut rng = fastrand::Rng::with_seed(config.seed);
-        let everything = matches!(config.have, Have::Everything { .. });
+        let everything = config.have != Have::Nothing;
         let hashes = match config.have {
             Have::Nothing => Hashes::unknown(content),
             Have::Everything { layer } => Hashes::known(content, layer).ok_or(Unfit::Layer)?,
+            // There is nothing that its root could be.
+            Have::Torrent(_) => Hashes::unknown(Content::EMPTY),
         };
         let pieces = Pieces::new(layout, number, everything);
         Ok(Self {

@@ -36,6 +36,9 @@ const FILES: Rows = TableDefinition::new("files-1");
 /// The same for v1 torrents, as [`v1_value`] makes them. Only where BitTorrent clients are served.
 const V1: Rows = TableDefinition::new("v1-1");
 
+/// Torrents that are kept, by their first info-hash in hexadecimal.
+const TORRENTS: Rows = TableDefinition::new("torrents-1");
+
 type Rows = TableDefinition<'static, &'static str, &'static [u8]>;
 
 /// At most this much waits to be written, in files and in bytes.
@@ -183,6 +186,78 @@ impl Cache {
             return Ok(());
         }
         self.change(V1, name, Some(v1_value(stamp, info_hash, pieces)))
+    }
+
+    /// Writes a torrent, and waits until it is on disk. An error says why it is not.
+    pub fn keep_torrent(&self, first: InfoHash, value: &[u8]) -> Result<(), String> {
+        let state = lock(&self.0);
+        let database = match &state.file {
+            File::Open(database) => database,
+            File::Closed => return Err("it has not been opened yet".to_owned()),
+            File::None => return Err("there is none, or it cannot be used".to_owned()),
+        };
+        let written = || {
+            let transaction = database.begin_write()?;
+            let mut table = transaction.open_table(TORRENTS)?;
+            table.insert(first.to_string().as_str(), value)?;
+            drop(table);
+            transaction.commit()?;
+            Ok(())
+        };
+        written().map_err(|error: redb::Error| error.to_string())
+    }
+
+    /// All torrents that were written.
+    pub fn torrents(&self) -> Vec<Vec<u8>> {
+        let state = lock(&self.0);
+        let File::Open(database) = &state.file else {
+            return Vec::new();
+        };
+        let read = || {
+            let table = database.begin_read()?.open_table(TORRENTS)?;
+            let mut torrents = Vec::new();
+            for row in table.range::<&str>(..)? {
+                let (_, value) = row?;
+                torrents.push(value.value().to_vec());
+            }
+            Ok(torrents)
+        };
+        // A torrent that cannot be read is made anew.
+        read().unwrap_or_else(|_: redb::Error| Vec::new())
+    }
+
+    /// One of them.
+    pub fn torrent(&self, first: InfoHash) -> Option<Vec<u8>> {
+        let state = lock(&self.0);
+        let File::Open(database) = &state.file else {
+            return None;
+        };
+        let table = database.begin_read().ok()?.open_table(TORRENTS).ok()?;
+        let row = table.get(first.to_string().as_str()).ok()??;
+        Some(row.value().to_vec())
+    }
+
+    /// Removes some of them.
+    pub fn forget_torrents(&self, firsts: &[InfoHash]) -> Result<(), ShareWarning> {
+        let mut state = lock(&self.0);
+        let File::Open(database) = &state.file else {
+            return Ok(());
+        };
+        if firsts.is_empty() {
+            return Ok(());
+        }
+        let removed = || {
+            let transaction = database.begin_write()?;
+            let mut table = transaction.open_table(TORRENTS)?;
+            for first in firsts {
+                table.remove(first.to_string().as_str())?;
+            }
+            drop(table);
+            transaction.commit()?;
+            Ok(())
+        };
+        let removed = removed();
+        state.or_give_up(removed)
     }
 
     /// A file has changed, though its stamp is the same.
@@ -388,6 +463,7 @@ fn database(path: &Path) -> Result<Database, Failed> {
         let transaction = database.begin_write()?;
         transaction.open_table(FILES)?;
         transaction.open_table(V1)?;
+        transaction.open_table(TORRENTS)?;
         transaction.commit()?;
         Ok(())
     };

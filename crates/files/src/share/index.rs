@@ -18,6 +18,7 @@ use std::path::{Path, PathBuf};
 
 use thorp_wire::{Attributes, Content, Entry, InfoHash, Name, Root};
 
+use super::kept::{Kept, Row};
 use super::table::{Record, Table};
 use super::torrents::{SharedTorrent, Torrents};
 use crate::stamp::Stamp;
@@ -44,6 +45,8 @@ pub(super) struct Index {
     v1: BTreeMap<Name, InfoHash>,
     /// Of what was listed when it was last taken, where clients are served.
     torrents: Option<Torrents>,
+    /// Torrents that follow from no entry, as of the same moment.
+    kept: Kept,
     /// Files that could not be opened when they were to be hashed. They come
     /// back when their stamp changes: `chmod` changes it.
     /// Paths, as all that is left out has them: their order is another one than that
@@ -333,6 +336,38 @@ impl Index {
         Some(torrent)
     }
 
+    /// Whether a torrent with this info-hash follows from an entry.
+    pub fn follows(&self, info_hash: InfoHash) -> bool {
+        self.torrent(info_hash).is_some()
+    }
+
+    /// Torrents that follow from no entry.
+    pub fn kept(&self) -> &Kept {
+        &self.kept
+    }
+
+    pub fn kept_mut(&mut self) -> &mut Kept {
+        &mut self.kept
+    }
+
+    /// A torrent that follows from no entry is kept from now on.
+    pub fn keep(&mut self, number: u64, row: Row) {
+        let mut kept = std::mem::take(&mut self.kept);
+        // What has changed since is taken with the next delta.
+        kept.insert(number, row, |name| match self.touched.get(name) {
+            Some(before) => before.clone(),
+            None => self.entry(name),
+        });
+        self.kept = kept;
+    }
+
+    /// The whole share was looked through: torrents of which a file is not there are forgotten.
+    pub fn forget_torrents_of_gone(&mut self) {
+        let mut kept = std::mem::take(&mut self.kept);
+        kept.on_looked_through(|name| self.has_file_or_link(name));
+        self.kept = kept;
+    }
+
     /// The names of files and links beneath a folder; all of them for none.
     pub fn beneath(&self, folder: Option<&str>) -> Vec<Name> {
         let Some(folder) = folder else {
@@ -349,6 +384,21 @@ impl Index {
     pub fn files_with_base(&self, base: &str) -> Vec<Name> {
         let names = self.files.names();
         names.filter(|name| name.base() == base).cloned().collect()
+    }
+
+    /// The folders whose last part is this, in order, that have a file or a link in them.
+    pub fn folders_with_base(&self, base: &str) -> Vec<String> {
+        let mut folders = BTreeSet::new();
+        for name in self.files.names().chain(self.links.keys()) {
+            let name = name.as_str();
+            for (end, _) in name.match_indices('/') {
+                let folder = &name[..end];
+                if folder.rsplit('/').next() == Some(base) && !folders.contains(folder) {
+                    folders.insert(folder.to_owned());
+                }
+            }
+        }
+        folders.into_iter().collect()
     }
 
     /// Whether there are any.
@@ -413,9 +463,11 @@ impl Index {
             if let Some(torrents) = &mut self.torrents {
                 if let Some(entry) = &before {
                     torrents.on_unlisted(entry);
+                    self.kept.on_unlisted(entry);
                 }
                 if let Some(entry) = &now {
                     torrents.on_listed(entry);
+                    self.kept.on_listed(entry);
                 }
             }
             match (before, now) {

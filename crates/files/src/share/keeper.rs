@@ -126,6 +126,7 @@ impl Keeper {
         if let Err(warning) = opened {
             self.warn(warning)?;
         }
+        self.shared.remember_torrents();
         // The scan watches each folder before it reads it: so a change in between is
         // seen twice rather than never.
         self.watch()?;

@@ -9,6 +9,8 @@
 //! index    what is on offer, in memory, and what has changed in it
 //! table    the files of the index, by name and by content
 //! torrents the same by the info-hashes of their torrents, for clients
+//! kept     torrents of folders, and others that follow from no file
+//! keeping  the same on disk
 //! queue    the files to be hashed, those asked for first
 //! hash     roots, in the background
 //! cache    what was hashed before, on disk
@@ -41,6 +43,8 @@ mod holding;
 mod inbox;
 mod index;
 mod keeper;
+mod keeping;
+mod kept;
 mod left_out;
 mod links;
 mod locks;
@@ -78,10 +82,12 @@ use tokio::time::sleep;
 #[cfg(feature = "testing")]
 pub use cache::fits as cached;
 pub use holding::ReadError;
+pub use keeping::{KeepError, KeptTorrent};
 pub use pieces::{Arriving, Opened};
 pub use queue::HashError;
 pub use shared::{HashingProgress, Options, Share, ShareEvent, Totals};
 pub use torrents::SharedTorrent;
+pub use v1::ReadSoFar;
 
 pub use left_out::{LeftOutCause, Skipped};
 pub use warning::{IgnoreProblem, ShareWarning};

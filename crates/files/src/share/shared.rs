@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use cap_std::fs::Dir;
 use thorp_wire::merkle::Hash;
-use thorp_wire::{Content, Entry, Name};
+use thorp_wire::{Content, Entry, InfoHash, Name};
 
 use super::cache::Cache;
 use super::errors::says_no;
@@ -75,6 +75,9 @@ pub enum ShareEvent {
         /// No longer there; names in order.
         removed: Vec<Name>,
     },
+    /// The info-hashes of all kept torrents whose files are listed, where these are others than
+    /// those reported so far. Comes after the listing that it is about.
+    Torrents(Vec<InfoHash>),
     /// The whole share has been scanned. Its changes were sent before this.
     Scanned {
         /// Files listed.

@@ -4,6 +4,7 @@ mod alone;
 mod clients;
 mod failing;
 mod ignoring;
+mod kept;
 mod linking;
 mod mounts;
 
@@ -41,6 +42,8 @@ struct Follower {
     deltas: Vec<(usize, usize)>,
     scans: usize,
     warnings: Vec<ShareWarning>,
+    /// The kept torrents, as they were told last.
+    torrents: Vec<InfoHash>,
     /// Every root ever told for a name, and every time without one.
     history: Vec<(String, bool)>,
 }
@@ -74,6 +77,7 @@ impl Follower {
             deltas: Vec::new(),
             scans: 0,
             warnings: Vec::new(),
+            torrents: Vec::new(),
             history: Vec::new(),
         };
         follower.until(|f| f.scans == 1).await;
@@ -117,6 +121,10 @@ impl Follower {
                     let before = self.listing.insert(name, entry.clone());
                     assert_ne!(before, Some(entry), "nothing new");
                 }
+            }
+            ShareEvent::Torrents(torrents) => {
+                assert_ne!(self.torrents, torrents, "nothing new");
+                self.torrents = torrents;
             }
             ShareEvent::Scanned { .. } => self.scans += 1,
             ShareEvent::Progress(_) => {}

@@ -3,7 +3,7 @@
 //! Owns an index, only where clients are served. It keeps eight bytes of an info-hash: which
 //! info-hashes an entry has follows from the entry, and is computed again when a client asks.
 
-use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 
 use thorp_wire::torrent::build::{Privacy, v2_info};
 use thorp_wire::torrent::info_hash_v2;
@@ -22,27 +22,24 @@ pub struct SharedTorrent {
 }
 
 /// See the module.
+///
+/// The beginning of an info-hash, and a file that has it. Without a file it comes before all that
+/// have one.
 #[derive(Debug, Default)]
-pub(super) struct Torrents(BTreeMap<u64, Vec<Name>>);
+pub(super) struct Torrents(BTreeSet<(u64, Option<Name>)>);
 
 impl Torrents {
     pub fn on_listed(&mut self, entry: &Entry) {
         for made in torrents_of(entry) {
-            let names = self.0.entry(start_of(made.info_hash)).or_default();
-            names.push(entry.name.clone());
-            names.shrink_to_fit();
+            let name = Some(entry.name.clone());
+            self.0.insert((start_of(made.info_hash), name));
         }
     }
 
     pub fn on_unlisted(&mut self, entry: &Entry) {
         for made in torrents_of(entry) {
-            let start = start_of(made.info_hash);
-            if let Some(names) = self.0.get_mut(&start) {
-                names.retain(|name| *name != entry.name);
-                if names.is_empty() {
-                    self.0.remove(&start);
-                }
-            }
+            let name = Some(entry.name.clone());
+            self.0.remove(&(start_of(made.info_hash), name));
         }
     }
 
@@ -52,8 +49,10 @@ impl Torrents {
         info_hash: InfoHash,
         entry: impl Fn(&Name) -> Option<Entry>,
     ) -> Option<SharedTorrent> {
-        let mut candidates = self.0.get(&start_of(info_hash))?.iter();
-        candidates.find_map(|name| {
+        let start = start_of(info_hash);
+        let candidates = self.0.range((start, None)..);
+        let candidates = candidates.map_while(|(of, name)| (*of == start).then_some(name.as_ref()));
+        candidates.flatten().find_map(|name| {
             let entry = entry(name)?;
             let mut torrents = torrents_of(&entry);
             let made = torrents.find(|made| made.info_hash == info_hash)?;

@@ -40,6 +40,26 @@ impl Share {
         }
     }
 
+    /// The folders that a user means by the last part of a path.
+    pub fn folders_called(&self, base: &str) -> Vec<String> {
+        read(&self.shared.index).folders_with_base(base)
+    }
+
+    /// The names of files, and of links to files, beneath a folder; of the whole share, if none is
+    /// given.
+    pub fn beneath(&self, folder: Option<&str>) -> Vec<Name> {
+        let index = read(&self.shared.index);
+        let mut names = index.beneath(folder);
+        names.retain(|name| index.entry(name).is_some_and(|entry| !entry.partial));
+        names
+    }
+
+    /// Whether there is a folder in the directory, whatever is shared of it.
+    pub fn has_folder(&self, _: DiskThread, path: &str) -> bool {
+        let there = self.shared.dir.metadata(path);
+        there.is_ok_and(|there| there.is_dir())
+    }
+
     /// The entry of a file with its root and the info-hash of its v1 torrent. What is not known
     /// is found out now, before all files that wait in the background.
     pub async fn hash_for_v1(&self, name: &Name) -> Result<Entry, HashError> {
@@ -56,9 +76,14 @@ impl Share {
         entry().ok_or_else(gone)
     }
 
-    /// The info dictionary of the v1 torrent of a file. `None` if its info-hash is not known yet.
-    /// If the hashes of the pieces are not in the cache, the whole file is read.
-    pub fn v1_info(&self, _: DiskThread, name: &Name) -> Result<Option<Vec<u8>>, ReadError> {
+    /// The info dictionary of a v1 torrent of a file. `None` if the info-hash of the private one is
+    /// not known yet. If the hashes of the pieces are not in the cache, the whole file is read.
+    pub fn v1_info(
+        &self,
+        _: DiskThread,
+        name: &Name,
+        privacy: Privacy,
+    ) -> Result<Option<Vec<u8>>, ReadError> {
         let shared = &*self.shared;
         let (record, info_hash) = {
             let index = read(&shared.index);
@@ -72,8 +97,13 @@ impl Share {
             root: record.root.ok_or(ReadError::NotHere)?,
         };
         let info = |pieces: &[[u8; 20]]| {
-            let info = v1_info(name.base(), content.length, pieces, Privacy::Private);
-            (info_hash_v1(&info) == info_hash).then_some(info)
+            let of = |privacy| v1_info(name.base(), content.length, pieces, privacy);
+            let private = of(Privacy::Private);
+            let is_it = info_hash_v1(&private) == info_hash;
+            is_it.then(|| match privacy {
+                Privacy::Private => private,
+                Privacy::Public => of(privacy),
+            })
         };
         let remembered = shared.cache.pieces_v1(name, &record.stamp);
         if let Some(info) = remembered.and_then(|pieces| info(&pieces)) {
@@ -99,6 +129,51 @@ impl Share {
         shared.remembered(kept);
         Ok(Some(info))
     }
+
+    /// The hashes of the pieces of a v1 torrent of these files, which are read one after the other.
+    /// `go_on` is told how far that has come, and says whether to continue. An error says which
+    /// file cannot be read; the result is `None` if the reading was stopped.
+    pub fn hash_together(
+        &self,
+        disk: DiskThread,
+        files: &[(Name, Content)],
+        piece_length: u32,
+        mut go_on: impl FnMut(ReadSoFar) -> bool,
+    ) -> Result<Option<Vec<[u8; 20]>>, (Name, ReadError)> {
+        let mut hasher = PieceHasher::new(piece_length);
+        let mut buffer = vec![0; BUFFER];
+        let mut so_far = ReadSoFar::default();
+        for (name, content) in files {
+            let refused = |error| (name.clone(), error);
+            if content.length > 0 {
+                let opened = self.open_content(disk, *content).map_err(refused)?;
+                let mut offset = 0;
+                while offset < content.length {
+                    let left = content.length - offset;
+                    let now = usize::try_from(left).unwrap_or(BUFFER).min(BUFFER);
+                    let bytes = &mut buffer[..now];
+                    opened.read(disk, bytes, offset).map_err(refused)?;
+                    hasher.update(bytes);
+                    offset += now as u64;
+                    so_far.bytes += now as u64;
+                    if !go_on(so_far) {
+                        return Ok(None);
+                    }
+                }
+            }
+            so_far.files += 1;
+        }
+        Ok(Some(hasher.finish()))
+    }
+}
+
+/// How far the reading of several files has come.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ReadSoFar {
+    /// Files that were read to the end.
+    pub files: u64,
+    /// Bytes that were read.
+    pub bytes: u64,
 }
 
 impl Shared {

@@ -149,10 +149,22 @@ pub enum Failure {
         /// The paths of some of them.
         paths: Vec<String>,
     },
-    /// A file is empty, and so there is no torrent of it.
-    Empty {
-        /// The file's path in the share.
+    /// A folder has no file that is shared.
+    NothingShared {
+        /// The name as the user gave it.
         name: String,
+    },
+    /// A file is empty, or all files of a folder are, and so there is no torrent of it.
+    Empty {
+        /// The path in the share.
+        name: String,
+    },
+    /// A torrent cannot be kept, and so this peer could not serve it.
+    TorrentNotKept {
+        /// The path of the file or folder in the share.
+        name: String,
+        /// Why not.
+        why: String,
     },
     /// A file of the share cannot be hashed.
     Unhashed {
@@ -285,7 +297,8 @@ impl Failure {
             | Self::NoPeerOrFolderCalled { .. }
             | Self::NoMemberCalled { .. }
             | Self::NoMemberWithId { .. }
-            | Self::NotInShare { .. } => ErrorKind::NotFound,
+            | Self::NotInShare { .. }
+            | Self::NothingShared { .. } => ErrorKind::NotFound,
             Self::Ambiguous { .. } | Self::SeveralMembers { .. } | Self::SeveralInShare { .. } => {
                 ErrorKind::Ambiguous
             }
@@ -318,6 +331,7 @@ impl Failure {
             | Self::GroupServesNoClients
             | Self::ShareServesNoClients
             | Self::Empty { .. }
+            | Self::TorrentNotKept { .. }
             | Self::DiskFailed { .. } => ErrorKind::Other,
         }
     }

@@ -127,13 +127,12 @@ pub struct Get {
 /// Which torrent is made.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TorrentOf {
-    /// The path of a file in the share, or the last part of it.
+    /// The path of a file or a folder in the share, or the last part of it.
     pub name: String,
     /// Whether the torrent is one of v2; otherwise it is one of v1.
     #[serde(default)]
     pub v2: bool,
-    /// Whether clients may learn of one another elsewhere than from the group's tracker. Of v2
-    /// only.
+    /// Whether clients may learn of one another elsewhere than from the group's tracker.
     #[serde(default)]
     pub public: bool,
     /// Whether the torrent itself is wanted, beside the magnet link.

@@ -71,12 +71,15 @@ pub struct PeerRow {
     pub neighbours: Vec<String>,
 }
 
-/// A torrent of a shared file.
+/// A torrent of a shared file or folder.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct MadeTorrent {
-    /// The file's path in the share.
+    /// The path of the file or folder in the share.
     pub name: String,
-    /// The file's length in bytes.
+    /// The number of files.
+    #[serde(default = "one")]
+    pub files: u64,
+    /// The bytes in them.
     pub length: u64,
     /// The info-hash, in hexadecimal: 40 digits of v1, 64 of v2.
     pub info_hash: String,
@@ -85,6 +88,11 @@ pub struct MadeTorrent {
     /// The torrent itself in base64, if it was asked for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub torrent: Option<String>,
+}
+
+/// A peer of an older version makes torrents of one file only.
+fn one() -> u64 {
+    1
 }
 
 /// A member of the group, present or not.

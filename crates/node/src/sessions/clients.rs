@@ -8,22 +8,26 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use thorp_core::bound::Account;
-use thorp_core::swarm::{Offer, SourceId};
+use thorp_core::swarm::{Have, Offer, SourceId};
 use thorp_files::share::SharedTorrent;
 use thorp_group::record::Records;
 use thorp_wire::InfoHash;
 use thorp_wire::session::Handshake;
 use thorp_wire::session::handshake::name_of;
 use thorp_wire::session::message::ORDINARY_REQUEST;
+use thorp_wire::torrent::build::Privacy;
+use tokio::sync::mpsc;
 use tokio::time::timeout;
 
 use super::callers::Meant;
+use super::files::FileBytes;
 use super::greeting::{self, GREETING};
+use super::kept::KeptBytes;
 use super::line::{Broken, Inward, Outward};
 use super::seats::{LastUse, Seat};
 use super::session::{self, Ended, Opening};
 use super::talk::Talk;
-use super::{Swarms, Transfer};
+use super::{Swarms, Transfer, alone};
 use crate::net::dial;
 use crate::net::listener::Client;
 
@@ -78,7 +82,9 @@ impl Swarms {
         let ended = session::run(&mut inward, &mut outward, &transfer, opening, &mut cut).await;
         outward.shut_down().await;
         self.on_session_ended(&transfer);
-        if let Ended::NotGiven(block) = ended {
+        if let Ended::NotGiven(block) = ended
+            && transfer.kept().is_none()
+        {
             self.on_not_given(name_of(&transfer.content().root), block);
         }
         Ok(())
@@ -149,6 +155,12 @@ impl Swarms {
         info_hash: InfoHash,
     ) -> Result<(Arc<[u8]>, Version, Arc<Transfer>), String> {
         let share = self.0.share.as_ref();
+        if share.is_some_and(|share| share.has_kept(info_hash)) {
+            let transfer = self.kept(info_hash).await?;
+            let kept = transfer.kept().ok_or("it is being fetched")?;
+            // Whoever has the hashes of its pieces needs no others.
+            return Ok((kept.info(), Version::V1, transfer));
+        }
         let torrent = share.and_then(|share| share.torrent(info_hash));
         let torrent = torrent.ok_or_else(|| format!("{info_hash} is not shared"))?;
         let content = torrent.content;
@@ -164,6 +176,40 @@ impl Swarms {
         }
     }
 
+    /// The kept torrent with this info-hash, ready to be served.
+    async fn kept(&self, info_hash: InfoHash) -> Result<Arc<Transfer>, String> {
+        let Some(share) = self.0.share.clone() else {
+            return Err("nothing is shared".to_owned());
+        };
+        // To read an info dictionary may take long: once for all clients.
+        let lock = alone(&mut self.table().opened, *info_hash.as_bytes());
+        let Ok(_alone) = lock.acquire_owned().await else {
+            return Err("this peer stops".to_owned());
+        };
+        let read = thorp_disk::spawn(move |disk| {
+            let kept = share.kept_torrent(disk, info_hash);
+            let kept = kept.ok_or("it is not kept any more")?;
+            KeptBytes::new(share, kept).map_err(|_| "it cannot be served")
+        });
+        let bytes = match read.await {
+            Ok(read) => Arc::new(read?),
+            Err(_) => return Err("this peer stops".to_owned()),
+        };
+        let content = bytes.content();
+        let served = self.table().transfers.get(&content).cloned();
+        if let Some(served) = served.filter(|served| !served.is_over()) {
+            return Ok(served);
+        }
+        // No fetch here has to see to it.
+        let (no_fetch, _) = mpsc::unbounded_channel();
+        let have = Have::Torrent(bytes.layout());
+        let transfer = self.start(content, FileBytes::Kept(bytes), have, no_fetch);
+        let transfer = transfer.map_err(|why| why.to_string())?;
+        let mut table = self.table();
+        table.transfers.insert(content, Arc::clone(&transfer));
+        Ok(transfer)
+    }
+
     async fn info_of(&self, torrent: SharedTorrent) -> Result<Arc<[u8]>, String> {
         if let Some(info) = torrent.info {
             return Ok(info.into());
@@ -175,7 +221,7 @@ impl Swarms {
         let place = Arc::clone(&self.0.hashers).acquire_owned().await;
         let info = thorp_disk::spawn(move |disk| {
             let _place = place;
-            share.v1_info(disk, &torrent.name)
+            share.v1_info(disk, &torrent.name, Privacy::Private)
         });
         match info.await {
             Ok(Ok(Some(info))) => Ok(info.into()),

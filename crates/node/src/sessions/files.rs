@@ -1,4 +1,5 @@
-//! Where a file's bytes are: in a partial file, or in the share.
+//! Where a file's bytes are: in a partial file, or in the share. Those of a torrent are in several
+//! files of the share.
 
 use std::io;
 use std::sync::Arc;
@@ -10,6 +11,8 @@ use thorp_wire::Content;
 use thorp_wire::layout::{Layout, Piece};
 use thorp_wire::merkle::{LEAF, leaf_hashes};
 
+use super::kept::KeptBytes;
+
 /// How much is read at once to be hashed.
 const READ: usize = 16 * LEAF;
 
@@ -20,6 +23,8 @@ pub(super) enum FileBytes {
     Partial(Arc<Partial>),
     /// On offer.
     Shared(Arc<Opened>),
+    /// Those of a torrent, on offer.
+    Kept(Arc<KeptBytes>),
 }
 
 impl FileBytes {
@@ -38,7 +43,7 @@ impl FileBytes {
         match self {
             Self::Partial(partial) => partial.write(disk, bytes, offset),
             // All of it is there: nothing was claimed.
-            Self::Shared(_) => Ok(()),
+            Self::Shared(_) | Self::Kept(_) => Ok(()),
         }
     }
 
@@ -47,6 +52,7 @@ impl FileBytes {
         match self {
             Self::Partial(partial) => partial.read(disk, bytes, offset),
             Self::Shared(opened) => opened.read(disk, bytes, offset).map_err(io::Error::other),
+            Self::Kept(kept) => kept.read(disk, bytes, offset),
         }
     }
 

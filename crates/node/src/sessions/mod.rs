@@ -9,6 +9,7 @@
 //! calls     connections that this end makes, and those kept for the next file
 //! callers   connections that other members make, and which file they mean
 //! clients   connections that BitTorrent clients make, and which torrent they mean
+//! kept      torrents that are kept, and where in the share their bytes are
 //! talk      what is said with a client beside the messages of the swarm
 //! seats     places for connections that others make
 //! files     where a file's bytes are
@@ -27,6 +28,7 @@ mod calls;
 mod clients;
 mod files;
 mod greeting;
+mod kept;
 mod line;
 mod outbox;
 mod seats;
@@ -264,7 +266,7 @@ impl Swarms {
         happenings: mpsc::UnboundedSender<Happening>,
     ) -> Result<Arc<Transfer>, Unfit> {
         let clock = self.0.clock.clone();
-        let complete = matches!(have, Have::Everything { .. });
+        let complete = have != Have::Nothing;
         let config = Config {
             content,
             me: self.me(),
@@ -285,7 +287,8 @@ impl Swarms {
     fn under_way(&self, name: [u8; 20], length: Option<u64>) -> Option<Arc<Transfer>> {
         let table = self.table();
         let mut meant = table.transfers.iter().filter(|(content, transfer)| {
-            name_of(&content.root) == name
+            transfer.kept().is_none()
+                && name_of(&content.root) == name
                 && length.is_none_or(|length| length == content.length)
                 && !transfer.is_over()
         });

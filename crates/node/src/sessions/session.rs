@@ -15,7 +15,7 @@ use thorp_core::swarm::{Offer, SessionId, SourceId};
 use thorp_wire::layout::Block;
 use thorp_wire::merkle::{LEAF, leaf_hashes};
 use thorp_wire::session::message::{LONGEST_REQUEST, PIECE_HEAD};
-use thorp_wire::session::{Head, Message, MessageLimits, Span};
+use thorp_wire::session::{HashRange, Head, Message, MessageLimits, Span};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinHandle;
@@ -111,6 +111,7 @@ where
             writes: &disk,
             limits,
             talk,
+            hash_requests: transfer.kept().map_or(0, |kept| kept.hash_requests()),
         };
         let writer = Writer {
             outward,
@@ -163,10 +164,12 @@ struct Reader<'a, R> {
     inward: &'a mut Inward<R>,
     transfer: &'a Arc<Transfer>,
     session: SessionId,
-    outbox: &'a Outbox,
+    outbox: &'a Arc<Outbox>,
     writes: &'a Writes,
     limits: MessageLimits,
     talk: Option<Talk>,
+    /// How many hashes of a torrent's files the client may still ask for.
+    hash_requests: u32,
 }
 
 impl<R: AsyncRead + Unpin> Reader<'_, R> {
@@ -199,6 +202,12 @@ impl<R: AsyncRead + Unpin> Reader<'_, R> {
     }
 
     fn on_message(&mut self, message: Message) -> Result<(), Broken> {
+        if let Message::HashRequest(range) = message
+            && self.transfer.kept().is_some()
+        {
+            self.on_hash_request(range);
+            return Ok(());
+        }
         let (Some(talk), Message::Extended { number, payload }) = (&mut self.talk, &message) else {
             self.transfer.message(self.session, message);
             return Ok(());
@@ -219,6 +228,18 @@ impl<R: AsyncRead + Unpin> Reader<'_, R> {
             Said::Answer(answer) => self.outbox.say(&answer),
         }
         Ok(())
+    }
+
+    /// The hashes of a torrent's files are not known to its swarm.
+    fn on_hash_request(&mut self, range: HashRange) {
+        match self.hash_requests.checked_sub(1) {
+            Some(left) => {
+                self.hash_requests = left;
+                let outbox = Arc::clone(self.outbox);
+                self.transfer.answer_hashes(range, outbox);
+            }
+            None => self.outbox.say(&Message::HashReject(range)),
+        }
     }
 
     /// The head of what comes next. How long a fetch waits for it is the swarm's.

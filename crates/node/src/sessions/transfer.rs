@@ -26,6 +26,7 @@ use thorp_wire::{Content, InfoHash};
 use tokio::sync::{Notify, Semaphore, mpsc};
 
 use super::files::FileBytes;
+use super::kept::KeptBytes;
 use super::outbox::Outbox;
 use super::traffic::{LastTold, Traffic};
 
@@ -36,6 +37,9 @@ const MOST_CLIENTS: usize = 1024;
 pub(crate) struct Transfer {
     itself: Weak<Self>,
     content: Content,
+    layout: Layout,
+    /// The torrent that is served, if it is one.
+    kept: Option<Arc<KeptBytes>>,
     clock: Clock,
     bytes: RwLock<FileBytes>,
     state: Mutex<State>,
@@ -110,9 +114,15 @@ impl Transfer {
         happenings: mpsc::UnboundedSender<Happening>,
     ) -> Arc<Self> {
         let sooner = Arc::new(Notify::new());
+        let (layout, kept) = match &bytes {
+            FileBytes::Kept(kept) => (kept.layout(), Some(Arc::clone(kept))),
+            FileBytes::Partial(_) | FileBytes::Shared(_) => (Layout::of(content.length), None),
+        };
         let transfer = Arc::new_cyclic(|itself| Self {
             itself: itself.clone(),
             content,
+            layout,
+            kept,
             clock,
             bytes: RwLock::new(bytes),
             state: Mutex::new(State {
@@ -143,7 +153,12 @@ impl Transfer {
     }
 
     pub fn layout(&self) -> Layout {
-        Layout::of(self.content.length)
+        self.layout
+    }
+
+    /// The torrent that is served; `None` if it is a file.
+    pub(super) fn kept(&self) -> Option<&Arc<KeptBytes>> {
+        self.kept.as_ref()
     }
 
     /// All of it is there: from now on its bytes are read from there, for others.
@@ -510,6 +525,30 @@ impl Transfer {
                     session,
                     range,
                     leaves: leaves.ok(),
+                });
+                outbox.hashed();
+            });
+            // The place is taken until it is done; the runtime ends with the peer.
+            let _ = hashing.await;
+        });
+    }
+
+    /// Answers a client that asks for hashes of a torrent's file.
+    pub(super) fn answer_hashes(&self, range: HashRange, outbox: Arc<Outbox>) {
+        let Some(kept) = self.kept.clone() else {
+            return;
+        };
+        let places = Arc::clone(&self.hashers);
+        outbox.hashing();
+        tokio::spawn(async move {
+            // It is never closed.
+            let Ok(_place) = places.acquire_owned().await else {
+                return;
+            };
+            let hashing = thorp_disk::spawn(move |disk| {
+                outbox.say(&match kept.hashes(disk, &range) {
+                    Some(hashes) => Message::Hashes(range, hashes),
+                    None => Message::HashReject(range),
                 });
                 outbox.hashed();
             });

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::net::SocketAddr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
@@ -21,6 +21,7 @@ use thorp_node::net::listener::{Incoming, Listen, Listener, Running, Service};
 use thorp_node::share;
 use thorp_wire::frame::{Ack, Hello, Update, VERSION};
 use thorp_wire::{Body, Frame};
+use tokio::runtime::{self, Handle};
 use tokio::sync::mpsc;
 
 use super::mallory::Wire;
@@ -76,10 +77,19 @@ impl Hall {
 
     /// A peer with what is in the share already, and the link from it.
     pub async fn newcomer(&mut self, name: &str, interval: Duration) -> (Villager, Wire) {
+        self.newcomer_with(name, interval, &[]).await
+    }
+
+    async fn newcomer_with(
+        &mut self,
+        name: &str,
+        interval: Duration,
+        settings: &[(&str, &str)],
+    ) -> (Villager, Wire) {
         let share = self.dir.path().join("share");
         fs::create_dir_all(&share).expect("a directory");
         let group = Group::Open(NetAddress::Ip(self.address));
-        let common = common(self.dir.path(), name, &[]);
+        let common = common(self.dir.path(), name, settings);
         let peer = start(common, &share, share::Options::default(), group).await;
         (peer, self.greeted(interval).await)
     }
@@ -108,11 +118,16 @@ impl Hall {
 
     /// A peer that shares so many files, and what it says here.
     async fn peer(&mut self, files: usize) -> (Villager, Account) {
+        self.peer_with(files, &[]).await
+    }
+
+    async fn peer_with(&mut self, files: usize, settings: &[(&str, &str)]) -> (Villager, Account) {
         fill(&self.dir.path().join("share"), "first", files);
-        let (peer, wire) = self.newcomer("oak", LONG).await;
+        let (peer, wire) = self.newcomer_with("oak", LONG, settings).await;
         let mut account = Account {
             wire,
             listed: BTreeMap::new(),
+            of_v1: BTreeSet::new(),
             seq: 0,
         };
         while account.hashed() < files {
@@ -127,6 +142,8 @@ struct Account {
     wire: Wire,
     /// Names, and whether their content is known.
     listed: BTreeMap<String, bool>,
+    /// Names of files whose v1 torrents are known.
+    of_v1: BTreeSet<String>,
     seq: u64,
 }
 
@@ -143,6 +160,9 @@ impl Account {
         for entry in &update.added {
             self.listed
                 .insert(entry.name.to_string(), entry.root.is_some());
+            if entry.v1.is_some() {
+                self.of_v1.insert(entry.name.to_string());
+            }
         }
         for name in &update.removed {
             self.listed.remove(name.as_str());
@@ -202,6 +222,50 @@ async fn an_idle_peer_sends_its_tracker_one_message_an_interval_however_much_it_
     println!("{INTERVALS} messages in {took:?}, at {SHORT:?} each, for {MANY} files");
     // The first may have been late to arrive, the last was not early.
     assert!(took > SHORT * (INTERVALS - 1), "{took:?}");
+}
+
+#[test]
+fn a_peer_that_serves_clients_holds_no_file_open_and_has_no_task_for_one_while_idle() {
+    let idle = |files| {
+        let runtime = runtime::Builder::new_multi_thread()
+            .worker_threads(2)
+            .enable_all()
+            .build();
+        runtime.expect("starts").block_on(idle_with(files))
+    };
+    let (few, many) = (idle(10), idle(MANY));
+    println!("tasks with 10 files: {few}, with {MANY}: {many}");
+    // Some of a node's own are there at some moments only.
+    assert!(many < few + 5, "{few} and {many}");
+}
+
+/// How many tasks there are while a peer serves so many files to clients, and no client comes.
+async fn idle_with(files: usize) -> usize {
+    let mut hall = Hall::open().await;
+    let (peer, mut account) = hall.peer_with(files, &[("share.bittorrent", "true")]).await;
+    while account.of_v1.len() < files {
+        account.next().await;
+    }
+    account.grant(Some(SHORT)).await;
+    let mut seq = account.next().await.seq;
+    let mut least = usize::MAX;
+    for _ in 0..5 {
+        let update = account.next().await;
+        let quiet = Update::heartbeat(std::mem::replace(&mut seq, update.seq));
+        assert_eq!(update, quiet, "a sign of life, and nothing else");
+        assert_eq!(open_beneath(&peer.dir), Vec::<PathBuf>::new());
+        least = least.min(Handle::current().metrics().num_alive_tasks());
+    }
+    least
+}
+
+/// The files beneath a directory that this process holds open.
+fn open_beneath(dir: &Path) -> Vec<PathBuf> {
+    let dir = dir.canonicalize().expect("is there");
+    let open = fs::read_dir("/proc/self/fd").expect("is there").flatten();
+    let open = open.filter_map(|fd| fs::read_link(fd.path()).ok());
+    open.filter(|path| path.starts_with(&dir) && *path != dir)
+        .collect()
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

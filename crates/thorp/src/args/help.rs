@@ -94,11 +94,13 @@ Examples:
 pub const MAGNET_EXAMPLES: &str = "\
 Examples:
   thorp magnet film.mkv               for any client
-  thorp magnet film.mkv --v2          for clients of version 2";
+  thorp magnet film.mkv --v2          for clients of version 2
+  thorp magnet holidays               a folder, with all that is shared in it";
 
 pub const TORRENT_EXAMPLES: &str = "\
 Examples:
   thorp torrent film.mkv -o film.torrent
+  thorp torrent holidays -o holidays.torrent
   thorp torrent film.mkv -o - | ssh HOST 'cat > film.torrent'";
 
 pub const LS_EXAMPLES: &str = "\

@@ -227,14 +227,6 @@ impl Args {
                     "--backup saves and --restore puts back: give one of them".into(),
                 ));
             }
-            Verb::Magnet(MagnetArgs { which, .. }) | Verb::Torrent(TorrentArgs { which, .. })
-                if which.public && !which.v2 =>
-            {
-                return Err((
-                    ErrorKind::MissingRequiredArgument,
-                    "--public is for torrents of version 2 only: say --v2 as well".into(),
-                ));
-            }
             // The variable is meant for trackers that go on: these two end by themselves.
             Verb::Tracker(tracker) if tracker.backup.is_some() || tracker.restore.is_some() => {
                 if typed("detach") && tracker.detach {

@@ -281,27 +281,27 @@ pub struct FindArgs {
     pub visiting: Visiting,
 }
 
-/// Print a link by which any BitTorrent client fetches a file of this share
+/// Print a link by which any BitTorrent client fetches a file or folder of this share
 ///
 /// Where the tracker was started with --bittorrent, and this share too. The link names the
-/// group's tracker and this machine.
+/// group's tracker and this machine. Of a folder, it is for what is shared in it at this moment.
 #[derive(Debug, clap::Args)]
 #[command(after_long_help = MAGNET_EXAMPLES)]
 pub struct MagnetArgs {
-    /// The file: its path in the share, or the last part of it
+    /// The file or folder: its path in the share, or the last part of it; . is the whole share
     #[arg(add = ArgValueCompleter::new(completing::files))]
     pub name: String,
 
-    /// Which torrent of the file.
+    /// Which torrent of it.
     #[command(flatten)]
     pub which: WhichTorrent,
 }
 
-/// Write a .torrent by which any BitTorrent client fetches a file of this share
+/// Write a .torrent by which any BitTorrent client fetches a file or folder of this share
 #[derive(Debug, clap::Args)]
 #[command(after_long_help = TORRENT_EXAMPLES)]
 pub struct TorrentArgs {
-    /// The file: its path in the share, or the last part of it
+    /// The file or folder: its path in the share, or the last part of it; . is the whole share
     #[arg(add = ArgValueCompleter::new(completing::files))]
     pub name: String,
 
@@ -309,19 +309,19 @@ pub struct TorrentArgs {
     #[arg(long, short, value_name = "FILE|-", env = "THORP_TORRENT_OUTPUT")]
     pub output: PathBuf,
 
-    /// Which torrent of the file.
+    /// Which torrent of it.
     #[command(flatten)]
     pub which: WhichTorrent,
 }
 
-/// Which torrent of a file is meant.
+/// Which torrent of a file or folder is meant.
 #[derive(Debug, clap::Args)]
 pub struct WhichTorrent {
     /// One of version 2: it proves more, but fewer clients take it
     #[arg(long, env = "THORP_TORRENT_V2", value_parser = FalseyValueParser::new())]
     pub v2: bool,
 
-    /// One that clients may also find without the group's tracker; of version 2 only
+    /// One that clients may also find without the group's tracker
     #[arg(long, env = "THORP_TORRENT_PUBLIC", value_parser = FalseyValueParser::new())]
     pub public: bool,
 }

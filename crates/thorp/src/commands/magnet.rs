@@ -1,4 +1,4 @@
-//! `thorp magnet`: prints a link by which ordinary BitTorrent clients fetch a shared file.
+//! `thorp magnet`: prints a link by which ordinary BitTorrent clients fetch a shared file or folder.
 
 use thorp_node::api::{Command, TorrentOf};
 

@@ -1,4 +1,5 @@
-//! `thorp torrent`: writes a file by which ordinary BitTorrent clients fetch a shared file.
+//! `thorp torrent`: writes a file by which ordinary BitTorrent clients fetch a shared file or
+//! folder.
 
 use std::fs::OpenOptions;
 use std::io::{self, Write};
@@ -15,6 +16,7 @@ use super::context::{Context, on_disk};
 use crate::args::TorrentArgs;
 use crate::exit::{Exit, Result, broken_off, failure};
 use crate::out;
+use crate::progress::Bar;
 use crate::signals::{LastResort, Signals};
 
 /// Standard output.
@@ -50,13 +52,18 @@ pub async fn run(context: &Context, args: TorrentArgs) -> Result {
     Ok(Exit::DONE)
 }
 
-/// Asks the peer, which may have to hash the file first.
+/// Asks the peer, which may have to read the files first.
 async fn made(context: &Context, of: TorrentOf) -> Result<MadeTorrent> {
     let mut answers = ask(context.visitor()?, None, Command::Torrent(of)).await?;
     let mut made = None;
+    let mut bar = Bar::new(
+        context.terminals,
+        !context.global.json && !context.global.quiet,
+    );
     loop {
         match answers.recv().await {
             Some(Event::Torrent(torrent)) => made = Some(torrent),
+            Some(Event::Progress(progress)) => bar.update(&progress),
             Some(Event::Error(failure)) => return Err(failure.into()),
             Some(Event::Done(_)) => return made.ok_or_else(broken_off),
             Some(_) => {}

@@ -111,6 +111,16 @@ pub fn failure(failure: &Failure) -> String {
                 paths.join(", ")
             )
         }
+        Failure::NothingShared { name } => format!(
+            "Nothing in {} is shared: it is empty, or all in it is left out. thorp status tells \
+             how much is left out, and why",
+            named(name)
+        ),
+        Failure::TorrentNotKept { name, why } => format!(
+            "There is no torrent of {}, for this peer could not keep it and serve it: {}",
+            named(name),
+            one_line(why)
+        ),
         Failure::Empty { name } => format!(
             "{} is empty: there is nothing in it that a BitTorrent client could fetch",
             named(name)

@@ -313,6 +313,20 @@ fn failures() -> Vec<(Failure, &'static str)> {
             },
             "There is no torrent of a: it has changed. Try again when that has ended",
         ),
+        (
+            Failure::NothingShared {
+                name: "a".to_owned(),
+            },
+            "Nothing in a is shared: it is empty, or all in it is left out. thorp status tells \
+             how much is left out, and why",
+        ),
+        (
+            Failure::TorrentNotKept {
+                name: "a".to_owned(),
+                why: "no room".to_owned(),
+            },
+            "There is no torrent of a, for this peer could not keep it and serve it: no room",
+        ),
     ]
 }
 
@@ -367,6 +381,8 @@ fn number(failure: &Failure) -> usize {
         Failure::SeveralInShare { .. } => 45,
         Failure::Empty { .. } => 46,
         Failure::Unhashed { .. } => 47,
+        Failure::NothingShared { .. } => 48,
+        Failure::TorrentNotKept { .. } => 49,
     }
 }
 
@@ -374,7 +390,7 @@ fn number(failure: &Failure) -> usize {
 fn every_failure_has_its_sentence() {
     let failures = failures();
     let numbers: Vec<_> = failures.iter().map(|(code, _)| number(code)).collect();
-    assert_eq!(numbers, (0..48).collect::<Vec<_>>());
+    assert_eq!(numbers, (0..50).collect::<Vec<_>>());
     for (code, sentence) in failures {
         assert_eq!(failure(&code), sentence);
     }

@@ -209,6 +209,7 @@ impl Keeper {
             self.follow(link)?;
         }
         self.prune()?;
+        write(&self.shared.index).forget_torrents_of_gone();
         // Names first, then the work on them.
         self.tell_changes()?;
         self.hash_when_complete(new, mark);

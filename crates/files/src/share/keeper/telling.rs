@@ -16,13 +16,28 @@ const WARNINGS: usize = 1000;
 impl Keeper {
     pub(super) fn tell_changes(&mut self) -> Result<(), Closed> {
         let delta = write(&self.shared.index).take_delta();
-        if delta.added.is_empty() && delta.removed.is_empty() {
-            return Ok(());
+        if !delta.added.is_empty() || !delta.removed.is_empty() {
+            self.send(ShareEvent::Delta {
+                added: delta.added,
+                removed: delta.removed,
+            })?;
         }
-        self.send(ShareEvent::Delta {
-            added: delta.added,
-            removed: delta.removed,
-        })
+        self.tell_torrents()
+    }
+
+    /// Tells which kept torrents there are, and forgets those that are none any more.
+    pub(super) fn tell_torrents(&mut self) -> Result<(), Closed> {
+        let (news, forgotten) = {
+            let mut index = write(&self.shared.index);
+            let kept = index.kept_mut();
+            (kept.take_news(), kept.take_forgotten())
+        };
+        let is_forgotten = self.shared.cache.forget_torrents(&forgotten);
+        self.shared.remembered(is_forgotten);
+        match news {
+            Some(torrents) => self.send(ShareEvent::Torrents(torrents)),
+            None => Ok(()),
+        }
     }
 
     pub(super) fn tell_scanned(&mut self, found: &Found) -> Result<(), Closed> {

@@ -42,7 +42,10 @@ async fn without_clients_no_file_is_hashed_for_them() {
     let mut follower = Follower::with(&dir, remembering(&state)).await;
     follower.until_hashed().await;
     assert_eq!(follower.v1("a"), None);
-    let info = follower.share.v1_info(DISK, &name("a")).expect("no fault");
+    let info = follower
+        .share
+        .v1_info(DISK, &name("a"), Privacy::Private)
+        .expect("no fault");
     assert_eq!(info, None);
 }
 
@@ -64,7 +67,9 @@ async fn the_info_hash_is_found_out_in_the_same_read_as_the_root_and_remembered(
     let mut follower = Follower::with(&dir, serving(&state)).await;
     follower.until_all_have_v1().await;
     assert_eq!(follower.v1("d/large"), v1_of("large", &bytes));
-    let info = follower.share.v1_info(DISK, &name("d/large"));
+    let info = follower
+        .share
+        .v1_info(DISK, &name("d/large"), Privacy::Private);
     assert_eq!(info.expect("no fault"), Some(info_of("large", &bytes)));
     assert_eq!(follower.share.totals().opened, 0);
 }

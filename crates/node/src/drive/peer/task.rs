@@ -437,6 +437,7 @@ impl Task {
             ShareEvent::Delta { added, removed } => {
                 engine.handle(Input::ShareChanged { added, removed });
             }
+            ShareEvent::Torrents(torrents) => engine.handle(Input::TorrentsChanged(torrents)),
             ShareEvent::Scanned { .. } | ShareEvent::Progress(_) => {
                 self.shown.keeper.mark(Row::Node);
                 self.shown.keeper.mark(Row::Share);

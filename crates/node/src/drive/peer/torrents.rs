@@ -1,35 +1,31 @@
 //! Torrents of the share, for a user who gives them to people with ordinary clients.
 //!
-//! Only of files that lie here: this peer is the one that serves them, and it has all hashes. A
-//! torrent names the group's tracker, over HTTP and over UDP, and a magnet link this peer too.
+//! Only of what lies here: this peer is the one that serves it, and it has all hashes. A torrent
+//! names the group's tracker, over HTTP and over UDP, and a magnet link this peer too. What is read
+//! for a torrent is in `making`.
 
-use std::collections::BTreeMap;
+mod making;
+
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use data_encoding::BASE64;
-use thorp_disk::DiskThread;
-use thorp_files::share::Share;
 use thorp_group::address::NetAddress;
 use thorp_wire::announce::TrackerUrl;
 use thorp_wire::frame::SignedRecord;
-use thorp_wire::merkle::Hash;
-use thorp_wire::torrent::build::{self, Privacy};
+use thorp_wire::torrent::build;
 use thorp_wire::torrent::{Magnet, info_hash_v1, info_hash_v2};
-use thorp_wire::{Content, Entry, Name, Root};
-
 use tokio::time::timeout;
 
 use super::Peer;
 use super::telling::{Events, tell};
 use crate::api::{Done, Event, Failure, MadeTorrent, TorrentOf};
+use making::Meant;
 
 /// How long a group's record is waited for.
 const RECORD_COMES: Duration = Duration::from_secs(2);
 /// How many addresses of a machine are named.
 const MOST_ADDRESSES: usize = 4;
-/// How many paths are told where a name is not enough.
-const MOST_PATHS: usize = 8;
 
 /// Makes the torrent that a user asks for, and tells it.
 pub(super) async fn make(peer: &Peer, of: TorrentOf, events: &Events) -> Result<Done, Failure> {
@@ -38,48 +34,36 @@ pub(super) async fn make(peer: &Peer, of: TorrentOf, events: &Events) -> Result<
     }
     let share = peer.share().filter(|share| share.serves_clients());
     let share = share.ok_or(Failure::ShareServesNoClients)?;
-    let name = meant(share, &of.name)?;
-    let unhashed = |why: String| Failure::Unhashed {
-        name: name.to_string(),
-        why,
+    let torrent = match making::meant(share, &of.name).await? {
+        Meant::File(name) => making::of_file(share, &of, name).await?,
+        Meant::Folder(folder) => making::of_folder(share, &of, folder, events).await?,
     };
-    let hashed = if of.v2 {
-        share.hash_now(&name).await
-    } else {
-        share.hash_for_v1(&name).await
-    };
-    let entry = hashed.map_err(|error| unhashed(error.to_string()))?;
-    let content = content_of(&entry)?;
-    let info = Info { of: &of, content };
-    let info = info.read(share, &name).await?;
-    let info = info.map_err(unhashed)?;
 
     let addresses = addresses(peer);
     let tiers = tiers(&peer.trackers, &addresses);
     let mut magnet = Magnet {
-        name: Some(name.base().to_owned()),
+        name: Some(torrent.name),
         trackers: tiers.iter().flatten().map(ToString::to_string).collect(),
         peers: addresses,
         ..Magnet::default()
     };
     let info_hash = if of.v2 {
-        let info_hash = info_hash_v2(&info.raw);
+        let info_hash = info_hash_v2(&torrent.info);
         magnet.v2 = Some(info_hash);
         info_hash.to_string()
     } else {
-        let info_hash = info_hash_v1(&info.raw);
+        let info_hash = info_hash_v1(&torrent.info);
         magnet.v1 = Some(info_hash);
         info_hash.to_string()
     };
-    let torrent = of
-        .whole
-        .then(|| BASE64.encode(&build::torrent(&info.raw, &tiers, &info.layers)));
+    let whole = || build::torrent(&torrent.info, &tiers, &torrent.layers);
     let made = MadeTorrent {
-        name: name.to_string(),
-        length: content.length,
+        name: torrent.path,
+        files: torrent.files,
+        length: torrent.length,
         info_hash,
         magnet: magnet.to_string(),
-        torrent,
+        torrent: of.whole.then(|| BASE64.encode(&whole())),
     };
     tell(events, Event::Torrent(made)).await;
     Ok(Done {
@@ -98,94 +82,6 @@ async fn group_serves_clients(peer: &Peer) -> bool {
     };
     let said = timeout(RECORD_COMES, records.wait_for(says_so)).await;
     said.is_ok_and(|said| said.is_ok())
-}
-
-/// The file of the share that a user means.
-fn meant(share: &Share, text: &str) -> Result<Name, Failure> {
-    let mut names = share.called(&Name::meant_by(text));
-    match names.len() {
-        0 => Err(Failure::NotInShare {
-            name: text.to_owned(),
-        }),
-        1 => Ok(names.swap_remove(0)),
-        _ => Err(Failure::SeveralInShare {
-            name: text.to_owned(),
-            paths: names.iter().take(MOST_PATHS).map(Name::to_string).collect(),
-        }),
-    }
-}
-
-fn content_of(entry: &Entry) -> Result<Content, Failure> {
-    let content = entry.content().ok_or(Failure::Unhashed {
-        name: entry.name.to_string(),
-        why: "it has changed".to_owned(),
-    })?;
-    if content.length == 0 {
-        return Err(Failure::Empty {
-            name: entry.name.to_string(),
-        });
-    }
-    Ok(content)
-}
-
-/// What an info dictionary is made for.
-struct Info<'a> {
-    of: &'a TorrentOf,
-    content: Content,
-}
-
-/// What the disk tells for a torrent.
-struct Read {
-    raw: Vec<u8>,
-    layers: BTreeMap<Root, Vec<Hash>>,
-}
-
-impl Info<'_> {
-    /// Reads what is needed on a thread for the disk. The inner error says why a file cannot be
-    /// read.
-    async fn read(&self, share: &Share, name: &Name) -> Result<Result<Read, String>, Failure> {
-        let (share, name, content) = (share.clone(), name.clone(), self.content);
-        let TorrentOf {
-            v2, public, whole, ..
-        } = *self.of;
-        let privacy = if public {
-            Privacy::Public
-        } else {
-            Privacy::Private
-        };
-        let read = thorp_disk::spawn(move |disk| {
-            if v2 {
-                let raw = build::v2_info(name.base(), content, privacy);
-                let layers = if whole {
-                    layers(disk, &share, content)?
-                } else {
-                    BTreeMap::new()
-                };
-                return Ok(Read { raw, layers });
-            }
-            let raw = share
-                .v1_info(disk, &name)
-                .map_err(|error| error.to_string())?;
-            let raw = raw.ok_or("it has changed")?;
-            let layers = BTreeMap::new();
-            Ok(Read { raw, layers })
-        });
-        read.await.map_err(|_| Failure::PeerStopping)
-    }
-}
-
-/// The hashes of a file's pieces, as a torrent has them: none if the file is one piece.
-fn layers(
-    disk: DiskThread,
-    share: &Share,
-    content: Content,
-) -> Result<BTreeMap<Root, Vec<Hash>>, String> {
-    let opened = share.open_content(disk, content);
-    let opened = opened.map_err(|error| error.to_string())?;
-    Ok(match opened.layer() {
-        [] | [_] => BTreeMap::new(),
-        layer => BTreeMap::from([(content.root, layer.to_vec())]),
-    })
 }
 
 /// Where this peer is reached: not by itself alone, unless that is all there is.

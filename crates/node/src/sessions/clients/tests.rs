@@ -3,7 +3,7 @@ use std::time::Duration;
 
 use thorp_core::get::FetchId;
 use thorp_disk::testing::DISK;
-use thorp_files::share::{Options, Share};
+use thorp_files::share::{Options, Share, ShareEvent};
 use thorp_files::store::Store;
 use thorp_group::clock::Clock;
 use thorp_group::testing::Group;
@@ -24,6 +24,8 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc;
 use tokio::time::timeout;
 
+mod kept;
+
 use super::*;
 use crate::sessions::line::Broken;
 use crate::sessions::{Happening, Setup, Writing};
@@ -32,24 +34,35 @@ const LENGTH: usize = 300_000;
 const LEAF: u32 = 16 * 1024;
 const PATIENCE: Duration = Duration::from_secs(20);
 
-/// A peer that serves clients, with one file.
+/// A peer that serves clients, with one file and a folder.
 struct Ground {
     swarms: Swarms,
+    share: Share,
+    events: mpsc::Receiver<ShareEvent>,
     group: Group,
     content: Content,
     bytes: Vec<u8>,
     at: SocketAddr,
-    _dir: tempfile::TempDir,
+    dir: tempfile::TempDir,
 }
 
 impl Ground {
     async fn new() -> Self {
         let dir = tempfile::tempdir().expect("a directory");
         let bytes: Vec<u8> = (0..=250).cycle().take(LENGTH).collect();
-        std::fs::write(dir.path().join("f"), &bytes).expect("is written");
+        std::fs::create_dir_all(dir.path().join("d/b")).expect("are made");
+        for (name, bytes) in [
+            ("f", &bytes),
+            ("d/a", &bytes),
+            ("d/b/c", &vec![7; 20_000]),
+            ("d/none", &vec![]),
+        ] {
+            std::fs::write(dir.path().join(name), bytes).expect("is written");
+        }
         let content = content_of(&bytes);
         let options = Options {
             bittorrent: true,
+            cache: Some(dir.path().join(".hashes")),
             ..Options::default()
         };
         let (share, mut events) = Share::open(DISK, dir.path(), options).expect("a share");
@@ -68,7 +81,7 @@ impl Ground {
             clock: Clock::system(),
             source: None,
             port: Some(3334),
-            share: Some(share),
+            share: Some(share.clone()),
             serves_clients: true,
             fed: mpsc::channel(1).0,
         });
@@ -91,19 +104,34 @@ impl Ground {
         });
         Self {
             swarms,
+            share,
+            events,
             group,
             content,
             bytes,
             at,
-            _dir: dir,
+            dir,
+        }
+    }
+
+    /// Waits until something is so in the share.
+    async fn until(&mut self, is_so: impl Fn(&Share) -> bool) {
+        while !is_so(&self.share) {
+            let event = timeout(PATIENCE, self.events.recv()).await;
+            event.expect("comes in time").expect("the share is open");
         }
     }
 
     async fn client(&self, extensions: Extensions) -> ByHand {
+        self.client_of(info_hash("f", self.content), extensions)
+            .await
+    }
+
+    async fn client_of(&self, torrent: InfoHash, extensions: Extensions) -> ByHand {
         let mut client = ByHand::new(self.at).await;
         let handshake = Handshake {
             extensions,
-            ..Handshake::of_client(info_hash("f", self.content), ClientId::new([9; 20]))
+            ..Handshake::of_client(torrent, ClientId::new([9; 20]))
         };
         greeting::say(&mut client.outward, &handshake, None)
             .await
@@ -201,6 +229,41 @@ impl ByHand {
         block
     }
 
+    /// Gets the info dictionary, and is unchoked by a peer that has all.
+    async fn is_greeted_with(&mut self, info: &[u8]) {
+        self.inward.handshake().await.expect("is answered");
+        self.hears().await.expect("an extension handshake");
+        assert_eq!(self.hears().await, Ok(Message::HaveAll));
+        let ours = ExtendedHandshake {
+            metadata: Some(5),
+            ..ExtendedHandshake::default()
+        };
+        self.says(&ours.message()).await;
+        let payload = MetadataMessage::Request(0).encode();
+        let number = MetadataMessage::NUMBER;
+        self.says(&Message::Extended { number, payload }).await;
+        let Ok(Message::Extended { number: 5, payload }) = self.hears().await else {
+            panic!("the info dictionary was asked for");
+        };
+        let Ok(MetadataMessage::Block { bytes, .. }) = MetadataMessage::decode(&payload) else {
+            panic!("it is there");
+        };
+        assert_eq!(bytes, info);
+        self.says(&Message::Interested).await;
+        assert_eq!(self.hears().await, Ok(Message::Unchoke));
+    }
+
+    /// Asks for a block.
+    async fn gets(&mut self, piece: u32, begin: u32, length: u32) -> Vec<u8> {
+        let span = Span {
+            piece,
+            begin,
+            length,
+        };
+        self.says(&Message::Request(span)).await;
+        self.block().await
+    }
+
     async fn is_closed(&mut self) -> bool {
         loop {
             match self.hears().await {
@@ -265,52 +328,18 @@ async fn a_client_gets_blocks_hashes_and_the_info_dictionary() {
 
 #[tokio::test]
 async fn a_client_of_version_1_gets_its_info_dictionary_and_the_same_bytes() {
-    let ground = Ground::new().await;
+    let mut ground = Ground::new().await;
     let mut pieces = PieceHasher::new(Layout::of(LENGTH as u64).piece_length());
     pieces.update(&ground.bytes);
     let info = v1_info("f", LENGTH as u64, &pieces.finish(), Privacy::Private);
-    let share = ground.swarms.0.share.clone().expect("is shared");
-    let is_known = async {
-        while share.torrent(info_hash_v1(&info)).is_none() {
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
+    let torrent = info_hash_v1(&info);
+    ground.until(|share| share.torrent(torrent).is_some()).await;
+    let extensions = Extensions {
+        v2: false,
+        ..Extensions::ALL
     };
-    timeout(PATIENCE, is_known).await.expect("is hashed for v1");
-    let mut client = ByHand::new(ground.at).await;
-    let handshake = Handshake {
-        extensions: Extensions {
-            v2: false,
-            ..Extensions::ALL
-        },
-        ..Handshake::of_client(info_hash_v1(&info), ClientId::new([9; 20]))
-    };
-    greeting::say(&mut client.outward, &handshake, None)
-        .await
-        .expect("is read");
-    client.inward.handshake().await.expect("is answered");
-    client.hears().await.expect("an extension handshake");
-    assert_eq!(client.hears().await, Ok(Message::HaveAll));
-    let ours = ExtendedHandshake {
-        metadata: Some(5),
-        ..ExtendedHandshake::default()
-    };
-    client.says(&ours.message()).await;
-    let request = MetadataMessage::Request(0).encode();
-    client
-        .says(&Message::Extended {
-            number: MetadataMessage::NUMBER,
-            payload: request,
-        })
-        .await;
-    let Ok(Message::Extended { number: 5, payload }) = client.hears().await else {
-        panic!("the info dictionary was asked for");
-    };
-    let Ok(MetadataMessage::Block { bytes, .. }) = MetadataMessage::decode(&payload) else {
-        panic!("it is there");
-    };
-    assert_eq!(bytes, info);
-    client.says(&Message::Interested).await;
-    assert_eq!(client.hears().await, Ok(Message::Unchoke));
+    let mut client = ground.client_of(torrent, extensions).await;
+    client.is_greeted_with(&info).await;
     let span = Span {
         piece: 0,
         begin: LEAF,
