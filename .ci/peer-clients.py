@@ -6,10 +6,11 @@
 Needs the libtorrent module, aria2c and transmission-cli. A new group with the tracker inside the
 only peer; each client has a file of its own to fetch, which nobody but the peer has, and begins
 with what `thorp torrent` and `thorp magnet` made of it. The clients fetch at once. Prints a line for
-each, and fails if one does not finish with the same bytes. Then a member that has joined, libtorrent
-and aria2 fetch one file at once.
+each, and fails if one does not finish with the same bytes. Some fetch a folder of several files. Then
+a member that has joined, libtorrent and aria2 fetch one file at once.
 """
 
+import itertools
 import os
 import re
 import signal
@@ -27,10 +28,16 @@ STATE = os.path.join(DIRECTORY, "state")
 SHARED = os.path.join(DIRECTORY, "shared")
 MIB = 1024 * 1024
 ONE, LEAF, FIVE, BIG = 1, 16 * 1024 + 1, 5 * MIB + 1, 200 * MIB
+# Folders: files of one byte to several pieces, which begin and end anywhere in pieces. One has a file
+# so long that its pieces are longer than the others would have alone.
+FOLDER = {"a": ONE, "b/c": LEAF, "b/d e": FIVE, "none": 0, "z/y/x": 70_001}
+LONG_FOLDER = {"a": FIVE, "b": 260 * MIB + 7}
+FOLDERS = {"folder": FOLDER, "long folder": LONG_FOLDER}
 MIXED, MIXED_SIZE = "mixed.bin", 64 * MIB
+MADE = itertools.count()
 
 ARIA, TRANSMISSION = by_program(ARIA), by_program(TRANSMISSION)
-V1, V2 = [], ["--v2"]
+V1, V2, PUBLIC = [], ["--v2"], ["--public"]
 # Who fetches how much by what, and what of it is left: one tracker's address, or all as it was made.
 PLAYS = [
     ("libtorrent v1", by_libtorrent, V1, FIVE, "torrent", "http"),
@@ -49,6 +56,12 @@ PLAYS = [
     ("Transmission", TRANSMISSION, V1, FIVE, "magnet", "all"),
     ("Transmission", TRANSMISSION, V1, LEAF, "magnet", "udp"),
     ("Transmission", TRANSMISSION, V1, ONE, "torrent", "udp"),
+    ("libtorrent v1", by_libtorrent, V1, FOLDER, "torrent", "http"),
+    ("libtorrent v2", by_libtorrent, V2, FOLDER, "magnet", "udp"),
+    ("libtorrent v2 public", by_libtorrent, V2 + PUBLIC, LONG_FOLDER, "magnet", "http"),
+    ("libtorrent v1 public", by_libtorrent, V1 + PUBLIC, FIVE, "magnet", "http"),
+    ("aria2", ARIA, V1, FOLDER, "magnet", "all"),
+    ("Transmission", TRANSMISSION, V1, FOLDER, "torrent", "http"),
 ]
 
 
@@ -71,13 +84,17 @@ def start_peer(shared, *args, state=STATE):
 
 
 def make_torrent(name, which, over):
-    path = os.path.join(DIRECTORY, name + ".torrent")
+    path = os.path.join(DIRECTORY, f"{name}{next(MADE)}.torrent")
 
     def is_made():
         # It is refused until the file is hashed.
         made = subprocess.run(thorp("torrent", name, *which, "-o", path), capture_output=True)
         return made.returncode == 0
     wait(f"{name}: the torrent", is_made)
+    magnet = subprocess.run(thorp("magnet", name, *which), capture_output=True, text=True, check=True)
+    hashes, told = lt.load_torrent_file(path).info_hashes, magnet.stdout
+    if str(hashes.v2 if hashes.has_v2() else hashes.v1) not in told:
+        sys.exit(f"{name}: libtorrent finds another info-hash than thorp magnet")
     if over != "all":
         with open(path, "rb") as file:
             metainfo = lt.bdecode(file.read())
@@ -102,8 +119,9 @@ def make_magnet(name, which, over):
 
 def play(number, said):
     client, fetch, which, size, by, over = PLAYS[number]
-    what = f"{client}, {size} bytes, {by}, {over}"
-    name = f"{number}.bin"
+    told = f"{size} bytes" if isinstance(size, int) else f"{len(size)} files"
+    what = f"{client}, {told}, {by}, {over}"
+    name = name_of(number)
     path = os.path.join(DIRECTORY, f"leech{number}")
     original = os.path.join(SHARED, name)
     begun = time.monotonic()
@@ -120,6 +138,19 @@ def play(number, said):
         said[number] = None if is_whole else f"{what}: other bytes"
     taken = f"{time.monotonic() - begun:.1f} s"
     print(f"{what}: {said[number] or taken}\n", end="", flush=True)
+
+
+def name_of(number):
+    # A folder is for several: it has several torrents.
+    of = PLAYS[number][3]
+    return next((name for name, files in FOLDERS.items() if files is of), f"{number}.bin")
+
+
+def put(name, size):
+    path = os.path.join(SHARED, name)
+    os.makedirs(os.path.dirname(path), exist_ok=True)
+    with open(path, "wb") as file:
+        file.write(os.urandom(size))
 
 
 def play_mixed(name):
@@ -164,12 +195,13 @@ def play_mixed(name):
 
 
 def main():
-    os.makedirs(SHARED)
-    with open(os.path.join(SHARED, MIXED), "wb") as file:
-        file.write(os.urandom(MIXED_SIZE))
+    put(MIXED, MIXED_SIZE)
     for number, (_, _, _, size, _, _) in enumerate(PLAYS):
-        with open(os.path.join(SHARED, f"{number}.bin"), "wb") as file:
-            file.write(os.urandom(size))
+        if isinstance(size, int):
+            put(name_of(number), size)
+    for folder, files in FOLDERS.items():
+        for name, size in files.items():
+            put(os.path.join(folder, name), size)
     peer = start_peer(SHARED)
     said = {}
     try:
