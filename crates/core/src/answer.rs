@@ -33,6 +33,8 @@ pub struct Library<'a> {
     /// Members that answer for themselves, as there is no room for their listings. They are
     /// looked for only where the catalogue is not enough.
     pub unlisted: &'a dyn Fn() -> Unlisted,
+    /// How much one answer may cost, about.
+    pub most: u64,
 }
 
 /// Some members for whose listings there is no room, and whether there are others.
@@ -60,7 +62,7 @@ impl Library<'_> {
                 pattern.map(|pattern| {
                     let after = find.after.as_ref();
                     let files = self.catalogue.matching(&pattern, after, self.among);
-                    let mut files = files.taking(work.remaining() * Work::STEPS);
+                    let mut files = files.taking(work.remaining(self.most) * Work::STEPS);
                     let mut found = self.page(&mut files, find.most_variants(), &mut work);
                     work = work.of(files.steps() / Work::STEPS);
                     if !found.more {
@@ -109,7 +111,7 @@ impl Library<'_> {
     fn beyond(&self, find: &Find, known: &NameFilter, work: &mut Work) -> Found {
         let among = |peer| peer != self.me && (self.among)(peer);
         let files = self.catalogue.beyond(known, &among);
-        let mut files = files.taking(work.remaining() * Work::STEPS);
+        let mut files = files.taking(work.remaining(self.most) * Work::STEPS);
         let few = files.by_ref().filter_map(|mut file| {
             file.entry.root?;
             let turn = self.turn(file.entry.root);
@@ -191,12 +193,12 @@ impl Library<'_> {
             if !seen.insert(name) {
                 continue;
             }
-            if at > 0 && work.remaining() == 0 {
+            if at > 0 && work.remaining(self.most) == 0 {
                 return cut(found, at, None);
             }
             *work = work.of(Work::NAME);
             let after = find.after.as_ref().filter(|_| at == 0);
-            let most = work.remaining() * Work::ROWS;
+            let most = work.remaining(self.most) * Work::ROWS;
             let part = self.catalogue.named_within(name, after, most, self.among);
             *work = work.of(part.looked_at / Work::ROWS);
             if part.found.is_none() && part.behind.is_none() && !is_missed {

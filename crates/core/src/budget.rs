@@ -13,7 +13,7 @@ use crate::time::Instant;
 
 /// What an answer has cost the node that gave it, in units of about a microsecond on today's
 /// processors.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Work(pub u64);
 
 impl Work {
@@ -26,6 +26,8 @@ impl Work {
     /// An answer that has cost this much is cut and marked as incomplete, so that no member waits
     /// long for another member's question.
     pub const ENOUGH: u64 = if cfg!(test) { 20_000 } else { 50_000 };
+    /// Every answer may cost this much, also where there is little time left.
+    pub const LITTLE: u64 = Self::ENOUGH / 5;
     /// The cost of looking up a name.
     pub const NAME: u64 = 5;
     /// How many index rows are read for a name at the cost of one unit.
@@ -50,9 +52,9 @@ impl Work {
         Self(self.0.saturating_add(more))
     }
 
-    /// Returns how much this answer may still cost.
-    pub(crate) fn remaining(self) -> u64 {
-        Self::ENOUGH.saturating_sub(self.0)
+    /// Returns how much this answer may still cost, if it may cost `most` in all.
+    pub(crate) fn remaining(self, most: u64) -> u64 {
+        most.saturating_sub(self.0)
     }
 }
 
@@ -113,8 +115,13 @@ impl Allowance {
 
     /// Whether it is used up, so that a question must be refused or wait.
     pub fn is_spent(&mut self, now: Instant) -> bool {
+        self.is_down_to(now, 0)
+    }
+
+    /// Whether no more than this is left.
+    fn is_down_to(&mut self, now: Instant, floor: i64) -> bool {
         self.refill(now);
-        self.credit <= 0
+        self.credit <= floor
     }
 
     /// Subtracts the cost of an answer.
@@ -125,7 +132,13 @@ impl Allowance {
 
     /// Returns when it is no longer used up.
     fn ready_at(&self) -> Instant {
-        let missing = u64::try_from(1_i64.saturating_sub(self.credit)).unwrap_or(0);
+        self.is_above_at(0)
+    }
+
+    /// Returns when more than this is left.
+    fn is_above_at(&self, floor: i64) -> Instant {
+        let missing = floor.saturating_add(1).saturating_sub(self.credit);
+        let missing = u64::try_from(missing).unwrap_or(0);
         let nanos = self
             .rate
             .unit_every
@@ -145,6 +158,13 @@ impl Allowance {
 
     fn is_full(&self) -> bool {
         self.credit == self.rate.burst
+    }
+
+    /// Returns how much of what all accounts share is left to others by an account that has cost
+    /// this much lately: half of that, but no more than half of what there is at best.
+    fn floor(&self, lately: u64) -> i64 {
+        let most = self.rate.burst / 2;
+        i64::try_from(lately / 2).map_or(most, |floor| floor.min(most))
     }
 }
 
@@ -223,16 +243,47 @@ impl Budgets {
         purse.map_or(Instant::default(), |purse| purse.listings.ready_at())
     }
 
-    /// Whether this kind of work has used up its share of the time.
-    pub fn is_spent(&mut self, now: Instant, effort: Effort) -> bool {
-        self.all(effort).is_spent(now)
+    /// Whether this kind of work has used up the part of its time that an account may use: the
+    /// more the account has cost lately, the more it has to leave for the others.
+    pub fn is_spent(&mut self, now: Instant, account: Account, effort: Effort) -> bool {
+        let lately = self.lately(now, account);
+        let all = self.all(effort);
+        all.is_down_to(now, all.floor(lately))
     }
 
-    /// Returns when there is time for this kind of work again.
-    pub fn ready_at(&self, effort: Effort) -> Instant {
+    /// Returns when there is time for this account's work of this kind again.
+    pub fn ready_at(&self, account: Account, effort: Effort) -> Instant {
+        let purse = self.accounts.get(&account);
+        let all = match effort {
+            Effort::Named => &self.named,
+            Effort::Costly => &self.costly,
+        };
+        all.is_above_at(all.floor(purse.map_or(0, |purse| purse.lately.work)))
+    }
+
+    /// Whether there is no time for forgetting listings now.
+    pub fn is_spent_for_forgetting(&mut self, now: Instant) -> bool {
+        let floor = self.costly.floor(u64::MAX);
+        self.costly.is_down_to(now, floor)
+    }
+
+    /// Returns when there is time for forgetting listings again.
+    pub fn ready_to_forget_at(&self) -> Instant {
+        self.costly.is_above_at(self.costly.floor(u64::MAX))
+    }
+
+    /// Returns how much one answer to this account may cost: little if the account has cost much
+    /// lately, or if there is not much time left, so that no other account waits long.
+    pub fn most_at_once(&mut self, now: Instant, account: Account, effort: Effort) -> u64 {
+        let has_cost_much = self.lately(now, account) >= Work::ENOUGH;
         match effort {
-            Effort::Named => self.named.ready_at(),
-            Effort::Costly => self.costly.ready_at(),
+            Effort::Named if has_cost_much => Work::LITTLE,
+            Effort::Named | Effort::Costly => {
+                let all = self.all(effort);
+                all.refill(now);
+                let left = u64::try_from(all.credit).unwrap_or(0);
+                left.clamp(Work::LITTLE, Work::ENOUGH)
+            }
         }
     }
 

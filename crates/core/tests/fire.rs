@@ -31,8 +31,10 @@ const GETS: usize = 3;
 /// What a get takes whose holder the tracker names and which has to be dialled. Where
 /// neighbours lie, it comes to that.
 const BY_TRACKER: Duration = Duration::from_millis(12);
-/// How often hostile members say what they had better not.
+/// How often hostile members say, on each of their links, all that they had better not.
 const NUISANCE: Duration = Duration::from_secs(1);
+/// How often they say one thing after the other: sixty times a second.
+const WITHOUT_END: Duration = Duration::from_micros(16_667);
 /// Files that a hostile member lists and nobody wants.
 const MANY: usize = 2000;
 /// Between two gets.
@@ -53,6 +55,8 @@ struct Fire {
     /// Rounds of hostile frames so far.
     rounds: u32,
     next_round: Instant,
+    /// The time between two rounds.
+    every: Duration,
 }
 
 /// What the honest members have seen.
@@ -100,6 +104,7 @@ impl Fire {
             hostile,
             rounds: 0,
             next_round: Instant::default(),
+            every: NUISANCE,
         }
     }
 
@@ -118,7 +123,8 @@ impl Fire {
             .collect();
         false_ones.extend(["d0/.git/config", ".bash_profile"].map(|name| entry(name, "harm")));
         self.list(liar, false_ones);
-        let many = (0..MANY).map(|file| entry(&format!("many/{file}"), "same"));
+        // A question by one of these names is costly.
+        let many = (0..MANY).map(|file| entry(&format!("many/{file}/x{}", file % 8), "same"));
         self.list(refuser, many.collect());
     }
 
@@ -134,7 +140,7 @@ impl Fire {
         let end = self.village.now + time;
         while self.village.now < end {
             if self.village.now >= self.next_round {
-                self.next_round = self.village.now + NUISANCE;
+                self.next_round = self.village.now + self.every;
                 self.annoy();
             }
             let until = self.next_round.min(end);
@@ -164,11 +170,16 @@ impl Fire {
     fn annoy(&mut self) {
         for from in self.hostile.clone() {
             self.rounds += 1;
+            let mut frames = nuisances(self.rounds, from == self.hostile[HOSTILE - 1]);
+            if self.every < NUISANCE {
+                let turn = self.rounds as usize / HOSTILE % frames.len();
+                frames = vec![frames.swap_remove(turn)];
+            }
             for to in std::iter::once(TRACKER).chain(self.honest.clone()) {
-                for frame in nuisances(self.rounds, from == self.hostile[HOSTILE - 1]) {
+                for frame in &frames {
                     // The last one may have ended the link.
                     if self.village.links_between(from, to) > 0 {
-                        self.village.say(from, to, &frame);
+                        self.village.say(from, to, frame);
                     }
                 }
             }
@@ -225,8 +236,9 @@ impl Fire {
                 return end;
             }
             let next = self.village.next_event().expect("it goes on");
-            if under_fire && next > self.village.now + NUISANCE {
-                self.burn(NUISANCE);
+            if under_fire && next >= self.next_round {
+                let until_then = self.next_round - self.village.now;
+                self.burn(until_then.max(Duration::from_micros(1)));
             } else {
                 self.village.step(next);
             }
@@ -278,6 +290,7 @@ fn nuisances(round: u32, at_any_price: bool) -> Vec<Frame> {
         find(Query::Pattern(costly)).into(),
         find(Query::Pattern("**".to_owned())).into(),
         find(Query::Names(vec!["f0".to_owned(); 100])).into(),
+        find(Query::Names((0..8).map(|n| format!("x{n}")).collect())).into(),
         Refused {
             reason: Reason::NotHere,
             text: "no".to_owned().into(),
@@ -325,10 +338,11 @@ fn median(mut of: Vec<Duration>) -> Duration {
     of[of.len() / 2]
 }
 
-#[test]
-fn what_a_tenth_of_the_members_list_falsely_and_ask_without_end_slows_no_other_down() {
+/// Plays a village in peace and under fire, and returns what is left of the latter.
+fn play(every: Duration) -> Fire {
     let usual = Fire::new().live(false);
     let mut fire = Fire::new();
+    fire.every = every;
     fire.begin();
     fire.burn(SECOND * 5);
     let seen = fire.live(true);
@@ -336,7 +350,19 @@ fn what_a_tenth_of_the_members_list_falsely_and_ask_without_end_slows_no_other_d
     let (with, without) = (median(seen.took.clone()), median(usual.took));
     assert!(with <= 2 * without.max(BY_TRACKER), "{with:?}, {without:?}");
     assert!(seen.took.iter().all(|took| *took < LONGEST));
+    // Each member meets the one that says nothing once.
+    let waited = seen.took.iter().filter(|took| **took >= SECOND).count();
+    assert!(waited <= fire.honest.len(), "{waited}");
+    let others = seen.took.iter().filter(|took| **took < SECOND);
+    let slowest = others.max().expect("most gets");
+    assert!(*slowest <= 2 * BY_TRACKER, "{slowest:?}");
     assert!(seen.surveyed <= usual.surveyed * 2);
+    fire
+}
+
+#[test]
+fn what_a_tenth_of_the_members_list_falsely_and_ask_without_end_slows_no_other_down() {
+    let mut fire = play(NUISANCE);
     // What was asked without end was refused, and nothing of it is left behind.
     for node in fire.hostile.clone() {
         fire.village.kill(node);
@@ -345,4 +371,10 @@ fn what_a_tenth_of_the_members_list_falsely_and_ask_without_end_slows_no_other_d
     let left = fire.village.tracker().catalogue();
     let hostile: Vec<_> = fire.hostile.iter().map(|node| id(*node)).collect();
     assert!(left.listings().all(|(owner, _)| !hostile.contains(&owner)));
+}
+
+#[test]
+fn sixty_hostile_questions_a_second_on_each_link_slow_no_other_member_down() {
+    let fire = play(WITHOUT_END);
+    assert!(fire.rounds > 1000, "{}", fire.rounds);
 }

@@ -99,6 +99,7 @@ fn the_longest_names_with_the_most_holders_come_in_pages_that_fit() {
         among: &|_| true,
         asker: ASKER,
         unlisted: &Unlisted::default,
+        most: Work::ENOUGH,
     };
     let mut after = None;
     let mut paged = Vec::new();
@@ -162,6 +163,7 @@ fn who_has_a_part_is_named_last_and_as_such() {
         among: &|_| true,
         asker: ASKER,
         unlisted: &Unlisted::default,
+        most: Work::ENOUGH,
     };
     let content = part.content().expect("it has a root");
     for query in [
@@ -195,6 +197,7 @@ fn of_too_many_holders_each_asker_is_told_of_others_and_of_all_together() {
             among: &|peer| peer != asker,
             asker,
             unlisted: &Unlisted::default,
+            most: Work::ENOUGH,
         };
         let question = find(Query::Names(vec!["a".to_owned()]), None);
         let found = library.files(&question).0.expect("an answer");
@@ -258,6 +261,7 @@ fn files_of_one_name_are_not_torn_apart() {
         among: &|_| true,
         asker: ASKER,
         unlisted: &Unlisted::default,
+        most: Work::ENOUGH,
     };
     for query in [Query::Names(names.clone()), Query::Pattern("*".to_owned())] {
         let found = library.files(&find(query, None)).0.expect("an answer");
@@ -320,6 +324,7 @@ fn a_name_that_the_asker_lists_itself_a_thousandfold_is_paid_for_and_hides_nobod
         among: &|peer| peer != id(1),
         asker: ASKER,
         unlisted: &Unlisted::default,
+        most: Work::ENOUGH,
     };
     let (variants, costs) = ask(&library, find(Query::Names(vec!["x".to_owned()]), None));
     let [variant] = &variants[..] else {
@@ -362,6 +367,7 @@ fn a_pattern_that_is_hard_to_compare_is_paid_for_and_comes_in_parts_that_end_soo
         among: &|_| true,
         asker: ASKER,
         unlisted: &Unlisted::default,
+        most: Work::ENOUGH,
     };
     let hard = format!("*a{}z", "?".repeat(230));
     let (variants, costs) = ask(&library, find(Query::Pattern(hard), None));
@@ -394,6 +400,7 @@ fn a_million_names_are_told_within_a_minute_by_the_charges_there_are() {
         among: &|_| true,
         asker: ASKER,
         unlisted: &Unlisted::default,
+        most: Work::ENOUGH,
     };
     for pattern in ["**", "file-*.dat", "some/**"] {
         let mut find = Find {
@@ -441,6 +448,7 @@ fn an_asker_that_does_not_say_how_much_it_takes_gets_no_more_than_it_ever_did() 
         among: &|_| true,
         asker: ASKER,
         unlisted: &Unlisted::default,
+        most: Work::ENOUGH,
     };
     for (most, told) in [
         (None, 100),
@@ -468,6 +476,7 @@ fn an_answer_costs_what_it_took_and_a_rare_pattern_as_much_as_looking_everywhere
         among: &|_| true,
         asker: ASKER,
         unlisted: &Unlisted::default,
+        most: Work::ENOUGH,
     };
     let cost = |query| library.files(&find(query, None)).1.0;
     let name = |name: &str| Query::Names(vec![name.to_owned()]);
@@ -502,6 +511,7 @@ fn members_to_ask_instead_are_looked_for_once_where_something_is_missed_and_that
         among: &|_| true,
         asker: ASKER,
         unlisted: &unlisted,
+        most: Work::ENOUGH,
     };
     let names = |names: &[&str]| Query::Names(names.iter().map(ToString::to_string).collect());
     let all = || Query::Pattern("*".to_owned());

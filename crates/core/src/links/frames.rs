@@ -129,8 +129,11 @@ impl Links {
         if !self.may_ask(now, id, request) {
             return;
         }
-        let effort = turns::effort_of(&find);
-        if self.turns.is_next(effort) && !self.budgets.is_spent(now, effort) {
+        let account = self.account(id);
+        if self
+            .turns
+            .is_next(now, account, turns::effort_of(&find), &mut self.budgets)
+        {
             self.events.push(Event::Asked {
                 link: id,
                 request,
@@ -142,7 +145,7 @@ impl Links {
             self.send(now, id, Frame::with_request(request, too_busy()));
             return;
         }
-        let (account, size) = (self.account(id), turns::size_of(&find));
+        let size = turns::size_of(&find);
         let question = Question {
             link: id,
             request,

@@ -125,7 +125,7 @@ impl Links {
         let may_go_first = !is_changing
             && entries <= Work::FEW_ENTRIES
             && !self.budgets.has_asked_enough(now, account)
-            && !self.budgets.is_spent(now, Effort::Named);
+            && !self.budgets.is_spent(now, account, Effort::Named);
         if is_change && !may_go_first {
             let change = ListingChange {
                 link: id,
@@ -164,7 +164,7 @@ impl Links {
     /// Takes some of the listings that are being forgotten out of the catalogue. It does not
     /// wait until their accounts may list again: what they held is others' by now.
     pub(super) fn go_on_forgetting(&mut self, now: Instant) {
-        if self.catalogue.leaving() == 0 || self.budgets.is_spent(now, Effort::Costly) {
+        if self.catalogue.leaving() == 0 || self.budgets.is_spent_for_forgetting(now) {
             return;
         }
         let forgotten = self.catalogue.forget_some(Work::ENTRIES_AT_ONCE);

@@ -36,7 +36,7 @@ use thorp_wire::frame::{
 
 use crate::answer::{Library, Unlisted, members, too_busy};
 use crate::bound::{Account, SharedBound};
-use crate::budget::{Budgets, Effort, Work};
+use crate::budget::{Budgets, Work};
 use crate::catalogue::{Among, Catalogue};
 use crate::presence::Presences;
 use crate::time::Instant;
@@ -201,7 +201,7 @@ impl Links {
         let links = self.table.next_deadline().into_iter();
         let turns = self.turns.next_deadline(&self.budgets);
         let is_forgetting = self.catalogue.leaving() > 0;
-        let forgets = is_forgetting.then(|| self.budgets.ready_at(Effort::Costly));
+        let forgets = is_forgetting.then(|| self.budgets.ready_to_forget_at());
         links.chain(turns).chain(forgets).min()
     }
 
@@ -252,8 +252,13 @@ impl Links {
                 Role::Tracker { .. } => peer != asker,
                 Role::Peer => peer == me || (find.hops > 0 && peer != asker),
             };
+            let account = self.account(id);
+            let most = self
+                .budgets
+                .most_at_once(now, account, turns::effort_of(find));
             let unlisted = || self.some_unlisted(asker);
             let mut library = self.library(asker, &among);
+            library.most = most;
             if let Role::Tracker { .. } = self.role {
                 library.unlisted = &unlisted;
             }
@@ -289,6 +294,7 @@ impl Links {
             among,
             asker,
             unlisted: &Unlisted::default,
+            most: Work::ENOUGH,
         }
     }
 

@@ -63,9 +63,24 @@ pub struct Turns {
 struct Line<T>(BTreeMap<Account, VecDeque<T>>);
 
 impl Turns {
-    /// Whether a question can be answered at once without overtaking another one.
-    pub fn is_next(&self, effort: Effort) -> bool {
-        self.questions(effort).0.is_empty()
+    /// Whether a question of this account can be answered at once: the budget allows, and it does
+    /// not overtake an older one of the account, nor one of an account that has cost less.
+    pub fn is_next(
+        &self,
+        now: Instant,
+        account: Account,
+        effort: Effort,
+        budgets: &mut Budgets,
+    ) -> bool {
+        if budgets.is_spent(now, account, effort) {
+            return false;
+        }
+        let line = self.questions(effort);
+        if line.0.contains_key(&account) {
+            return false;
+        }
+        let first = line.first(|account| Some(budgets.lately(now, account)));
+        first.is_none_or(|first| budgets.lately(now, account) < budgets.lately(now, first))
     }
 
     /// Whether one more question of this link may wait.
@@ -101,11 +116,14 @@ impl Turns {
     /// Takes the next question, if the budget allows.
     pub fn next_question(&mut self, now: Instant, budgets: &mut Budgets) -> Option<Question> {
         for effort in [Effort::Named, Effort::Costly] {
-            if self.is_next(effort) || budgets.is_spent(now, effort) {
+            let line = self.questions_mut(effort);
+            let Some(first) = line.first(|account| Some(budgets.lately(now, account))) else {
+                continue;
+            };
+            // The others have cost more, so there is no time for theirs either.
+            if budgets.is_spent(now, first, effort) {
                 continue;
             }
-            let line = self.questions_mut(effort);
-            let first = line.first(|account| Some(budgets.lately(now, account)))?;
             let question = line.pop(first)?;
             one_less(&mut self.asked, &question.link);
             return Some(question);
@@ -120,13 +138,13 @@ impl Turns {
         now: Instant,
         budgets: &mut Budgets,
     ) -> Option<(Account, ListingChange)> {
-        if self.changes.0.is_empty() || budgets.is_spent(now, Effort::Costly) {
-            return None;
-        }
         let first = self.changes.first(|account| {
             let may = !budgets.has_listed_enough(now, account);
             may.then(|| budgets.lately(now, account))
         })?;
+        if budgets.is_spent(now, first, Effort::Costly) {
+            return None;
+        }
         let change = self.changes.pop(first)?;
         one_less(&mut self.changing, &change.peer);
         Some((first, change))
@@ -142,12 +160,14 @@ impl Turns {
     /// Returns when the budget may allow the next item.
     pub fn next_deadline(&self, budgets: &Budgets) -> Option<Instant> {
         let questions = [Effort::Named, Effort::Costly].into_iter();
-        let questions = questions
-            .filter(|effort| !self.is_next(*effort))
-            .map(|effort| budgets.ready_at(effort));
-        let changes = self.changes.0.keys();
-        let first = changes.map(|account| budgets.may_list_at(*account)).min();
-        let changes = first.map(|at| at.max(budgets.ready_at(Effort::Costly)));
+        let questions = questions.flat_map(|effort| {
+            let accounts = self.questions(effort).0.keys();
+            accounts.map(move |account| budgets.ready_at(*account, effort))
+        });
+        let changes = self.changes.0.keys().map(|account| {
+            let may_list_at = budgets.may_list_at(*account);
+            may_list_at.max(budgets.ready_at(*account, Effort::Costly))
+        });
         questions.chain(changes).min()
     }
 

@@ -10,6 +10,7 @@ use thorp_node::net::listener::Incoming;
 use thorp_wire::frame::{Bytes, Found, Holder, Query, Reason, Refused, Update, Variant};
 use thorp_wire::{Body, Entry, Frame, PeerId, RequestId};
 use tokio::sync::{mpsc, watch};
+use tokio::time::MissedTickBehavior;
 
 use super::figures::{Figures, median, shown};
 use super::scene::play;
@@ -26,6 +27,8 @@ const HOLDERS: usize = 3;
 const GETS: usize = 3;
 /// Files that a hostile member lists and nobody wants.
 const MANY: usize = 2000;
+/// How often a hostile member says something on each of its links: sixty times a second.
+const WITHOUT_END: Duration = Duration::from_micros(16_667);
 /// What the start of a process takes more or less, at times.
 const NOISE: Duration = Duration::from_millis(50);
 /// What each of the peers may take, and the tracker.
@@ -269,13 +272,15 @@ fn false_listing(manner: Manner) -> Vec<Vec<u8>> {
         files.extend(
             ["d0/.git/config", ".bash_profile", "d1/desktop.ini"].map(|name| entry(name, b"harm")),
         );
-        files.extend((0..MANY).map(|file| entry(&format!("many/{file}"), b"same")));
+        // A question by one of these names is costly.
+        let many = |file| entry(&format!("many/{file}/x{}", file % 8), b"same");
+        files.extend((0..MANY).map(many));
     }
     listing(files.len(), 1000, |n| files[n].clone()).collect()
 }
 
-/// Lists what is false, and from then on says each second what it had better not; what
-/// is asked on this link is answered in its manner.
+/// Lists what is false, and from then on says one thing after the other that it had better
+/// not, sixty times a second; what is asked on this link is answered in its manner.
 async fn annoy(link: Link, manner: Manner, round: &mut u32) {
     let Link {
         mut reads,
@@ -291,15 +296,16 @@ async fn annoy(link: Link, manner: Manner, round: &mut u32) {
         for frame in false_listing(manner) {
             says.say(&frame).await?;
         }
-        let mut tick = tokio::time::interval(Duration::from_secs(1));
+        let mut tick = tokio::time::interval(WITHOUT_END);
+        tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             tokio::select! {
                 Some(bytes) = waiting.recv() => says.say(&bytes).await?,
                 _ = tick.tick() => {
                     *round += 1;
-                    for frame in nuisances(*round, manner == Manner::Lying) {
-                        says.say(&encoded(&frame)).await?;
-                    }
+                    let mut frames = nuisances(*round, manner == Manner::Lying);
+                    let frame = frames.swap_remove(*round as usize % frames.len());
+                    says.say(&encoded(&frame)).await?;
                 }
             }
         }
@@ -352,8 +358,7 @@ fn answer(frame: &Frame, manner: Manner, to_say: &mpsc::Sender<Vec<u8>>) {
     });
 }
 
-/// Frames that no honest member says, or not then. Each node would be asked far more before
-/// it refused; but fourteen of them have these cores together, and others theirs alone.
+/// Frames that no honest member says, or not then.
 fn nuisances(round: u32, at_any_price: bool) -> Vec<Frame> {
     let holder = Holder {
         id: PeerId::new([9; 32]),
@@ -385,6 +390,7 @@ fn nuisances(round: u32, at_any_price: bool) -> Vec<Frame> {
     all.push(find(Query::Pattern(costly)).into());
     all.push(find(Query::Pattern("**".to_owned())).into());
     all.push(find(Query::Names(vec!["f0".to_owned(); 100])).into());
+    all.push(find(Query::Names((0..8).map(|n| format!("x{n}")).collect())).into());
     if at_any_price {
         all.push(
             Update {

@@ -412,23 +412,35 @@ fn a_small_listing_in_place_of_a_long_one_waits_its_turn() {
 /// Forty members and a visitor at one node.
 struct Crowd {
     node: Node,
-    /// How long the node was busy with patterns.
+    /// What the attackers ask.
+    find: Find,
+    /// How often each of them asks.
+    every: Duration,
+    /// How long the node was busy with the attackers' questions.
     busy: Duration,
+    /// The most that one answer took.
+    longest: Work,
+    /// How many of the visitor's questions by name had to wait.
+    delayed: u32,
 }
 
 impl Crowd {
     const ATTACKERS: std::ops::Range<u8> = 10..50;
     const VISITOR: u8 = 60;
-    /// The cost of one pattern.
-    const COSTS: Work = Work(20_000);
 
-    fn new(mut node: Node, remote: impl Fn(u8) -> Ipv4Addr) -> Self {
+    fn new(mut node: Node, find: Find, remote: impl Fn(u8) -> Ipv4Addr) -> Self {
         for member in Self::ATTACKERS.chain([Self::VISITOR]) {
             node.connect_from(remote(member), member.into(), party(member));
             node.hear(member.into(), hello(1));
         }
-        let busy = Duration::ZERO;
-        Self { node, busy }
+        Self {
+            node,
+            find,
+            every: Duration::from_millis(100),
+            busy: Duration::ZERO,
+            longest: Work(0),
+            delayed: 0,
+        }
     }
 
     /// Asks a question, answers every question whose turn comes, and returns who was answered.
@@ -451,30 +463,31 @@ impl Crowd {
             };
             let effort = turns::effort_of(find);
             let account = self.node.links.account(*link);
-            let mut work = Work::QUESTION;
-            if effort == Effort::Costly {
-                work = Self::COSTS;
-                self.busy += Duration::from_micros(work.0);
-            }
             let budgets = &mut self.node.links.budgets;
+            let mut work = Work::QUESTION;
+            if *find == self.find {
+                // It costs as much as it may.
+                work = Work(budgets.most_at_once(now, account, effort));
+                self.busy += Duration::from_micros(work.0);
+                self.longest = self.longest.max(work);
+            }
             budgets.on_answered(now, account, effort, work);
         }
         asked(events)
     }
 
-    /// Lets the attackers ask for patterns without pause for seventy seconds.
+    /// Lets the attackers ask without pause for seventy seconds.
     fn attack(&mut self) {
         let end = self.node.now + 70 * SECOND;
         while self.node.now < end {
-            self.node.now = self.node.now + Duration::from_millis(100);
+            self.node.now = self.node.now + self.every;
             for member in Self::ATTACKERS {
-                self.ask(member, by_pattern());
+                self.ask(member, self.find.clone());
             }
-            // A visitor's question by name is answered at once.
-            assert_eq!(
-                self.ask(Self::VISITOR, by_name()),
-                [u64::from(Self::VISITOR)]
-            );
+            // A visitor's question by name waits for those at most that have cost nothing either.
+            let waited = self.waits(by_name());
+            assert!(waited < Duration::from_millis(200), "{waited:?}");
+            self.delayed += u32::from(!waited.is_zero());
             let now = self.node.now;
             while self.node.links.next_deadline().is_some_and(|at| at <= now) {
                 let events = self.node.links.advance(now);
@@ -492,10 +505,10 @@ impl Crowd {
         }
     }
 
-    /// Returns how long a visitor's pattern waits.
-    fn waits(&mut self) -> Duration {
+    /// Returns how long a visitor's question waits.
+    fn waits(&mut self, find: Find) -> Duration {
         let before = self.node.now;
-        let mut served = self.ask(Self::VISITOR, by_pattern());
+        let mut served = self.ask(Self::VISITOR, find);
         while !served.contains(&Self::VISITOR.into()) {
             let next = self.node.links.next_deadline().expect("it waits");
             self.node.now = next.max(self.node.now);
@@ -510,11 +523,38 @@ impl Crowd {
 #[test]
 fn forty_members_with_costly_patterns_leave_time_for_cheap_questions() {
     for node in Node::both() {
-        let mut crowd = Crowd::new(node, |_| Ipv4Addr::new(192, 0, 2, 9));
+        let mut crowd = Crowd::new(node, by_pattern(), |_| Ipv4Addr::new(192, 0, 2, 9));
         crowd.attack();
         let busy = crowd.busy.as_secs_f64();
         assert!((25.0..30.0).contains(&busy), "two fifths: {busy}");
-        assert!(crowd.waits() < Duration::from_millis(100));
+        assert_eq!(
+            crowd.waits(by_pattern()),
+            Duration::ZERO,
+            "it has cost nothing lately"
+        );
+    }
+}
+
+#[test]
+fn forty_members_that_ask_sixty_times_a_second_for_costly_names_delay_no_other_question() {
+    for node in Node::both() {
+        let names = || by_names(&["many", "more"]);
+        let mut crowd = Crowd::new(node, names(), |_| Ipv4Addr::new(192, 0, 2, 9));
+        crowd.every = Duration::from_millis(16);
+        crowd.attack();
+        let busy = crowd.busy.as_secs_f64();
+        assert!((32.0..37.0).contains(&busy), "half of the time: {busy}");
+        assert_eq!(crowd.longest, Work(Work::ENOUGH), "the first ones");
+        assert!(crowd.delayed < 20, "only at first: {}", crowd.delayed);
+        (crowd.longest, crowd.delayed) = (Work(0), 0);
+        crowd.attack();
+        assert_eq!(crowd.longest, Work(Work::LITTLE), "of those that ask on");
+        assert_eq!(crowd.delayed, 0);
+        assert_eq!(
+            crowd.waits(names()),
+            Duration::ZERO,
+            "it has cost little lately"
+        );
     }
 }
 
@@ -522,13 +562,13 @@ fn forty_members_with_costly_patterns_leave_time_for_cheap_questions() {
 fn forty_members_of_one_address_of_an_open_group_have_one_allowance() {
     for mut node in Node::both() {
         node.opens();
-        let mut crowd = Crowd::new(node, |member| {
+        let mut crowd = Crowd::new(node, by_pattern(), |member| {
             Ipv4Addr::new(192, 0, 2, if member < 50 { 9 } else { 10 })
         });
         crowd.attack();
         let busy = crowd.busy.as_secs_f64();
         assert!((4.0..5.0).contains(&busy), "a twentieth: {busy}");
-        assert!(crowd.waits() < Duration::from_millis(100));
+        assert_eq!(crowd.waits(by_pattern()), Duration::ZERO);
     }
 }
 
