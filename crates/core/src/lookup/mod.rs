@@ -88,6 +88,11 @@ pub trait Surroundings {
     }
     /// Whether neighbours should answer for their neighbours too.
     fn hops(&self) -> u8;
+    /// Whether this is the peer itself.
+    fn is_me(&self, id: PeerId) -> bool {
+        let _ = id;
+        false
+    }
     /// How it is with the tracker.
     fn tracker(&self) -> TrackerState;
     /// Whether neighbours from earlier may be here in a moment.
@@ -133,6 +138,8 @@ pub struct Lookup {
     tracker: TrackerUse,
     /// Members that the tracker names, as it does not know what they list.
     unlisted: BTreeMap<PeerId, Holder>,
+    /// In which round the tracker was asked which member the user has named, if it was.
+    asked_for_member: Option<u32>,
     /// Neighbours that are asked when those before them have not answered.
     in_line: VecDeque<(PeerId, Option<Duration>)>,
     /// Whether what neighbours say of others counts.
@@ -174,6 +181,7 @@ impl Lookup {
             pages: 0,
             tracker: TrackerUse::Spared,
             unlisted: BTreeMap::new(),
+            asked_for_member: None,
             in_line: VecDeque::new(),
             hearsay: false,
             hears: true,
@@ -212,7 +220,14 @@ impl Lookup {
                     }
                     self.go_on_to(Stage::BeforeUnlisted)
                 }
-                Stage::BeforeUnlisted => self.turn_to_unlisted(now),
+                Stage::BeforeUnlisted => self.turn_to_unlisted(now, around),
+                Stage::Members(waiting) if waiting.goes_on(now) => Some(self.ask_the_rested(now)),
+                Stage::Members(waiting) => {
+                    if waiting.is_owed() {
+                        self.has_passed_over_unlisted();
+                    }
+                    self.go_on_to(Stage::BeforeUnlisted)
+                }
                 Stage::Unlisted(waiting) if waiting.goes_on(now) => Some(Vec::new()),
                 Stage::Unlisted(waiting) => {
                     if waiting.is_owed() {
@@ -239,6 +254,7 @@ impl Lookup {
         match &self.stage {
             Stage::Neighbours(waiting)
             | Stage::Tracker(waiting)
+            | Stage::Members(waiting)
             | Stage::Unlisted(waiting)
             | Stage::Likes(waiting)
             | Stage::Hashing(waiting) => {
@@ -275,6 +291,9 @@ impl Lookup {
         }
         self.pages += 1;
         self.busy = None;
+        if let Stage::Members(_) = self.stage {
+            return self.take_members(now, who, found);
+        }
         let more = found.more && self.pages < MOST_PAGES;
         let rest = more.then(|| rest(asked, &found)).flatten();
         if let Stage::Likes(_) = self.stage {
@@ -361,7 +380,7 @@ impl Lookup {
             waiting.answered(who);
             match self.stage {
                 Stage::Tracker(_) => self.tracker = TrackerUse::InPart,
-                Stage::Unlisted(_) => self.has_passed_over_unlisted(),
+                Stage::Members(_) | Stage::Unlisted(_) => self.has_passed_over_unlisted(),
                 _ => {}
             }
             return;
@@ -388,7 +407,7 @@ impl Lookup {
             .is_some_and(|waiting| waiting.answered(who));
         match self.stage {
             Stage::Tracker(_) if owed => self.tracker = TrackerUse::Unreachable,
-            Stage::Unlisted(_) if owed => self.has_passed_over_unlisted(),
+            Stage::Members(_) | Stage::Unlisted(_) if owed => self.has_passed_over_unlisted(),
             _ => {}
         }
     }

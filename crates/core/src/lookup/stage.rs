@@ -21,6 +21,8 @@ pub(super) enum Stage {
     BeforeTracker,
     Tracker(Waiting),
     BeforeUnlisted,
+    /// The tracker is asked which member the user has named.
+    Members(Waiting),
     Unlisted(Waiting),
     BeforeLikes,
     Likes(Waiting),
@@ -42,6 +44,7 @@ impl Stage {
         match self {
             Self::Neighbours(waiting)
             | Self::Tracker(waiting)
+            | Self::Members(waiting)
             | Self::Unlisted(waiting)
             | Self::Likes(waiting)
             | Self::Hashing(waiting) => Some(waiting),

@@ -3,6 +3,7 @@
 
 use proptest::prelude::*;
 use proptest::sample::select;
+use thorp_wire::frame::MemberRow;
 use thorp_wire::{Entry, Name, Root};
 
 use super::*;
@@ -969,6 +970,82 @@ fn where_one_of_them_says_nothing_or_is_not_named_nobody_is_no_answer() {
         }
         let outcome = resembled_by_nothing(&mut lookup, &village, at(2));
         assert_eq!(outcome.tracker, TrackerUse::AskedWithoutUnlisted);
+    }
+}
+
+#[test]
+fn a_member_that_the_user_has_named_is_asked_itself_where_the_tracker_knows_only_other_holders() {
+    let oak = |n: u8| MemberRow {
+        member: Holder {
+            name: "oak".parse().ok(),
+            ..linked(id(n))
+        },
+        files: 0,
+        bytes: 0,
+        neighbours: Vec::new(),
+    };
+    let page = |members: Vec<MemberRow>, more| Found {
+        members,
+        more,
+        ..Found::default()
+    };
+    let elms = |n: u8| MemberRow {
+        member: linked(id(n)),
+        ..oak(n)
+    };
+    let begin = || {
+        let only = Only {
+            from: Some("oak".to_owned()),
+            ..Only::default()
+        };
+        let mut lookup = Lookup::new(at(0), vec!["a.txt".to_owned()], only);
+        let village = Village::default();
+        let find = asked(lookup.advance(at(0), &village), &[TRACKER]);
+        let others = found(&[variant("a.txt", 2, &[1, 2])]);
+        lookup.found(at(1), TRACKER, Witness::Tracker, &find, others);
+        let find = asked(lookup.advance(at(1), &village), &[TRACKER]);
+        assert_eq!(find.query, Query::Members(None));
+        (lookup, village, find)
+    };
+    let (mut lookup, village, find) = begin();
+    let first = page(vec![elms(1), elms(2)], true);
+    let next = lookup.found(at(2), TRACKER, Witness::Tracker, &find, first);
+    let next = next.expect("the next page");
+    assert_eq!(next.query, Query::Members(Some(id(2))));
+    let second = page(vec![elms(3), oak(4), elms(5)], true);
+    let next = lookup.found(at(3), TRACKER, Witness::Tracker, &next, second);
+    assert_eq!(next, None);
+    let find = asked(lookup.advance(at(3), &village), &[id(4)]);
+    let own = Variant {
+        holders: vec![oak(4).member],
+        ..variant("a.txt", 1, &[])
+    };
+    let says = found(std::slice::from_ref(&own));
+    lookup.found(at(4), id(4), STRANGER, &find, says);
+    let outcome = finished(&lookup.advance(at(4), &village));
+    assert_eq!(answer(&outcome), (Source::Tracker, vec![own]));
+    // No member is called so; or the tracker does not say.
+    for (says, expected) in [
+        (true, TrackerUse::Asked),
+        (false, TrackerUse::AskedWithoutUnlisted),
+    ] {
+        let (mut lookup, village, find) = begin();
+        let mut now = at(2);
+        if says {
+            lookup.found(
+                now,
+                TRACKER,
+                Witness::Tracker,
+                &find,
+                page(Vec::new(), false),
+            );
+        } else {
+            assert_eq!(lookup.advance(now, &village), []);
+            now = lookup.deadline().expect("it is waited for");
+        }
+        let outcome = resembled_by_nothing(&mut lookup, &village, now);
+        assert_eq!(outcome.tracker, expected);
+        assert_eq!(outcome.names[0].1, Answer::Nobody);
     }
 }
 

@@ -1,15 +1,17 @@
-//! Members for whose listings the tracker has no room: it names some, and they are asked
-//! themselves for what no other member has.
+//! Members that answer for themselves: those for whose listings the tracker has no room, of which
+//! it names some, are asked for what no other member has; the one that the user has named is asked
+//! for what the tracker does not know it to have.
 //!
 //! Owns how many are asked, and for how long they are waited for.
 
 use std::time::Duration;
 
-use thorp_wire::frame::{Find, Holder, Query};
+use thorp_wire::PeerId;
+use thorp_wire::frame::{Find, Found, Holder, Query};
 
 use super::outcome::{TrackerUse, is_called};
 use super::stage::Stage;
-use super::{Lookup, LookupAction};
+use super::{Lookup, LookupAction, MOST_PAGES, Surroundings, TrackerState, linked};
 use crate::time::Instant;
 
 /// How long members are waited for whose listings the tracker does not keep: to be
@@ -21,14 +23,30 @@ const MOST: usize = 8;
 impl Lookup {
     /// Members that the tracker cannot answer for are asked themselves, a few of them
     /// and each once, for names that no other member has.
-    pub(super) fn turn_to_unlisted(&mut self, now: Instant) -> Option<Vec<LookupAction>> {
+    pub(super) fn turn_to_unlisted(
+        &mut self,
+        now: Instant,
+        around: &dyn Surroundings,
+    ) -> Option<Vec<LookupAction>> {
         let missed = self.names.iter().filter(|named| named.is_missed());
         let mut missed: Vec<String> = missed.map(|named| named.typed.clone()).collect();
-        let unlisted = std::mem::take(&mut self.unlisted).into_values();
         let from = self.only.from.as_deref();
-        let members: Vec<Holder> = unlisted
-            .filter(|member| from.is_none_or(|from| is_called(member, from)))
-            .collect();
+        let is_meant = |member: &Holder| from.is_none_or(|from| is_called(member, from));
+        self.unlisted.retain(|_, member| is_meant(member));
+        if let TrackerState::Up(tracker) = around.tracker()
+            && from.is_some()
+            && !missed.is_empty()
+            && self.unlisted.is_empty()
+            && self.tracker.is_asked_in_full()
+            && self.asked_for_member.replace(self.round).is_none()
+        {
+            // Where the tracker knows other holders it names no unlisted member, and of many
+            // holders it names some.
+            let (until, find) = (now + WITHIN, members_after(None));
+            return Some(self.ask(Stage::Members, vec![linked(tracker)], &[find], until));
+        }
+        let unlisted = std::mem::take(&mut self.unlisted).into_values();
+        let members: Vec<Holder> = unlisted.filter(|member| !around.is_me(member.id)).collect();
         if missed.is_empty() || members.is_empty() {
             return self.go_on_to(Stage::BeforeLikes);
         }
@@ -45,6 +63,32 @@ impl Lookup {
         };
         let until = now + WITHIN;
         Some(self.ask(Stage::Unlisted, members, &[find], until))
+    }
+
+    /// The tracker has told of some members. Returns what else to ask it.
+    pub(super) fn take_members(
+        &mut self,
+        now: Instant,
+        tracker: PeerId,
+        found: Found,
+    ) -> Option<Find> {
+        let last = found.members.last().map(|row| row.member.id);
+        let from = self.only.from.as_deref()?;
+        let members = found.members.into_iter().map(|row| row.member);
+        for member in members.filter(|member| is_called(member, from)) {
+            if self.unlisted.len() < MOST {
+                self.unlisted.insert(member.id, member);
+            }
+        }
+        let last = last.filter(|_| found.more && self.unlisted.is_empty())?;
+        if self.pages >= MOST_PAGES {
+            self.has_passed_over_unlisted();
+            return None;
+        }
+        let waiting = self.stage.waiting()?;
+        waiting.until = now + WITHIN;
+        *waiting.owed.entry(tracker).or_default() += 1;
+        Some(members_after(Some(last)))
     }
 
     /// The tracker names members whose listings it does not keep.
@@ -67,5 +111,16 @@ impl Lookup {
         if self.tracker == TrackerUse::Asked {
             self.tracker = TrackerUse::AskedWithoutUnlisted;
         }
+    }
+}
+
+/// Asks for the members behind this one.
+fn members_after(last: Option<PeerId>) -> Find {
+    Find {
+        query: Query::Members(last),
+        hops: 0,
+        hash_now: false,
+        after: None,
+        most: None,
     }
 }

@@ -493,6 +493,10 @@ struct Around<'a> {
 }
 
 impl Surroundings for Around<'_> {
+    fn is_me(&self, id: PeerId) -> bool {
+        id == self.peer.config.me.id
+    }
+
     fn remembered(&self, typed: &str) -> Vec<Variant> {
         let me = self.peer.config.me.id;
         let among = |peer| peer != me;

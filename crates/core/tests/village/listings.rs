@@ -7,6 +7,7 @@ use thorp_core::peer::{Input, Notice};
 use super::{CLIENT, FOUR, ONE, SECOND, THREE, TWO, story};
 use crate::support::{
     NEIGHBOUR_INTERVAL, TRACKER, TRACKER_INTERVAL, Village, entry, id, name_of, request,
+    request_from,
 };
 
 #[test]
@@ -166,8 +167,21 @@ fn a_file_of_a_member_for_whose_listing_the_tracker_has_no_room_is_found() {
     assert_eq!(fetched, ["b.txt", "deep/a.txt"].map(str::to_owned)[..]);
 
     // What no member has is told as that as long as all of them answer.
-    let four = village.peer(FOUR, &[]);
+    let four = village.peer(FOUR, &[("b.txt", "another b")]);
     village.run(SECOND);
+    // It is asked itself where it is named and the tracker knows only other holders.
+    village.run(SECOND * 60);
+    let from_two = request_from(&["b.txt"], "peer-2");
+    let six = village.peer([192, 168, 198, 142], &[]);
+    village.run(SECOND);
+    let got = village.get_all(six, from_two);
+    assert_eq!(got.fetched()[0].sources, [id(two)]);
+    let got = village.get_all(six, request_from(&["c.txt"], "peer-2"));
+    assert!(
+        matches!(got.missed(), Missed::NobodyShares(_)),
+        "{:?}",
+        got.end
+    );
     let got = village.get_all(four, request(&["c.txt"]));
     assert_eq!(*got.missed(), Missed::NobodyShares(Only::default()));
     village.cut_off(two, true);
