@@ -5,6 +5,7 @@
 //! that have not come back since are unknown.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -19,6 +20,8 @@ use crate::state::{StateDir, StateError};
 pub struct Sightings {
     state: Arc<StateDir>,
     seen: Mutex<BTreeMap<PeerId, u64>>,
+    /// Whether what the file says is in `seen`. Until then the file is not written.
+    is_read: AtomicBool,
 }
 
 impl Sightings {
@@ -29,25 +32,46 @@ impl Sightings {
     /// The shortest time between two writes of the file, which is always written as a whole.
     pub const WRITTEN_EVERY: Duration = Duration::from_mins(5);
 
-    /// Loads the file of a state directory. A file that cannot be read counts as empty, and is
-    /// set aside, since this one is going to be written in its place.
+    /// Loads the file of a state directory. A damaged file counts as empty and is set aside, since
+    /// another one is going to be written in its place. One that the disk does not give now is
+    /// read later, before it is written.
     pub fn load(disk: DiskThread, state: Arc<StateDir>) -> Self {
-        let stored = state.read_json::<BTreeMap<String, u64>>(disk, Self::FILE);
-        let stored = stored.unwrap_or_else(|error| {
-            let aside = state.rename(disk, Self::FILE, Self::UNREAD);
-            tracing::warn!(%error, ?aside, "when members were last seen is not known any more");
-            None
-        });
-        let stored = stored.unwrap_or_default();
-        let seen = stored
-            .into_iter()
-            .filter_map(|(id, at)| Some((id.parse().ok()?, at)))
-            .take(MAX_MEMBERS)
-            .collect();
-        Self {
+        let sightings = Self {
             state,
-            seen: Mutex::new(seen),
+            seen: Mutex::default(),
+            is_read: AtomicBool::new(false),
+        };
+        if let Err(error) = sightings.read(disk) {
+            tracing::warn!(%error, "when members were last seen is not known now");
         }
+        sightings
+    }
+
+    /// Adds what the file says to what was seen since.
+    fn read(&self, disk: DiskThread) -> Result<(), StateError> {
+        let stored = match self
+            .state
+            .read_json::<BTreeMap<String, u64>>(disk, Self::FILE)
+        {
+            Err(error @ StateError::Corrupt { .. }) => {
+                self.state.rename(disk, Self::FILE, Self::UNREAD)?;
+                let aside = Self::UNREAD;
+                tracing::warn!(%error, aside, "when members were last seen is not known any more");
+                None
+            }
+            stored => stored?,
+        };
+        let mut seen = self.seen();
+        for (id, at) in stored.unwrap_or_default() {
+            if let Ok(id) = id.parse()
+                && seen.len() < MAX_MEMBERS
+            {
+                seen.entry(id).or_insert(at);
+            }
+        }
+        drop(seen);
+        self.is_read.store(true, Ordering::Relaxed);
+        Ok(())
     }
 
     /// Records that a member was connected at this time.
@@ -66,6 +90,9 @@ impl Sightings {
 
     /// Writes the file.
     pub fn save(&self, disk: DiskThread) -> Result<(), StateError> {
+        if !self.is_read.load(Ordering::Relaxed) {
+            self.read(disk)?;
+        }
         let seen = self.seen().clone();
         let stored: BTreeMap<String, u64> = seen
             .into_iter()
@@ -106,5 +133,29 @@ mod tests {
         unread.save(DISK).expect("written");
         let aside = state.read(DISK, Sightings::UNREAD).expect("is read");
         assert_eq!(aside.as_deref(), Some(&b"{"[..]));
+    }
+
+    #[test]
+    fn what_the_disk_does_not_give_now_is_read_before_it_is_written_over() {
+        let (temporary, state) = state();
+        let state = Arc::new(state);
+        let [oak, elm] = [1, 2].map(|n| PeerId::new([n; 32]));
+        let seen = Sightings::load(DISK, Arc::clone(&state));
+        seen.saw(oak, 100);
+        seen.save(DISK).expect("written");
+        // A link is not opened, wherever it leads: as good as a disk that says no.
+        let path = state.path().join(Sightings::FILE);
+        let away = temporary.path().join("away");
+        std::fs::rename(&path, &away).expect("moved");
+        std::os::unix::fs::symlink(&away, &path).expect("a link");
+        let seen = Sightings::load(DISK, Arc::clone(&state));
+        seen.saw(elm, 200);
+        assert!(seen.save(DISK).is_err(), "it is not written over");
+        assert_eq!((seen.last(oak), seen.last(elm)), (None, Some(200)));
+        std::fs::rename(&away, &path).expect("moved back");
+        seen.save(DISK).expect("written");
+        assert_eq!((seen.last(oak), seen.last(elm)), (Some(100), Some(200)));
+        let again = Sightings::load(DISK, Arc::clone(&state));
+        assert_eq!((again.last(oak), again.last(elm)), (Some(100), Some(200)));
     }
 }
