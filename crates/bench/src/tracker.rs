@@ -141,6 +141,7 @@ impl Node {
             claimed: Vec::new(),
             visitor: false,
             bittorrent: false,
+            advertised: 0,
         };
         let interval = Duration::from_hours(1);
         Self {
@@ -186,6 +187,7 @@ impl Node {
             interval: 3_600_000,
             record: None,
             bittorrent: false,
+            advertised: 0,
         };
         self.says(member, Frame::plain(hello));
         let name = |n: u32| match n {

@@ -51,7 +51,6 @@ impl Gathering {
                 update.removed.extend(frame.removed);
                 update.neighbours = frame.neighbours.or(update.neighbours.take());
                 // The first frame says which neighbours came and went, and which torrents there are.
-                update.load = frame.load;
                 update.last = frame.last;
                 begun.cost += cost;
                 begun

@@ -241,7 +241,8 @@ fn is_link_local(ip: IpAddr) -> bool {
     }
 }
 
-/// Returns the addresses of a member that is seen at one address and claims others.
+/// Returns the addresses of a member that is seen at one address and claims others, of which its
+/// user has named the first `advertised`: those come first.
 ///
 /// A member that is seen on loopback is on this machine; to other members only the addresses that
 /// it claims are of use.
@@ -249,22 +250,28 @@ pub(crate) fn addresses(
     seen_at: IpAddr,
     port: Option<u16>,
     claimed: &[SocketAddr],
+    advertised: usize,
 ) -> Vec<SocketAddr> {
     let Some(port) = port else {
         return Vec::new();
     };
     let seen = SocketAddr::new(seen_at, port);
-    let claimed: Vec<SocketAddr> = claimed
-        .iter()
-        .map(|address| SocketAddr::new(address.ip().to_canonical(), address.port()))
-        .filter(|address| {
-            *address != seen && !address.ip().is_loopback() && !address.ip().is_unspecified()
-        })
-        .collect();
-    if seen.ip().is_loopback() && !claimed.is_empty() {
-        return claimed;
+    let usable = |claimed: &[SocketAddr]| -> Vec<SocketAddr> {
+        claimed
+            .iter()
+            .map(|address| SocketAddr::new(address.ip().to_canonical(), address.port()))
+            .filter(|address| {
+                *address != seen && !address.ip().is_loopback() && !address.ip().is_unspecified()
+            })
+            .collect()
+    };
+    let (advertised, others) = claimed.split_at(advertised.min(claimed.len()));
+    let (mut addresses, others) = (usable(advertised), usable(others));
+    if !seen.ip().is_loopback() || (addresses.is_empty() && others.is_empty()) {
+        addresses.push(seen);
     }
-    std::iter::once(seen).chain(claimed).collect()
+    addresses.extend(others);
+    addresses
 }
 
 #[cfg(test)]
@@ -364,6 +371,28 @@ mod tests {
         let many: Vec<String> = (1..20).map(|n| format!("10.0.1.{n}:1")).collect();
         let many: Vec<&str> = many.iter().map(String::as_str).collect();
         assert_eq!(heard("10.0.0.9", &many).len(), MOST_BELIEVED);
+    }
+
+    #[test]
+    fn what_a_user_advertises_comes_before_where_the_member_is_seen() {
+        let at = |text: &str| text.parse::<SocketAddr>().expect("an address");
+        let seen = |from: &str, advertised| -> Vec<String> {
+            let claimed = [
+                at("203.0.113.5:4000"),
+                at("10.0.0.2:3334"),
+                at("[fd00::2]:3334"),
+            ];
+            let from = from.parse().expect("an address");
+            let addresses = addresses(from, Some(3334), &claimed, advertised);
+            addresses.iter().map(ToString::to_string).collect()
+        };
+        let [outer, inner, six] = ["203.0.113.5:4000", "10.0.0.2:3334", "[fd00::2]:3334"];
+        let nat = "203.0.113.5:3334";
+        assert_eq!(seen("203.0.113.5", 1), [outer, nat, inner, six]);
+        assert_eq!(seen("203.0.113.5", 0), [nat, outer, inner, six]);
+        assert_eq!(seen("10.0.0.2", 1), [outer, inner, six]);
+        assert_eq!(seen("10.0.0.2", 0), [inner, outer, six]);
+        assert_eq!(seen("127.0.0.1", 1), [outer, inner, six]);
     }
 
     #[test]

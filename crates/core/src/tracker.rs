@@ -3,7 +3,7 @@
 //! It only listens. Everything it knows came with updates, and is forgotten
 //! with the links they came on. So it can be restarted at any time.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -14,6 +14,7 @@ use crate::answer::members;
 use crate::catalogue::Catalogue;
 use crate::changes::Row;
 use crate::links::{self, Event, LinkId, Links, Me, Role, Terms};
+use crate::liveness::INTERVALS_TO_LOSS;
 use crate::matching::PatternError;
 use crate::presence::{Presence, Presences};
 use crate::spared::{Spared, SparedMeter};
@@ -96,6 +97,8 @@ pub struct Tracker {
     links: Links,
     finds: u64,
     spared: SparedMeter,
+    /// Until when members are expected back that were there before it started.
+    expects_until: Instant,
     /// For ordinary clients, if it serves any.
     feed: Option<Feed>,
     out: VecDeque<Output>,
@@ -119,9 +122,17 @@ impl Tracker {
             links: Links::new(me, Role::Tracker { interval, room }),
             finds: 0,
             spared: SparedMeter::default(),
+            expects_until: Instant::default(),
             feed: bittorrent.then(Feed::default),
             out: VecDeque::new(),
         }
+    }
+
+    /// These members were present when this tracker last ran. Until their listings have come back,
+    /// or as long as a silent member is waited for, answers are not told as complete.
+    pub fn expect(&mut self, now: Instant, members: BTreeSet<PeerId>) {
+        self.expects_until = now + self.interval * INTERVALS_TO_LOSS;
+        self.links.expect(members);
     }
 
     /// Takes one input. Nothing else changes the machine.
@@ -129,6 +140,9 @@ impl Tracker {
         let Input::Link(input) = input;
         let interval = self.granted();
         self.links.grant(interval);
+        if now >= self.expects_until {
+            self.links.expect(BTreeSet::new());
+        }
         let offer = |_: &_, _: &_| Terms {
             willing: false,
             interval,
@@ -153,7 +167,8 @@ impl Tracker {
 
     /// When to come back with [`links::Input::Tick`], if nothing happens before.
     pub fn next_deadline(&self) -> Option<Instant> {
-        self.links.next_deadline()
+        let expects = self.links.expects_any().then_some(self.expects_until);
+        self.links.next_deadline().into_iter().chain(expects).min()
     }
 
     /// Peers that are present, in the order of their ids; visitors are none.
@@ -312,7 +327,20 @@ mod tests {
             claimed: Vec::new(),
             visitor: false,
             bittorrent: false,
+            advertised: 0,
         }
+    }
+
+    /// Two members are a small group to it.
+    fn of_a_small_group() -> Tracker {
+        Tracker::new(Config {
+            me: me(99),
+            interval: SECOND,
+            small_group: 2,
+            longest_interval: SECOND * 3,
+            bittorrent: false,
+            room: ROOM,
+        })
     }
 
     fn say(tracker: &mut Tracker, now: Instant, n: u8, body: impl Into<Body>) -> Vec<Frame> {
@@ -354,6 +382,7 @@ mod tests {
             interval: 1000,
             record: None,
             bittorrent: false,
+            advertised: 0,
         };
         say(tracker, now, n, hello);
     }
@@ -370,14 +399,7 @@ mod tests {
 
     #[test]
     fn the_more_members_there_are_the_less_often_each_has_to_give_a_sign_of_life() {
-        let mut tracker = Tracker::new(Config {
-            me: me(99),
-            interval: SECOND,
-            small_group: 2,
-            longest_interval: SECOND * 3,
-            bittorrent: false,
-            room: ROOM,
-        });
+        let mut tracker = of_a_small_group();
         let at = Instant::default();
         let mut intervals = Vec::new();
         for n in 1..=10 {
@@ -394,14 +416,7 @@ mod tests {
 
     #[test]
     fn a_member_is_given_up_after_three_of_the_intervals_that_it_was_told_last() {
-        let mut tracker = Tracker::new(Config {
-            me: me(99),
-            interval: SECOND,
-            small_group: 2,
-            longest_interval: SECOND * 3,
-            bittorrent: false,
-            room: ROOM,
-        });
+        let mut tracker = of_a_small_group();
         let at = Instant::default();
         for n in 1..=6 {
             join(&mut tracker, at, n);

@@ -284,6 +284,7 @@ fn nuisances(round: u32, at_any_price: bool) -> Vec<Frame> {
         interval: 1,
         record: None,
         bittorrent: false,
+        advertised: 0,
     };
     let mut all: Vec<Body> = vec![
         lie.into(),

@@ -199,6 +199,7 @@ fn frames() -> Vec<Frame> {
         interval: 5000,
         record: Some(1),
         bittorrent: false,
+        advertised: 0,
     };
     let update = |seq, since, added: Vec<Entry>| Update {
         since,

@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::{Duration, SystemTime};
 
 use rustls::ServerConfig;
-use rustls::pki_types::PrivateKeyDer;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use thiserror::Error;
 use thorp_wire::frame::{
     Join, Joined, MAX_FRAME, MAX_JOIN_FRAME, PREFIX, Reason, Refused, SignedRecord, Token,
@@ -21,7 +21,7 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::time::timeout;
 
 use crate::address::NetAddress;
-use crate::authority::Authority;
+use crate::authority::{Authority, Joiner};
 use crate::certificate::{self, CaKey, CertificateError};
 use crate::clock::{Apart, Clock, unix_seconds};
 use crate::identity::{Identity, IdentityError, Membership};
@@ -297,10 +297,22 @@ impl JoinService {
             return refused.into();
         }
         let now: SystemTime = self.clock.wall();
+        let is_new = self.authority.is_newcomer(&join);
         let authority = self.authority.clone();
         let admitted = thorp_disk::spawn(move |disk| authority.admit(disk, &join, now)).await;
         match admitted {
-            Ok(Ok(certificate)) => Body::Joined(self.authority.joined(certificate, now)),
+            Ok(Ok(certificate)) => {
+                if let Ok(member) = certificate::member_of(&CertificateDer::from(&certificate[..]))
+                    && is_new
+                {
+                    self.authority.on_joined(Joiner {
+                        id: member.id,
+                        name: member.name,
+                        from: from.ip().to_canonical(),
+                    });
+                }
+                Body::Joined(self.authority.joined(certificate, now))
+            }
             Ok(Err(why)) => {
                 tracing::info!(%from, %why, "not admitted");
                 Body::Refused(why.refusal())

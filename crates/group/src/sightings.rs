@@ -4,7 +4,7 @@
 //! module, for the next start. Nothing depends on the file: if it is lost, the times of members
 //! that have not come back since are unknown.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -20,11 +20,18 @@ use crate::state::{StateDir, StateError};
 pub struct Sightings {
     state: Arc<StateDir>,
     seen: Mutex<BTreeMap<PeerId, u64>>,
+    /// When those that were present were last recorded together.
+    present_at: Mutex<Option<u64>>,
+    /// The members that were present when an earlier run wrote the file last.
+    before: Mutex<BTreeSet<PeerId>>,
     /// Whether what the file says is in `seen`. Until then the file is not written.
     is_read: AtomicBool,
 }
 
 impl Sightings {
+    /// The key of the time at which all that were present were recorded. An older version takes it
+    /// for no member's, and passes it over.
+    const PRESENT_AT: &str = "present-at";
     /// The file's name in a state directory.
     pub const FILE: &str = "seen.json";
     /// Where a file that cannot be read is kept.
@@ -39,6 +46,8 @@ impl Sightings {
         let sightings = Self {
             state,
             seen: Mutex::default(),
+            present_at: Mutex::default(),
+            before: Mutex::default(),
             is_read: AtomicBool::new(false),
         };
         if let Err(error) = sightings.read(disk) {
@@ -61,31 +70,48 @@ impl Sightings {
             }
             stored => stored?,
         };
-        let mut seen = self.seen();
-        for (id, at) in stored.unwrap_or_default() {
+        let stored = stored.unwrap_or_default();
+        let present_at = stored.get(Self::PRESENT_AT).copied();
+        let (mut seen, mut before) = (lock(&self.seen), lock(&self.before));
+        for (id, at) in stored {
             if let Ok(id) = id.parse()
                 && seen.len() < MAX_MEMBERS
             {
                 seen.entry(id).or_insert(at);
+                if Some(at) == present_at {
+                    before.insert(id);
+                }
             }
         }
-        drop(seen);
+        drop((seen, before));
         self.is_read.store(true, Ordering::Relaxed);
         Ok(())
     }
 
     /// Records that a member was connected at this time.
     pub fn saw(&self, id: PeerId, at: u64) {
-        let mut seen = self.seen();
+        let mut seen = lock(&self.seen);
         // Only members are recorded, but an open group admits any machine.
         if seen.len() < MAX_MEMBERS || seen.contains_key(&id) {
             seen.insert(id, at);
         }
     }
 
+    /// Records that these are all that are connected at this time.
+    pub fn saw_all(&self, present: impl Iterator<Item = PeerId>, at: u64) {
+        present.for_each(|id| self.saw(id, at));
+        *lock(&self.present_at) = Some(at);
+    }
+
     /// Returns when a member was last seen, if that is known.
     pub fn last(&self, id: PeerId) -> Option<u64> {
-        self.seen().get(&id).copied()
+        lock(&self.seen).get(&id).copied()
+    }
+
+    /// Returns the members that were present when an earlier run ended or, if it was killed, at
+    /// most [`WRITTEN_EVERY`](Self::WRITTEN_EVERY) before.
+    pub fn present_before(&self) -> BTreeSet<PeerId> {
+        lock(&self.before).clone()
     }
 
     /// Writes the file.
@@ -93,17 +119,19 @@ impl Sightings {
         if !self.is_read.load(Ordering::Relaxed) {
             self.read(disk)?;
         }
-        let seen = self.seen().clone();
-        let stored: BTreeMap<String, u64> = seen
+        let seen = lock(&self.seen).clone();
+        let mut stored: BTreeMap<String, u64> = seen
             .into_iter()
             .map(|(id, at)| (id.to_string(), at))
             .collect();
+        let present_at = *lock(&self.present_at);
+        stored.extend(present_at.map(|at| (Self::PRESENT_AT.to_owned(), at)));
         self.state.write_json(disk, Self::FILE, &stored)
     }
+}
 
-    fn seen(&self) -> MutexGuard<'_, BTreeMap<PeerId, u64>> {
-        self.seen.lock().unwrap_or_else(PoisonError::into_inner)
-    }
+fn lock<T>(what: &Mutex<T>) -> MutexGuard<'_, T> {
+    what.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]
@@ -133,6 +161,25 @@ mod tests {
         unread.save(DISK).expect("written");
         let aside = state.read(DISK, Sightings::UNREAD).expect("is read");
         assert_eq!(aside.as_deref(), Some(&b"{"[..]));
+    }
+
+    #[test]
+    fn members_that_were_present_at_the_end_are_known_at_the_next_start() {
+        let (_temporary, state) = state();
+        let state = Arc::new(state);
+        let [oak, elm] = [1, 2].map(|n| PeerId::new([n; 32]));
+        let seen = Sightings::load(DISK, Arc::clone(&state));
+        assert!(seen.present_before().is_empty(), "the first start");
+        seen.saw(oak, 100);
+        seen.saw_all([elm].into_iter(), 200);
+        seen.save(DISK).expect("written");
+        let again = Sightings::load(DISK, Arc::clone(&state));
+        assert_eq!(again.present_before(), BTreeSet::from([elm]));
+        again.saw_all([].into_iter(), 300);
+        again.save(DISK).expect("written");
+        let last = Sightings::load(DISK, Arc::clone(&state));
+        assert!(last.present_before().is_empty(), "nobody was there");
+        assert_eq!(last.last(elm), Some(200));
     }
 
     #[test]

@@ -6,6 +6,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use thorp_core::links;
 use thorp_core::peer;
 use thorp_group::address::NetAddress;
+use thorp_group::authority::Joiner;
 use thorp_group::certificate;
 use thorp_wire::PeerId;
 use thorp_wire::frame::{Holder, MemberRow, Variant};
@@ -90,6 +91,16 @@ pub(crate) fn peers(mut rows: Vec<MemberRow>, itself: Option<&Holder>) -> Vec<Pe
             }
         })
         .collect()
+}
+
+/// A machine that has become a member: it is not known where it listens.
+pub(crate) fn newcomer(newcomer: &Joiner) -> Member {
+    Member {
+        id: newcomer.id.to_string(),
+        name: newcomer.name.as_ref().map(ToString::to_string),
+        address: newcomer.from.to_string(),
+        port: 0,
+    }
 }
 
 pub(crate) fn connecting(tracker: &NetAddress) -> Notice {

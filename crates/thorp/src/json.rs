@@ -4,7 +4,7 @@
 //! describes, with the sentence that a user reads.
 
 use serde::Serialize;
-use thorp_node::api::{Event, Notice};
+use thorp_node::api::{Event, Member, Notice};
 
 use crate::exit::Complaint;
 use crate::words;
@@ -37,6 +37,7 @@ pub fn notice(notice: &Notice) -> serde_json::Result<String> {
             port: *port,
         },
         Notice::Connected => Said::Connected,
+        Notice::Admitted(member) => Said::Admitted(member),
         Notice::TrackerLost(trouble) => Said::TrackerLost {
             reason: words::trouble(trouble),
         },
@@ -79,6 +80,7 @@ enum Said<'a> {
         port: u16,
     },
     Connected,
+    Admitted(&'a Member),
     TrackerLost {
         reason: String,
     },

@@ -10,12 +10,14 @@ mod log;
 
 use std::collections::HashSet;
 use std::io::{self, Write};
+use std::net::SocketAddr;
+use std::path::PathBuf;
 
 use serde::Serialize;
 use serde_json::{Value, json};
 use thorp_node::api::{Notice, PeerRow};
 
-use crate::node::{Door, LocalPeer, LocalTracker, NodeNews};
+use crate::node::{Door, LocalPeer, NodeNews};
 use crate::out::{self, Flow};
 use crate::quoting::printable_lines;
 use crate::tables::{Following, Neighbourhood, Tables};
@@ -95,23 +97,47 @@ impl Streams<io::Stdout, io::Stderr> {
     }
 }
 
+/// What a peer's user is told first.
+#[derive(Clone, Debug)]
+pub struct Welcome {
+    directory: PathBuf,
+    listen: Option<SocketAddr>,
+    door: Option<Door>,
+}
+
+impl Welcome {
+    /// Returns the welcome of this peer.
+    pub fn of(peer: &LocalPeer) -> Self {
+        Self {
+            directory: peer.directory.clone(),
+            listen: peer.listen,
+            door: peer.door.clone(),
+        }
+    }
+}
+
 /// Tells the user what is shared, and how other machines can join.
 pub fn greet(
-    peer: &LocalPeer,
+    welcome: &Welcome,
     streams: &mut Streams<impl Write, impl Write>,
     manner: Manner,
 ) -> Flow {
+    let Welcome {
+        directory,
+        listen,
+        door,
+    } = welcome;
     let flow = if manner.json {
         let value = json!({
             "event": "sharing",
-            "directory": peer.directory,
-            "listen": peer.listen,
+            "directory": directory,
+            "listen": listen,
         });
         streams.write(&value.to_string())
     } else {
-        streams.write(&words::sharing(&peer.directory, peer.listen))
+        streams.write(&words::sharing(directory, *listen))
     };
-    if let Some(door) = &peer.door {
+    if let Some(door) = door {
         tell_door(door, streams, manner);
     }
     flow
@@ -174,18 +200,18 @@ pub async fn follow_peer(
 
 /// What a tracker's user is told first: how others get in, and where it listens.
 pub fn greet_tracker(
-    tracker: &LocalTracker,
+    (door, listen): (&Door, SocketAddr),
     streams: &mut Streams<impl Write, impl Write>,
     manner: Manner,
 ) {
-    tell_door(&tracker.door, streams, manner);
+    tell_door(door, streams, manner);
     let _ = if manner.json {
-        let value = json!({ "event": "listening", "listen": tracker.listen });
+        let value = json!({ "event": "listening", "listen": listen });
         streams.write(&value.to_string())
     } else if manner.quiet && !manner.tables {
         Flow::Open
     } else {
-        let _ = streams.write(&words::listening(tracker.listen));
+        let _ = streams.write(&words::listening(listen));
         streams.write(words::WAITING)
     };
 }
@@ -204,7 +230,12 @@ pub async fn follow_tracker(
         let flow = tokio::select! {
             biased;
             notice = news.notices.recv(), if notices => if let Some(notice) = notice {
-                tell_notice(&notice, streams, manner)
+                match notice {
+                    Notice::Admitted(member) => {
+                        tell_happenings(&[Happening::Admitted(member)], streams, manner)
+                    }
+                    notice => tell_notice(&notice, streams, manner),
+                }
             } else {
                 notices = false;
                 Flow::Open
@@ -335,6 +366,7 @@ pub fn notice(notice: &Notice) -> String {
     match notice {
         Notice::Connecting { address, port } => words::connecting(address, *port),
         Notice::Connected => words::ESTABLISHED.into(),
+        Notice::Admitted(member) => format!("{}.", log::admitted(member)),
         Notice::TrackerLost(trouble) => format!(
             "The tracker is out of reach ({}). Neighbours go on without it; trying again.",
             words::trouble(trouble)

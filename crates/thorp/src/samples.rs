@@ -255,6 +255,7 @@ pub fn notices() -> Vec<Notice> {
             port: 3333,
         },
         Notice::Connected,
+        Notice::Admitted(Member { port: 0, ..oak() }),
         Notice::TrackerLost(Trouble::Lost {
             why: "the connection was closed".into(),
         }),

@@ -8,7 +8,7 @@ mod support;
 use std::fs::File;
 use std::time::{Duration, Instant};
 
-use rustix::fs::{CWD, FileType, Mode, mknodat};
+use rustix::fs::{CWD, FileType, Mode, OFlags, mknodat, openat};
 use rustix::io::ioctl_fionread;
 use support::process::poll;
 use support::village::sharing;
@@ -266,6 +266,40 @@ fn a_tracker_whose_lines_are_not_read_ends_when_it_is_told_to() {
 }
 
 #[test]
+fn a_node_whose_first_lines_are_not_read_serves_all_the_same_and_ends_when_it_is_told_to() {
+    let village = Village::new();
+    let pipe = Unread::new();
+    pipe.fill();
+    let hall = village
+        .node("tracker")
+        .under(&["sh", "-c", INTO_PIPE, &pipe.path()]);
+    let tracker = hall.start(&["tracker", "--open", "--lines", "--listen", "127.0.0.1:0"]);
+    let door = tracker.wait_for_line("its address", |line| line.contains("--tracker "));
+    let (_, address) = door.text.split_once("--tracker ").unwrap();
+    let address = address.split_whitespace().next().unwrap();
+    let oak = village.node("oak");
+    oak.file("1.txt", "one");
+    let mute = oak.under(&["sh", "-c", INTO_PIPE, &pipe.path()]);
+    let flags = [
+        "share",
+        "--lines",
+        "--tracker",
+        address,
+        "--listen",
+        "127.0.0.2:0",
+    ];
+    let sharing = mute.start(&flags);
+    poll("its file", PATIENCE, || {
+        let listed = village.node("elm").run(&["ls", "--tracker", address]);
+        listed.stdout.contains("1.txt").then_some(())
+    });
+    mute.run(&["stop"]).exits(0);
+    sharing.finish(PATIENCE).exits(0);
+    tracker.signal("TERM");
+    tracker.finish(PATIENCE).exits(0);
+}
+
+#[test]
 fn a_command_whose_answer_is_not_read_ends_at_a_signal() {
     let village = Village::new();
     let (_tracker, address) = village.tracker();
@@ -305,6 +339,14 @@ impl Unread {
 
     fn path(&self) -> String {
         self.dir.path().join("pipe").display().to_string()
+    }
+
+    /// Leaves no room in it.
+    fn fill(&self) {
+        let path = self.dir.path().join("pipe");
+        let flags = OFlags::WRONLY | OFlags::NONBLOCK;
+        let writer = openat(CWD, &path, flags, Mode::empty()).unwrap();
+        while rustix::io::write(&writer, &[b'.'; 4096]).is_ok() {}
     }
 
     /// Waits until a write to it blocks: no room is left for a page.

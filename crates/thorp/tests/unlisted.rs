@@ -1,11 +1,13 @@
-//! A member for whose listing the tracker has no room answers for itself.
+//! Members whose listings the tracker does not have: for want of room, or because it was started
+//! anew.
 
 #![allow(clippy::unwrap_used, clippy::print_stderr)]
 
 mod support;
 
-use support::Village;
-use support::village::named;
+use support::process::poll;
+use support::village::{listening, named};
+use support::{PATIENCE, Village};
 
 const FILES: usize = 4000;
 
@@ -41,4 +43,39 @@ fn files_of_a_member_that_the_tracker_has_no_room_for_are_found_and_what_is_nowh
     wants.run(&["get", "nowhere.txt"]).exits(3);
     let (code, events) = wants.json(&["find", "0*.txt"]);
     assert_eq!((code, named(&events, "file").count()), (Some(0), 1000));
+}
+
+#[test]
+fn a_tracker_that_was_started_anew_does_not_tell_for_certain_what_is_nowhere_until_all_are_back() {
+    let village = Village::new();
+    let hall = village.node("tracker");
+    let any = "127.0.0.1:0".to_owned();
+    let start = |listen: &str| hall.start(&["tracker", "--open", "--lines", "--listen", listen]);
+    let tracker = start(&any);
+    let at = listening(&tracker);
+    hall.run(&["ls"]).exits(0);
+    let oak = village.node("oak");
+    oak.file("1.txt", "one");
+    let sharing = oak.start_sharing(&at, "127.0.0.2:0");
+    tracker.wait_for_line("who has joined", |line| {
+        line.ends_with(" has joined the group")
+    });
+    tracker.signal("TERM");
+    tracker.finish(PATIENCE).exits(0);
+    // It comes back at its own time.
+    sharing.signal("STOP");
+    let tracker = start(&at);
+    assert_eq!(listening(&tracker), at);
+    let answer = hall.run(&["ls"]);
+    assert_eq!(answer.code, Some(7), "{answer}");
+    assert!(!answer.stdout.contains("There are no files"), "{answer}");
+    assert!(answer.stderr.contains("has just started"), "{answer}");
+    let elm = village.node("elm");
+    elm.run(&["get", "1.txt", "--tracker", &at]).exits(7);
+    sharing.signal("CONT");
+    poll("its file", PATIENCE, || {
+        let answer = hall.run(&["ls"]);
+        (answer.code == Some(0) && answer.stdout.contains("1.txt")).then_some(())
+    });
+    elm.run(&["get", "nowhere.txt", "--tracker", &at]).exits(3);
 }

@@ -34,12 +34,13 @@ fn hello_in_bytes() {
         interval: 5000,
         record: Some(4),
         bittorrent: true,
+        advertised: 1,
     };
     golden(
         Frame::plain(hello),
         "
-        00 00 00 49                     # 73 bytes follow
-        ac                              # a map of 12
+        00 00 00 4b                     # 75 bytes follow
+        ad                              # a map of 13
            00 00                        # type: Hello
            02 01                        # oldest: 1
            03 02                        # newest: 2
@@ -56,6 +57,7 @@ fn hello_in_bytes() {
            0a 19 1388                   # interval: 5000 ms
            0b 04                        # record: number 4
            0c f5                        # bittorrent: true
+           0d 01                        # advertised: 1
         ",
     );
 }
@@ -74,6 +76,7 @@ fn hello_with_nothing_optional_in_bytes() {
         interval: 15_000,
         record: None,
         bittorrent: false,
+        advertised: 0,
     };
     golden(
         Frame::plain(hello),
@@ -179,7 +182,6 @@ fn update_in_bytes() {
         ],
         removed: vec![name("old")],
         neighbours: Some(vec![OAK]),
-        load: 3,
         entries: None,
         bytes: None,
         lookups: 0,
@@ -191,8 +193,8 @@ fn update_in_bytes() {
     golden(
         Frame::plain(update),
         "
-        00 00 00 c8                   # 200 bytes follow
-        a9                            # a map of 9
+        00 00 00 c6                   # 198 bytes follow
+        a8                            # a map of 8
            00 03                      # type: Update
            02 0c                      # seq: 12
            03 0b                      # since: 11
@@ -221,7 +223,6 @@ fn update_in_bytes() {
               63 6f6c64               #   old
            08 81                      # neighbours: 1 id
               58 20 22x32
-           09 03                      # load: 3
         ",
     );
 }
@@ -236,14 +237,13 @@ fn a_sign_of_life_where_the_listing_is_not_kept_says_how_large_that_is() {
     golden(
         Frame::plain(update),
         "
-        00 00 00 17          # 23 bytes follow
-        a8                   # a map of 8
+        00 00 00 15          # 21 bytes follow
+        a7                   # a map of 7
            00 03             # type: Update
            02 00             # seq: 0
            03 00             # since: 0
            04 f5             # first: true
            05 f5             # last: true
-           09 00             # load: 0
            0a 19 03e8        # entries: 1000
            0b 1a 000493e0    # bytes: 300,000
         ",
@@ -260,14 +260,13 @@ fn a_sign_of_life_tells_the_tracker_of_lookups() {
     golden(
         Frame::plain(update),
         "
-        00 00 00 13     # 19 bytes follow
-        a8              # a map of 8
+        00 00 00 11     # 17 bytes follow
+        a7              # a map of 7
            00 03        # type: Update
            02 0c        # seq: 12
            03 0c        # since: 12
            04 f5        # first: true
            05 f5        # last: true
-           09 00        # load: 0
            0c 18 1e     # lookups: 30
            0d 18 1d     # spared: 29
         ",
@@ -275,18 +274,17 @@ fn a_sign_of_life_tells_the_tracker_of_lookups() {
 }
 
 #[test]
-fn a_sign_of_life_is_17_bytes() {
+fn a_sign_of_life_is_15_bytes() {
     golden(
         Frame::plain(Update::heartbeat(12)),
         "
-        00 00 00 0d # 13 bytes follow
-        a6          # a map of 6
+        00 00 00 0b # 11 bytes follow
+        a5          # a map of 5
            00 03    # type: Update
            02 0c    # seq: 12
            03 0c    # since: 12
            04 f5    # first: true
            05 f5    # last: true
-           09 00    # load: 0
         ",
     );
 }
@@ -495,14 +493,13 @@ fn update_of_some_neighbours_in_bytes() {
     golden(
         Frame::plain(update),
         "
-        00 00 00 55          # 85 bytes follow
-        a8                   # a map of 8
+        00 00 00 53          # 83 bytes follow
+        a7                   # a map of 7
            00 03             # type: Update
            02 0c             # seq: 12
            03 0b             # since: 11
            04 f5             # first: true
            05 f5             # last: true
-           09 00             # load: 0
            0e 81 58 20 22x32 # met: 1 id
            0f 81 58 20 33x32 # parted: 1 id
         ",
@@ -519,14 +516,13 @@ fn update_of_torrents_in_bytes() {
     golden(
         Frame::plain(update),
         "
-        00 00 00 24       # 36 bytes follow
-        a7                # a map of 7
+        00 00 00 22       # 34 bytes follow
+        a6                # a map of 6
            00 03          # type: Update
            02 0c          # seq: 12
            03 0b          # since: 11
            04 f5          # first: true
            05 f5          # last: true
-           09 00          # load: 0
            10 81 54 33x20 # torrents: 1 info-hash
         ",
     );

@@ -31,7 +31,7 @@ fn present(n: u8) -> Presence {
         id: id(n),
         name: Some("a234567890123456789012345678901x".parse().expect("a name")),
         seen_at,
-        addresses: presence::addresses(seen_at, Some(3334), &claimed),
+        addresses: presence::addresses(seen_at, Some(3334), &claimed, 0),
         position: Some(1),
         is_listed: true,
         bittorrent: false,

@@ -97,6 +97,9 @@ impl Links {
         let peer = link.member.id;
         let theirs = link.member.tracker.then(|| link.liveness.theirs());
         let is_listed = self.keeps_listing_of(link);
+        if !is_listed {
+            self.expected.remove(&peer);
+        }
         self.unlisted.remove(&peer);
         let known = self.catalogue.position(peer);
         if !is_listed || known.is_some_and(|position| position.epoch != epoch) {

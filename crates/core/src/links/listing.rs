@@ -264,6 +264,7 @@ impl Links {
     fn on_applied(&mut self, peer: PeerId, applied: Applied) {
         if applied == Applied::Yes {
             self.unlisted.remove(&peer);
+            self.expected.remove(&peer);
         }
         self.settle(peer);
         self.on_position(peer);
@@ -295,6 +296,7 @@ impl Links {
             is_awaited: false,
         };
         self.unlisted.insert(peer, turned_down);
+        self.expected.remove(&peer);
         self.drop_changes(peer);
         self.on_position(peer);
         if is_news && let Some(presence) = self.present.get(peer) {
@@ -379,7 +381,7 @@ impl Links {
         let all = behind.chain(&self.unlisted).take(self.unlisted.len());
         let others = all.map(|(id, _)| *id).filter(|id| *id != asker);
         let mut members: Vec<Holder> = Vec::new();
-        let mut are_more = self.unlisted.len() > MOST_LOOKED_AT;
+        let mut are_more = self.unlisted.len() > MOST_LOOKED_AT || self.expects_any();
         let mut looked_at = 0;
         for presence in others
             .take(MOST_LOOKED_AT)

@@ -25,7 +25,7 @@ mod role;
 mod table;
 mod turns;
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
@@ -72,6 +72,8 @@ pub(crate) struct Links {
     listed: SharedBound<PeerId>,
     /// Members whose listings do not fit: present, but not in the catalogue.
     unlisted: BTreeMap<PeerId, TurnedDown>,
+    /// Members that were present before this node started, and are not back yet.
+    expected: BTreeSet<PeerId>,
     /// The unlisted member that was named last in an answer; the next answer goes on from there.
     named_last: Option<PeerId>,
     turns: Turns,
@@ -92,6 +94,7 @@ impl Links {
             table: Table::new(me, role.waiting()),
             listed: SharedBound::new(role.bounds().bytes),
             unlisted: BTreeMap::new(),
+            expected: BTreeSet::new(),
             named_last: None,
             turns: Turns::default(),
             budgets: Budgets::new(Instant::default()),
@@ -105,6 +108,16 @@ impl Links {
     /// Keeps no listing but the own one, whatever is sent.
     pub(crate) fn keep_no_listings(&mut self) {
         self.keeps_listings = false;
+    }
+
+    /// Sets the members that are expected back, with their listings.
+    pub(crate) fn expect(&mut self, members: BTreeSet<PeerId>) {
+        self.expected = members;
+    }
+
+    /// Whether any member is expected back.
+    pub(crate) fn expects_any(&self) -> bool {
+        !self.expected.is_empty()
     }
 
     /// Grants another interval from now on. Each member learns it with the next answer

@@ -59,6 +59,8 @@ pub struct Me {
     pub visitor: bool,
     /// Whether it serves its share to ordinary BitTorrent clients.
     pub bittorrent: bool,
+    /// How many of the claimed addresses, from the first on, its user has named.
+    pub advertised: u8,
 }
 
 /// One connection to a member.
@@ -230,6 +232,7 @@ impl Table {
             interval: millis(link.liveness.ours()),
             record,
             bittorrent: self.me.bittorrent,
+            advertised: self.me.advertised,
         }
     }
 
@@ -252,7 +255,11 @@ impl Table {
         let Some(link) = self.all.get(&id) else {
             return Greeted::Redundant;
         };
-        hello.claimed = presence::believed(link.remote, &self.me.claimed, &hello.claimed);
+        let believed = |named| presence::believed(link.remote, &self.me.claimed, named);
+        let named = usize::from(hello.advertised).min(hello.claimed.len());
+        let advertised = believed(&hello.claimed[..named]).len();
+        hello.claimed = believed(&hello.claimed);
+        hello.advertised = u8::try_from(advertised).unwrap_or(0);
         if link.hello.is_some() {
             return self.greeted_again(now, id, hello);
         }
@@ -310,6 +317,7 @@ impl Table {
         // Everything but the addresses was agreed in the first hello.
         first.port = hello.port;
         first.claimed = hello.claimed;
+        first.advertised = hello.advertised;
         Greeted::Readdressed
     }
 
@@ -536,7 +544,8 @@ impl Link {
     /// Returns the member's addresses, the best one first; none if it does not listen.
     pub fn addresses(&self) -> Vec<SocketAddr> {
         self.hello.as_ref().map_or_else(Vec::new, |hello| {
-            presence::addresses(self.remote, hello.port, &hello.claimed)
+            let advertised = usize::from(hello.advertised);
+            presence::addresses(self.remote, hello.port, &hello.claimed, advertised)
         })
     }
 

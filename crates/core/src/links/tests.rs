@@ -43,6 +43,7 @@ fn hello(epoch: u64) -> Hello {
         interval: millis(INTERVAL),
         record: None,
         bittorrent: false,
+        advertised: 0,
     }
 }
 
@@ -104,6 +105,7 @@ impl Node {
             claimed: Vec::new(),
             visitor: false,
             bittorrent: false,
+            advertised: 0,
         };
         Self {
             links: Links::new(me, role),

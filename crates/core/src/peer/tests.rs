@@ -36,6 +36,7 @@ fn me() -> Me {
         claimed: Vec::new(),
         visitor: false,
         bittorrent: false,
+        advertised: 0,
     }
 }
 
@@ -135,6 +136,7 @@ fn hellos() -> impl Strategy<Value = Hello> {
             interval: interval.into(),
             record: None,
             bittorrent: false,
+            advertised: 0,
         },
     )
 }

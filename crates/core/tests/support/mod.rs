@@ -390,6 +390,13 @@ impl Village {
         }
     }
 
+    pub fn tracker_mut(&mut self) -> &mut Tracker {
+        match &mut self.nodes[TRACKER].machine {
+            Machine::Tracker(tracker) => tracker,
+            _ => panic!("the tracker is not running"),
+        }
+    }
+
     /// Cuts the machine off, or connects it again; no other node notices.
     pub fn cut_off(&mut self, node: Node, cut: bool) {
         self.nodes[node].cut = cut;
@@ -469,6 +476,7 @@ impl Village {
             claimed: Vec::new(),
             visitor: false,
             bittorrent: false,
+            advertised: 0,
         }
     }
 

@@ -2,7 +2,9 @@
 
 use thorp_core::get::Missed;
 use thorp_core::lookup::{Only, Source};
-use thorp_core::peer::{Input, Notice};
+use thorp_core::matching::Pattern;
+use thorp_core::peer::{Input, Notice, Wish};
+use thorp_core::survey::Coverage;
 
 use super::{CLIENT, FOUR, ONE, SECOND, THREE, TWO, story};
 use crate::support::{
@@ -189,4 +191,37 @@ fn a_file_of_a_member_for_whose_listing_the_tracker_has_no_room_is_found() {
     village.run(SECOND);
     let got = village.get_all(five, request(&["many/7"]));
     assert_eq!(*got.missed(), Missed::NotAllAsked);
+}
+
+#[test]
+fn a_tracker_that_was_restarted_tells_no_miss_for_certain_until_its_members_are_back() {
+    let mut village = Village::new();
+    let one = village.peer(ONE, &[CLIENT]);
+    let two = village.peer(TWO, &[("b.txt", "b")]);
+    let three = village.peer(THREE, &[]);
+    village.run(SECOND);
+    village.kill(TRACKER);
+    village.kill(three);
+    village.start_tracker();
+    let now = village.now;
+    let was_there = [one, two, three].map(id).into_iter().collect();
+    village.tracker_mut().expect(now, was_there);
+    let asker = village.peer(FOUR, &[]);
+    village.run(SECOND / 2);
+    let all = || Wish::Files(Pattern::new("**").expect("a pattern"));
+    let found = village.survey(asker, all());
+    assert_eq!(found.coverage, Coverage::TrackerInPart, "none is back");
+    let got = village.get_all(asker, request(&["nowhere.txt"]));
+    assert_eq!(*got.missed(), Missed::NotAllAsked);
+    // Two are back, and the third is waited for as long as if it had fallen silent.
+    village.run(TRACKER_INTERVAL * 2);
+    let found = village.survey(asker, all());
+    assert_eq!(
+        (found.files.len(), found.coverage),
+        (2, Coverage::TrackerInPart)
+    );
+    village.run(TRACKER_INTERVAL * 3);
+    assert_eq!(village.survey(asker, all()).coverage, Coverage::Whole);
+    let got = village.get_all(asker, request(&["nowhere.txt"]));
+    assert_eq!(*got.missed(), Missed::NobodyShares(Only::default()));
 }

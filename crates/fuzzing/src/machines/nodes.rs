@@ -503,6 +503,7 @@ fn me(visitor: bool) -> Me {
         claimed: Vec::new(),
         visitor,
         bittorrent: false,
+        advertised: 0,
     }
 }
 

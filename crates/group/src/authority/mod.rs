@@ -23,6 +23,7 @@ mod tests;
 
 use std::collections::BTreeSet;
 use std::fmt;
+use std::net::IpAddr;
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
@@ -32,7 +33,7 @@ use rustls::pki_types::CertificateDer;
 use thorp_disk::DiskThread;
 use thorp_wire::frame::{GroupRecord, Join, Joined, SignedRecord, Token};
 use thorp_wire::{MemberName, PeerId};
-use tokio::sync::watch;
+use tokio::sync::{broadcast, watch};
 
 use crate::certificate::CaKey;
 use crate::clock::unix_seconds;
@@ -68,6 +69,20 @@ pub const INVITE_VALIDITY: Duration = Duration::from_hours(24);
 /// expired.
 const INVITE_MEMORY: u64 = 30 * 24 * 3600;
 
+/// How many newcomers wait to be told of; of more, the first ones are left out.
+const NEWCOMERS_UNTOLD: usize = 16;
+
+/// A machine that has become a member.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Joiner {
+    /// Its key.
+    pub id: PeerId,
+    /// Its name, as it is in its certificate.
+    pub name: Option<MemberName>,
+    /// The address from which it came.
+    pub from: IpAddr,
+}
+
 /// A group's CA and its tables.
 pub struct Authority {
     state: Arc<StateDir>,
@@ -84,6 +99,7 @@ pub struct Authority {
     changing: Mutex<()>,
     /// Why the last change is not on disk; `None` if it is.
     unsaved: watch::Sender<Option<String>>,
+    newcomers: broadcast::Sender<Joiner>,
 }
 
 /// A row of the member table.
@@ -137,6 +153,7 @@ impl Authority {
             tables: Mutex::new(tables),
             changing: Mutex::default(),
             unsaved: watch::Sender::new(None),
+            newcomers: broadcast::Sender::new(NEWCOMERS_UNTOLD),
         };
         // If a crash came between a decision and its record, sign the record now.
         authority.change(disk, |_| Ok(()))?;
@@ -341,6 +358,17 @@ impl Authority {
     pub fn is_newcomer(&self, join: &Join) -> bool {
         let id = signing::requested_key(&join.request);
         id.is_ok_and(|id| !self.tables().members.contains_key(&id))
+    }
+
+    /// Returns what tells of each machine that becomes a member from now on.
+    pub fn newcomers(&self) -> broadcast::Receiver<Joiner> {
+        self.newcomers.subscribe()
+    }
+
+    /// A machine has become a member.
+    pub(crate) fn on_joined(&self, newcomer: Joiner) {
+        // There may be nobody to tell.
+        let _ = self.newcomers.send(newcomer);
     }
 
     /// Answers a member that asks for a new certificate over its link.

@@ -21,6 +21,8 @@ pub enum Notice {
     },
     /// The tracker has accepted this peer.
     Connected,
+    /// This node's tracker has admitted a machine to the group.
+    Admitted(Member),
     /// The tracker is unreachable or gone. The peer goes on trying.
     TrackerLost(Trouble),
     /// Something to know that needs no action.

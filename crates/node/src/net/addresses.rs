@@ -112,6 +112,12 @@ impl Reach {
         self.addresses_among(&interfaces().unwrap_or_default())
     }
 
+    /// Returns how many of these, from the first on, the user gave.
+    pub fn advertised(&self) -> u8 {
+        let advertised = first(self.outer.iter().copied()).len();
+        u8::try_from(advertised).unwrap_or(0)
+    }
+
     /// Returns the same addresses for display, with advertised names unresolved.
     pub fn named(&self) -> Vec<NetAddress> {
         let own = own(self.listen).into_iter().map(NetAddress::Ip);
@@ -486,6 +492,7 @@ mod tests {
         );
         assert!(addresses[1].ip().is_loopback() && addresses[1].port() == 4000);
         assert_eq!(addresses.last(), Some(&listen));
+        assert_eq!(usize::from(reach.advertised()), addresses.len() - 1);
         let named: Vec<_> = reach.named().iter().map(ToString::to_string).collect();
         assert_eq!(
             named,

@@ -31,6 +31,7 @@ impl Node {
             claimed: Vec::new(),
             visitor: false,
             bittorrent: false,
+            advertised: 0,
         };
         let interval = Duration::from_mins(1);
         let (keeper, viewer) = Keeper::new();
@@ -78,6 +79,7 @@ impl Node {
             interval: 60_000,
             record: None,
             bittorrent: false,
+            advertised: 0,
         };
         let frame = Frame::plain(hello);
         self.handle(links::Input::Frame { link, frame });

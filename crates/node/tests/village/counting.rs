@@ -111,6 +111,7 @@ impl Hall {
             // It needs to be told of none.
             record: Some(u64::MAX),
             bittorrent: false,
+            advertised: 0,
         };
         wire.greet(hello).await;
         wire

@@ -88,6 +88,7 @@ impl Mallory {
             interval: 60_000,
             record: None,
             bittorrent: false,
+            advertised: 0,
         }
     }
 

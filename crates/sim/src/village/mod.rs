@@ -785,6 +785,7 @@ impl World {
             claimed: Vec::<SocketAddr>::new(),
             visitor: false,
             bittorrent: false,
+            advertised: 0,
         }
     }
 

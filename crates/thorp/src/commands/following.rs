@@ -3,16 +3,66 @@
 //! A pipe whose reader does not read (a pager that waits for a key, a logger that hangs) blocks a
 //! write for as long as that lasts. Signals and the end of the node must not wait for it.
 
+use std::io;
+use std::sync::mpsc::{SyncSender, sync_channel};
 use std::time::Duration;
 
+use thorp_node::api::Notice;
 use thorp_node::snapshot::Viewer;
 use tokio::runtime::Handle;
 use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
+use crate::lines::{self, Manner, Streams};
 use crate::out::Flow;
 use crate::signals::Signals;
 use crate::tables::Following;
+
+/// The streams of the process.
+pub type Standard = Streams<io::Stdout, io::Stderr>;
+
+/// Tells what happens while a node starts.
+pub struct StartLines {
+    notices: SyncSender<Notice>,
+    telling: JoinHandle<Standard>,
+}
+
+/// How many notices wait to be told; those that come when there are more are left out.
+const WAITING: usize = 64;
+
+impl StartLines {
+    /// Starts a thread that writes what it is told.
+    pub fn start(manner: Manner) -> Self {
+        let (notices, told) = sync_channel(WAITING);
+        let telling = thorp_disk::spawn(move |_| {
+            let mut streams = Streams::standard();
+            while let Ok(notice) = told.recv() {
+                // A reader that misses what happens before the start may still read what follows.
+                let _ = lines::tell_notice(&notice, &mut streams, manner);
+            }
+            streams
+        });
+        Self { notices, telling }
+    }
+
+    /// Tells of this, without waiting until it is read.
+    pub fn tell(&self, notice: &Notice) {
+        let _ = self.notices.try_send(notice.clone());
+    }
+
+    /// Returns the streams once all is written, so that what is said only once is said once in
+    /// all.
+    pub async fn streams(self) -> Standard {
+        drop(self.notices);
+        self.telling.await.unwrap_or_else(|_| Streams::standard())
+    }
+
+    /// Waits a little until all is written.
+    pub async fn end(self) {
+        let _ = timeout(LAST_LINES, self.streams()).await;
+    }
+}
 
 /// How long the last lines of a node that has ended may take.
 const LAST_LINES: Duration = Duration::from_secs(1);

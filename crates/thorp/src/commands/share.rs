@@ -11,21 +11,18 @@ use thorp_node::share;
 
 use super::context::{Context, on_disk};
 use super::detached::{self, Asked, Child};
-use super::following::{self, Followed};
+use super::following::{self, Followed, Standard, StartLines};
 use super::invitation;
 use crate::args::ShareArgs;
 use crate::args::values::WhichTracker;
 use crate::exit::{Complaint, Result, failure};
-use crate::lines::{self, Streams};
+use crate::lines::{self, Streams, Welcome};
 use crate::menu::terminal::{self, End};
 use crate::node::{self, LocalPeer};
 use crate::quoting::for_shell;
 use crate::signals::Signals;
 use crate::state::NodeKind;
 use crate::{out, prompt, words};
-
-/// The streams of the process; kept, so that what is said only once is said once in all.
-type Standard = Streams<io::Stdout, io::Stderr>;
 
 pub async fn run(context: Context, args: ShareArgs) -> Result {
     let asked = args.dir.clone();
@@ -61,23 +58,30 @@ pub async fn run(context: Context, args: ShareArgs) -> Result {
         args.listen,
         args.advertise,
     );
-    let mut streams = Streams::standard();
-    let show = |notice: &Notice| {
-        // A reader that misses what happens before the start may still read what follows.
-        let _ = lines::tell_notice(notice, &mut streams, context.line_manner());
-    };
+    let manner = context.line_manner();
+    let start_lines = StartLines::start(manner);
+    let show = |notice: &Notice| start_lines.tell(notice);
     let mut signals = Signals::listen()?;
-    let mut peer = tokio::select! {
-        peer = node::share(common, &dir, options, group, show) => peer?,
+    let peer = tokio::select! {
+        peer = node::share(common, &dir, options, group, show) => peer,
         () = signals.next() => return Err(not_started()),
     };
+    let mut peer = match peer {
+        Ok(peer) => peer,
+        Err(failure) => {
+            start_lines.end().await;
+            return Err(failure);
+        }
+    };
     let Some(child) = child else {
-        let ended = attend(&context, &mut peer, args.lines, &mut streams, &mut signals).await;
+        let ended = attend(&context, &mut peer, args.lines, start_lines, &mut signals).await;
         return end(&context, peer, ended, signals).await;
     };
-    let _ = lines::greet(&peer, &mut streams, context.line_manner());
+    start_lines.end().await;
+    let _ = lines::greet(&Welcome::of(&peer), &mut Streams::standard(), manner);
     let detached = child.leave(&state).await?;
-    let ended = follow(&context, &mut peer, &mut streams, &mut signals).await;
+    let greeted = std::future::ready(Streams::standard());
+    let ended = follow(&context, &mut peer, greeted, &mut signals).await;
     let exit = end(&context, peer, ended, signals).await;
     let exit = exit.unwrap_or_else(|failure| {
         super::show_failure(&failure, context.global.json);
@@ -105,10 +109,17 @@ async fn attend(
     context: &Context,
     peer: &mut LocalPeer,
     lines: bool,
-    streams: &mut Standard,
+    start_lines: StartLines,
     signals: &mut Signals,
 ) -> End {
-    if context.can_draw(lines) {
+    let is_drawn = context.can_draw(lines);
+    let start_lines = if is_drawn {
+        start_lines.end().await;
+        None
+    } else {
+        Some(start_lines)
+    };
+    if is_drawn {
         let mut welcome = vec![words::sharing(&peer.directory, peer.listen)];
         welcome.extend(peer.door.as_ref().map(lines::door));
         // If the terminal cannot show it after all, there are lines.
@@ -116,20 +127,30 @@ async fn attend(
             return end;
         }
     }
-    let _ = lines::greet(peer, streams, context.line_manner());
-    follow(context, peer, streams, signals).await
+    let (welcome, manner) = (Welcome::of(peer), context.line_manner());
+    let greeted = async move {
+        let mut streams = match start_lines {
+            Some(start_lines) => start_lines.streams().await,
+            None => Streams::standard(),
+        };
+        let _ = lines::greet(&welcome, &mut streams, manner);
+        streams
+    };
+    follow(context, peer, greeted, signals).await
 }
 
-/// Shows lines until the peer ends or a signal comes.
+/// Shows lines until the peer ends or a signal comes, on streams that are ready once `greeted` is.
 async fn follow(
     context: &Context,
     peer: &mut LocalPeer,
-    streams: &mut Standard,
+    greeted: impl Future<Output = Standard> + Send + 'static,
     signals: &mut Signals,
 ) -> End {
     let (mut news, manner) = (peer.news(), context.line_manner());
-    let mut streams = std::mem::replace(streams, Streams::standard());
-    let follow = async move { lines::follow_peer(&mut news, &mut streams, manner).await };
+    let follow = async move {
+        let mut streams = greeted.await;
+        lines::follow_peer(&mut news, &mut streams, manner).await
+    };
     match following::until_end(peer.viewer.clone(), signals, follow).await {
         Followed::Ended => End::Ended,
         Followed::Unread | Followed::Signalled => End::Left,

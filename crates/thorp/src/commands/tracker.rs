@@ -10,12 +10,10 @@ use super::keeping;
 use crate::args::TrackerArgs;
 use crate::exit::Result;
 use crate::lines;
-use crate::node::{self, LocalTracker};
+use crate::node::{self, Door, LocalTracker};
 use crate::screen;
 use crate::signals::Signals;
 use crate::state::NodeKind;
-
-type Standard = lines::Streams<std::io::Stdout, std::io::Stderr>;
 
 pub async fn run(context: Context, args: TrackerArgs) -> Result {
     match (&args.backup, &args.restore) {
@@ -62,9 +60,9 @@ pub async fn run(context: Context, args: TrackerArgs) -> Result {
     };
     let mut streams = lines::Streams::standard();
     let manner = manner(&context, args.lines);
-    lines::greet_tracker(&tracker, &mut streams, manner);
+    lines::greet_tracker((&tracker.door, tracker.listen), &mut streams, manner);
     let detached = child.leave(&state).await?;
-    if follow(&mut tracker, streams, manner, &mut signals).await != Followed::Signalled {
+    if follow(&mut tracker, None, manner, &mut signals).await != Followed::Signalled {
         context.say("This tracker was stopped.");
     }
     let exit = signals.goodbye(tracker.stop).await;
@@ -87,21 +85,26 @@ async fn attend(context: &Context, tracker: &mut LocalTracker, lines: bool, sign
             () = signals.next() => return,
         }
     }
-    let mut streams = lines::Streams::standard();
-    let manner = manner(context, lines);
-    lines::greet_tracker(tracker, &mut streams, manner);
-    follow(tracker, streams, manner, signals).await;
+    let door = tracker.door.clone();
+    follow(tracker, Some(door), manner(context, lines), signals).await;
 }
 
-/// Shows lines until the tracker ends or a signal comes.
+/// Shows lines until the tracker ends or a signal comes. With a door, the first ones say how other
+/// machines get in.
 async fn follow(
     tracker: &mut LocalTracker,
-    mut streams: Standard,
+    door: Option<Door>,
     manner: lines::Manner,
     signals: &mut Signals,
 ) -> Followed {
-    let mut news = tracker.news();
-    let follow = async move { lines::follow_tracker(&mut news, &mut streams, manner).await };
+    let (mut news, listen) = (tracker.news(), tracker.listen);
+    let follow = async move {
+        let mut streams = lines::Streams::standard();
+        if let Some(door) = door {
+            lines::greet_tracker((&door, listen), &mut streams, manner);
+        }
+        lines::follow_tracker(&mut news, &mut streams, manner).await
+    };
     following::until_end(tracker.viewer.clone(), signals, follow).await
 }
 

@@ -42,6 +42,8 @@ pub struct Log {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(tag = "event", rename_all = "kebab-case")]
 pub enum Happening {
+    /// A machine has become a member.
+    Admitted(Member),
     /// A peer has come.
     Came(Member),
     /// A peer has gone.
@@ -244,10 +246,14 @@ impl Known {
 impl Happening {
     /// Returns the line of a log, without its date.
     pub fn line(&self) -> String {
-        let (Self::Came(member) | Self::Went(member) | Self::Shares { member, .. }) = self;
+        let (Self::Admitted(member)
+        | Self::Came(member)
+        | Self::Went(member)
+        | Self::Shares { member, .. }) = self;
         let who = words::called(member);
         let who = printable(&who);
         match self {
+            Self::Admitted(member) => admitted(member),
             Self::Came(_) => format!("{who} came"),
             Self::Went(_) => format!("{who} went"),
             Self::Shares { files, bytes, .. } => format!(
@@ -257,6 +263,16 @@ impl Happening {
             ),
         }
     }
+}
+
+/// Returns what is said of a machine that has become a member.
+pub fn admitted(member: &Member) -> String {
+    let name = member.name.as_deref().unwrap_or(&member.id[..8]);
+    format!(
+        "{} ({}) has joined the group",
+        printable(name),
+        member.address
+    )
 }
 
 #[cfg(test)]

@@ -1,5 +1,6 @@
 //! The logs of `tracker` and of `share`.
 
+use crate::node::LocalTracker;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -95,7 +96,7 @@ async fn a_peer_tells_its_story() {
         a_moment().await;
         drop(view);
     };
-    let _ = greet(&peer, &mut streams, Manner::default());
+    let _ = greet(&Welcome::of(&peer), &mut streams, Manner::default());
     let _ = tokio::join!(
         follow_peer(&mut news, &mut streams, Manner::default()),
         told
@@ -184,7 +185,7 @@ async fn a_tracker_prints_both_tables_after_a_change() {
         }
         drop(view);
     };
-    greet_tracker(&tracker, &mut streams, TABLES);
+    greet_tracker((&tracker.door, tracker.listen), &mut streams, TABLES);
     let _ = tokio::join!(follow_tracker(&mut news, &mut streams, TABLES), told);
     let expected = format!(
         "Listening on 192.168.198.138:3333\n{}\n{}\n",
@@ -209,7 +210,7 @@ async fn the_same_as_objects() {
         a_moment().await;
         drop(view);
     };
-    greet_tracker(&tracker, &mut streams, json);
+    greet_tracker((&tracker.door, tracker.listen), &mut streams, json);
     let _ = tokio::join!(follow_tracker(&mut news, &mut streams, json), told);
     let out = text(streams.out);
     let page = include_str!("../../../../docs/json.md");
@@ -296,7 +297,7 @@ async fn a_tracker_tells_who_comes_and_goes_and_how_much_each_shares() {
             quiet,
             tables: false,
         };
-        greet_tracker(&tracker, &mut streams, manner);
+        greet_tracker((&tracker.door, tracker.listen), &mut streams, manner);
         let _ = tokio::join!(follow_tracker(&mut news, &mut streams, manner), told);
         let out = text(streams.out);
         let lines: Vec<_> = out.lines().skip(2).collect();

@@ -19,6 +19,10 @@ use crate::node::{Door, LocalTracker};
 use crate::tables::{FileLine, Following, PeerLine};
 use slice::Slice;
 
+/// What Ctrl-Z is answered: a suspended tracker would be as good as none.
+const NOT_SUSPENDED: &str = "Ctrl-Z would suspend the tracker of the whole group. To have the \
+    terminal back: q, then thorp tracker --detach";
+
 /// Shows the screen until the user leaves or the tracker ends.
 pub async fn run(tracker: &mut LocalTracker, colour: bool) -> io::Result<()> {
     let mut terminal = ratatui::try_init()?;
@@ -156,6 +160,9 @@ impl Screen {
         match key.code {
             _ if is_interrupt => self.is_asked = true,
             KeyCode::Char('q') | KeyCode::Esc => self.is_asked = true,
+            KeyCode::Char('z') if key.modifiers.contains(KeyModifiers::CONTROL) => {
+                self.notice = Some(NOT_SUSPENDED.into());
+            }
             KeyCode::Tab | KeyCode::BackTab => {
                 self.focus = match self.focus {
                     Focus::Peers => Focus::Files,

@@ -42,6 +42,15 @@ fn drawn(Screened { screen, shown }: &mut Screened, width: u16, height: u16) -> 
     text
 }
 
+#[test]
+fn it_is_said_why_a_tracker_is_not_suspended_and_what_to_do() {
+    let mut screened = screen(many(1));
+    let key = KeyEvent::new(KeyCode::Char('z'), KeyModifiers::CONTROL);
+    assert_eq!(screened.screen.key(key), Leave::No);
+    let text = drawn(&mut screened, 140, 30);
+    assert!(text.contains("q, then thorp tracker --detach"), "{text}");
+}
+
 fn press(Screened { screen, .. }: &mut Screened, code: KeyCode) -> Leave {
     screen.key(KeyEvent::new(code, KeyModifiers::NONE))
 }

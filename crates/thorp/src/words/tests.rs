@@ -250,7 +250,8 @@ fn failures() -> Vec<(Failure, &'static str)> {
         ),
         (
             Failure::NotAllAsked,
-            "The tracker has no room for the lists of all peers, and not all of those peers were \
+            "The tracker does not have the lists of all peers (it has no room for them, or has \
+             just started), and not all of those peers were \
              asked or have answered: one of them may share this file. Try again.",
         ),
         (

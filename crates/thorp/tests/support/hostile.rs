@@ -212,6 +212,7 @@ pub fn hello(port: Option<u16>) -> Hello {
         interval: 60_000,
         record: None,
         bittorrent: false,
+        advertised: 0,
     }
 }
 

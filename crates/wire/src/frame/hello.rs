@@ -53,6 +53,16 @@ pub struct Hello {
     #[n(12)]
     #[cbor(default, skip_if = "core::ops::Not::not")]
     pub bittorrent: bool,
+    /// How many of the claimed addresses, from the first on, the sender's user has named. They are
+    /// better than the one that this link comes from.
+    #[n(13)]
+    #[cbor(default, skip_if = "is_zero")]
+    pub advertised: u8,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "minicbor calls it so")]
+fn is_zero(number: &u8) -> bool {
+    *number == 0
 }
 
 impl Hello {
@@ -71,7 +81,11 @@ impl FrameBody for Hello {
         if self.oldest > self.newest {
             return Err(FrameError::malformed("an oldest version over the newest"));
         }
-        at_most(Self::MAX_CLAIMED, &self.claimed, "claimed addresses")
+        at_most(Self::MAX_CLAIMED, &self.claimed, "claimed addresses")?;
+        if usize::from(self.advertised) > self.claimed.len() {
+            return Err(FrameError::malformed("more addresses named than claimed"));
+        }
+        Ok(())
     }
 
     fn size(&self) -> usize {

@@ -39,10 +39,6 @@ pub struct Update {
     /// The sender's neighbours, when they have changed.
     #[n(8)]
     pub neighbours: Option<Vec<PeerId>>,
-    /// How many files the sender is serving at this moment.
-    #[n(9)]
-    #[cbor(default)]
-    pub load: u32,
     /// How many entries the whole listing has. Said where it is not kept, with the
     /// signs of life, so that it can be asked for once there is room.
     #[n(10)]
@@ -91,7 +87,6 @@ impl Update {
             added: Vec::new(),
             removed: Vec::new(),
             neighbours: None,
-            load: 0,
             entries: None,
             bytes: None,
             lookups: 0,

@@ -60,6 +60,7 @@ pub fn any_hello() -> impl Strategy<Value = Hello> {
         .prop_map(
             |((a, b), port, claimed, epoch, applied, is, (interval, record))| {
                 let (neighbour, visitor, bittorrent) = is;
+                let advertised = claimed.len().min(2).try_into().expect("a few");
                 Hello {
                     oldest: a.min(b),
                     newest: a.max(b),
@@ -72,6 +73,7 @@ pub fn any_hello() -> impl Strategy<Value = Hello> {
                     interval,
                     record,
                     bittorrent,
+                    advertised,
                 }
             },
         )
@@ -128,7 +130,7 @@ pub fn any_update() -> impl Strategy<Value = Update> {
         vec(any_entry(), 0..3),
         vec(any_name(), 0..3),
         option::of(vec(any_peer_id(), 0..3)),
-        any::<(u32, Option<u64>, Option<u64>)>(),
+        any::<(Option<u64>, Option<u64>)>(),
         any::<(u32, u32)>(),
         (vec(any_peer_id(), 0..3), vec(any_peer_id(), 0..3)),
         option::of(vec(any::<[u8; 20]>().prop_map(InfoHash::new), 0..3)),
@@ -140,7 +142,7 @@ pub fn any_update() -> impl Strategy<Value = Update> {
                 added,
                 removed,
                 neighbours,
-                (load, entries, bytes),
+                (entries, bytes),
                 (lookups, spared),
                 (met, parted),
                 torrents,
@@ -154,7 +156,6 @@ pub fn any_update() -> impl Strategy<Value = Update> {
                     added,
                     removed,
                     neighbours,
-                    load,
                     entries,
                     bytes,
                     lookups,

@@ -45,6 +45,7 @@ pub fn hello_of(oldest: u16, newest: u16) -> Hello {
         interval: 5000,
         record: None,
         bittorrent: false,
+        advertised: 0,
     }
 }
 

@@ -23,6 +23,7 @@ fn me(n: u8, epoch: u64) -> Me {
         claimed: Vec::new(),
         visitor: false,
         bittorrent: false,
+        advertised: 0,
     }
 }
 

@@ -54,6 +54,7 @@ fn asks_its_tracker() -> (Peer, RequestId) {
         interval: 5000,
         record: None,
         bittorrent: false,
+        advertised: 0,
     };
     says(&mut peer, Frame::plain(hello));
     let wanted = Op::Want(vec!["a".parse().expect("a name")], false);

@@ -281,6 +281,7 @@ impl Task {
             claimed: reach.as_ref().map(Reach::addresses).unwrap_or_default(),
             visitor: sharing.is_none(),
             bittorrent: sharing.is_some() && config.share_bittorrent,
+            advertised: reach.as_ref().map_or(0, Reach::advertised),
         };
         let wants_face = me.bittorrent;
         let config = machine::Config {

@@ -14,7 +14,7 @@ use thorp_wire::{Name, PeerId};
 use tokio::sync::mpsc;
 
 use super::Tracker;
-use crate::api::{Command, Done, Event, Failure, Note};
+use crate::api::{Command, Done, Event, Failure, Gap, Note};
 use crate::rows;
 
 /// Answers event by event, but for the last one.
@@ -111,6 +111,7 @@ async fn files(
     }
     if asking.survey.coverage().is_cut() {
         tell(events, Event::Note(Note::TrackerInPart)).await;
+        return Err(Failure::InPart { why: Gap::Cut });
     }
     Ok(done)
 }

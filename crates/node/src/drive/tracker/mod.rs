@@ -13,6 +13,7 @@ use thorp_core::matching::PatternError;
 use thorp_core::swarms::SwarmTotals;
 use thorp_core::tracker::{self as machine, Output};
 use thorp_disk::DiskThread;
+use thorp_group::authority::Joiner;
 use thorp_group::authority::Tracks;
 use thorp_group::clock::{Clock, unix_seconds};
 use thorp_group::renewal::{OwnRenewal, RenewalTime};
@@ -20,7 +21,7 @@ use thorp_group::sightings::Sightings;
 use thorp_group::tls::MemberTls;
 use thorp_wire::frame::{Find, Found, Join, SignedRecord};
 use thorp_wire::{Body, Frame, PeerId};
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{broadcast, mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep_until};
 
@@ -156,6 +157,7 @@ struct Task {
     totals: SwarmTotals,
     newest: watch::Receiver<Option<SignedRecord>>,
     unsaved: watch::Receiver<Option<String>>,
+    newcomers: broadcast::Receiver<Joiner>,
     incoming: mpsc::Receiver<Incoming>,
     requests: mpsc::Receiver<Request>,
     keeper: Keeper,
@@ -168,6 +170,8 @@ enum Event {
     NewRecord,
     /// What the group decides does not get to the disk, or does so again.
     Unsaved,
+    /// A machine has become a member.
+    Joined(Joiner),
     RenewalDue,
     SeenDue,
     /// A second has passed, where there is a face.
@@ -190,6 +194,7 @@ impl Node for Task {
             _ = self.newest.changed() => Event::NewRecord,
             // The sender is in `renewal`, which we hold.
             _ = self.unsaved.changed() => Event::Unsaved,
+            Ok(newcomer) = self.newcomers.recv() => Event::Joined(newcomer),
             () = self.renewal_due.clone().comes(&self.clock) => Event::RenewalDue,
             () = sleep_until(self.seen_due) => Event::SeenDue,
             () = sleep_until(self.sweep_due), if self.face.is_some() => Event::Swept,
@@ -215,6 +220,11 @@ impl Node for Task {
                     // A caller that does not read its notices misses some.
                     let _ = self.notices.try_send(warning);
                 }
+            }
+            Event::Joined(newcomer) => {
+                let admitted = Notice::Admitted(rows::newcomer(&newcomer));
+                // A caller that does not read its notices misses some.
+                let _ = self.notices.try_send(admitted);
             }
             Event::RenewalDue => self.renew(),
             Event::SeenDue => {
@@ -298,8 +308,9 @@ impl Task {
             claimed: setup.reach.addresses(),
             visitor: false,
             bittorrent: false,
+            advertised: setup.reach.advertised(),
         };
-        let machine = machine::Tracker::new(machine::Config {
+        let mut machine = machine::Tracker::new(machine::Config {
             room: setup.config.tracker_listings_mib * 1024 * 1024,
             me,
             interval: setup.config.tracker_interval,
@@ -307,6 +318,7 @@ impl Task {
             longest_interval: setup.config.longest_tracker_interval,
             bittorrent: setup.face.is_some(),
         });
+        machine.expect(system::now(&setup.clock), setup.seen.present_before());
         let wires = Wires::new(setup.tls.clone(), setup.clock.clone());
         let engine = Engine::new(machine, wires, setup.clock.clone());
         let mut newest = setup.tls.records().changes();
@@ -320,6 +332,7 @@ impl Task {
             face: setup.face,
             renewal_due: setup.renewal.due(),
             unsaved: setup.renewal.authority.unsaved(),
+            newcomers: setup.renewal.authority.newcomers(),
             renewal: setup.renewal,
             seen: setup.seen,
             seen_due: Instant::now() + Sightings::WRITTEN_EVERY,
@@ -353,7 +366,7 @@ impl Task {
     /// Those that are here are seen now.
     fn see_all(&self, machine: &machine::Tracker) {
         let now = unix_seconds(self.clock.wall());
-        machine.peers().for_each(|peer| self.seen.saw(peer.id, now));
+        self.seen.saw_all(machine.peers().map(|peer| peer.id), now);
     }
 
     /// Forgets clients that are silent, and tells readers what is counted of the others.
