@@ -13,7 +13,9 @@ use thorp_core::budget::Work;
 use thorp_core::catalogue::Catalogue;
 use thorp_core::matching::Pattern;
 use thorp_wire::frame::Update;
-use thorp_wire::{Entry, Name, PeerId, Root};
+use thorp_wire::torrent::build::{Privacy, v2_info};
+use thorp_wire::torrent::info_hash_v2;
+use thorp_wire::{Content, Entry, Name, PeerId, Root};
 
 /// How many names are listed and compared with patterns.
 const NAMES: u32 = 300_000;
@@ -50,7 +52,25 @@ pub fn run() -> Result<()> {
         );
     }
     listings();
+    info_hashes(&names[..1000]);
     memory()
+}
+
+/// What a tracker computes of each file of a member that serves clients.
+fn info_hashes(names: &[Name]) {
+    let content = Content {
+        length: 1 << 30,
+        root: Root::new([7; 32]),
+    };
+    let took = usual(|| {
+        for name in names {
+            for privacy in [Privacy::Private, Privacy::Public] {
+                black_box(info_hash_v2(&v2_info(name.base(), content, privacy)));
+            }
+        }
+    });
+    let charged = names.len() as u64 * Work::INFO_HASHES;
+    row("the v2 info-hashes of 1000 files", took, charged);
 }
 
 fn listings() {

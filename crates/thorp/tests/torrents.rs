@@ -267,6 +267,12 @@ fn a_folder_s_torrent_names_what_is_shared_in_it_and_is_kept_over_a_restart() {
         gone.then_some(())
     });
     assert!(!pair.clients_of(made[4]).is_empty());
+
+    // With its goodbye the peer is in no swarm any more.
+    pair.oak.run(&["stop"]).exits(0);
+    poll("the tracker has heard", PATIENCE, || {
+        pair.clients_of(made[4]).is_empty().then_some(())
+    });
 }
 
 #[test]

@@ -186,6 +186,9 @@ impl Swarms {
         let Ok(_alone) = lock.acquire_owned().await else {
             return Err("this peer stops".to_owned());
         };
+        if let Some(served) = self.served_kept(info_hash) {
+            return Ok(served);
+        }
         let read = thorp_disk::spawn(move |disk| {
             let kept = share.kept_torrent(disk, info_hash);
             let kept = kept.ok_or("it is not kept any more")?;
@@ -196,10 +199,6 @@ impl Swarms {
             Err(_) => return Err("this peer stops".to_owned()),
         };
         let content = bytes.content();
-        let served = self.table().transfers.get(&content).cloned();
-        if let Some(served) = served.filter(|served| !served.is_over()) {
-            return Ok(served);
-        }
         // No fetch here has to see to it.
         let (no_fetch, _) = mpsc::unbounded_channel();
         let have = Have::Torrent(bytes.layout());
@@ -208,6 +207,15 @@ impl Swarms {
         let mut table = self.table();
         table.transfers.insert(content, Arc::clone(&transfer));
         Ok(transfer)
+    }
+
+    fn served_kept(&self, info_hash: InfoHash) -> Option<Arc<Transfer>> {
+        let table = self.table();
+        let mut served = table.transfers.values().filter(|transfer| {
+            let is_it = transfer.kept().is_some_and(|kept| kept.has(info_hash));
+            is_it && !transfer.is_over()
+        });
+        served.next().cloned()
     }
 
     async fn info_of(&self, torrent: SharedTorrent) -> Result<Arc<[u8]>, String> {

@@ -15,7 +15,7 @@ use thorp_wire::merkle::{self, Hash, HashReply, LEAF, Tree, merged_layer};
 use thorp_wire::session::HashRange;
 use thorp_wire::session::message::MOST_HASHES;
 use thorp_wire::torrent::{PieceSpace, TorrentError};
-use thorp_wire::{Content, Root};
+use thorp_wire::{Content, InfoHash, Root};
 
 /// How many files of one torrent are open at a time.
 const MOST_OPEN: usize = 8;
@@ -23,8 +23,9 @@ const MOST_OPEN: usize = 8;
 /// See the module.
 pub(super) struct KeptBytes {
     share: Share,
-    /// The info dictionary.
+    /// The info dictionary, and the info-hashes that follow.
     info: Arc<[u8]>,
+    hashes: Vec<InfoHash>,
     space: PieceSpace,
     /// By the numbers of the torrent's files; `None` for those that pad.
     contents: Vec<Option<Content>>,
@@ -54,6 +55,7 @@ impl KeptBytes {
         Ok(Self {
             share,
             info: info.raw().into(),
+            hashes: info.info_hashes().collect(),
             space: PieceSpace::of(&info)?,
             by_root: with_bytes.map(|content| (content.root, *content)).collect(),
             contents,
@@ -76,6 +78,10 @@ impl KeptBytes {
 
     pub fn layout(&self) -> Layout {
         self.space.layout()
+    }
+
+    pub fn has(&self, info_hash: InfoHash) -> bool {
+        self.hashes.contains(&info_hash)
     }
 
     pub fn info(&self) -> Arc<[u8]> {

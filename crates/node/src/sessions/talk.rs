@@ -10,7 +10,7 @@ use std::sync::Arc;
 use thorp_wire::InfoHash;
 use thorp_wire::session::metadata::{METADATA_BLOCK, MetadataError, metadata_block_length};
 use thorp_wire::session::{ExtendedHandshake, Message, MetadataMessage, PeerExchange};
-use thorp_wire::torrent::Info;
+use thorp_wire::torrent::is_private;
 
 use super::line::Broken;
 
@@ -58,11 +58,10 @@ impl Talk {
             .as_deref()
             .map_or(0, length_of)
             .div_ceil(METADATA_BLOCK);
-        let read = info.as_deref().and_then(|raw| Info::decode(raw).ok());
         Self {
             metadata: None,
             left: SENT_AGAIN.saturating_mul(blocks),
-            is_public: read.is_some_and(|info| !info.is_private()),
+            is_public: info.as_deref().is_some_and(|info| !is_private(info)),
             torrent,
             info,
         }

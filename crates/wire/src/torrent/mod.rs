@@ -37,7 +37,7 @@ use sha1::Sha1;
 use sha2::{Digest, Sha256};
 use thiserror::Error;
 
-use crate::bencode::NotBencode;
+use crate::bencode::{NotBencode, Value};
 use crate::{InfoHash, InfoHashV2, NameError};
 
 /// The maximum length of a torrent, in bytes: enough for the layer of a file of 16 TiB.
@@ -56,6 +56,14 @@ pub fn info_hash_v1(info: &[u8]) -> InfoHash {
 /// Computes the info-hash of a v2 info dictionary (BEP 52).
 pub fn info_hash_v2(info: &[u8]) -> InfoHashV2 {
     InfoHashV2::new(Sha256::digest(info).into())
+}
+
+/// Whether clients of a torrent with this info dictionary, which is a right one, get to know of one
+/// another from its trackers alone (BEP 27). Costs less than to read all that it says.
+pub fn is_private(info: &[u8]) -> bool {
+    let info = Value::parse_in_any_order(info).ok();
+    let private = info.and_then(|info| info.get("private")?.integer());
+    info.is_none() || private == Some(1)
 }
 
 /// Why bytes are no torrent that can be fetched. Refuse it with this reason.

@@ -254,6 +254,37 @@ fn a_member_that_changes_its_listing_all_the_time_pays_for_it_alone() {
 }
 
 #[test]
+fn a_member_that_serves_clients_pays_for_the_info_hashes_of_what_it_lists() {
+    let hashed = |count: usize| {
+        let mut listing = many(count, 10, 'x');
+        for entry in &mut listing.added {
+            entry.root = Some(thorp_wire::Root::new([7; 32]));
+        }
+        listing
+    };
+    // One goes in at once, the other bit by bit.
+    for count in [Work::FEW_ENTRIES, 3 * Work::FEW_ENTRIES] {
+        let cost = |serves_clients: bool| {
+            let mut node = Node::new(TRACKER);
+            node.up(2, 2, hello(1));
+            if serves_clients {
+                node.links.catalogue.watch(id(2));
+            }
+            node.hear(2, hashed(count));
+            // Work that waits is done at this very moment.
+            while !matches!(node.lists(2), Some(all) if all == count) {
+                node.links.advance(node.now);
+            }
+            node.links.advance(node.now);
+            let account = node.links.account(LinkId(2));
+            node.links.budgets.lately(node.now, account)
+        };
+        let more = cost(true) - cost(false);
+        assert_eq!(more, count as u64 * Work::INFO_HASHES);
+    }
+}
+
+#[test]
 fn a_long_listing_goes_in_bit_by_bit_and_others_are_served_in_between() {
     for mut node in Node::both() {
         for member in [2, 3] {

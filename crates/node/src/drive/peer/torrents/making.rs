@@ -300,7 +300,7 @@ impl FolderOf {
         names.map_err(|error| unhashed(&self.name, &error))
     }
 
-    /// The info dictionary of v1: that of the torrent that was kept, or made of all bytes.
+    /// The info dictionary of v1. All bytes are read for it, unless such a torrent was kept.
     fn v1_info(
         &self,
         disk: DiskThread,
@@ -309,14 +309,15 @@ impl FolderOf {
     ) -> Result<Vec<u8>, Failure> {
         let contents = self.files.iter().map(|file| file.content);
         let of_share: Vec<(Name, Content)> = names.iter().cloned().zip(contents).collect();
-        let is_private = privacy == Privacy::Private;
         let piece_length = folder_piece_length(&self.files);
+        let info = |pieces: &[_]| build::v1_folder_info(&self.name, &self.files, pieces, privacy);
+        // The private one and the public one have the same pieces.
         let kept = self.share.kept_of(disk, &of_share, |info| {
-            let is_same = info.v2().is_none() && info.piece_length() == piece_length;
-            is_same && info.name().as_str() == self.name && info.is_private() == is_private
+            let is_alike = info.v2().is_none() && info.piece_length() == piece_length;
+            is_alike && info.files().iter().all(|file| !file.padding)
         });
-        if let Some(kept) = kept {
-            return Ok(kept.info.raw().to_vec());
+        if let Some(v1) = kept.as_ref().and_then(|kept| kept.info.v1()) {
+            return Ok(info(&v1.hashes));
         }
         let Reading {
             bytes,
@@ -332,12 +333,7 @@ impl FolderOf {
             });
         let pieces = hashed.map_err(|(name, error)| unhashed(name.as_str(), &error))?;
         let pieces = pieces.ok_or(Failure::PeerStopping)?;
-        Ok(build::v1_folder_info(
-            &self.name,
-            &self.files,
-            &pieces,
-            privacy,
-        ))
+        Ok(info(&pieces))
     }
 }
 
