@@ -366,7 +366,7 @@ impl World {
                 self.later(wait, node, Event::Input(Input::Served { session, block }));
             }
             // It is sent anyway, and not expected any more.
-            Output::Withdraw(..) | Output::ToCome(_) => {}
+            Output::Withdraw(..) | Output::ToCome(_) | Output::HashPiece(_) => {}
             Output::HashLeaves(session, range, pieces) => {
                 let leaves = pieces.iter().flat_map(|piece| self.leaves_of(*piece));
                 let leaves = Some(leaves.collect());

@@ -335,8 +335,9 @@ impl Scene {
                 let holders = self.holders();
                 self.input(2 * delay, node, Input::Holders(holders));
             }
-            // There are no clients here.
+            // There are no clients and no torrents here.
             Output::Dial(NamedSource::Client(_))
+            | Output::HashPiece(_)
             | Output::ToCome(_)
             | Output::Stuck(_)
             | Output::Blame(_) => {}

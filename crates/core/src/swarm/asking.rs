@@ -31,7 +31,7 @@ const TOO_LONG: Duration = Duration::from_secs(2);
 impl Swarm {
     /// Requests blocks from a session until its window is full.
     pub(super) fn fill(&mut self, now: Instant, id: SessionId) {
-        if self.pieces.is_complete() || !self.hashes.are_known() {
+        if self.pieces.is_complete() || !self.can_verify() {
             return;
         }
         while let Some(session) = self.sessions.get(&id) {

@@ -20,14 +20,17 @@
 //! them in their own order, independently of messages. It stops reading from a peer that does not
 //! read what is sent to it, which bounds the send queue.
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::bound::Account;
 use thorp_wire::frame::Holder;
 use thorp_wire::layout::{Block, Layout, Piece};
 use thorp_wire::session::{HashRange, Message};
+use thorp_wire::torrent::PieceSpace;
 use thorp_wire::{Content, PeerId};
 
 /// Which file a swarm handles, and how.
@@ -42,6 +45,21 @@ pub struct Config {
     pub seed: u64,
     /// What this peer has of the file.
     pub have: Have,
+    /// The bounds on concurrent work.
+    pub limits: SwarmLimits,
+}
+
+/// Which torrent a swarm fetches, and how.
+#[derive(Clone, Debug)]
+pub struct TorrentConfig {
+    /// Its bytes, at least one.
+    pub space: Arc<PieceSpace>,
+    /// Which of its files are wanted, by their numbers.
+    pub files: BTreeSet<usize>,
+    /// This peer's id.
+    pub me: PeerId,
+    /// The seed for all random choices.
+    pub seed: u64,
     /// The bounds on concurrent work.
     pub limits: SwarmLimits,
 }
@@ -232,8 +250,16 @@ pub enum Input {
         /// The block.
         block: Block,
         /// The hashes of its leaves, in order. Blocks begin and end at leaf boundaries or at the
-        /// end of the file.
+        /// end of the file. Of a torrent's block any hashes, as many as it has leaves.
         leaves: Vec<[u8; 32]>,
+    },
+    /// An [`Output::HashPiece`] is done, or a piece of a torrent that an earlier fetch left on disk
+    /// was hashed; the latter comes before the first [`Input::Clients`].
+    PieceHashed {
+        /// The piece.
+        piece: Piece,
+        /// Whether it has the hash that the torrent says.
+        is_right: bool,
     },
     /// A piece that an earlier fetch left on disk was hashed. Comes before the first
     /// [`Input::Holders`].
@@ -293,6 +319,8 @@ pub enum Output {
     /// Hash all leaves of these pieces from disk (8 MiB at most) to answer a request for this
     /// range.
     HashLeaves(SessionId, HashRange, Vec<Piece>),
+    /// All of a torrent's piece is on disk: hash it, then send [`Input::PieceHashed`].
+    HashPiece(Piece),
     /// The hashes are known, and this many bytes are to be written. All others are on disk
     /// already, or are zeros and stay a hole.
     ToCome(u64),

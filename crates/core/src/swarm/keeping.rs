@@ -112,7 +112,7 @@ impl Swarm {
             .is_some_and(|since| now - since >= CHOKED_FOR_LONG);
         let proven = session.given > 0 || self.sources.failures(session.peer) == 0;
         // What cannot be verified is not asked for.
-        let is_of_use = session.offer.hashes || self.hashes.are_known();
+        let is_of_use = session.offer.hashes || self.can_verify();
         is_of_use && session.gives_hope(now) && !session.silent && !choked_for_long && proven
     }
 

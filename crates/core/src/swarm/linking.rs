@@ -18,8 +18,10 @@ impl Swarm {
         id: SessionId,
         (peer, account): (SourceId, Account),
         dialled: bool,
-        offer: Offer,
+        mut offer: Offer,
     ) {
+        // A torrent's pieces are verified as a whole.
+        offer.hashes &= self.whole.is_none();
         self.sources.on_session();
         if self.sources.is_liar(peer) {
             let why = "it has sent what is not of this file".into();
@@ -186,8 +188,8 @@ impl Swarm {
         let Some(session) = self.sessions.get_mut(&id) else {
             return;
         };
-        let had = self.pieces.had();
-        let news = pieces.iter().filter(|piece| !had.has(**piece)).count();
+        let news = pieces.iter().filter(|piece| self.pieces.lacks(**piece));
+        let news = news.count();
         session.wanted += u32::try_from(news).unwrap_or(u32::MAX);
         if session.is_whole() {
             self.turn = None;

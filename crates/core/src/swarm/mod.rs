@@ -7,6 +7,7 @@
 //! ```text
 //! io         inputs and outputs
 //! pieces     which pieces are verified, and the state of each one under way
+//! torrent    the same of a torrent, whose pieces are verified as a whole
 //! picker     which piece to begin next: the rarest first
 //! hashes     the expected hashes of the pieces
 //! doubts     which leaf of a wrong piece is wrong
@@ -39,6 +40,7 @@ mod proving;
 mod session;
 mod sources;
 mod suspects;
+mod torrent;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
@@ -52,7 +54,7 @@ use crate::time::Instant;
 
 pub use io::{
     Awaited, Config, Contact, Have, Input, NamedSource, Offer, Output, SessionId, SourceId, Stuck,
-    SwarmLimits, SwarmProgress, Why,
+    SwarmLimits, SwarmProgress, TorrentConfig, Why,
 };
 
 use doubts::Doubts;
@@ -62,6 +64,7 @@ use pieces::Pieces;
 use session::{Consequence, Serving, Session};
 use sources::Sources;
 use suspects::Suspects;
+use torrent::Whole;
 
 /// Why a swarm cannot be made for a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
@@ -91,6 +94,8 @@ pub struct Swarm {
     hashes: Hashes,
     doubts: Doubts,
     suspects: Suspects,
+    /// Of a torrent: how its pieces are verified.
+    whole: Option<Whole>,
     sources: Sources,
     sessions: BTreeMap<SessionId, Session>,
     /// The accounts charged for the places of members' sessions, and of clients'.
@@ -147,7 +152,6 @@ impl Swarm {
         if number == 0 {
             return Err(Unfit::Empty);
         }
-        let mut rng = fastrand::Rng::with_seed(config.seed);
         let everything = config.have != Have::Nothing;
         let hashes = match config.have {
             Have::Nothing => Hashes::unknown(content),
@@ -156,30 +160,52 @@ impl Swarm {
             Have::Torrent(_) => Hashes::unknown(Content::EMPTY),
         };
         let pieces = Pieces::new(layout, number, everything);
+        let zeros = if everything {
+            Zeros::Taken
+        } else {
+            Zeros::Unsought
+        };
+        let swarm = Self::about(
+            now,
+            (content, layout),
+            (pieces, hashes),
+            (config.me, config.seed, config.limits),
+        );
         Ok(Self {
-            me: config.me,
+            zeros,
+            done: everything,
+            ..swarm
+        })
+    }
+
+    fn about(
+        now: Instant,
+        (content, layout): (Content, Layout),
+        (pieces, hashes): (Pieces, Hashes),
+        (me, seed, limits): (PeerId, u64, SwarmLimits),
+    ) -> Self {
+        let mut rng = fastrand::Rng::with_seed(seed);
+        Self {
+            me,
             content,
             layout,
-            limits: config.limits,
-            picker: Picker::new(pieces.had(), number, &mut rng),
+            limits,
+            picker: Picker::new(pieces.had(), pieces.number(), &mut rng),
             rng,
             pieces,
             hashes,
             doubts: Doubts::default(),
             suspects: Suspects::default(),
-            sources: Sources::new(now, config.me),
+            whole: None,
+            sources: Sources::new(now, me),
             sessions: BTreeMap::new(),
-            places: SharedBound::new(config.limits.sessions as u64),
-            client_places: SharedBound::new(config.limits.clients as u64),
+            places: SharedBound::new(limits.sessions as u64),
+            client_places: SharedBound::new(limits.clients as u64),
             by_peer: BTreeMap::new(),
             ended: BTreeMap::new(),
             rechecked: BTreeMap::new(),
             left_wrong: BTreeSet::new(),
-            zeros: if everything {
-                Zeros::Taken
-            } else {
-                Zeros::Unsought
-            },
+            zeros: Zeros::Unsought,
             proven_by: None,
             turn: None,
             wake: false,
@@ -188,10 +214,10 @@ impl Swarm {
             next_look: now,
             next_choke: now + choke::EVERY,
             next_swap: now + keeping::SWAP_EVERY,
-            done: everything,
+            done: false,
             stopped: false,
             outputs: VecDeque::new(),
-        })
+        }
     }
 
     /// Handles an input. Drain [`poll_output`](Self::poll_output) afterwards.
@@ -207,6 +233,9 @@ impl Swarm {
                 self.dial(now);
             }
             Input::Clients(clients) => {
+                if self.whole.is_some() {
+                    self.on_disk_looked_through();
+                }
                 self.sources.add_clients(now, clients, &mut self.rng);
                 self.dial(now);
             }
@@ -234,6 +263,7 @@ impl Swarm {
                 leaves,
             } => self.on_block_written(now, session, block, &leaves),
             Input::Rechecked { piece, leaves } => self.on_piece_rechecked(piece, &leaves),
+            Input::PieceHashed { piece, is_right } => self.on_piece_hashed(now, piece, is_right),
             Input::Served { session, block } => {
                 if let Some(session) = self.sessions.get_mut(&session) {
                     session.served(block);
@@ -339,6 +369,11 @@ impl Swarm {
     /// Returns the hash of each piece once all are known; the root for a file of one piece.
     pub fn layer(&self) -> Option<&[[u8; 32]]> {
         self.hashes.layer()
+    }
+
+    /// Whether what arrives can be verified: the hashes are known, or are those of a torrent.
+    fn can_verify(&self) -> bool {
+        self.whole.is_some() || self.hashes.are_known()
     }
 
     fn source_ids(&self) -> Vec<SourceId> {

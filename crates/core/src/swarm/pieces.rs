@@ -6,9 +6,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
+use std::sync::Arc;
 
 use thorp_wire::layout::{Block, Layout, Piece};
 use thorp_wire::merkle::LEAF;
+use thorp_wire::torrent::PieceSpace;
 
 use crate::time::Instant;
 
@@ -26,8 +28,14 @@ pub const LEAF_LENGTH: u32 = LEAF as u32;
 #[derive(Debug)]
 pub struct Pieces {
     layout: Layout,
+    /// Of a torrent: where only padding is, which is not asked for.
+    space: Option<Arc<PieceSpace>>,
     number: u32,
     had: Bits,
+    /// The pieces that are fetched: of a torrent perhaps not all.
+    wanted: Bits,
+    /// How many of these are not verified.
+    lacking: u32,
     verified: u64,
     begun: BTreeMap<u32, Begun>,
     open: BTreeSet<u32>,
@@ -86,7 +94,10 @@ impl Pieces {
     pub fn new(layout: Layout, number: u32, everything: bool) -> Self {
         Self {
             layout,
+            space: None,
             number,
+            wanted: Bits::all(number),
+            lacking: if everything { 0 } else { number },
             had: if everything {
                 Bits::all(number)
             } else {
@@ -95,6 +106,36 @@ impl Pieces {
             verified: if everything { layout.length() } else { 0 },
             begun: BTreeMap::new(),
             open: BTreeSet::new(),
+        }
+    }
+
+    /// Creates the state of a torrent of which these pieces are wanted and none is verified.
+    pub fn of_torrent(space: Arc<PieceSpace>, number: u32, wanted: Bits) -> Self {
+        Self {
+            lacking: wanted.count(),
+            wanted,
+            space: Some(space.clone()),
+            ..Self::new(space.layout(), number, false)
+        }
+    }
+
+    /// Whether a piece is to be fetched: wanted, and not verified.
+    pub fn lacks(&self, piece: u32) -> bool {
+        self.wanted.has(piece) && !self.had.has(piece)
+    }
+
+    /// Returns the number of bytes that are still to be fetched.
+    pub fn to_come(&self) -> u64 {
+        let lacking = self.wanted.iter().filter(|piece| !self.had.has(*piece));
+        let lacking = lacking.filter_map(|piece| self.layout.piece(piece));
+        lacking.map(|piece| u64::from(self.length_of(piece))).sum()
+    }
+
+    /// Returns how many bytes of a piece are asked for.
+    fn length_of(&self, piece: Piece) -> u32 {
+        match &self.space {
+            Some(space) => space.asked_length_of(piece),
+            None => self.layout.length_of(piece),
         }
     }
 
@@ -108,9 +149,9 @@ impl Pieces {
         self.verified
     }
 
-    /// Whether all pieces are verified.
+    /// Whether all pieces that are wanted are verified.
     pub fn is_complete(&self) -> bool {
-        self.had.is_full()
+        self.lacking == 0
     }
 
     /// Returns the number of pieces under way.
@@ -131,7 +172,7 @@ impl Pieces {
 
     /// Begins a piece, owned by a session.
     pub fn begin(&mut self, piece: Piece, owner: SessionId) {
-        let leaves = self.layout.length_of(piece).div_ceil(LEAF_LENGTH) as usize;
+        let leaves = self.length_of(piece).div_ceil(LEAF_LENGTH) as usize;
         if self.had.has(piece.number()) || self.is_begun(piece.number()) {
             return;
         }
@@ -295,6 +336,13 @@ impl Pieces {
         begun.is_some_and(|begun| begun.absent == 0)
     }
 
+    /// Whether all leaves of a piece under way are present.
+    pub fn is_there(&self, piece: u32) -> bool {
+        self.begun
+            .get(&piece)
+            .is_some_and(|begun| begun.absent == 0)
+    }
+
     /// Returns the hashes of the leaves of a piece, if all leaves are present.
     pub fn hashes(&self, piece: u32) -> Option<Vec<[u8; 32]>> {
         let leaves = self.begun.get(&piece)?.leaves.iter();
@@ -331,7 +379,8 @@ impl Pieces {
     /// Marks a piece as verified, wherever it came from.
     pub fn verify(&mut self, piece: Piece) {
         if self.had.insert(piece.number()) {
-            self.verified += u64::from(self.layout.length_of(piece));
+            self.verified += u64::from(self.length_of(piece));
+            self.lacking -= u32::from(self.wanted.has(piece.number()));
         }
     }
 
@@ -388,7 +437,7 @@ impl Pieces {
     fn block(&self, piece: u32, first: usize, count: usize) -> Option<Block> {
         let begin = u32::try_from(first).ok()? * LEAF_LENGTH;
         let length = u32::try_from(count).ok()? * LEAF_LENGTH;
-        let end = self.layout.length_of(self.layout.piece(piece)?);
+        let end = self.length_of(self.layout.piece(piece)?);
         let length = length.min(end.checked_sub(begin)?);
         self.layout.block(piece, begin, length)
     }

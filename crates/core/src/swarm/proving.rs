@@ -39,6 +39,10 @@ impl Swarm {
     pub(super) fn on_disk_looked_through(&mut self) {
         if self.zeros == Zeros::Unsought {
             self.zeros = Zeros::Sought;
+            if self.whole.is_some() {
+                let bytes = self.pieces.to_come();
+                self.outputs.push_back(Output::ToCome(bytes));
+            }
             self.take_zeros();
         }
     }
@@ -76,7 +80,7 @@ impl Swarm {
     }
 
     /// Verifies a piece that is on disk, unless it was begun: its bytes are being written then.
-    fn take_as_it_is(&mut self, piece: Piece) {
+    pub(super) fn take_as_it_is(&mut self, piece: Piece) {
         let number = piece.number();
         if self.picker.is_wanted(number) {
             self.picker.take(number);
@@ -87,7 +91,7 @@ impl Swarm {
 
     /// Requests the hashes of the pieces while they are not known.
     pub(super) fn ask_for_hashes(&mut self, now: Instant) {
-        if self.hashes.are_known() {
+        if self.can_verify() {
             return;
         }
         let having = self.sessions.iter();
@@ -217,11 +221,20 @@ impl Swarm {
     /// Verifies a piece whose leaves are all written.
     pub(super) fn judge(&mut self, now: Instant, piece: Piece) {
         let number = piece.number();
+        if self.whole.is_some() {
+            return self.hash_piece(piece);
+        }
         let (Some(leaves), Some(hash)) = (self.pieces.hashes(number), self.hashes.of(number))
         else {
             return;
         };
         let good = merkle::piece_hash(self.layout, piece, &leaves) == Some(hash);
+        self.judged(now, piece, good);
+    }
+
+    /// A piece was verified, or is wrong.
+    pub(super) fn judged(&mut self, now: Instant, piece: Piece, good: bool) {
+        let number = piece.number();
         match self.pieces.judge(piece, good) {
             Verdict::Good => {
                 self.doubts.resolved(number);

@@ -4,5 +4,6 @@
 
 mod crowd;
 mod sparse;
+mod torrent;
 mod trouble;
 mod world;

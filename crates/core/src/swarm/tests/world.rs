@@ -502,6 +502,7 @@ impl World {
                 };
                 self.later(1000, Event::Input(node, input));
             }
+            Output::HashPiece(_) => unreachable!("it is no torrent"),
             Output::ToCome(bytes) => self.nodes[node].to_come = Some(bytes),
             Output::Complete { sources } => {
                 self.nodes[node].complete = Some(self.now);

@@ -1,0 +1,396 @@
+//! Torrents in virtual time, from clients that are slow, lie or leave.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use proptest::prelude::*;
+use thorp_wire::PeerId;
+use thorp_wire::layout::Piece;
+use thorp_wire::session::{Message, Span};
+use thorp_wire::torrent::{Info, PieceHasher, PieceProofs, PieceSpace};
+
+use crate::bound::Account;
+use crate::swarm::{
+    Input, NamedSource, Offer, Output, SessionId, SourceId, Stuck, Swarm, SwarmLimits,
+    TorrentConfig,
+};
+use crate::time::Instant;
+
+/// A fetch is given up by a test after this long.
+const LATE: Duration = Duration::from_hours(1);
+
+/// A client that has all of the torrent.
+#[derive(Clone, Copy, Debug)]
+struct Client {
+    /// How long it takes to send a block.
+    pace: Duration,
+    /// One in this many of its blocks is wrong.
+    lies: Option<u32>,
+    /// After so many blocks it is there no more.
+    leaves: Option<u32>,
+}
+
+const GOOD: Client = Client {
+    pace: Duration::from_millis(5),
+    lies: None,
+    leaves: None,
+};
+
+struct World {
+    now: Instant,
+    swarm: Swarm,
+    space: Arc<PieceSpace>,
+    proofs: PieceProofs,
+    right: Vec<u8>,
+    disk: Vec<u8>,
+    clients: Vec<Client>,
+    /// How many blocks each has sent, and until when the last of them takes.
+    sent: Vec<(u32, Instant)>,
+    events: BTreeMap<(Instant, u64), Event>,
+    number: u64,
+    asked: Vec<Span>,
+    /// What the swarm has said of each piece to the first client.
+    told: Vec<Message>,
+    to_come: Option<u64>,
+    blamed: BTreeSet<SourceId>,
+    stuck: Option<Stuck>,
+    complete: bool,
+}
+
+enum Event {
+    Open(usize),
+    Block(usize, Span),
+    Hash(Piece),
+}
+
+impl World {
+    /// Files of these lengths, those that pad with a negative one. All with even numbers are
+    /// wanted, or all.
+    fn new(piece_length: u32, lengths: &[i64], only_even: bool, clients: &[Client]) -> Self {
+        let mut right = Vec::new();
+        let mut files = Vec::new();
+        for (at, length) in lengths.iter().enumerate() {
+            let attr = if *length < 0 { "4:attr1:p" } else { "" };
+            let bytes = usize::try_from(length.unsigned_abs()).expect("is short");
+            let some = (0..=250u8).cycle().skip(at * 7).take(bytes);
+            right.extend(some.map(|byte| if *length < 0 { 0 } else { byte }));
+            files.extend(format!("d{attr}6:lengthi{bytes}e4:pathl4:f{at:03}ee").into_bytes());
+        }
+        let mut hasher = PieceHasher::new(piece_length);
+        hasher.update(&right);
+        let pieces = hasher.finish();
+        let mut raw = [b"d5:filesl", &files[..], b"e4:name1:n12:piece length"].concat();
+        raw.extend(format!("i{piece_length}e6:pieces{}:", pieces.len() * 20).into_bytes());
+        raw.extend(pieces.as_flattened());
+        raw.push(b'e');
+        let info = Info::decode(&raw).expect("a torrent");
+        let space = Arc::new(PieceSpace::of(&info).expect("fits"));
+        let proofs = PieceProofs::of(&info, |_| None).expect("is of v1");
+        let now = Instant::after_start(Duration::ZERO);
+        let files = (0..lengths.len()).filter(|file| !only_even || file % 2 == 0);
+        let config = TorrentConfig {
+            space: Arc::clone(&space),
+            files: files.collect(),
+            me: PeerId::new([1; 32]),
+            seed: 7,
+            limits: SwarmLimits::default(),
+        };
+        Self {
+            now,
+            swarm: Swarm::of_torrent(now, config).expect("fits"),
+            space,
+            proofs,
+            disk: vec![0; right.len()],
+            right,
+            clients: clients.to_vec(),
+            sent: vec![(0, now); clients.len()],
+            events: BTreeMap::new(),
+            number: 0,
+            asked: Vec::new(),
+            told: Vec::new(),
+            to_come: None,
+            blamed: BTreeSet::new(),
+            stuck: None,
+            complete: false,
+        }
+    }
+
+    /// Plays until all of it is there, or the swarm is stuck.
+    fn play(&mut self) {
+        let clients = (0..self.clients.len()).map(address).collect();
+        self.input(Input::Clients(clients));
+        while !self.complete && self.stuck.is_none() {
+            assert!(self.now < Instant::after_start(LATE), "takes for ever");
+            let next = self.events.keys().next().map(|(at, _)| *at);
+            let deadline = self.swarm.next_deadline();
+            let tick = deadline.filter(|at| next.is_none_or(|next| *at < next));
+            if let Some(at) = tick {
+                self.now = self.now.max(at);
+                self.input(Input::Tick);
+                continue;
+            }
+            let ((at, _), event) = self.events.pop_first().expect("something is to come");
+            self.now = self.now.max(at);
+            self.happens(event);
+        }
+    }
+
+    fn later(&mut self, at: Instant, event: Event) {
+        self.number += 1;
+        self.events.insert((at, self.number), event);
+    }
+
+    fn happens(&mut self, event: Event) {
+        match event {
+            Event::Open(client) => {
+                let session = SessionId(client as u64);
+                let peer = SourceId::Client(address(client));
+                self.input(Input::Opened {
+                    session,
+                    peer,
+                    account: Account::Address(address(client).ip()),
+                    dialled: true,
+                    offer: Offer {
+                        fast: true,
+                        longest_request: 16 * 1024,
+                        most_requests: Some(250),
+                        member: false,
+                        // As a hybrid torrent's: it is not asked for any.
+                        hashes: true,
+                    },
+                });
+                for message in [Message::HaveAll, Message::Unchoke] {
+                    self.input(Input::Message { session, message });
+                }
+            }
+            Event::Block(client, span) => self.block(client, span),
+            Event::Hash(piece) => {
+                let is_right = self.is_right(piece);
+                self.input(Input::PieceHashed { piece, is_right });
+            }
+        }
+    }
+
+    fn block(&mut self, client: usize, span: Span) {
+        let session = SessionId(client as u64);
+        let Client { lies, leaves, .. } = self.clients[client];
+        self.sent[client].0 += 1;
+        let sent = self.sent[client].0;
+        if leaves.is_some_and(|leaves| sent > leaves) {
+            let reason = "it has gone".to_owned();
+            return self.input(Input::Closed { session, reason });
+        }
+        let Some(block) = self.swarm.expects(session, span) else {
+            return;
+        };
+        if !self.swarm.claim(self.now, session, block) {
+            return self.drain();
+        }
+        self.drain();
+        let begin = usize::try_from(self.space.layout().offset_of(block)).expect("is short");
+        let range = begin..begin + span.length as usize;
+        self.disk[range.clone()].copy_from_slice(&self.right[range.clone()]);
+        if lies.is_some_and(|lies| sent % lies == 0) {
+            self.disk[range.start] ^= 1;
+        }
+        let leaves = vec![[0; 32]; (span.length as usize).div_ceil(16 * 1024)];
+        self.input(Input::Written {
+            session,
+            block,
+            leaves,
+        });
+    }
+
+    fn is_right(&self, piece: Piece) -> bool {
+        let layout = self.space.layout();
+        let begin = usize::try_from(layout.begin_of(piece)).expect("is short");
+        let length = layout.length_of(piece);
+        let mut hasher = PieceHasher::new(length);
+        hasher.update(&self.disk[begin..begin + length as usize]);
+        self.proofs
+            .is_proven_by(piece.number(), &hasher.finish()[0])
+    }
+
+    fn input(&mut self, input: Input) {
+        self.swarm.handle(self.now, input);
+        self.drain();
+        self.swarm.check();
+    }
+
+    fn drain(&mut self) {
+        while let Some(output) = self.swarm.poll_output() {
+            match output {
+                Output::Dial(source) => {
+                    let NamedSource::Client(to) = source else {
+                        panic!("a member is dialled");
+                    };
+                    let client = (0..self.clients.len()).find(|client| address(*client) == to);
+                    let client = client.expect("is one of them");
+                    let is_gone = self.clients[client].leaves;
+                    if is_gone.is_some_and(|leaves| self.sent[client].0 > leaves) {
+                        let (peer, reason) = (source.id(), "it has gone".to_owned());
+                        self.swarm
+                            .handle(self.now, Input::DialFailed { peer, reason });
+                    } else {
+                        let soon = self.now + Duration::from_millis(20);
+                        self.later(soon, Event::Open(client));
+                    }
+                }
+                Output::Send(session, Message::Request(span)) => {
+                    let client = usize::try_from(session.0).expect("is small");
+                    let free = self.sent[client].1.max(self.now) + self.clients[client].pace;
+                    self.sent[client].1 = free;
+                    self.asked.push(span);
+                    self.later(free, Event::Block(client, span));
+                }
+                Output::Send(_, Message::HashRequest(_)) => panic!("a hash is asked for"),
+                Output::Send(SessionId(0), message) => self.told.push(message),
+                Output::HashPiece(piece) => {
+                    let soon = self.now + Duration::from_millis(1);
+                    self.later(soon, Event::Hash(piece));
+                }
+                Output::Close(session, _) => {
+                    let reason = "closed".to_owned();
+                    self.swarm
+                        .handle(self.now, Input::Closed { session, reason });
+                }
+                Output::ToCome(bytes) => self.to_come = Some(bytes),
+                Output::Complete { .. } => self.complete = true,
+                Output::Stuck(stuck) => self.stuck = Some(stuck),
+                Output::Blame(liar) => {
+                    self.blamed.insert(liar);
+                }
+                _ => {}
+            }
+        }
+    }
+}
+
+fn address(client: usize) -> SocketAddr {
+    let last = u8::try_from(client + 1).expect("is small");
+    SocketAddr::from(([10, 0, 0, last], 6881))
+}
+
+#[test]
+fn a_torrent_comes_from_a_slow_a_lying_and_a_leaving_client_and_the_liar_is_blamed() {
+    let clients = [
+        Client {
+            pace: Duration::from_millis(400),
+            ..GOOD
+        },
+        Client {
+            lies: Some(5),
+            ..GOOD
+        },
+        Client {
+            leaves: Some(9),
+            ..GOOD
+        },
+    ];
+    let mut world = World::new(100_000, &[70_000, 0, 500_000, 1, 300_000], false, &clients);
+    world.play();
+    assert!(world.complete && world.disk == world.right);
+    assert_eq!(world.to_come, Some(870_001));
+    assert_eq!(world.blamed, BTreeSet::from([SourceId::Client(address(1))]));
+}
+
+#[test]
+fn where_all_lie_nothing_is_taken_and_the_fetch_is_stuck() {
+    let liar = Client {
+        lies: Some(1),
+        ..GOOD
+    };
+    let mut world = World::new(32_768, &[200_000], false, &[liar, liar]);
+    world.play();
+    assert!(!world.complete && world.stuck.is_some());
+    assert_eq!(world.swarm.progress().verified, 0);
+    assert_eq!(world.blamed.len(), 2);
+}
+
+#[test]
+fn pieces_that_only_unwanted_files_have_are_not_asked_for_and_not_announced() {
+    let lengths = [50_000, 100_000, 50_000];
+    let mut world = World::new(20_000, &lengths, true, &[GOOD]);
+    world.play();
+    let asked: BTreeSet<u32> = world.asked.iter().map(|span| span.piece).collect();
+    assert_eq!(asked, BTreeSet::from([0, 1, 2, 7, 8, 9]));
+    assert_eq!(world.to_come, Some(120_000));
+    assert_eq!(world.disk[..60_000], world.right[..60_000]);
+    assert_eq!(world.disk[140_000..], world.right[140_000..]);
+    let last = world.told.last();
+    assert_eq!(last, Some(&Message::NotInterested), "{:?}", world.told);
+}
+
+#[test]
+fn what_an_earlier_fetch_has_left_is_not_asked_for_again_if_it_is_right() {
+    let mut world = World::new(20_000, &[100_000], false, &[GOOD]);
+    world.disk[..60_000].copy_from_slice(&world.right[..60_000]);
+    world.disk[30_000] ^= 1;
+    for number in 0..3 {
+        let piece = world.space.layout().piece(number).expect("is there");
+        let is_right = world.is_right(piece);
+        world.input(Input::PieceHashed { piece, is_right });
+    }
+    world.play();
+    assert!(world.complete && world.disk == world.right);
+    assert_eq!(world.to_come, Some(60_000));
+    assert!(!world.asked.iter().any(|span| [0, 2].contains(&span.piece)));
+}
+
+#[test]
+fn a_torrent_that_is_there_already_is_complete_without_a_client() {
+    let mut world = World::new(20_000, &[30_000], false, &[]);
+    world.disk = world.right.clone();
+    for number in 0..2 {
+        let piece = world.space.layout().piece(number).expect("is there");
+        let is_right = world.is_right(piece);
+        world.input(Input::PieceHashed { piece, is_right });
+    }
+    world.play();
+    assert!(world.complete);
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
+    #[test]
+    fn any_torrent_comes_whole_if_one_honest_client_stays(
+        lengths in prop::collection::vec(-40_000i64..120_000, 1..6),
+        piece_length in prop_oneof![1000u32..70_000, Just(16_384), Just(65_536)],
+        only_even in any::<bool>(),
+        others in prop::collection::vec(
+            (1u64..300, prop::option::of(1u32..9), prop::option::of(0u32..30)),
+            0..4,
+        ),
+    ) {
+        prop_assume!(lengths.iter().step_by(2).any(|length| *length > 0));
+        let mut clients: Vec<Client> = others
+            .into_iter()
+            .map(|(pace, lies, leaves)| Client {
+                pace: Duration::from_millis(pace),
+                lies,
+                leaves,
+            })
+            .collect();
+        clients.push(GOOD);
+        let mut world = World::new(piece_length, &lengths, only_even, &clients);
+        world.play();
+        prop_assert!(world.complete, "{:?}", world.stuck);
+        let mut begin = 0;
+        for (at, length) in lengths.iter().enumerate() {
+            let end = begin + usize::try_from(length.unsigned_abs()).expect("is short");
+            if *length > 0 && (!only_even || at % 2 == 0) {
+                prop_assert_eq!(&world.disk[begin..end], &world.right[begin..end]);
+            }
+            begin = end;
+        }
+        for span in &world.asked {
+            let piece = world.space.layout().piece(span.piece).expect("is there");
+            prop_assert!(span.begin + span.length <= world.space.asked_length_of(piece));
+        }
+        let honest = SourceId::Client(address(clients.len() - 1));
+        prop_assert!(!world.blamed.contains(&honest));
+    }
+}
