@@ -15,6 +15,7 @@
 
 mod naming;
 mod partial;
+mod parts;
 
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
@@ -36,6 +37,7 @@ use crate::stamp::Stamp;
 
 use naming::Naming;
 pub use partial::Partial;
+pub use parts::{Placed, TorrentPart};
 
 /// How long the part of a large file is kept, for the next fetch of the same
 /// content.
@@ -394,6 +396,14 @@ impl Store {
         opened.map_err(|error| self.failed(name, error))
     }
 
+    fn opened(&self, name: &Name) -> io::Result<File> {
+        let mut options = OpenOptions::new();
+        // It may be a pipe by now, or a link.
+        let flags = OFlags::NONBLOCK | OFlags::NOFOLLOW;
+        options.read(true).custom_flags(flags.bits().cast_signed());
+        self.dir.open_with(name.as_str(), &options)
+    }
+
     /// What is in a file of this length; nothing, if it has another one or is none.
     fn content(
         &self,
@@ -401,11 +411,7 @@ impl Store {
         length: u64,
         go_on: impl Fn() -> bool,
     ) -> io::Result<Option<Content>> {
-        let mut options = OpenOptions::new();
-        // It may be a pipe by now, or a link.
-        let flags = OFlags::NONBLOCK | OFlags::NOFOLLOW;
-        options.read(true).custom_flags(flags.bits().cast_signed());
-        let file = self.dir.open_with(name.as_str(), &options)?;
+        let file = self.opened(name)?;
         let meta = file.metadata()?;
         if !meta.is_file() || meta.len() != length {
             return Ok(None);

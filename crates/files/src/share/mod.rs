@@ -92,7 +92,7 @@ pub use v1::ReadSoFar;
 pub use left_out::{LeftOutCause, Skipped};
 pub use warning::{IgnoreProblem, ShareWarning};
 
-use crate::store::{Partial, Replace, Store, StoreError, Stored};
+use crate::store::{Partial, Placed, Replace, Store, StoreError, Stored, TorrentPart};
 use cache::Cache;
 use index::Index;
 use keeper::Keeper;
@@ -378,6 +378,22 @@ impl Share {
         })
     }
 
+    /// Gives a file of a torrent its name, as [`Store::place`] does, and lists it with its root at
+    /// once.
+    pub fn place(
+        &self,
+        disk: DiskThread,
+        partial: &Partial,
+        part: &TorrentPart,
+        attributes: Option<Attributes>,
+        replace: Replace,
+    ) -> Result<Placed, StoreError> {
+        self.arrives_as(&part.name, || {
+            let store = &self.shared.store;
+            store.place(disk, partial, part, attributes, replace)
+        })
+    }
+
     /// Lists a file with its root as soon as `put` has put it there.
     fn arrives(
         &self,
@@ -386,6 +402,24 @@ impl Share {
         layer: &[Hash],
         put: impl FnOnce() -> Result<Stored, StoreError>,
     ) -> Result<Stored, StoreError> {
+        let placed = self.arrives_as(name, || {
+            let stored = put()?;
+            let length = stored.stamp.length;
+            Ok(Placed {
+                stored,
+                content: Content { length, root },
+                layer: layer.to_vec(),
+            })
+        });
+        Ok(placed?.stored)
+    }
+
+    /// Lists a file with the root that it turns out to have, as soon as `put` has put it there.
+    fn arrives_as(
+        &self,
+        name: &Name,
+        put: impl FnOnce() -> Result<Placed, StoreError>,
+    ) -> Result<Placed, StoreError> {
         let shared = &*self.shared;
         shared.must_be_in_place()?;
         let first = write(&shared.index).expect(name);
@@ -395,7 +429,13 @@ impl Share {
             shared.inbox.warn(ShareWarning::LooksFirst { path });
         }
         match &stored {
-            Ok(stored) if shared.lists(name) => {
+            Ok(placed) if shared.lists(name) => {
+                let Placed {
+                    stored,
+                    content,
+                    layer,
+                } = placed;
+                let root = content.root;
                 write(&shared.index).on_file_stored(name, stored.stamp, root);
                 shared.remembered(shared.cache.keep(name, &stored.stamp, root, layer));
                 shared.queue_for_v1(name);

@@ -176,11 +176,22 @@ impl Partial {
         disk: DiskThread,
         mut each: impl FnMut(Piece, Vec<[u8; 32]>) -> bool,
     ) -> io::Result<()> {
+        let layout = Layout::of(self.0.content.length);
+        self.reread(disk, layout, |piece, bytes| each(piece, leaf_hashes(bytes)))
+    }
+
+    /// Reads the pieces that an earlier fetch has left, where they are cut like this. The rest is
+    /// as for [`recheck`](Self::recheck).
+    pub fn reread(
+        &self,
+        disk: DiskThread,
+        layout: Layout,
+        mut each: impl FnMut(Piece, &[u8]) -> bool,
+    ) -> io::Result<()> {
         if self.0.is_new && !self.0.worth_keeping.load(Ordering::Relaxed) {
             // Where a file system has no holes, it is full of zeros.
             return Ok(());
         }
-        let layout = Layout::of(self.0.content.length);
         let mut bytes = vec![0; layout.piece_length() as usize];
         let mut next = 0;
         while let Some(data) = self.0.data_from(next)? {
@@ -192,12 +203,25 @@ impl Partial {
             let begin = layout.begin_of(piece);
             self.read(disk, bytes, begin)?;
             self.0.worth_keeping.store(true, Ordering::Relaxed);
-            if !each(piece, leaf_hashes(bytes)) {
+            if !each(piece, bytes) {
                 break;
             }
             next = begin + bytes.len() as u64;
         }
         Ok(())
+    }
+
+    /// Removes it: what was wanted of it is elsewhere now. It can still be read.
+    pub fn discard(&self, _: DiskThread) -> io::Result<()> {
+        if self.0.named.swap(true, Ordering::Relaxed) || !self.0.is_in_place()? {
+            return Ok(());
+        }
+        self.0.folder.remove_file(&self.0.part)
+    }
+
+    /// Refuses to go on where the disk has no room for so many bytes in other files.
+    pub fn must_have_room_beside(&self, _: DiskThread, bytes: u64) -> Result<(), StoreError> {
+        self.must_hold(bytes, |disk| disk.f_bavail)
     }
 
     /// What an error of this file means.
@@ -337,7 +361,7 @@ fn is_barred(error: &io::Error) -> bool {
     )
 }
 
-fn is_zero(leaf: &[u8]) -> bool {
+pub(super) fn is_zero(leaf: &[u8]) -> bool {
     leaf == &[0; LEAF][..leaf.len()]
 }
 
