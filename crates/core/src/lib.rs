@@ -12,6 +12,7 @@
 //!                                which peers of BitTorrent are in which torrent; when this peer
 //!                                announces itself to which tracker; what clients are told of
 //!                                one another
+//!            torrent             when the fetch of a torrent is given up, and why
 //! shown      changes spared      which rows of the view have changed; how many lookups
 //!                                the tracker was spared
 //! time                           moments, passed in from outside
@@ -48,4 +49,5 @@ pub mod swarms;
 #[cfg(test)]
 mod testing;
 pub mod time;
+pub mod torrent;
 pub mod tracker;

@@ -39,4 +39,4 @@ pub use drive::{peer, tracker};
 // What the program needs from below.
 pub use thorp_files::{leftovers, share};
 pub use thorp_group::{address, backup, certificate, clock, identity, invite, join, state};
-pub use thorp_wire::{MemberName, printable};
+pub use thorp_wire::{MemberName, printable, torrent};

@@ -14,6 +14,7 @@ use std::time::Duration;
 
 use thiserror::Error;
 use thorp_disk::{DiskThread, LetGo};
+use thorp_wire::torrent::LONGEST_TORRENT;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::mpsc;
@@ -26,8 +27,8 @@ use crate::process::is_suspended;
 pub(crate) const SOCKET: &str = "socket";
 /// The longest path of a Unix socket that nearly every system accepts, in bytes.
 const LONGEST_PATH: usize = 100;
-/// The maximum length of a command, in bytes.
-const LONGEST_COMMAND: u64 = 4 * 1024 * 1024;
+/// The maximum length of a command, in bytes: that of the longest torrent, which is in base64.
+const LONGEST_COMMAND: u64 = LONGEST_TORRENT as u64 / 3 * 4 + 64 * 1024;
 /// The maximum number of events that wait for a client.
 const EVENTS: usize = 256;
 /// How long a node may take to read a command before its caller is told.

@@ -73,6 +73,8 @@ pub struct FetchTotals {
     files: u64,
     neighbours: u64,
     tracker: u64,
+    /// Files of a torrent, from ordinary clients.
+    torrent: u64,
     /// Files that were here before.
     here: u64,
     failed: u64,
@@ -430,6 +432,9 @@ fn origin(fetched: &Fetched) -> String {
         "not asked"
     };
     let ms = units::duration(fetched.ms);
+    if answer.source == AnswerSource::Torrent {
+        return by_torrent(fetched);
+    }
     let Some(from) = fetched.from.as_ref() else {
         if fetched.length > 0 {
             return format!("all of it was here already, {ms}");
@@ -453,9 +458,26 @@ fn origin(fetched: &Fetched) -> String {
         }
         (AnswerSource::Neighbour, _) => format!("from neighbour {from_whom} when asked"),
         (AnswerSource::Tracker, _) => format!("from {from_whom}, known to the tracker"),
-        (AnswerSource::Local, _) => return "there already".into(),
+        (AnswerSource::Local | AnswerSource::Torrent, _) => return "there already".into(),
     };
     format!("{how}, {ms}, tracker {asked}")
+}
+
+/// Where a file of a torrent came from: ordinary clients have no names.
+fn by_torrent(fetched: &Fetched) -> String {
+    let ms = units::duration(fetched.ms);
+    match &fetched.clients[..] {
+        [] if fetched.length == 0 => format!("empty, made here, {ms}"),
+        [] => format!("all of it was here already, {ms}"),
+        [client] => format!("from BitTorrent client {client}, {ms}"),
+        [client, _] => format!("from BitTorrent client {client} and another, {ms}"),
+        [client, others @ ..] => {
+            format!(
+                "from BitTorrent client {client} and {} others, {ms}",
+                others.len()
+            )
+        }
+    }
 }
 
 impl FetchTotals {
@@ -477,6 +499,7 @@ impl FetchTotals {
             AnswerSource::Memory | AnswerSource::Neighbour => self.neighbours += 1,
             AnswerSource::Tracker => self.tracker += 1,
             AnswerSource::Local => self.here += 1,
+            AnswerSource::Torrent => self.torrent += 1,
         }
     }
 
@@ -486,13 +509,19 @@ impl FetchTotals {
             return None;
         }
         let mut text = format!(
-            "{}, {} in {}: {} through neighbours, {} through the tracker",
+            "{}, {} in {}",
             units::count(self.files, "file"),
             units::size(bytes),
             units::duration(ms),
-            self.neighbours,
-            self.tracker
         );
+        let _ = match self.torrent {
+            0 => write!(
+                text,
+                ": {} through neighbours, {} through the tracker",
+                self.neighbours, self.tracker
+            ),
+            files => write!(text, ": {files} from BitTorrent clients"),
+        };
         if self.here > 0 {
             let _ = write!(text, ", {} there already", self.here);
         }

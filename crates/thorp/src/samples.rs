@@ -99,6 +99,7 @@ pub fn fetched(source: AnswerSource) -> Fetched {
         root: root(),
         from: Some(oak()),
         sources: vec![oak()],
+        clients: Vec::new(),
         received: 1229,
         answer: Provenance {
             source,

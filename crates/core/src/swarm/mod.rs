@@ -314,6 +314,11 @@ impl Swarm {
         claimed
     }
 
+    /// Whether no source that is known can provide what is missing, as [`Output::Stuck`] has said.
+    pub fn is_stuck(&self) -> bool {
+        self.sources.is_stuck()
+    }
+
     /// Returns how far the fetch has got.
     pub fn progress(&self) -> SwarmProgress {
         let asked = self

@@ -111,12 +111,11 @@ impl Pieces {
 
     /// Creates the state of a torrent of which these pieces are wanted and none is verified.
     pub fn of_torrent(space: Arc<PieceSpace>, number: u32, wanted: Bits) -> Self {
-        Self {
-            lacking: wanted.count(),
-            wanted,
-            space: Some(space.clone()),
-            ..Self::new(space.layout(), number, false)
-        }
+        let mut pieces = Self::new(space.layout(), number, false);
+        pieces.lacking = wanted.count();
+        pieces.wanted = wanted;
+        pieces.space = Some(space);
+        pieces
     }
 
     /// Whether a piece is to be fetched: wanted, and not verified.

@@ -360,6 +360,11 @@ impl Sources {
         Some(self.last_failure.clone().unwrap_or_else(nobody))
     }
 
+    /// Whether that was so when it was called last.
+    pub fn is_stuck(&self) -> bool {
+        self.stuck
+    }
+
     fn failed(&mut self, peer: SourceId, reason: &str) {
         let name = self.holder(peer).and_then(|holder| holder.name);
         let name = match (name, peer) {

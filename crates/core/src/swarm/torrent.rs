@@ -62,13 +62,12 @@ impl Swarm {
         let Some(whole) = &mut self.whole else {
             return;
         };
-        match whole.hashing.get_mut(&piece.number()) {
-            Some(was_written) => *was_written = true,
-            None => {
-                whole.hashing.insert(piece.number(), false);
-                self.outputs.push_back(Output::HashPiece(piece));
-            }
+        if let Some(was_written) = whole.hashing.get_mut(&piece.number()) {
+            *was_written = true;
+            return;
         }
+        whole.hashing.insert(piece.number(), false);
+        self.outputs.push_back(Output::HashPiece(piece));
     }
 
     /// A piece was hashed: after all of it has come, or because an earlier fetch has left it.

@@ -409,6 +409,7 @@ impl Share {
                 stored,
                 content: Content { length, root },
                 layer: layer.to_vec(),
+                was_there: false,
             })
         });
         Ok(placed?.stored)
@@ -434,6 +435,7 @@ impl Share {
                     stored,
                     content,
                     layer,
+                    ..
                 } = placed;
                 let root = content.root;
                 write(&shared.index).on_file_stored(name, stored.stamp, root);

@@ -5,6 +5,7 @@
 //! file is given its name instead. Nothing is replaced unless the user said so, and a file that is
 //! there already with the same bytes is left as it is.
 
+use std::fs;
 use std::io;
 
 use thorp_disk::DiskThread;
@@ -39,6 +40,8 @@ pub struct Placed {
     pub content: Content,
     /// The hashes of its pieces, as members cut it.
     pub layer: Vec<Hash>,
+    /// It was there before, and is left as it is.
+    pub was_there: bool,
 }
 
 impl Store {
@@ -68,6 +71,7 @@ impl Store {
                 stored: self.finish(disk, partial, attributes, replace, None)?,
                 content,
                 layer,
+                was_there: false,
             });
         }
         let folder = self.folder(&part.name)?;
@@ -94,6 +98,7 @@ impl Store {
             stored,
             content,
             layer,
+            was_there: false,
         })
     }
 
@@ -108,7 +113,7 @@ impl Store {
             path: self.path_of(&part.name),
         };
         let file = self
-            .file(disk, &part.name, part.length)?
+            .file_there(&part.name, part.length)?
             .ok_or_else(exists)?;
         let (mut there, mut is_same) = (vec![0; BUFFER], true);
         let run = Run {
@@ -135,6 +140,7 @@ impl Store {
             },
             content,
             layer,
+            was_there: true,
         })
     }
 
@@ -144,7 +150,11 @@ impl Store {
         _: DiskThread,
         name: &Name,
         length: u64,
-    ) -> Result<Option<File>, StoreError> {
+    ) -> Result<Option<fs::File>, StoreError> {
+        Ok(self.file_there(name, length)?.map(File::into_std))
+    }
+
+    fn file_there(&self, name: &Name, length: u64) -> Result<Option<File>, StoreError> {
         let file = match self.opened(name) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
             file => file.map_err(|error| self.failed(name, error))?,
@@ -179,8 +189,8 @@ impl Run<'_> {
             debug_assert!(fits, "is as long as it is");
             at += bytes.len() as u64;
         }
-        let hashed = hasher.finish();
-        hashed.ok_or_else(|| io::ErrorKind::UnexpectedEof.into())
+        let found = hasher.finish();
+        found.ok_or_else(|| io::ErrorKind::UnexpectedEof.into())
     }
 
     /// Copies them. Whole leaves of zeros become holes.
@@ -202,8 +212,6 @@ impl Run<'_> {
 
 #[cfg(test)]
 mod tests {
-    use std::fs;
-
     use thorp_disk::testing::DISK;
     use thorp_wire::merkle::content_of;
 

@@ -137,6 +137,11 @@ pub enum Failure {
     GroupServesNoClients,
     /// This peer does not serve its share to ordinary BitTorrent clients.
     ShareServesNoClients,
+    /// What the user has given is no torrent, or none that can be fetched.
+    NotATorrent {
+        /// Why not.
+        why: String,
+    },
     /// This peer does not share a file of this name.
     NotInShare {
         /// The name as the user gave it.
@@ -330,6 +335,7 @@ impl Failure {
             | Self::Damaged { .. }
             | Self::GroupServesNoClients
             | Self::ShareServesNoClients
+            | Self::NotATorrent { .. }
             | Self::Empty { .. }
             | Self::TorrentNotKept { .. }
             | Self::DiskFailed { .. } => ErrorKind::Other,
@@ -449,6 +455,28 @@ pub enum Miss {
         /// The file's length in bytes.
         of: u64,
     },
+    /// All files of a torrent are left out, because of their names.
+    AllLeftOut {
+        /// How many they are.
+        files: u64,
+    },
+    /// No tracker of a torrent answers, and no client that may have it is known.
+    NoTrackerOfIt {
+        /// Why the last of them does not.
+        why: String,
+    },
+    /// The trackers of a torrent name no client that has it.
+    NoClient,
+    /// No client that may have a torrent can be reached.
+    NoClientReached {
+        /// Why the last one could not be reached.
+        why: String,
+    },
+    /// A client has sent something other than the torrent, and no other one is left.
+    WrongFromClient {
+        /// Its address.
+        client: String,
+    },
     /// No program could fetch the file, for example because it is too long.
     Unfit {
         /// What is wrong with the file.
@@ -464,9 +492,15 @@ impl Miss {
             | Self::Changed { .. }
             | Self::Restless { .. }
             | Self::Unfinished { .. } => ErrorKind::Unfinished,
-            Self::Unreadable | Self::TooLarge | Self::Unfit { .. } => ErrorKind::Other,
-            Self::Unreachable { .. } | Self::Silent { .. } => ErrorKind::Network,
-            Self::Mismatch { .. } => ErrorKind::Verification,
+            Self::Unreadable | Self::TooLarge | Self::Unfit { .. } | Self::AllLeftOut { .. } => {
+                ErrorKind::Other
+            }
+            Self::Unreachable { .. }
+            | Self::Silent { .. }
+            | Self::NoTrackerOfIt { .. }
+            | Self::NoClientReached { .. } => ErrorKind::Network,
+            Self::NoClient => ErrorKind::NotFound,
+            Self::Mismatch { .. } | Self::WrongFromClient { .. } => ErrorKind::Verification,
         }
     }
 }

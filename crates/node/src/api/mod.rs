@@ -85,6 +85,8 @@ pub enum Command {
     },
     /// Copy the group's hard state.
     Backup,
+    /// Fetch the files of a torrent.
+    GetTorrent(GetTorrent),
     /// Make a torrent of a file in this peer's share, for ordinary BitTorrent clients.
     Torrent(TorrentOf),
     /// Return a page of the node's snapshot.
@@ -122,6 +124,35 @@ pub struct Get {
     pub hidden: bool,
     /// Whether a name may be that of a folder.
     pub folders: Folders,
+}
+
+/// Of which torrent the files are fetched, and where to.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct GetTorrent {
+    /// The torrent.
+    pub torrent: TorrentSource,
+    /// By what the user named it, for messages.
+    pub given: String,
+    /// An absolute path of the directory to write to, instead of the share.
+    #[serde(default)]
+    pub dir: Option<PathBuf>,
+    /// Whether existing files are replaced.
+    #[serde(default)]
+    pub overwrite: bool,
+    /// Whether files are fetched as well that may act by merely being there.
+    #[serde(default)]
+    pub hidden: bool,
+    /// What the get waits for.
+    #[serde(default)]
+    pub wait: Wait,
+}
+
+/// What a user has of a torrent.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum TorrentSource {
+    /// The torrent itself, in base64.
+    Torrent(String),
 }
 
 /// Which torrent is made.
@@ -173,7 +204,11 @@ impl Command {
     /// Returns which node answers it.
     pub fn asked_of(&self) -> AskedOf {
         match self {
-            Self::Get(_) | Self::Find { .. } | Self::Ls { .. } | Self::Peers => AskedOf::Peer,
+            Self::Get(_)
+            | Self::GetTorrent(_)
+            | Self::Find { .. }
+            | Self::Ls { .. }
+            | Self::Peers => AskedOf::Peer,
             Self::Neighbours | Self::Torrent(_) => AskedOf::RunningPeer,
             Self::Status | Self::Stop | Self::Snapshot(_) | Self::Watch { .. } => {
                 AskedOf::RunningNode
@@ -190,6 +225,14 @@ pub(crate) fn one_of_each() -> Vec<Command> {
     let text = String::new;
     let all = vec![
         Command::Get(Get::default()),
+        Command::GetTorrent(GetTorrent {
+            torrent: TorrentSource::Torrent(text()),
+            given: text(),
+            dir: None,
+            overwrite: false,
+            hidden: false,
+            wait: Wait::No,
+        }),
         Command::Find { pattern: text() },
         Command::Ls {
             peer: None,
@@ -219,6 +262,7 @@ pub(crate) fn one_of_each() -> Vec<Command> {
     for command in &all {
         match command {
             Command::Get(_)
+            | Command::GetTorrent(_)
             | Command::Find { .. }
             | Command::Ls { .. }
             | Command::Peers

@@ -294,6 +294,10 @@ pub struct Fetched {
     pub from: Option<Member>,
     /// Every peer that sent a part of it, the one that sent most first.
     pub sources: Vec<Member>,
+    /// The first of the ordinary BitTorrent clients that sent a part of its torrent, by their
+    /// addresses, the one that sent most first.
+    #[serde(default)]
+    pub clients: Vec<String>,
     /// Bytes of it that came over the network: fewer than its length if a part was there before,
     /// more if some came twice.
     pub received: u64,
@@ -326,6 +330,8 @@ pub enum AnswerSource {
     Tracker,
     /// None: the file was there already.
     Local,
+    /// None: the user has given its torrent, which names trackers and clients.
+    Torrent,
 }
 
 /// The end of a successful answer.

@@ -109,9 +109,13 @@ impl Swarms {
         transfer.was_reached();
         let (read, write) = stream.into_split();
         let (mut inward, mut outward) = (Inward::new(read), Outward::new(write));
-        let talk = Talk::new(torrent, None).or_public(transfer.is_public(torrent));
+        let info = transfer.torrent().map(|fetched| Arc::clone(&fetched.raw));
+        let talk = Talk::new(torrent, info).or_public(transfer.is_public(torrent));
         let greeting = timeout(GREETING, async {
-            let ours = Handshake::of_client(torrent, self.0.client_id);
+            let mut ours = Handshake::of_client(torrent, self.0.client_id);
+            // A client that has a v1 torrent takes whoever offers v2 to mean another one.
+            let fetched = transfer.torrent();
+            ours.extensions.v2 = fetched.is_none_or(|fetched| fetched.is_v2(torrent));
             greeting::say(&mut outward, &ours, None).await?;
             let theirs = inward.handshake().await?;
             if theirs.extensions.extended {
@@ -154,6 +158,12 @@ impl Swarms {
         &self,
         info_hash: InfoHash,
     ) -> Result<(Arc<[u8]>, Version, Arc<Transfer>), String> {
+        if let Some(transfer) = self.torrent_under_way(info_hash)
+            && let Some(torrent) = transfer.torrent()
+        {
+            let info = Arc::clone(&torrent.raw);
+            return Ok((info, Version::V1, transfer));
+        }
         let share = self.0.share.as_ref();
         if share.is_some_and(|share| share.has_kept(info_hash)) {
             let transfer = self.kept(info_hash).await?;

@@ -2,6 +2,7 @@
 //! files of the share.
 
 use std::io;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use thorp_disk::DiskThread;
@@ -53,6 +54,17 @@ impl FileBytes {
             Self::Partial(partial) => partial.read(disk, bytes, offset),
             Self::Shared(opened) => opened.read(disk, bytes, offset).map_err(io::Error::other),
             Self::Kept(kept) => kept.read(disk, bytes, offset),
+        }
+    }
+
+    /// What an error of a file that is on its way means.
+    pub fn failed(&self, error: io::Error) -> StoreError {
+        match self {
+            Self::Partial(partial) => partial.failed(error),
+            Self::Shared(_) | Self::Kept(_) => StoreError::Io {
+                path: PathBuf::new(),
+                source: error,
+            },
         }
     }
 

@@ -11,6 +11,7 @@
 //! clients   connections that BitTorrent clients make, and which torrent they mean
 //! kept      torrents that are kept, and where in the share their bytes are
 //! talk      what is said with a client beside the messages of the swarm
+//! torrent   what is known of a torrent that is being fetched
 //! seats     places for connections that others make
 //! files     where a file's bytes are
 //! traffic   how many bytes have gone, and to which members some go now
@@ -34,17 +35,20 @@ mod outbox;
 mod seats;
 mod session;
 mod talk;
+mod torrent;
 mod traffic;
 mod transfer;
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use thorp_core::get::FetchId;
-use thorp_core::swarm::{Config, Have, SessionId, Swarm, SwarmLimits, SwarmProgress, Unfit};
+use thorp_core::swarm::{
+    Config, Have, SessionId, Swarm, SwarmLimits, SwarmProgress, TorrentConfig, Unfit,
+};
 use thorp_core::time::Instant;
 use thorp_disk::DiskThread;
 use thorp_files::share::Share;
@@ -54,7 +58,7 @@ use thorp_group::tls::MemberTls;
 use thorp_wire::layout::Block;
 use thorp_wire::session::handshake::name_of;
 use thorp_wire::{ClientId, Content, InfoHash, PeerId};
-use tokio::sync::{Semaphore, mpsc, watch};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch};
 
 use crate::net::announcing::{Announcer, UdpConnections};
 
@@ -62,7 +66,9 @@ use callers::TURNED_AWAY_AT_ONCE;
 use calls::Idle;
 use files::FileBytes;
 use seats::Seats;
+pub(crate) use torrent::TorrentBytes;
 use traffic::Traffic;
+use transfer::About;
 pub(crate) use transfer::{Happening, Transfer};
 
 /// Ranges of leaves that are hashed for others at once: each may cost reading a
@@ -117,6 +123,8 @@ struct Table {
     seats: Seats<PeerId>,
     client_seats: Seats<IpAddr>,
     idle: BTreeMap<PeerId, Vec<Idle>>,
+    /// Of torrents that are being fetched. A row that is done with goes with the next one.
+    torrent_turns: BTreeMap<Content, Arc<Semaphore>>,
     /// Fetches that have ended lately, and when; the latest last.
     ended: VecDeque<(std::time::Instant, Fetch)>,
 }
@@ -125,6 +133,8 @@ struct Table {
 #[derive(Clone, Debug)]
 pub(crate) struct Fetch {
     pub content: Content,
+    /// How it is called if it is a torrent's.
+    pub torrent: Option<String>,
     pub progress: SwarmProgress,
     /// Which members have sent how many bytes of it, most first.
     pub sent_by: Vec<(PeerId, u64)>,
@@ -151,6 +161,17 @@ pub(crate) struct Writing {
     /// Told when it is dropped. As many as there are, so the channel needs no
     /// bound of its own.
     released: mpsc::UnboundedSender<FetchId>,
+}
+
+/// Held for as long as anything may be written to a torrent's partial file. Clones are the same.
+#[derive(Clone, Debug)]
+pub(crate) struct TorrentTurn(Arc<Mutex<Option<OwnedSemaphorePermit>>>);
+
+impl TorrentTurn {
+    /// Nothing is written to it any more, though it may be open still.
+    pub fn end(&self) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).take();
+    }
 }
 
 /// A file that is being fetched. Given up when it is dropped.
@@ -199,6 +220,57 @@ impl Swarms {
             transfer,
             happenings,
         })
+    }
+
+    /// Begins to fetch these files of a torrent into `partial`. Clients that ask for it are served
+    /// from what is there already, from now on.
+    pub fn fetch_torrent(
+        &self,
+        torrent: &Arc<TorrentBytes>,
+        files: BTreeSet<usize>,
+        partial: &Arc<Partial>,
+    ) -> Result<Fetching, Unfit> {
+        let config = TorrentConfig {
+            space: Arc::clone(&torrent.space),
+            files,
+            me: self.me(),
+            seed: crate::system::random(),
+            limits: SwarmLimits::default(),
+        };
+        let now = Instant::after_start(self.0.clock.elapsed());
+        let swarm = Swarm::of_torrent(now, config)?;
+        let (sender, happenings) = mpsc::unbounded_channel();
+        let transfer = Transfer::start(
+            About::Torrent(Arc::clone(torrent)),
+            FileBytes::Partial(Arc::clone(partial)),
+            (swarm, false),
+            self.0.clock.clone(),
+            Arc::clone(&self.0.traffic),
+            Arc::clone(&self.0.hashers),
+            sender,
+        );
+        self.table()
+            .transfers
+            .insert(transfer.content(), Arc::clone(&transfer));
+        Ok(Fetching {
+            swarms: self.clone(),
+            transfer,
+            happenings,
+        })
+    }
+
+    /// Waits for the turn to fetch a torrent: two fetches of it would write to two files.
+    pub async fn torrent_turn(&self, content: Content) -> TorrentTurn {
+        let lock = alone(&mut self.table().torrent_turns, content);
+        let turn = lock.acquire_owned().await.ok();
+        TorrentTurn(Arc::new(Mutex::new(turn)))
+    }
+
+    /// Whether a torrent of others may be fetched here: the group serves clients, and so does this
+    /// peer if it has a share.
+    pub fn may_fetch_torrents(&self) -> bool {
+        let share_serves = self.0.share.is_none() || self.0.serves_clients;
+        share_serves && clients::serves(self.0.tls.records())
     }
 
     /// Whether both this peer and its group serve clients, and clients are asked for files.
@@ -278,8 +350,9 @@ impl Swarms {
         let swarm = (swarm, complete);
         let traffic = Arc::clone(&self.0.traffic);
         let hashers = Arc::clone(&self.0.hashers);
+        let about = About::File(content);
         Ok(Transfer::start(
-            content, bytes, swarm, clock, traffic, hashers, happenings,
+            about, bytes, swarm, clock, traffic, hashers, happenings,
         ))
     }
 
@@ -287,12 +360,22 @@ impl Swarms {
     fn under_way(&self, name: [u8; 20], length: Option<u64>) -> Option<Arc<Transfer>> {
         let table = self.table();
         let mut meant = table.transfers.iter().filter(|(content, transfer)| {
-            transfer.kept().is_none()
+            (transfer.kept().is_none() && transfer.torrent().is_none())
                 && name_of(&content.root) == name
                 && length.is_none_or(|length| length == content.length)
                 && !transfer.is_over()
         });
         meant.next().map(|(_, transfer)| Arc::clone(transfer))
+    }
+
+    /// A torrent that is on its way, or was until a moment ago.
+    fn torrent_under_way(&self, info_hash: InfoHash) -> Option<Arc<Transfer>> {
+        let table = self.table();
+        let mut meant = table.transfers.values().filter(|transfer| {
+            let torrent = transfer.torrent();
+            torrent.is_some_and(|torrent| torrent.has(info_hash)) && !transfer.is_over()
+        });
+        meant.next().map(Arc::clone)
     }
 
     /// A session of this transfer has ended: with the last one the file is
@@ -366,6 +449,7 @@ impl Table {
             seats: Seats::of_members(),
             client_seats: Seats::of_clients(),
             idle: BTreeMap::new(),
+            torrent_turns: BTreeMap::new(),
             ended: VecDeque::new(),
         }
     }
@@ -384,6 +468,9 @@ impl Fetch {
         let members = sources.filter_map(|(id, bytes)| Some((id.member()?, bytes)));
         Self {
             content: transfer.content(),
+            torrent: transfer
+                .torrent()
+                .map(|torrent| torrent.info.name().to_string()),
             progress: transfer.progress(),
             sent_by: members.collect(),
         }
@@ -407,6 +494,13 @@ impl Fetching {
             // The rest is for its drop to do.
             None => transfer.stop("the transfer that has served it so far does so no more"),
         }
+    }
+
+    /// All files of a torrent are in their places. Sessions go on, from what they have read so far.
+    pub fn on_torrent_arrived(self) {
+        self.on_end();
+        self.transfer.on_torrent_arrived();
+        self.swarms.on_session_ended(&self.transfer);
     }
 
     /// It is not fetched any more: kept for a moment, so that readers see how it

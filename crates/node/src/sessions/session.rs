@@ -13,7 +13,7 @@ use std::time::Duration;
 use thorp_core::bound::Account;
 use thorp_core::swarm::{Offer, SessionId, SourceId};
 use thorp_wire::layout::Block;
-use thorp_wire::merkle::{LEAF, leaf_hashes};
+use thorp_wire::merkle::LEAF;
 use thorp_wire::session::message::{LONGEST_REQUEST, PIECE_HEAD};
 use thorp_wire::session::{HashRange, Head, Message, MessageLimits, Span};
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -279,7 +279,8 @@ impl<R: AsyncRead + Unpin> Reader<'_, R> {
                 } else {
                     filled - filled % LEAF
                 };
-                leaves.extend(leaf_hashes(&buffer.bytes[hashed..end]));
+                let arrived = &buffer.bytes[hashed..end];
+                leaves.extend(self.transfer.leaf_hashes(arrived));
             }
             if since.elapsed() >= FLOWING {
                 #[expect(clippy::cast_possible_truncation, reason = "less than a block")]

@@ -20,7 +20,7 @@ use thorp_files::store::StoreError;
 use thorp_group::clock::Clock;
 use thorp_wire::frame::Holder;
 use thorp_wire::layout::{Block, Layout, Piece};
-use thorp_wire::merkle::Hash;
+use thorp_wire::merkle::{Hash, LEAF, leaf_hashes};
 use thorp_wire::session::{HashRange, Message, PeerExchange, Span};
 use thorp_wire::{Content, InfoHash};
 use tokio::sync::{Notify, Semaphore, mpsc};
@@ -28,6 +28,7 @@ use tokio::sync::{Notify, Semaphore, mpsc};
 use super::files::FileBytes;
 use super::kept::KeptBytes;
 use super::outbox::Outbox;
+use super::torrent::TorrentBytes;
 use super::traffic::{LastTold, Traffic};
 
 /// Of how many clients it is known as which torrent they have the file.
@@ -40,6 +41,8 @@ pub(crate) struct Transfer {
     layout: Layout,
     /// The torrent that is served, if it is one.
     kept: Option<Arc<KeptBytes>>,
+    /// The torrent that is fetched, if it is one.
+    torrent: Option<Arc<TorrentBytes>>,
     clock: Clock,
     bytes: RwLock<FileBytes>,
     state: Mutex<State>,
@@ -58,11 +61,17 @@ struct State {
     stage: Stage,
     /// Where the members are that have the file.
     members: BTreeSet<SocketAddr>,
-    /// As which torrent of version 2 clients may have the file.
+    /// As which torrent clients may have the file.
     torrents: BTreeMap<SocketAddr, InfoHash>,
     /// The one of these that is not private.
     public_torrent: Option<InfoHash>,
     exchange: ClientExchange,
+}
+
+/// What a transfer moves.
+pub(super) enum About {
+    File(Content),
+    Torrent(Arc<TorrentBytes>),
 }
 
 /// What it is for at the moment.
@@ -105,7 +114,7 @@ impl Transfer {
     /// Starts its timer too, which ends with it. `happenings` come as they
     /// happen, no more of them than the swarm bounds.
     pub(super) fn start(
-        content: Content,
+        about: About,
         bytes: FileBytes,
         (swarm, complete): (Swarm, bool),
         clock: Clock,
@@ -114,15 +123,23 @@ impl Transfer {
         happenings: mpsc::UnboundedSender<Happening>,
     ) -> Arc<Self> {
         let sooner = Arc::new(Notify::new());
-        let (layout, kept) = match &bytes {
-            FileBytes::Kept(kept) => (kept.layout(), Some(Arc::clone(kept))),
-            FileBytes::Partial(_) | FileBytes::Shared(_) => (Layout::of(content.length), None),
+        let (content, torrent) = match about {
+            About::File(content) => (content, None),
+            About::Torrent(torrent) => (torrent.content(), Some(torrent)),
+        };
+        let (layout, kept) = match (&torrent, &bytes) {
+            (Some(torrent), _) => (torrent.layout(), None),
+            (None, FileBytes::Kept(kept)) => (kept.layout(), Some(Arc::clone(kept))),
+            (None, FileBytes::Partial(_) | FileBytes::Shared(_)) => {
+                (Layout::of(content.length), None)
+            }
         };
         let transfer = Arc::new_cyclic(|itself| Self {
             itself: itself.clone(),
             content,
             layout,
             kept,
+            torrent,
             clock,
             bytes: RwLock::new(bytes),
             state: Mutex::new(State {
@@ -161,6 +178,24 @@ impl Transfer {
         self.kept.as_ref()
     }
 
+    /// The torrent that is fetched; `None` if it is a file.
+    pub fn torrent(&self) -> Option<&Arc<TorrentBytes>> {
+        self.torrent.as_ref()
+    }
+
+    /// The hashes of the leaves of some bytes. Those of a torrent are of no use.
+    pub(super) fn leaf_hashes(&self, bytes: &[u8]) -> Vec<Hash> {
+        match self.torrent {
+            Some(_) => vec![[0; 32]; bytes.len().div_ceil(LEAF)],
+            None => leaf_hashes(bytes),
+        }
+    }
+
+    /// All of a torrent is there. What it is served from stays open until no session needs it.
+    pub(super) fn on_torrent_arrived(&self) {
+        self.lock().stage = Stage::Serving;
+    }
+
     /// All of it is there: from now on its bytes are read from there, for others.
     pub(super) fn on_arrived(&self, bytes: FileBytes) {
         *self.bytes.write().unwrap_or_else(PoisonError::into_inner) = bytes;
@@ -174,6 +209,11 @@ impl Transfer {
 
     pub fn progress(&self) -> SwarmProgress {
         self.lock().swarm.progress()
+    }
+
+    /// Whether no source that is known has what is missing.
+    pub fn is_stuck(&self) -> bool {
+        self.lock().swarm.is_stuck()
     }
 
     /// The holders it waits for.
@@ -222,7 +262,7 @@ impl Transfer {
         }
     }
 
-    /// These clients may have the file, as this torrent of version 2.
+    /// These clients may have the file, as this torrent.
     pub fn clients(&self, torrent: InfoHash, mut clients: Vec<SocketAddr>) {
         let mut state = self.lock();
         // Members are in swarms, too, and are asked as members.
@@ -273,6 +313,11 @@ impl Transfer {
     /// An earlier fetch has left this piece.
     pub fn on_piece_rechecked(&self, piece: Piece, leaves: Vec<[u8; 32]>) {
         self.handle(Input::Rechecked { piece, leaves });
+    }
+
+    /// An earlier fetch of a torrent has left this piece.
+    pub fn on_torrent_piece_rechecked(&self, piece: Piece, is_right: bool) {
+        self.handle(Input::PieceHashed { piece, is_right });
     }
 
     /// Ends everything.
@@ -490,6 +535,7 @@ impl Transfer {
             Output::HashLeaves(session, range, pieces) => {
                 self.hash_leaves((session, range), pieces, Arc::clone(outbox(session)?));
             }
+            Output::HashPiece(piece) => self.hash_piece(piece),
             Output::Close(session, why) => outbox(session)?.close(why),
             Output::Dial(source) => self.report(Happening::Dial(source)),
             Output::ToCome(bytes) => self.report(Happening::ToCome(bytes)),
@@ -554,6 +600,29 @@ impl Transfer {
             });
             // The place is taken until it is done; the runtime ends with the peer.
             let _ = hashing.await;
+        });
+    }
+
+    /// Hashes a piece of a torrent, all of which is on disk.
+    fn hash_piece(&self, piece: Piece) {
+        let Some(transfer) = self.itself.upgrade() else {
+            return;
+        };
+        thorp_disk::spawn(move |disk| {
+            let Some(torrent) = &transfer.torrent else {
+                return;
+            };
+            let bytes = transfer.bytes();
+            match torrent.is_right(piece, |room, at| bytes.read(disk, room, at)) {
+                Ok(is_right) => transfer.handle(Input::PieceHashed { piece, is_right }),
+                Err(error) => {
+                    let reason = error.to_string();
+                    let error = bytes.failed(error);
+                    // If the fetch is gone, it need not know.
+                    let _ = transfer.happenings.send(Happening::Failed(error));
+                    transfer.stop(&reason);
+                }
+            }
         });
     }
 

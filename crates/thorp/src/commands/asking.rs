@@ -4,7 +4,7 @@ use std::io;
 use std::path::PathBuf;
 
 use thorp_node::address::NetAddress;
-use thorp_node::api::{Command, ErrorKind, Event, Get, Member};
+use thorp_node::api::{Command, ErrorKind, Event, Get, GetTorrent, Member};
 use thorp_node::launch::{self, Common, LaunchError, Standing};
 use thorp_node::printable::printable;
 
@@ -141,9 +141,13 @@ impl Context {
             },
         );
         // A listing without a reader has no purpose, but a fetch has.
-        let listing = !matches!(command, Command::Get(_) | Command::Stop);
+        let listing = !matches!(
+            command,
+            Command::Get(_) | Command::GetTorrent(_) | Command::Stop
+        );
         let fetch = match &command {
             Command::Get(get) => Some(get.clone()),
+            Command::GetTorrent(get) => Some(as_get(get)),
             _ => None,
         };
         if let Some(get) = &fetch {
@@ -230,6 +234,18 @@ fn here() -> Result<PathBuf> {
     })
 }
 
+/// Returns a get of a torrent as messages are about one of a file.
+fn as_get(get: &GetTorrent) -> Get {
+    Get {
+        names: vec![get.given.clone()],
+        dir: get.dir.clone(),
+        overwrite: get.overwrite,
+        hidden: get.hidden,
+        wait: get.wait,
+        ..Get::default()
+    }
+}
+
 /// Returns what to say of a listing without rows.
 fn nothing(command: &Command) -> Option<String> {
     match command {
@@ -241,6 +257,7 @@ fn nothing(command: &Command) -> Option<String> {
                 .into(),
         ),
         Command::Get(_)
+        | Command::GetTorrent(_)
         | Command::Status
         | Command::Snapshot(_)
         | Command::Watch { .. }

@@ -2,10 +2,11 @@
 
 use std::cell::Cell;
 
-use thorp_node::api::{Command, ErrorKind, Folders, Get, Wait};
+use thorp_node::api::{Command, ErrorKind, Folders, Get, GetTorrent, Wait};
 
 use super::asking::{ask, log};
 use super::context::Context;
+use super::given;
 use crate::answer::AnswerStyle;
 use crate::args::{GetArgs, HowLong};
 use crate::conversation::{Conversation, Step};
@@ -20,13 +21,26 @@ pub async fn run(context: &Context, args: GetArgs) -> Result {
         return Err(failure(ErrorKind::Usage, why));
     }
     let is_watched = !context.global.json && context.terminals.can_ask();
+    let wait = match args.wait {
+        Some(HowLong(time)) => Wait::All(time.map(|time| time.as_secs())),
+        // A user at the terminal can interrupt it.
+        None if is_watched => Wait::Begun,
+        None => Wait::No,
+    };
+    if let Some((given, torrent)) = given::torrent(&args).await? {
+        let get = GetTorrent {
+            torrent,
+            given,
+            dir: args.out.as_deref().map(absolute).transpose()?,
+            overwrite: args.overwrite,
+            hidden: args.hidden,
+            wait,
+        };
+        let tracker = args.visiting.tracker;
+        return context.answer(tracker, Command::GetTorrent(get)).await;
+    }
     let get = Get {
-        wait: match args.wait {
-            Some(HowLong(time)) => Wait::All(time.map(|time| time.as_secs())),
-            // A user at the terminal can interrupt it.
-            None if is_watched => Wait::Begun,
-            None => Wait::No,
-        },
+        wait,
         names: args.names,
         dir: args.out.as_deref().map(absolute).transpose()?,
         rename: args.rename,

@@ -4,6 +4,7 @@
 //! context     what verbs have in common: flags, terminals, directories, confirmation
 //! asking      sends a command to a node and shows its whole answer
 //! invitation  reads an invite
+//! given       reads a torrent that is to be fetched
 //! keeping     saves a group to a file, and restores it
 //! detached    a node in a session of its own, started by this program anew
 //! ```
@@ -17,6 +18,7 @@ mod detached;
 mod find;
 mod following;
 mod get;
+mod given;
 mod invitation;
 mod invite;
 mod join;

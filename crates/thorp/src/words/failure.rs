@@ -99,6 +99,10 @@ pub fn failure(failure: &Failure) -> String {
              thorp share DIR --bittorrent"
                 .into()
         }
+        Failure::NotATorrent { why } => format!(
+            "This torrent cannot be fetched: {}. Ask whoever made it for another one",
+            plain(&one_line(why))
+        ),
         Failure::NotInShare { name } => format!(
             "{} is not in this machine's share. Ask where it is shared: thorp find says where",
             named(name)
@@ -371,6 +375,36 @@ fn missed(name: &str, miss: &Miss) -> (String, &'static str) {
                 size(*of)
             ),
             "Ask for it again when a peer shares it.",
+        ),
+        Miss::AllLeftOut { files } => (
+            format!(
+                "Nothing of {name} is fetched: {} in it, hidden or such as programs act on by \
+                 themselves.",
+                count(*files, "file")
+            ),
+            "If you want them: --hidden",
+        ),
+        Miss::NoTrackerOfIt { why } => (
+            format!(
+                "No tracker of {name} answers ({}), and no client that has it is known.",
+                plain(&one_line(why))
+            ),
+            "Check the network, and try again.",
+        ),
+        Miss::NoClient => (
+            format!("No BitTorrent client has {name} now: its trackers name none."),
+            "Try again when a client has it, or wait for one: --wait",
+        ),
+        Miss::NoClientReached { why } => (
+            format!(
+                "No BitTorrent client that may have {name} can be reached: {}.",
+                plain(&one_line(why))
+            ),
+            "Try again later.",
+        ),
+        Miss::WrongFromClient { client } => (
+            format!("What {client} sent is not of {name}, and no other BitTorrent client has it."),
+            "Try again when another one has it.",
         ),
         Miss::Unfit { why } => (
             format!("{name} cannot be fetched: {}.", plain(&one_line(why))),

@@ -328,6 +328,13 @@ fn failures() -> Vec<(Failure, &'static str)> {
             },
             "There is no torrent of a, for this peer could not keep it and serve it: no room",
         ),
+        (
+            Failure::NotATorrent {
+                why: "the torrent names no file".to_owned(),
+            },
+            "This torrent cannot be fetched: the torrent names no file. Ask whoever made it for \
+             another one",
+        ),
     ]
 }
 
@@ -384,6 +391,7 @@ fn number(failure: &Failure) -> usize {
         Failure::Unhashed { .. } => 47,
         Failure::NothingShared { .. } => 48,
         Failure::TorrentNotKept { .. } => 49,
+        Failure::NotATorrent { .. } => 50,
     }
 }
 
@@ -391,7 +399,7 @@ fn number(failure: &Failure) -> usize {
 fn every_failure_has_its_sentence() {
     let failures = failures();
     let numbers: Vec<_> = failures.iter().map(|(code, _)| number(code)).collect();
-    assert_eq!(numbers, (0..50).collect::<Vec<_>>());
+    assert_eq!(numbers, (0..51).collect::<Vec<_>>());
     for (code, sentence) in failures {
         assert_eq!(failure(&code), sentence);
     }
@@ -535,6 +543,32 @@ fn a_file_that_does_not_come_is_named_with_who_and_what_to_do() {
         (
             Miss::Unfit { why: why() },
             "f cannot be fetched: it is off.",
+        ),
+        (
+            Miss::AllLeftOut { files: 2 },
+            "Nothing of f is fetched: 2 files in it, hidden or such as programs act on by \
+             themselves. If you want them: --hidden",
+        ),
+        (
+            Miss::NoTrackerOfIt { why: why() },
+            "No tracker of f answers (it is off), and no client that has it is known. Check the \
+             network, and try again.",
+        ),
+        (
+            Miss::NoClient,
+            "No BitTorrent client has f now: its trackers name none. Try again when a client has \
+             it, or wait for one: --wait",
+        ),
+        (
+            Miss::NoClientReached { why: why() },
+            "No BitTorrent client that may have f can be reached: it is off. Try again later.",
+        ),
+        (
+            Miss::WrongFromClient {
+                client: "192.0.2.1:6881".to_owned(),
+            },
+            "What 192.0.2.1:6881 sent is not of f, and no other BitTorrent client has it. Try again \
+             when another one has it.",
         ),
     ] {
         let name = "f".to_owned();

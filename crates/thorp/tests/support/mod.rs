@@ -6,6 +6,7 @@
 //! net      hosts of our own: network namespaces on a bridge
 //! picture  the tracker's two tables, out of its lines
 //! hostile  a member that says what it likes
+//! seeder   an ordinary BitTorrent client that has a torrent of its own
 //! ```
 //!
 //! Nothing here waits for a fixed time: it waits for a line, for the end of a
@@ -19,6 +20,7 @@ pub mod hostile;
 pub mod net;
 pub mod picture;
 pub mod process;
+pub mod seeder;
 pub mod village;
 
 use std::io::Write as _;

@@ -59,6 +59,7 @@ struct World {
     complete: bool,
 }
 
+#[derive(Clone, Copy)]
 enum Event {
     Open(usize),
     Block(usize, Span),
@@ -192,7 +193,7 @@ impl World {
         let begin = usize::try_from(self.space.layout().offset_of(block)).expect("is short");
         let range = begin..begin + span.length as usize;
         self.disk[range.clone()].copy_from_slice(&self.right[range.clone()]);
-        if lies.is_some_and(|lies| sent % lies == 0) {
+        if lies.is_some_and(|lies| sent.is_multiple_of(lies)) {
             self.disk[range.start] ^= 1;
         }
         let leaves = vec![[0; 32]; (span.length as usize).div_ceil(16 * 1024)];

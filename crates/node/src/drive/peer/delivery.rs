@@ -38,7 +38,7 @@ pub(super) struct Delivery {
 }
 
 impl Folder {
-    fn store(&self) -> &Store {
+    pub fn store(&self) -> &Store {
         match self {
             Self::Share(share) => share.as_store(),
             Self::Directory(store) => store,

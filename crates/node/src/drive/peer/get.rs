@@ -475,6 +475,7 @@ impl Job<'_> {
             root: item.content.root.to_string(),
             from: sources.first().map(rows::holder),
             sources: sources.iter().map(rows::holder).collect(),
+            clients: Vec::new(),
             received,
             answer,
             ms: milliseconds(self.since),

@@ -21,6 +21,7 @@
 //! pace          how far, how fast, how long yet
 //! telling       what every answer is told with
 //! torrents      torrents of the share, for a user who gives them to others
+//! from_torrent  the files of a torrent, for a user who has it
 //! ```
 //!
 //! Everything that decides is in `thorp-core`. A [`Peer`] is a handle: cheap to
@@ -31,6 +32,7 @@ mod contents;
 mod delivery;
 mod dialling;
 mod event;
+mod from_torrent;
 mod get;
 mod hash_now;
 mod large;
@@ -268,6 +270,7 @@ impl Peer {
     async fn answer(&self, command: Command, events: &Events) -> Result<Done, Failure> {
         match command {
             Command::Get(get) => get::run(self, get, events).await,
+            Command::GetTorrent(get) => from_torrent::run(self, get, events).await,
             Command::Find { pattern } => listings::find(self, &pattern, events).await,
             Command::Ls { peer, folder } => listings::ls(self, peer, folder, events).await,
             Command::Peers => listings::peers(self, events).await,

@@ -51,13 +51,15 @@ impl Task {
 fn transfer_row(machine: &machine::Peer, fetch: Fetch, paces: &mut Paces) -> SnapshotRow {
     let Fetch {
         content,
+        torrent,
         progress,
         sent_by,
     } = fetch;
     let pace = paces.entry(content).or_default();
     pace.see(Instant::now(), progress.received);
     let mut listed = machine.catalogue().holders_of(content);
-    let name = listed.next().map(|(_, name)| name.to_string());
+    let listed = listed.next().map(|(_, name)| name.to_string());
+    let name = torrent.or(listed);
     let sent_by = sent_by.into_iter();
     SnapshotRow::Transfer(TransferRow {
         name,

@@ -74,7 +74,7 @@ pub(super) async fn make(peer: &Peer, of: TorrentOf, events: &Events) -> Result<
 
 /// Whether the group serves clients. Just after the start the record that says so is still to come
 /// from the tracker.
-async fn group_serves_clients(peer: &Peer) -> bool {
+pub(super) async fn group_serves_clients(peer: &Peer) -> bool {
     let mut records = peer.tls.records().changes();
     let says_so = |newest: &Option<SignedRecord>| {
         let newest = newest.as_ref();

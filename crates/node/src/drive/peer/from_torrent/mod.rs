@@ -1,0 +1,440 @@
+//! The files of a torrent, for a user who has it or a magnet link.
+//!
+//! ```text
+//! plan      which of its files are wanted, and what is in their places
+//! there     files that are there already, read as its bytes
+//! seeking   its trackers, asked for clients that have it
+//! placing   its files put in their places, once all of it is there
+//! ```
+//!
+//! Owns the order of these steps. All of a torrent arrives in one partial file, for its pieces go
+//! over the ends of its files. When it is given up, and why, is decided in [`thorp_core::torrent`];
+//! which bytes to ask of which client, in [`thorp_core::swarm`].
+
+mod placing;
+mod plan;
+mod seeking;
+mod there;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use data_encoding::BASE64;
+use thorp_core::announces::is_dialled;
+use thorp_core::get::Patience;
+use thorp_core::swarm::SourceId;
+use thorp_core::time;
+use thorp_core::torrent::{TorrentEvent, TorrentFetch, TorrentMissed};
+use thorp_disk::DiskThread;
+use thorp_files::store::{Partial, Store, StoreError};
+use thorp_wire::merkle::Hash;
+use thorp_wire::torrent::{PieceProofs, PieceSpace, Torrent, TorrentError};
+use thorp_wire::{InfoHash, Name, Root};
+use tokio::time::{MissedTickBehavior, interval};
+
+use super::Peer;
+use super::delivery::Folder;
+use super::pace::{Pace, TOLD_EVERY};
+use super::telling::{Events, milliseconds, tell};
+use super::torrents::group_serves_clients;
+use crate::api::{Done, Event, Failure, GetTorrent, Miss, Note, Progress, TorrentSource, Wait};
+use crate::sessions::{Fetching, Happening, TorrentBytes};
+
+use plan::Plan;
+use seeking::{Heard, Seeking};
+use there::FilesThere;
+
+/// Nothing is said of a silence that is shorter.
+const SILENT_AFTER: Duration = Duration::from_secs(2);
+/// Of so many clients it is known that they were named before.
+const MOST_KNOWN: usize = 4096;
+
+/// Fetches what a user wants of a torrent, and tells what becomes of it.
+pub(super) async fn run(peer: &Peer, get: GetTorrent, events: &Events) -> Result<Done, Failure> {
+    let since = Instant::now();
+    if !group_serves_clients(peer).await {
+        return Err(Failure::GroupServesNoClients);
+    }
+    if !peer.swarms.may_fetch_torrents() {
+        return Err(Failure::ShareServesNoClients);
+    }
+    let described = described(&get.torrent)?;
+    let folder = match get.dir.clone() {
+        Some(dir) => {
+            let store = blocking(move |disk| Store::open(disk, &dir)).await??;
+            Folder::Directory(Arc::new(store))
+        }
+        None => peer.folder(),
+    };
+    let job = Job {
+        peer,
+        events,
+        since,
+        folder,
+        get: &get,
+        name: described.torrent.info.name().clone(),
+    };
+    job.run(described).await
+}
+
+/// A torrent whose info dictionary is known.
+struct Described {
+    torrent: Arc<TorrentBytes>,
+    tiers: Vec<Vec<String>>,
+    /// Clients that it names itself.
+    clients: Vec<SocketAddr>,
+    /// The hashes of the pieces of its files, as far as they are known.
+    layers: BTreeMap<Root, Vec<Hash>>,
+}
+
+fn described(source: &TorrentSource) -> Result<Described, Failure> {
+    let TorrentSource::Torrent(encoded) = source;
+    let refused = |why: String| Failure::NotATorrent { why };
+    let bytes = BASE64.decode(encoded.as_bytes());
+    let bytes = bytes.map_err(|error| refused(error.to_string()))?;
+    let torrent = Torrent::decode(&bytes);
+    let torrent = torrent.map_err(|why| refused(why.to_string()))?;
+    let bytes = torrent_bytes(&torrent).map_err(|why| refused(why.to_string()))?;
+    let roots = torrent.info().files().iter().filter_map(|file| file.root);
+    let layers = roots.filter_map(|root| Some((root, torrent.layer(&root)?.to_vec())));
+    Ok(Described {
+        layers: layers.collect(),
+        torrent: Arc::new(bytes),
+        tiers: torrent.tiers().to_vec(),
+        clients: Vec::new(),
+    })
+}
+
+fn torrent_bytes(torrent: &Torrent) -> Result<TorrentBytes, TorrentError> {
+    let info = torrent.info().clone();
+    let space = PieceSpace::of(&info)?;
+    let proofs = PieceProofs::of(&info, |root| torrent.layer(root))?;
+    Ok(TorrentBytes::new(info, space, proofs))
+}
+
+/// A get of a torrent.
+struct Job<'a> {
+    peer: &'a Peer,
+    events: &'a Events,
+    since: Instant,
+    folder: Folder,
+    get: &'a GetTorrent,
+    /// How the torrent is called.
+    name: Name,
+}
+
+impl Job<'_> {
+    async fn run(&self, described: Described) -> Result<Done, Failure> {
+        let torrent = &described.torrent;
+        let mut plan = Plan::of(&torrent.info, self.get.hidden)?;
+        for name in &plan.reserved {
+            let name = name.to_string();
+            self.tell(Event::Note(Note::LeftOut { name })).await;
+        }
+        if plan.hidden > 0 {
+            let files = plan.hidden;
+            self.tell(Event::Note(Note::HiddenLeftOut { files })).await;
+        }
+        let turn = self.peer.swarms.torrent_turn(torrent.content()).await;
+        plan = self.look(plan, torrent).await?;
+        if plan.is_all_in_the_way() {
+            return Err(Failure::Exists);
+        }
+        for name in &plan.in_the_way {
+            self.failed(name.to_string(), Failure::Exists).await;
+        }
+        let mut clients = Vec::new();
+        let fetched = if plan.is_all_there() {
+            None
+        } else {
+            let (folder, target) = (self.folder.clone(), self.name.clone());
+            let content = torrent.content();
+            let partial = blocking(move |disk| match &folder {
+                Folder::Share(share) => share.partial(disk, &target, content),
+                Folder::Directory(store) => store.partial(disk, &target, content),
+            });
+            let partial = Arc::new(partial.await??);
+            partial.keep_until_closed(turn.clone());
+            let files: BTreeSet<usize> = plan.files.keys().copied().collect();
+            let fetching = self.peer.swarms.fetch_torrent(torrent, files, &partial);
+            let mut fetching = fetching.map_err(|why| Failure::NotATorrent {
+                why: why.to_string(),
+            })?;
+            let there = self
+                .take_up(&fetching, &partial, (torrent, &plan.alike))
+                .await?;
+            if there > 0 {
+                self.tell(Event::Resumed {
+                    name: self.name.to_string(),
+                    bytes: there,
+                    of_bytes: plan.bytes(),
+                })
+                .await;
+            }
+            let gathered = self.gather(&mut fetching, &partial, &described, &plan);
+            tokio::select! {
+                gathered = gathered => gathered?,
+                error = self.closed() => return Err(error.into()),
+            }
+            for (source, _) in fetching.transfer.sources() {
+                clients.push(source.to_string());
+            }
+            Some((fetching, partial))
+        };
+        let received = fetched
+            .as_ref()
+            .map_or(0, |(fetching, _)| fetching.transfer.progress().received);
+        let partial = fetched.as_ref().map(|(_, partial)| Arc::clone(partial));
+        let is_whole = plan.is_whole();
+        let placed = self.place(plan, partial, (clients, received)).await?;
+        if is_whole && placed.in_the_way == 0 {
+            self.keep(described).await?;
+        }
+        if let Some((fetching, partial)) = fetched {
+            if placed.in_the_way == 0 {
+                // It is gone already if it was given the name of the only file.
+                let discarded = blocking(move |disk| partial.discard(disk)).await?;
+                if let Err(error) = discarded {
+                    tracing::warn!(%error, "a partial file cannot be removed");
+                }
+            }
+            fetching.on_torrent_arrived();
+        }
+        turn.end();
+        placed.done()
+    }
+
+    /// Has the share serve the torrent from now on, if that is where its files are.
+    async fn keep(&self, described: Described) -> Result<(), Failure> {
+        let Folder::Share(share) = &self.folder else {
+            return Ok(());
+        };
+        let share = share.clone();
+        let kept = blocking(move |disk| {
+            let info = &described.torrent.info;
+            let files = info.files().iter().filter(|file| !file.padding);
+            let names: Vec<Name> = files.map(|file| file.name.clone()).collect();
+            share.keep_torrent(disk, info.raw(), &names, &described.layers)
+        });
+        if let Err(error) = kept.await? {
+            tracing::info!(%error, "a fetched torrent is not served on");
+        }
+        Ok(())
+    }
+
+    /// Hashes what an earlier fetch has left, and pieces of files that are there already. Returns
+    /// how many bytes are right.
+    async fn take_up(
+        &self,
+        fetching: &Fetching,
+        partial: &Arc<Partial>,
+        (torrent, alike): (&Arc<TorrentBytes>, &BTreeSet<usize>),
+    ) -> Result<u64, Failure> {
+        let transfer = Arc::clone(&fetching.transfer);
+        let (partial, torrent) = (Arc::clone(partial), Arc::clone(torrent));
+        let (folder, alike) = (self.folder.clone(), alike.clone());
+        let read = blocking(move |disk| {
+            let mut there = FilesThere::new(folder.store(), &torrent, disk);
+            let copied = there.copy_to(&partial, &alike);
+            copied.map_err(|error| partial.failed(error))?;
+            let layout = torrent.layout();
+            let read = partial.reread(disk, layout, |piece, bytes| {
+                let is_right = torrent.is_right_in(piece, bytes);
+                transfer.on_torrent_piece_rechecked(piece, is_right.unwrap_or(false));
+                !transfer.is_over()
+            });
+            let there = transfer.progress().verified;
+            read.map(|()| there).map_err(|error| partial.failed(error))
+        });
+        Ok(read.await??)
+    }
+
+    /// Until all of it is verified.
+    async fn gather(
+        &self,
+        fetching: &mut Fetching,
+        partial: &Arc<Partial>,
+        described: &Described,
+        plan: &Plan,
+    ) -> Result<(), Failure> {
+        let transfer = Arc::clone(&fetching.transfer);
+        let mut seeking = Seeking::start(self.peer, described, &transfer);
+        let mut fetch = TorrentFetch::new(self.now(), patience(self.get.wait), seeking.awaited());
+        let mut known = BTreeSet::new();
+        // Strangers name these: a torrent may come from anywhere.
+        let mut named = described.clients.clone();
+        named.retain(|client| is_dialled(*client, false));
+        let first = described.torrent.info.info_hashes().next();
+        let mut told = (!named.is_empty()).then_some((first, named));
+        let mut shown = Shown::new(plan);
+        let mut ticks = interval(TOLD_EVERY);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        // So that what is there already is found to be all there is.
+        transfer.clients(first.unwrap_or(InfoHash::new([0; 20])), Vec::new());
+        loop {
+            if let Some((Some(torrent), clients)) = told.take() {
+                let mut news = clients.clone();
+                news.retain(|client| known.len() < MOST_KNOWN && known.insert(*client));
+                if !news.is_empty() {
+                    fetch.handle(self.now(), TorrentEvent::Clients);
+                }
+                transfer.clients(torrent, clients);
+            }
+            tokio::select! {
+                heard = seeking.heard() => match heard {
+                    Heard::Clients(torrent, clients) => told = Some((Some(torrent), clients)),
+                    Heard::Answered => fetch.handle(self.now(), TorrentEvent::Answered),
+                    Heard::Failed(why) => fetch.handle(self.now(), TorrentEvent::Failed { why }),
+                },
+                happening = fetching.happenings.recv() => match happening {
+                    Some(Happening::Dial(source)) => self.peer.swarms.call(&transfer, source),
+                    Some(Happening::Widen) => seeking.wants_more(),
+                    Some(Happening::Blame(source)) => {
+                        fetch.handle(self.now(), TorrentEvent::Blamed(source));
+                    }
+                    Some(Happening::ToCome(bytes)) => {
+                        let (partial, beside) = (Arc::clone(partial), plan.bytes_beside());
+                        blocking(move |disk| {
+                            partial.must_have_room(disk, bytes)?;
+                            partial.must_have_room_beside(disk, bytes.saturating_add(beside))
+                        })
+                        .await??;
+                    }
+                    Some(Happening::Complete(_)) => {
+                        seeking.completed();
+                        shown.see(&transfer.progress());
+                        return Ok(());
+                    }
+                    Some(Happening::Stuck(stuck)) => {
+                        fetch.handle(self.now(), TorrentEvent::Stuck(stuck));
+                    }
+                    Some(Happening::Failed(error)) => return Err(error.into()),
+                    None => return Err(self.peer.ended()),
+                },
+                _ = ticks.tick() => {
+                    let progress = transfer.progress();
+                    fetch.handle(self.now(), TorrentEvent::There(progress.verified));
+                    if !transfer.is_stuck() {
+                        fetch.handle(self.now(), TorrentEvent::GoesOn);
+                    }
+                    if shown.see(&progress) {
+                        self.tell(Event::Progress(shown.progress.clone())).await;
+                    }
+                    if let Some(missed) = fetch.verdict(self.now()) {
+                        return Err(self.missed(missed, plan));
+                    }
+                }
+            }
+        }
+    }
+
+    fn missed(&self, missed: TorrentMissed, plan: &Plan) -> Failure {
+        let miss = match missed {
+            TorrentMissed::NoTracker(why) => Miss::NoTrackerOfIt { why },
+            TorrentMissed::NoClient => Miss::NoClient,
+            TorrentMissed::Unreachable(why) => Miss::NoClientReached { why },
+            TorrentMissed::WrongFrom(source) => Miss::WrongFromClient {
+                client: match source {
+                    SourceId::Client(address) => address.to_string(),
+                    SourceId::Member(id) => id.to_string(),
+                },
+            },
+            TorrentMissed::Unfinished { reason, there } => Miss::Unfinished {
+                why: reason,
+                there,
+                of: plan.bytes(),
+            },
+        };
+        Failure::Missed {
+            name: self.name.to_string(),
+            miss,
+        }
+    }
+
+    /// Waits until nothing more may be written there.
+    async fn closed(&self) -> StoreError {
+        match &self.folder {
+            Folder::Share(share) => share.moved().await,
+            Folder::Directory(_) => std::future::pending().await,
+        }
+    }
+
+    async fn failed(&self, name: String, failure: Failure) {
+        self.tell(Event::Failed { name, failure }).await;
+    }
+
+    async fn tell(&self, event: Event) {
+        tell(self.events, event).await;
+    }
+
+    fn now(&self) -> time::Instant {
+        time::Instant::after_start(self.since.elapsed())
+    }
+
+    fn milliseconds(&self) -> f64 {
+        milliseconds(self.since)
+    }
+}
+
+/// How far it is, as it is shown.
+struct Shown {
+    progress: Progress,
+    pace: Pace,
+    received: u64,
+    /// When the last byte came.
+    came: Instant,
+}
+
+impl Shown {
+    fn new(plan: &Plan) -> Self {
+        Self {
+            progress: Progress {
+                of_files: plan.files.len() as u64,
+                of_bytes: plan.bytes(),
+                ..Progress::default()
+            },
+            pace: Pace::default(),
+            received: 0,
+            came: Instant::now(),
+        }
+    }
+
+    /// It is so far now; whether that is news.
+    fn see(&mut self, swarm: &thorp_core::swarm::SwarmProgress) -> bool {
+        let now = Instant::now();
+        self.pace.see(now, swarm.received);
+        if swarm.received != self.received {
+            (self.received, self.came) = (swarm.received, now);
+        }
+        let before = self.progress.clone();
+        let progress = &mut self.progress;
+        // Padding in the middle of a piece is fetched, and is in no file.
+        progress.bytes = swarm.verified.min(progress.of_bytes);
+        progress.sources = swarm.sources;
+        progress.busy = swarm.busy;
+        progress.rate = self.pace.rate();
+        let missing = progress.of_bytes - progress.bytes;
+        progress.eta = missing.checked_div(progress.rate);
+        let silence = self.came.elapsed();
+        progress.silent = (silence >= SILENT_AFTER).then_some(silence.as_secs());
+        before != *progress
+    }
+}
+
+fn patience(wait: Wait) -> Patience {
+    match wait {
+        Wait::No => Patience::None,
+        Wait::Begun => Patience::Begun,
+        Wait::All(seconds) => Patience::For(seconds.map(Duration::from_secs)),
+    }
+}
+
+async fn blocking<T: Send + 'static>(
+    work: impl FnOnce(DiskThread) -> T + Send + 'static,
+) -> Result<T, Failure> {
+    // It ends with the peer, and does not panic.
+    let done = thorp_disk::spawn(work).await;
+    done.map_err(|_| Failure::PeerStopping)
+}

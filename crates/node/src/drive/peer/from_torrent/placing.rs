@@ -1,0 +1,165 @@
+//! The files of a torrent put in their places, once all of it is there.
+
+use std::sync::Arc;
+
+use thorp_files::store::{Partial, Placed, Replace, StoreError, TorrentPart};
+use thorp_wire::{Content, Name};
+
+use super::plan::Plan;
+use super::{Folder, Job, blocking};
+use crate::api::{AnswerSource, Done, ErrorKind, Event, Failure, Fetched, Provenance};
+
+/// Of so many clients it is told that a torrent came from them.
+const MOST_NAMED: usize = 8;
+
+/// What has become of the files.
+#[derive(Debug, Default)]
+pub(super) struct Outcome {
+    files: u64,
+    bytes: u64,
+    left_out: u64,
+    /// What was not fetched, or not put there, because something else is.
+    pub in_the_way: u64,
+    ms: f64,
+}
+
+impl Outcome {
+    pub fn done(self) -> Result<Done, Failure> {
+        if self.in_the_way > 0 {
+            return Err(Failure::Several {
+                failed: self.in_the_way,
+                of: self.files + self.in_the_way,
+                kind: ErrorKind::Exists,
+            });
+        }
+        Ok(Done {
+            count: self.files,
+            bytes: self.bytes,
+            left_out: self.left_out,
+            ms: self.ms,
+        })
+    }
+}
+
+impl Job<'_> {
+    /// Puts all files in their places, and tells of each. `by` are the clients that it came from,
+    /// and how many bytes came.
+    pub(super) async fn place(
+        &self,
+        plan: Plan,
+        partial: Option<Arc<Partial>>,
+        by: (Vec<String>, u64),
+    ) -> Result<Outcome, Failure> {
+        let mut outcome = Outcome {
+            left_out: plan.hidden + plan.reserved.len() as u64,
+            in_the_way: plan.in_the_way.len() as u64,
+            ..Outcome::default()
+        };
+        let is_only = plan.files.len() == 1 && outcome.in_the_way == 0;
+        let there = plan.there.into_iter().map(|part| (part.name, part.length));
+        for (name, length) in there {
+            outcome.files += 1;
+            outcome.bytes += length;
+            let fetched = self.fetched(&name, (length, None), AnswerSource::Local);
+            self.tell(Event::Fetched(fetched)).await;
+        }
+        for name in plan.empty {
+            self.make_empty(&name).await?;
+            outcome.files += 1;
+            let fetched = self.fetched(&name, (0, Some(Content::EMPTY)), AnswerSource::Torrent);
+            self.tell(Event::Fetched(fetched)).await;
+        }
+        let (mut clients, mut received) = by;
+        clients.truncate(MOST_NAMED);
+        for part in plan.files.into_values() {
+            let Some(partial) = &partial else { break };
+            match self.place_one(&part, partial).await? {
+                Ok(placed) => {
+                    outcome.files += 1;
+                    outcome.bytes += part.length;
+                    let content = (part.length, Some(placed.content));
+                    let source = if placed.was_there {
+                        AnswerSource::Local
+                    } else {
+                        AnswerSource::Torrent
+                    };
+                    let mut fetched = self.fetched(&part.name, content, source);
+                    fetched.clients.clone_from(&clients);
+                    // What came is told once.
+                    fetched.received = std::mem::take(&mut received);
+                    self.tell(Event::Fetched(fetched)).await;
+                }
+                Err(StoreError::Exists { .. }) if is_only => return Err(Failure::Exists),
+                Err(StoreError::Exists { .. }) => {
+                    outcome.in_the_way += 1;
+                    self.failed(part.name.to_string(), Failure::Exists).await;
+                }
+                Err(error) => return Err(error.into()),
+            }
+        }
+        outcome.ms = self.milliseconds();
+        Ok(outcome)
+    }
+
+    async fn place_one(
+        &self,
+        part: &TorrentPart,
+        partial: &Arc<Partial>,
+    ) -> Result<Result<Placed, StoreError>, Failure> {
+        let (folder, part, partial) = (self.folder.clone(), part.clone(), Arc::clone(partial));
+        let replace = self.replace();
+        blocking(move |disk| match &folder {
+            Folder::Share(share) => share.place(disk, &partial, &part, None, replace),
+            Folder::Directory(store) => store.place(disk, &partial, &part, None, replace),
+        })
+        .await
+    }
+
+    async fn make_empty(&self, name: &Name) -> Result<(), Failure> {
+        let (folder, name, replace) = (self.folder.clone(), name.clone(), self.replace());
+        let made = blocking(move |disk| {
+            let (nothing, what) = (&[][..], Content::EMPTY);
+            match &folder {
+                Folder::Share(share) => share.store(disk, &name, what, None, nothing, replace),
+                Folder::Directory(store) => store.put(disk, &name, what, None, nothing, replace),
+            }
+        });
+        match made.await? {
+            // It was looked at: it is empty, too.
+            Ok(_) | Err(StoreError::Exists { .. }) => Ok(()),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    fn replace(&self) -> Replace {
+        if self.get.overwrite {
+            Replace::Yes
+        } else {
+            Replace::No
+        }
+    }
+
+    fn fetched(
+        &self,
+        name: &Name,
+        (length, content): (u64, Option<Content>),
+        source: AnswerSource,
+    ) -> Fetched {
+        Fetched {
+            name: name.to_string(),
+            path: self.folder.path_of(name),
+            length,
+            root: content.map_or_else(String::new, |content| content.root.to_string()),
+            from: None,
+            sources: Vec::new(),
+            clients: Vec::new(),
+            received: 0,
+            answer: Provenance {
+                source,
+                via: None,
+                tracker_asked: false,
+            },
+            ms: self.milliseconds(),
+        }
+    }
+}

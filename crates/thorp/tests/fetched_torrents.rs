@@ -1,0 +1,346 @@
+//! Torrents that others have made, fetched as a user asks for them.
+
+#![allow(clippy::unwrap_used, clippy::print_stderr)]
+
+mod support;
+
+use std::fs;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+
+use serde_json::Value;
+use support::process::poll;
+use support::seeder::{Made, Manner, Seeder};
+use support::village::{listening, named, sharing};
+use support::{Node, PATIENCE, Running, Village};
+
+/// A group whose tracker brings clients of any torrent together.
+struct Hall {
+    village: Village,
+    at: String,
+    _tracker: Running,
+}
+
+impl Hall {
+    fn new(flags: &[&str]) -> Self {
+        let village = Village::new();
+        let listens = ["tracker", "--open", "--lines", "--listen", "127.0.0.1:0"];
+        let typed = [&listens[..], flags].concat();
+        let tracker = village.node("hall").start(&typed);
+        let at = listening(&tracker);
+        Self {
+            village,
+            at,
+            _tracker: tracker,
+        }
+    }
+
+    fn serving() -> Self {
+        Self::new(&["--bittorrent=any"])
+    }
+
+    fn url(&self) -> String {
+        format!("http://{}/announce", self.at)
+    }
+
+    /// A machine that has joined, and on which no peer runs.
+    fn visitor(&self, name: &str) -> Node {
+        let node = self.village.node(name);
+        node.run(&["ls", "--tracker", &self.at]).exits(0);
+        node
+    }
+
+    fn peer(&self, name: &str, flags: &[&str]) -> (Node, Running) {
+        let node = self.village.node(name);
+        let shares = [
+            "share",
+            "--lines",
+            "--tracker",
+            &self.at,
+            "--listen",
+            "127.0.0.1:0",
+        ];
+        let peer = node.start(&[&shares[..], flags].concat());
+        peer.wait_for_line("Connection Established!", |line| {
+            line == "Connection Established!"
+        });
+        sharing(&peer);
+        (node, peer)
+    }
+}
+
+fn some(length: usize, seed: u8) -> Vec<u8> {
+    let mut state = u32::from(seed) + 1;
+    let mut next = || {
+        state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        (state >> 24) as u8
+    };
+    (0..length).map(|_| next()).collect()
+}
+
+/// A folder with files that go over the ends of pieces, some of them not to be fetched unasked.
+fn folder() -> (Made, Vec<u8>, Vec<u8>) {
+    let (one, two) = (some(200_000, 1), some(90_001, 2));
+    let made = Made::folder(
+        "trip",
+        &[
+            ("a/one", &one, ""),
+            (".hidden/config", &some(40_000, 3), ""),
+            ("none", &[], ""),
+            (".pad/9999", &[0; 9999], "p"),
+            ("two", &two, "x"),
+            ("sub/.thorpignore", b"*", ""),
+        ],
+        30_000,
+    );
+    (made, one, two)
+}
+
+/// What there is in a directory and beneath, but for what thorp keeps while it fetches.
+fn files_in(dir: &Path) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    let mut folders = vec![dir.to_owned()];
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(&folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                folders.push(path);
+            } else {
+                found.push(path.strip_prefix(dir).unwrap().to_owned());
+            }
+        }
+    }
+    found.sort();
+    found
+}
+
+fn get(node: &Node, torrent: &Path, more: &[&str]) -> (Option<i32>, Vec<Value>) {
+    node.json(&[&["get", torrent.to_str().unwrap()], more].concat())
+}
+
+fn error(events: &[Value]) -> &Value {
+    named(events, "error").next().expect("an error")
+}
+
+#[test]
+fn a_folders_torrent_comes_whole_but_for_what_is_hidden_and_is_there_the_next_time() {
+    let hall = Hall::serving();
+    let (made, one, two) = folder();
+    let seeder = Seeder::announced(&made, Manner::Honest, &hall.at);
+    let ann = hall.visitor("ann");
+    let torrent = made.write(&ann, &hall.url());
+    let (code, events) = get(&ann, &torrent, &[]);
+    assert_eq!(code, Some(0), "{events:#?}");
+    let there = ["trip/a/one", "trip/none", "trip/two"];
+    assert_eq!(files_in(&ann.share()), there.map(PathBuf::from));
+    assert!(ann.bytes("trip/a/one") == one && ann.bytes("trip/two") == two);
+    let done = named(&events, "done").next().unwrap();
+    assert_eq!((&done["count"], &done["left_out"]), (&3.into(), &2.into()));
+    let fetched: Vec<_> = named(&events, "fetched").collect();
+    assert_eq!(fetched.len(), 3);
+    for row in &fetched {
+        assert_eq!(row["answer"]["source"], "torrent");
+    }
+    let by = seeder.at.to_string();
+    assert!(
+        fetched
+            .iter()
+            .any(|row| row["clients"] == Value::from(vec![by.clone()]))
+    );
+    assert_eq!(named(&events, "note").count(), 2, "{events:#?}");
+
+    // Only those pieces come again that what was left out has a part of.
+    let sent = seeder.sent();
+    let (code, events) = get(&ann, &torrent, &[]);
+    assert_eq!(code, Some(0), "{events:#?}");
+    let local = named(&events, "fetched").filter(|row| row["answer"]["source"] == "local");
+    assert_eq!(local.count(), 2);
+    assert!(
+        seeder.sent() - sent <= 3 * 2 + 3,
+        "{}",
+        seeder.sent() - sent
+    );
+
+    // What was left out comes, if it is asked for.
+    let (code, events) = get(&ann, &torrent, &["--hidden"]);
+    assert_eq!(code, Some(0), "{events:#?}");
+    assert_eq!(ann.bytes("trip/.hidden/config"), some(40_000, 3));
+    assert!(!ann.share().join("trip/sub").exists());
+}
+
+#[test]
+fn what_a_peer_fetches_by_a_torrent_is_a_file_of_the_group_like_any_other() {
+    let hall = Hall::serving();
+    let bytes = some(700_000, 4);
+    let made = Made::file("film.mkv", &bytes, 65_536, false);
+    let seeder = Seeder::announced(&made, Manner::Honest, &hall.at);
+    let (oak, _peer) = hall.peer("oak", &["--bittorrent"]);
+    let torrent = made.write(&oak, &hall.url());
+    let end = oak.run(&["get", torrent.to_str().unwrap()]).exits(0);
+    assert!(
+        end.stdout.contains("from BitTorrent client 127.0.0.1:"),
+        "{end}"
+    );
+    assert_eq!(oak.bytes("film.mkv"), bytes);
+    let ann = hall.visitor("ann");
+    poll("the name", PATIENCE, || {
+        let (code, _) = ann.json(&["get", "film.mkv"]);
+        (code == Some(0)).then_some(())
+    });
+    assert_eq!(ann.bytes("film.mkv"), bytes);
+
+    // It serves the torrent from now on, as clients know it.
+    drop(seeder);
+    let elm = hall.visitor("elm");
+    let torrent = made.write(&elm, &hall.url());
+    let (code, events) = get(&elm, &torrent, &[]);
+    assert_eq!(code, Some(0), "{events:#?}");
+    assert_eq!(elm.bytes("film.mkv"), bytes);
+}
+
+#[test]
+fn a_fetch_that_was_killed_goes_on_from_what_was_there() {
+    let hall = Hall::serving();
+    let bytes = some(2_000_000, 5);
+    let made = Made::file("big", &bytes, 100_000, false);
+    let ann = hall.visitor("ann");
+    let torrent = made.write(&ann, &hall.url());
+    let first = Seeder::announced(&made, Manner::Stops(70), &hall.at);
+    let running = ann.start(&["get", torrent.to_str().unwrap()]);
+    poll("half of it", PATIENCE, || {
+        (first.sent() == 70).then_some(())
+    });
+    // It is written a moment later.
+    poll("a partial file", PATIENCE, || {
+        let part = files_in(&ann.share()).into_iter().find(|path| {
+            let name = path.to_string_lossy();
+            name.starts_with(".thorp-") && name.ends_with(".part")
+        });
+        let there = fs::metadata(ann.share().join(part?)).ok()?.blocks() * 512;
+        (there >= 900_000).then_some(())
+    });
+    running.signal("KILL");
+    drop(running);
+    drop(first);
+    let seeder = Seeder::announced(&made, Manner::Honest, &hall.at);
+    let (code, events) = get(&ann, &torrent, &[]);
+    assert_eq!(code, Some(0), "{events:#?}");
+    assert_eq!(ann.bytes("big"), bytes);
+    let resumed = named(&events, "resumed").next().expect("it was resumed");
+    let there = resumed["bytes"].as_u64().unwrap();
+    assert!((500_000..=1_200_000).contains(&there), "{there}");
+    let most = (2_000_000 - there).div_ceil(16_384) + 40;
+    assert!(
+        seeder.sent() <= most,
+        "{} blocks for the rest",
+        seeder.sent()
+    );
+    assert_eq!(files_in(&ann.share()), ["big"].map(PathBuf::from));
+
+    // It is there: nobody is asked.
+    drop(seeder);
+    let (code, events) = get(&ann, &torrent, &[]);
+    assert_eq!(code, Some(0), "{events:#?}");
+    let fetched = named(&events, "fetched").next().unwrap();
+    assert_eq!(fetched["answer"]["source"], "local");
+}
+
+#[test]
+fn why_a_torrent_does_not_come_is_told_and_is_the_exit_code() {
+    let hall = Hall::serving();
+    let bytes = some(100_000, 6);
+    let ann = hall.visitor("ann");
+    let ends = |made: &Made, tracker: &str, wanted: i32| {
+        let torrent = made.write(&ann, tracker);
+        let (code, events) = get(&ann, &torrent, &[]);
+        assert_eq!(code, Some(wanted), "{events:#?}");
+        assert!(!ann.share().join("f").exists());
+        error(&events)["message"].as_str().unwrap().to_owned()
+    };
+    let made = Made::file("f", &bytes, 16_384, false);
+    let why = ends(&made, &hall.url(), 3);
+    assert!(why.contains("No BitTorrent client has"), "{why}");
+    // A private torrent is asked about at its own tracker only, which is not there.
+    let private = Made::file("f", &bytes, 16_384, true);
+    let why = ends(&private, "http://127.0.0.1:1/announce", 6);
+    assert!(why.contains("No tracker of"), "{why}");
+    let liar = Seeder::announced(&made, Manner::Lies, &hall.at);
+    let why = ends(&made, &hall.url(), 8);
+    assert!(why.contains(&liar.at.to_string()), "{why}");
+    drop(liar);
+    let short = Made::file("f", &bytes, 20_000, false);
+    let _stops = Seeder::announced(&short, Manner::Stops(3), &hall.at);
+    let why = ends(&short, &hall.url(), 7);
+    assert!(why.contains("is kept"), "{why}");
+    // Nothing that is there is touched.
+    ann.file("f", b"mine");
+    let torrent = made.write(&ann, &hall.url());
+    let (code, _) = get(&ann, &torrent, &[]);
+    assert_eq!(code, Some(4));
+    assert_eq!(ann.bytes("f"), b"mine");
+    let _seeder = Seeder::announced(&made, Manner::Honest, &hall.at);
+    let (code, events) = get(&ann, &torrent, &["--overwrite"]);
+    assert_eq!(code, Some(0), "{events:#?}");
+    assert_eq!(ann.bytes("f"), bytes);
+}
+
+#[test]
+fn what_is_no_torrent_or_a_hostile_one_is_refused_with_the_reason_and_nothing_is_written() {
+    let hall = Hall::serving();
+    let ann = hall.visitor("ann");
+    let path = ann.state().with_file_name("given.torrent");
+    let refused = |torrent: Vec<u8>, why: &str| {
+        fs::write(&path, torrent).unwrap();
+        let end = ann.run(&["get", path.to_str().unwrap()]).exits(1);
+        end.says(why);
+        assert_eq!(files_in(&ann.share()), Vec::<PathBuf>::new());
+    };
+    let whole = |raw: Vec<u8>| [b"d4:info", &raw[..], b"e"].concat();
+    refused(b"what?".to_vec(), "This torrent cannot be fetched");
+    for name in ["..", "a/../../b", "/etc"] {
+        let made = Made::folder(name, &[("f", b"x", "")], 16_384);
+        refused(whole(made.raw), "This torrent cannot be fetched");
+    }
+    let made = Made::folder("n", &[("../../f", b"x", "")], 16_384);
+    refused(whole(made.raw), "This torrent cannot be fetched");
+    let made = Made::folder("n", &[("link", b"", "l")], 16_384);
+    refused(whole(made.raw), "symbolic link");
+    let made = Made::file("n", b"x", 65 << 20, false);
+    refused(whole(made.raw), "64 MiB");
+    let made = Made::folder("n", &[(".profile", b"x", "")], 16_384);
+    refused(whole(made.raw), "--hidden");
+    let typed = ["get", path.to_str().unwrap(), "--as", "x"];
+    ann.run(&typed).exits(2).says("--as");
+}
+
+#[test]
+fn no_torrent_is_fetched_where_group_or_share_do_not_say_bittorrent() {
+    let off = Hall::new(&[]);
+    let ann = off.visitor("ann");
+    let made = Made::file("f", b"some", 16_384, false);
+    let torrent = made.write(&ann, &off.url());
+    let typed = ["get", torrent.to_str().unwrap()];
+    ann.run(&typed).exits(1).says("thorp tracker --bittorrent");
+    let hall = Hall::serving();
+    let (oak, _peer) = hall.peer("oak", &[]);
+    let torrent = made.write(&oak, &hall.url());
+    let typed = ["get", torrent.to_str().unwrap()];
+    oak.run(&typed)
+        .exits(1)
+        .says("thorp share DIR --bittorrent");
+}
+
+#[test]
+fn a_torrent_comes_from_standard_input_too() {
+    let hall = Hall::serving();
+    let bytes = some(50_000, 7);
+    let made = Made::file("f", &bytes, 16_384, false);
+    let _seeder = Seeder::announced(&made, Manner::Honest, &hall.at);
+    let ann = hall.visitor("ann");
+    let torrent = made.write(&ann, &hall.url());
+    let mut command = ann.thorp(&["get", "-"]);
+    command.stdin(fs::File::open(torrent).unwrap());
+    let end = command.output().unwrap();
+    assert!(end.status.success(), "{end:?}");
+    assert_eq!(ann.bytes("f"), bytes);
+}
