@@ -207,8 +207,8 @@ impl Cache {
         written().map_err(|error: redb::Error| error.to_string())
     }
 
-    /// All torrents that were written.
-    pub fn torrents(&self) -> Vec<Vec<u8>> {
+    /// Under which info-hashes torrents were written.
+    pub fn torrents(&self) -> Vec<InfoHash> {
         let state = lock(&self.0);
         let File::Open(database) = &state.file else {
             return Vec::new();
@@ -217,8 +217,9 @@ impl Cache {
             let table = database.begin_read()?.open_table(TORRENTS)?;
             let mut torrents = Vec::new();
             for row in table.range::<&str>(..)? {
-                let (_, value) = row?;
-                torrents.push(value.value().to_vec());
+                let first = HEXLOWER.decode(row?.0.value().as_bytes()).ok();
+                let first = first.and_then(|first| first.try_into().ok());
+                torrents.extend(first.map(InfoHash::new));
             }
             Ok(torrents)
         };

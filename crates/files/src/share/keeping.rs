@@ -173,7 +173,11 @@ impl Shared {
         if !self.options.bittorrent {
             return;
         }
-        for value in self.cache.torrents() {
+        // One after the other: each may be long.
+        for first in self.cache.torrents() {
+            let Some(value) = self.cache.torrent(first) else {
+                continue;
+            };
             let torrent = KeptTorrent::decode(&value);
             let number = Value::parse(&value).ok();
             let number = number.and_then(|value| value.get("number")?.integer());

@@ -15,7 +15,7 @@ use thorp_wire::session::handshake::Extensions;
 use thorp_wire::session::{
     ExchangedPeer, HashRange, Head, Message, MessageLimits, MetadataMessage, PeerExchange, Span,
 };
-use thorp_wire::torrent::build::{Privacy, v1_info, v2_info};
+use thorp_wire::torrent::build::{self, Privacy, v1_info, v2_info};
 use thorp_wire::torrent::{PieceHasher, info_hash_v1, info_hash_v2};
 use thorp_wire::{ClientId, Content};
 use tokio::io::AsyncReadExt;
@@ -483,15 +483,20 @@ async fn a_client_that_another_client_tells_of_is_a_source() {
 
 #[tokio::test]
 async fn whatever_clients_say_another_one_is_served_and_nothing_of_them_stays() {
-    let ground = Ground::new().await;
-    for seed in 0..300 {
+    let mut ground = Ground::new().await;
+    let (files, in_share) = ground.folder().await;
+    let info = build::v2_folder_info("d", &files, Privacy::Private);
+    let kept = ground.keep(&info, &in_share).await;
+    let torrents = [info_hash("f", ground.content), kept];
+    for seed in 0..400 {
         let mut random = fastrand::Rng::with_seed(seed);
         let extensions = Extensions {
             extended: random.bool(),
             fast: random.bool(),
             v2: random.bool(),
         };
-        let mut client = ground.client(extensions).await;
+        let torrent = torrents[random.usize(..torrents.len())];
+        let mut client = ground.client_of(torrent, extensions).await;
         let mut words = Vec::new();
         for _ in 0..random.usize(..30) {
             said(&mut random, ground.content).encode(&mut words);

@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use thorp_disk::DiskThread;
-use thorp_files::share::Share;
+use thorp_files::share::{ReadError, Share};
 use thorp_wire::layout::Layout;
 use thorp_wire::merkle::{Hash, merged_layer};
 use thorp_wire::torrent::MOST_FILES;
@@ -133,7 +133,7 @@ pub(super) async fn of_file(share: &Share, of: &TorrentOf, name: Name) -> Result
             build::v2_info(name.base(), content, privacy)
         } else {
             let info = share.v1_info(disk, &name, privacy);
-            let info = info.map_err(|error| refused(&error))?;
+            let info = info.map_err(|error| refused(&why_unread(&error)))?;
             info.ok_or_else(|| refused(&"it has changed"))?
         };
         // The other torrents of a file follow from its entry.
@@ -331,7 +331,8 @@ impl FolderOf {
                 files.store(read.files, Ordering::Relaxed);
                 !is_over.load(Ordering::Relaxed)
             });
-        let pieces = hashed.map_err(|(name, error)| unhashed(name.as_str(), &error))?;
+        let pieces =
+            hashed.map_err(|(name, error)| unhashed(name.as_str(), &why_unread(&error)))?;
         let pieces = pieces.ok_or(Failure::PeerStopping)?;
         Ok(info(&pieces))
     }
@@ -363,7 +364,7 @@ fn layer(
         return Ok(None);
     }
     let opened = share.open_content(disk, content);
-    let opened = opened.map_err(|error| error.to_string())?;
+    let opened = opened.map_err(|error| why_unread(&error))?;
     let layer = merged_layer(Layout::of(content.length), opened.layer(), layout);
     Ok(layer.map(|layer| (content.root, layer)))
 }
@@ -388,6 +389,16 @@ fn privacy(of: &TorrentOf) -> Privacy {
 fn content_of(entry: &Entry) -> Result<Content, Failure> {
     let content = entry.content();
     content.ok_or_else(|| unhashed(entry.name.as_str(), &"it has changed"))
+}
+
+/// Why a file of this share cannot be read, for the user that it belongs to.
+fn why_unread(error: &ReadError) -> String {
+    match error {
+        ReadError::Changed { .. } | ReadError::NotHere => "it has changed meanwhile".to_owned(),
+        ReadError::NotNow { source } => format!("the disk does not give it now ({source})"),
+        ReadError::Io { source, .. } => format!("it cannot be read ({source})"),
+        ReadError::TooLarge { .. } => error.to_string(),
+    }
 }
 
 fn unhashed(name: &str, why: &(impl ToString + ?Sized)) -> Failure {

@@ -13,7 +13,7 @@ const PIECE: usize = 256 * 1024;
 
 impl Ground {
     /// The files of the folder, in the order of a torrent, and their names in the share.
-    async fn folder(&self) -> (Vec<FolderFile>, Vec<(Name, Content)>) {
+    pub async fn folder(&self) -> (Vec<FolderFile>, Vec<(Name, Content)>) {
         let (mut files, mut in_share) = (Vec::new(), Vec::new());
         for name in ["a", "b/c", "none"] {
             let here: Name = format!("d/{name}").parse().expect("a name");
@@ -29,7 +29,7 @@ impl Ground {
     }
 
     /// Keeps a torrent of the folder, and waits until it is served.
-    async fn keep(&mut self, info: &[u8], files: &[(Name, Content)]) -> InfoHash {
+    pub async fn keep(&mut self, info: &[u8], files: &[(Name, Content)]) -> InfoHash {
         let names: Vec<Name> = files.iter().map(|(name, _)| name.clone()).collect();
         let kept = self
             .share
@@ -118,6 +118,14 @@ async fn a_client_of_version_2_gets_the_hashes_and_the_bytes_of_each_file() {
     let other = range(Root::new([9; 32]), 0, 2);
     client.says(&Message::HashRequest(other)).await;
     assert_eq!(client.hears().await, Ok(Message::HashReject(other)));
+    // It may ask for them twice, and for some leaves.
+    for _ in 3..64 + 2 * 2 {
+        client.says(&Message::HashRequest(leaves)).await;
+        let heard = client.hears().await;
+        assert!(matches!(heard, Ok(Message::Hashes(..))), "{heard:?}");
+    }
+    client.says(&Message::HashRequest(leaves)).await;
+    assert_eq!(client.hears().await, Ok(Message::HashReject(leaves)));
     drop(client);
     ground.is_at_rest_soon().await;
 }
