@@ -7,9 +7,12 @@ mod support;
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream, UdpSocket};
+use std::sync::mpsc::{self, RecvTimeoutError};
+use std::thread;
+use std::time::{Duration, Instant};
 
 use serde_json::Value;
-use support::process::poll;
+use support::process::{memory, poll};
 use support::village::{listening, named, sharing};
 use support::{Node, PATIENCE, Running, Village};
 use thorp_wire::announce::{
@@ -78,19 +81,23 @@ fn announced(to: SocketAddr, said: &Announce) -> Result<Announced, AnswerError> 
     Announced::decode(&over_http(to, &path))
 }
 
-/// What one datagram is answered; nothing, if nobody listens.
+/// What a datagram is answered; nothing, if nobody listens. It is said again if it gets lost.
 fn over_udp(to: SocketAddr, request: &UdpRequest) -> Option<UdpAnswer> {
     let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
     socket.connect(to).unwrap();
-    socket.set_read_timeout(Some(PATIENCE)).unwrap();
-    socket.send(&request.encode()).unwrap();
+    socket.set_read_timeout(Some(PATIENCE / 10)).unwrap();
     let mut answer = [0; 2048];
-    match socket.recv(&mut answer) {
-        Ok(length) => Some(UdpAnswer::decode(&answer[..length], Stride::V4).unwrap()),
-        // The system says that the port is closed.
-        Err(error) if error.kind() == ErrorKind::ConnectionRefused => None,
-        Err(error) => panic!("{error}"),
+    for _ in 0..10 {
+        socket.send(&request.encode()).unwrap();
+        match socket.recv(&mut answer) {
+            Ok(length) => return Some(UdpAnswer::decode(&answer[..length], Stride::V4).unwrap()),
+            // The system says that the port is closed.
+            Err(error) if error.kind() == ErrorKind::ConnectionRefused => return None,
+            Err(error) if error.kind() == ErrorKind::WouldBlock => {}
+            Err(error) => panic!("{error}"),
+        }
     }
+    panic!("no answer to {request:?}");
 }
 
 fn announced_over_udp(to: SocketAddr, said: &Announce) -> UdpAnswer {
@@ -279,4 +286,174 @@ fn a_member_that_wants_to_serve_clients_of_a_group_that_serves_none_is_told() {
         "{refused:?}"
     );
     end(&elm, peer);
+}
+
+/// Asserts that the tracker answers a client that does as it should, over HTTP and UDP.
+fn answers(at: SocketAddr, torrent: InfoHash) {
+    let told = announced(at, &announce(torrent, 1111)).unwrap();
+    assert!(told.interval.is_some());
+    let told = announced_over_udp(at, &announce(torrent, 2222));
+    assert!(matches!(told, UdpAnswer::Announced { .. }), "{told:?}");
+}
+
+/// Sends datagrams, and takes no notice of what is answered.
+fn flood(to: SocketAddr, datagrams: impl Iterator<Item = Vec<u8>>) {
+    let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+    socket.connect(to).unwrap();
+    for datagram in datagrams {
+        socket.send(&datagram).unwrap();
+    }
+}
+
+/// Changes some bytes, and cuts some off.
+fn mutated(random: &mut fastrand::Rng, said: &[u8]) -> Vec<u8> {
+    let mut said = said.to_vec();
+    for _ in 0..random.usize(1..6) {
+        let at = random.usize(..said.len());
+        said[at] = random.u8(..);
+    }
+    if random.bool() {
+        said.truncate(random.usize(..=said.len()));
+    }
+    said
+}
+
+#[test]
+fn whatever_clients_say_to_a_tracker_it_goes_on_to_answer_others() {
+    let village = Village::new();
+    let hall = village.node("hall");
+    let (running, at) = tracker(&hall, &["--bittorrent=any"]);
+    let connect = UdpRequest::Connect { transaction: 1 };
+    let Some(UdpAnswer::Connected { connection, .. }) = over_udp(at, &connect) else {
+        panic!("no connection id");
+    };
+    let requests = [
+        connect,
+        UdpRequest::Announce {
+            connection,
+            transaction: 2,
+            announce: announce(SOME, 3333),
+        },
+        UdpRequest::Scrape {
+            connection,
+            transaction: 3,
+            torrents: vec![SOME; 74],
+        },
+    ];
+    let requests = requests.map(|request| request.encode());
+    for request in &requests {
+        flood(at, (0..request.len()).map(|end| request[..end].to_vec()));
+    }
+    let mut random = fastrand::Rng::with_seed(12);
+    let any = (0..20_000).map(|number| mutated(&mut random, &requests[number % requests.len()]));
+    flood(at, any);
+    answers(at, SOME);
+
+    let query = query::write_announce(&announce(SOME, 4444), None);
+    let head = format!("GET /announce?{query} HTTP/1.1\r\nHost: a\r\n\r\n").into_bytes();
+    for end in 0..head.len() {
+        let mut stream = TcpStream::connect(at).unwrap();
+        // Its end comes instead of the rest.
+        stream.write_all(&head[..end]).unwrap();
+    }
+    for _ in 0..500 {
+        let mut stream = TcpStream::connect(at).unwrap();
+        // What it has said may be enough to be closed for.
+        let _ = stream.write_all(&mutated(&mut random, &head));
+    }
+    answers(at, SOME);
+    end(&hall, running);
+}
+
+#[test]
+fn two_thousand_idle_clients_and_slow_ones_keep_no_other_from_a_tracker() {
+    let village = Village::new();
+    let hall = village.node("hall");
+    let (running, at) = tracker(&hall, &["--bittorrent=any"]);
+    answers(at, SOME);
+    let before = memory(&running).0;
+    let begin = b"GET /announce?info_hash=";
+    let mut idle: Vec<TcpStream> = (0..2000)
+        .map(|number| {
+            let mut stream = TcpStream::connect(at).unwrap();
+            if number % 2 == 1 {
+                // It may be closed by now.
+                let _ = stream.write_all(begin);
+            }
+            stream
+        })
+        .collect();
+    let (stop, stopped) = mpsc::channel::<()>();
+    let mut slow = idle.split_off(1980);
+    let slow = thread::spawn(move || {
+        let tick = || stopped.recv_timeout(Duration::from_secs(1));
+        while tick() == Err(RecvTimeoutError::Timeout) {
+            for stream in &mut slow {
+                let _ = stream.write_all(b"a");
+            }
+        }
+    });
+    let since = Instant::now();
+    for _ in 0..3 {
+        answers(at, SOME);
+    }
+    assert!(since.elapsed() < PATIENCE, "{:?}", since.elapsed());
+    let grown = memory(&running).0.saturating_sub(before);
+    assert!(grown < 32 * 1024 * 1024, "{grown} bytes for idle clients");
+    drop(stop);
+    slow.join().unwrap();
+    drop(idle);
+    end(&hall, running);
+}
+
+#[test]
+fn what_begins_encrypted_or_by_utp_gets_no_byte() {
+    let village = Village::new();
+    let hall = village.node("hall");
+    let (_running, at) = tracker(&hall, &["--bittorrent=any"]);
+    let oak = village.node("oak");
+    let to = at.to_string();
+    let peer = oak.start(&[
+        "share",
+        "--lines",
+        "--listen",
+        "127.0.0.1:0",
+        "--tracker",
+        &to,
+        "--bittorrent",
+    ]);
+    let peer_at: SocketAddr = sharing(&peer).parse().unwrap();
+    // A public key of 96 bytes, and padding; what it begins with is random.
+    let mut random = fastrand::Rng::with_seed(1);
+    for first in [0_u8, 0x41, 0x7f, 0xff] {
+        let key: Vec<u8> = (0..150).map(|_| random.u8(..)).collect();
+        let encrypted = [&[first][..], &key].concat();
+        for at in [at, peer_at] {
+            assert_eq!(said_over_tcp(at, &encrypted), b"");
+        }
+    }
+    // `ST_SYN`, which the tracker takes for nothing and for which the peer has no socket.
+    let syn = [&[0x41, 0, 1, 2][..], &[0; 8], &[0, 4, 0, 0, 0, 1, 0, 0]].concat();
+    let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+    socket.connect(peer_at).unwrap();
+    socket.set_read_timeout(Some(PATIENCE)).unwrap();
+    socket.send(&syn).unwrap();
+    let answer = socket.recv(&mut [0; 100]).unwrap_err();
+    assert_eq!(answer.kind(), ErrorKind::ConnectionRefused);
+    answers_after_utp(at, &syn);
+}
+
+/// Asserts that on one socket a request is answered and what came before it is not.
+fn answers_after_utp(at: SocketAddr, syn: &[u8]) {
+    let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+    socket.connect(at).unwrap();
+    socket.set_read_timeout(Some(PATIENCE)).unwrap();
+    socket.send(syn).unwrap();
+    socket
+        .send(&UdpRequest::Connect { transaction: 77 }.encode())
+        .unwrap();
+    let mut answer = [0; 2048];
+    let length = socket.recv(&mut answer).unwrap();
+    let answer = UdpAnswer::decode(&answer[..length], Stride::V4).unwrap();
+    assert_eq!(answer.transaction(), 77);
 }

@@ -13,6 +13,8 @@ use std::io::{Read as _, Write as _};
 use std::net::{Ipv4Addr, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::mpsc::{self, RecvTimeoutError};
+use std::thread;
 use std::time::{Duration, Instant};
 
 use support::process::{memory, poll};
@@ -22,7 +24,9 @@ use thorp_wire::layout::Layout;
 use thorp_wire::merkle::content_of;
 use thorp_wire::session::handshake::{Extensions, HANDSHAKE};
 use thorp_wire::session::message::ORDINARY_REQUEST;
-use thorp_wire::session::{Handshake, Head, Message, MessageLimits, Span};
+use thorp_wire::session::{
+    ExtendedHandshake, Handshake, HashRange, Head, Message, MessageLimits, MetadataMessage, Span,
+};
 use thorp_wire::torrent::build::{Privacy, v2_info};
 use thorp_wire::torrent::info_hash_v2;
 use thorp_wire::{ClientId, InfoHash};
@@ -358,42 +362,116 @@ fn a_plain_handshake_gets_no_byte_where_the_group_or_the_member_serves_no_client
     client.is_answered();
 }
 
+/// Whether a client that does as it should is served. `None` if it finds no place.
+fn is_served(ground: &Ground, hash: InfoHash, bytes: &[u8]) -> Option<()> {
+    let mut good = ByHand::greets(&ground.at, hash, bytes.len(), Extensions::default());
+    let mut answer = [0; HANDSHAKE];
+    good.stream.read_exact(&mut answer).ok()?;
+    good.hears();
+    good.says(&Message::Interested);
+    assert_eq!(good.hears().0, Message::Unchoke);
+    let span = Span {
+        piece: 0,
+        begin: 0,
+        length: 16_384,
+    };
+    good.says(&Message::Request(span));
+    assert_eq!(good.hears().1, bytes[..LEAF]);
+    Some(())
+}
+
 #[test]
-fn two_thousand_idle_clients_do_not_keep_another_from_being_served() {
+fn two_thousand_idle_clients_and_slow_ones_do_not_keep_another_from_being_served() {
     let bytes = counting(100_000);
     let ground = Ground::new(&[("wanted", &bytes)]);
     let hash = v2_hash("wanted", &bytes);
     let before = memory(&ground.oak).0;
-    // Half of them say nothing at all, the others a handshake, and one a byte now and then.
+    // Half of them say nothing at all, the others a handshake.
     let mut idle: Vec<TcpStream> = Vec::new();
+    let handshake = Handshake::of_client(hash, ClientId::new(*b"-XX0001-abcdefghijkl")).encode();
     for number in 0..2000 {
         let mut stream = TcpStream::connect(&ground.at).unwrap();
         if number % 2 == 1 {
-            let id = ClientId::new(*b"-XX0001-abcdefghijkl");
             // It may be closed by now.
-            _ = stream.write_all(&Handshake::of_client(hash, id).encode());
+            _ = stream.write_all(&handshake);
         }
         idle.push(stream);
     }
-    let since = Instant::now();
-    let served = poll("a good client to be served", LONG, || {
-        let mut good = ByHand::greets(&ground.at, hash, bytes.len(), Extensions::default());
-        let mut answer = [0; HANDSHAKE];
-        good.stream.read_exact(&mut answer).ok()?;
-        good.hears();
-        good.says(&Message::Interested);
-        assert_eq!(good.hears().0, Message::Unchoke);
-        let span = Span {
-            piece: 0,
-            begin: 0,
-            length: 16_384,
-        };
-        good.says(&Message::Request(span));
-        Some(good.hears())
+    // Some say a byte a second: of a handshake, and of a message behind one.
+    let (stop, stopped) = mpsc::channel::<()>();
+    let mut slow = idle.split_off(1980);
+    let slow = thread::spawn(move || {
+        for at in (0..HANDSHAKE).cycle() {
+            if stopped.recv_timeout(Duration::from_secs(1)) != Err(RecvTimeoutError::Timeout) {
+                return;
+            }
+            for (number, stream) in slow.iter_mut().enumerate() {
+                let byte = if number % 2 == 1 { 0 } else { handshake[at] };
+                _ = stream.write_all(&[byte]);
+            }
+        }
     });
-    assert_eq!(served.1, bytes[..LEAF]);
+    let since = Instant::now();
+    for _ in 0..3 {
+        poll("a good client to be served", LONG, || {
+            is_served(&ground, hash, &bytes)
+        });
+    }
     eprintln!("served after {:?}", since.elapsed());
     let grown = memory(&ground.oak).0.saturating_sub(before);
     assert!(grown < 64 * 1024 * 1024, "{grown} bytes for idle clients");
+    drop(stop);
+    slow.join().unwrap();
     drop(idle);
+}
+
+#[test]
+fn a_client_that_breaks_off_anywhere_keeps_no_other_from_being_served() {
+    let bytes = counting(100_000);
+    let ground = Ground::new(&[("wanted", &bytes)]);
+    let hash = v2_hash("wanted", &bytes);
+    let client = Handshake {
+        extensions: Extensions::ALL,
+        ..Handshake::of_client(hash, ClientId::new(*b"-XX0001-abcdefghijkl"))
+    };
+    let mut said = client.encode().to_vec();
+    let extended = ExtendedHandshake {
+        metadata: Some(3),
+        exchange: Some(4),
+        ..ExtendedHandshake::default()
+    };
+    let span = Span {
+        piece: 0,
+        begin: 0,
+        length: 16_384,
+    };
+    let range = HashRange {
+        root: content_of(&bytes).root,
+        base: 0,
+        index: 0,
+        length: 4,
+        proofs: 2,
+    };
+    for message in [
+        extended.message(),
+        Message::HaveNone,
+        Message::Interested,
+        Message::Extended {
+            number: MetadataMessage::NUMBER,
+            payload: MetadataMessage::Request(0).encode(),
+        },
+        Message::HashRequest(range),
+        Message::Request(span),
+        Message::Cancel(span),
+    ] {
+        message.encode(&mut said);
+    }
+    for end in 0..said.len() {
+        let mut stream = TcpStream::connect(&ground.at).unwrap();
+        // It may be closed by now.
+        _ = stream.write_all(&said[..end]);
+    }
+    poll("a good client to be served", LONG, || {
+        is_served(&ground, hash, &bytes)
+    });
 }
