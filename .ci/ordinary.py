@@ -88,8 +88,8 @@ def by_program(command):
 
 
 def write_transmission_settings(directory):
-    # It tries uTP first, and where nothing answers uTP not TCP within minutes. Without a port of its
-    # own it has no UDP.
+    # It tries uTP first and waits for an answer without end; a reset makes it open a TCP connection,
+    # close it unused, and wait for 15 minutes. Without a port of its own it has no UDP.
     settings = {"utp-enabled": False, "peer-port": next(PORTS)}
     os.makedirs(directory, exist_ok=True)
     with open(os.path.join(directory, "settings.json"), "w") as file:

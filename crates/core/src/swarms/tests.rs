@@ -222,6 +222,13 @@ fn a_client_that_begins_with_a_magnet_link_and_says_that_nothing_is_left_is_told
     };
     let told = say(&mut swarms, now, &begins, ALL);
     assert_eq!(told, addresses(["10.0.0.1:1", "10.0.0.9:3334"]));
+    // Later it is a seeder like others.
+    say(&mut swarms, now, &leecher("10.0.0.5:1"), ALL);
+    let goes_on = seeder("10.0.0.3:1");
+    for event in [AnnounceEvent::None, AnnounceEvent::Completed] {
+        let told = say(&mut swarms, now, &Client { event, ..goes_on }, ALL);
+        assert_eq!(told, addresses(["10.0.0.5:1"]), "{event:?}");
+    }
 }
 
 #[test]
