@@ -4,7 +4,7 @@ use thiserror::Error;
 use thorp_wire::frame::Update;
 use thorp_wire::{Entry, Name};
 
-use crate::catalogue::{Bounds, cost_of_text, cost_of_torrents};
+use crate::catalogue::{Bounds, ListingSize, cost_of_entry, cost_of_text, cost_of_torrents};
 
 /// The update that is arriving on one link.
 #[derive(Debug, Default)]
@@ -24,6 +24,10 @@ pub struct Gathered {
     pub crowded_out: bool,
     /// The estimated memory it takes, in bytes.
     cost: u64,
+    /// At least as many bytes as its entries take in a catalogue.
+    listed: u64,
+    /// Whether its entries came in the order of their names, each once.
+    in_order: bool,
 }
 
 impl Gathering {
@@ -35,14 +39,22 @@ impl Gathering {
         let cost: u64 = names.chain(&frame.removed).map(cost_of).sum();
         let torrents = frame.torrents.as_deref().unwrap_or_default();
         let cost = cost + cost_of_torrents(torrents);
+        let listed = frame.added.iter().map(cost_in_a_listing).sum::<u64>();
+        let in_order = frame.added.is_sorted_by(|one, next| one.name < next.name);
         let mut gathered = match (self.begun.take(), frame.first) {
             (None, true) => Gathered {
                 update: frame,
                 too_long: false,
                 crowded_out: false,
                 cost,
+                listed,
+                in_order,
             },
             (Some(mut begun), false) => {
+                let last = begun.update.added.last();
+                let follows = |first: &Entry| last.is_none_or(|last| last.name < first.name);
+                begun.in_order &= in_order && frame.added.first().is_none_or(follows);
+                begun.listed += listed;
                 let update = &mut begun.update;
                 if (update.seq, update.since) != (frame.seq, frame.since) {
                     return Err(GatherError::Mixed);
@@ -96,12 +108,31 @@ impl Gathered {
         self.cost
     }
 
+    /// How large the listing is at most that this makes of one of that size. What it adds may have
+    /// been there before.
+    pub fn size_at_most(&self, before: ListingSize) -> ListingSize {
+        let torrents = self.update.torrents.as_deref().unwrap_or_default();
+        ListingSize {
+            entries: before.entries.saturating_add(self.update.added.len()),
+            bytes: before.bytes + self.listed + cost_of_torrents(torrents),
+        }
+    }
+
+    /// Whether its entries came in the order of their names, each once.
+    pub fn is_in_order(&self) -> bool {
+        self.in_order
+    }
+
     fn throw_away(&mut self) {
         self.update.added = Vec::new();
         self.update.removed = Vec::new();
         self.update.torrents = None;
-        self.cost = 0;
+        (self.cost, self.listed) = (0, 0);
     }
+}
+
+fn cost_in_a_listing(entry: &Entry) -> u64 {
+    cost_of_entry(&entry.name, entry.v1.is_some())
 }
 
 /// Estimates the memory that a name takes together with its entry, in bytes.

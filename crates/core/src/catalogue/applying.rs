@@ -4,6 +4,7 @@
 //! meanwhile. So an update goes in part by part. Until its end the listing has no
 //! position, so that no other update can follow it; answers show what has come.
 
+use std::cmp::Ordering;
 use std::vec::IntoIter;
 
 use thorp_wire::frame::{Position, Update};
@@ -17,6 +18,8 @@ use super::{Catalogue, Listing, ListingSize};
 pub struct Applying {
     peer: PeerId,
     to: Position,
+    /// How far the listing that this one replaces has been compared with it.
+    replaced: Option<Replaced>,
     removed: IntoIter<Name>,
     added: IntoIter<Entry>,
     neighbours: Option<Vec<PeerId>>,
@@ -26,6 +29,19 @@ pub struct Applying {
     is_done: bool,
 }
 
+/// How far an old listing has been compared with the new one, from their ends on: what is listed
+/// again stays where it is.
+#[derive(Debug)]
+struct Replaced {
+    /// The names before this one have not been compared.
+    before: Option<Name>,
+    /// So many of the new entries have not.
+    left: usize,
+}
+
+/// A full listing with no more entries than this is put in order at once.
+const FEW: usize = 2000;
+
 impl Applying {
     /// Whether all of it is in the catalogue.
     pub fn is_done(&self) -> bool {
@@ -34,15 +50,34 @@ impl Applying {
 }
 
 impl Catalogue {
-    /// Begins to take a whole update of `peer`'s listing; not, if it changes a state
-    /// that is not here.
-    pub fn begin(&mut self, peer: PeerId, epoch: u64, mut update: Update) -> Option<Applying> {
+    /// Begins to take a whole update of `peer`'s listing, whose entries are in order or not; not,
+    /// if it changes a state that is not here.
+    pub fn begin(
+        &mut self,
+        peer: PeerId,
+        epoch: u64,
+        mut update: Update,
+        in_order: bool,
+    ) -> Option<Applying> {
+        let mut replaced = None;
         match update.since {
             None => {
-                // What is listed again stays where it is.
-                update.removed = self.not_among(peer, &update.added);
+                update.removed = Vec::new();
                 update.neighbours.get_or_insert_default();
                 update.torrents.get_or_insert_default();
+                if self.listings.get(peer).is_some() {
+                    if !in_order && update.added.len() <= FEW {
+                        // The last word on a name counts.
+                        update.added.sort_by(|one, next| one.name.cmp(&next.name));
+                    }
+                    if in_order || update.added.len() <= FEW {
+                        let left = update.added.len();
+                        replaced = Some(Replaced { before: None, left });
+                    } else {
+                        // No program sends it so, and to put it in order could take seconds.
+                        self.forget(peer);
+                    }
+                }
             }
             Some(since) => {
                 if self.position(peer) != Some(Position { epoch, seq: since }) {
@@ -61,6 +96,7 @@ impl Catalogue {
                 epoch,
                 seq: update.seq,
             },
+            replaced,
             removed: update.removed.into_iter(),
             added: update.added.into_iter(),
             neighbours: update.neighbours,
@@ -80,6 +116,10 @@ impl Catalogue {
             return 0;
         }
         let before = self.moved;
+        let most = match applying.replaced.take() {
+            Some(replaced) => self.take_out_replaced(applying, replaced, most),
+            None => most,
+        };
         for _ in 0..most {
             if let Some(name) = applying.removed.next() {
                 self.remove(peer, &name);
@@ -168,23 +208,42 @@ impl Catalogue {
         self.on_torrents_changed(peer, come, gone);
     }
 
-    /// The names that a peer lists, except these.
-    fn not_among(&self, peer: PeerId, entries: &[Entry]) -> Vec<Name> {
+    /// Takes names that are not listed again out of the listing, in at most so many steps. Returns
+    /// how many are left once all have been compared.
+    fn take_out_replaced(&mut self, applying: &mut Applying, from: Replaced, most: u64) -> u64 {
+        let peer = applying.peer;
         let Some(listing) = self.listings.get(peer) else {
-            return Vec::new();
+            return most;
         };
-        let mut among: Vec<&Name> = entries.iter().map(|entry| &entry.name).collect();
-        // They usually come in order.
-        among.sort();
-        let mut among = among.into_iter().peekable();
-        let is_gone = |name: &&Name| {
-            while among.next_if(|before| before < name).is_some() {}
-            among.peek() != Some(name)
-        };
-        let mut gone: Vec<Name> = listing.names().filter(is_gone).cloned().collect();
-        // They usually came in order too: then the last row goes each time, and no other
-        // one gets its number.
-        gone.reverse();
-        gone
+        let Replaced { before, mut left } = from;
+        let added = applying.added.as_slice();
+        let mut names = listing.names_before(before.as_ref()).peekable();
+        let mut compared = None;
+        let mut gone = Vec::new();
+        let mut steps = most;
+        while let Some(name) = names.peek().copied().filter(|_| steps > 0) {
+            steps -= 1;
+            let last = left.checked_sub(1).map(|last| added[last].name.cmp(name));
+            if last == Some(Ordering::Greater) {
+                left -= 1;
+                continue;
+            }
+            if last != Some(Ordering::Equal) {
+                gone.push(name.clone());
+            }
+            compared = Some(name.clone());
+            names.next();
+        }
+        let is_over = names.peek().is_none();
+        drop(names);
+        if !is_over {
+            let before = compared.or(before);
+            applying.replaced = Some(Replaced { before, left });
+        }
+        // From the last one on: as a rule it has the last row, and no other one gets its number.
+        for name in gone {
+            self.remove(peer, &name);
+        }
+        steps
     }
 }

@@ -44,7 +44,7 @@ pub(super) fn cost_of(name: &Name) -> u64 {
 const V1: u64 = 64;
 
 /// An estimate of what an entry takes with the info-hash of its v1 torrent, if it has one.
-pub(super) fn cost_of_entry(name: &Name, has_v1: bool) -> u64 {
+pub(crate) fn cost_of_entry(name: &Name, has_v1: bool) -> u64 {
     cost_of(name) + if has_v1 { V1 } else { 0 }
 }
 

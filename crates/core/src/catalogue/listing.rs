@@ -87,6 +87,14 @@ impl Listing {
         self.rows_from(self.by_name.all()).map(|row| &row.name)
     }
 
+    /// Its names before this one, or before the end, the last one first.
+    pub(super) fn names_before(&self, before: Option<&Name>) -> impl Iterator<Item = &Name> {
+        let is_before = |row| before.is_none_or(|before| self.rows[row].name < *before);
+        let place = self.by_name.place(is_before);
+        self.rows_from(self.by_name.before(place).rev())
+            .map(|row| &row.name)
+    }
+
     /// One entry.
     pub fn entry(&self, name: &Name) -> Option<Entry> {
         self.find(name).map(|row| self.with_v1(&self.rows[row]))

@@ -41,8 +41,8 @@ use crate::matching::{Fit, Pattern, fit, nfc};
 pub(crate) use applying::Applying;
 pub use files::Files;
 use indices::{Indices, Rows, merged};
-use keys::{cost_of_entry, first_name};
-pub(crate) use keys::{cost_of_text, cost_of_torrents};
+use keys::first_name;
+pub(crate) use keys::{cost_of_entry, cost_of_text, cost_of_torrents};
 use listing::Facts;
 pub use listing::Listing;
 use listings::{At, Listings, Slot};
@@ -130,8 +130,12 @@ pub type Among<'a> = &'a dyn Fn(PeerId) -> bool;
 
 impl Catalogue {
     /// Takes a whole update (see [`gather`](crate::gather)) of `peer`'s listing.
-    pub fn apply(&mut self, peer: PeerId, epoch: u64, update: Update) -> Applied {
-        match self.begin(peer, epoch, update) {
+    pub fn apply(&mut self, peer: PeerId, epoch: u64, mut update: Update) -> Applied {
+        if update.since.is_none() {
+            // The last word on a name counts.
+            update.added.sort_by(|one, next| one.name.cmp(&next.name));
+        }
+        match self.begin(peer, epoch, update, true) {
             Some(mut applying) => {
                 self.go_on(&mut applying, u64::MAX);
                 Applied::Yes

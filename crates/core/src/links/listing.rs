@@ -22,6 +22,9 @@ use crate::time::Instant;
 /// The most unlisted members that are considered for one answer.
 const MOST_LOOKED_AT: usize = 64;
 
+/// The most entries of an update of which it is found out at once how large a listing is with them.
+const MEASURED_AT_ONCE: usize = if cfg!(test) { 100 } else { 10_000 };
+
 /// A listing that is not kept for lack of room. Its member is asked directly instead.
 #[derive(Clone, Copy, Debug)]
 pub struct TurnedDown {
@@ -108,7 +111,7 @@ impl Links {
             return self.on_refused(now, id, peer);
         }
         let cost = gathered.cost();
-        let update = gathered.update;
+        let update = &gathered.update;
         let seq = update.seq;
         let is_change = update.since != Some(seq);
         let is_changing = self.turns.is_changing(peer);
@@ -133,7 +136,7 @@ impl Links {
                 epoch,
                 seq,
                 cost,
-                progress: ChangeProgress::Waits(update),
+                progress: ChangeProgress::Waits(gathered),
             };
             if !self.turns.change(account, change) {
                 return self.on_refused(now, id, peer);
@@ -143,11 +146,11 @@ impl Links {
             }
             return;
         }
-        if !self.make_room(now, peer, account, &update) {
+        if !self.make_room(now, peer, account, &gathered) {
             return self.on_refused(now, id, peer);
         }
         let before = (self.catalogue.moved(), self.catalogue.told());
-        let applied = self.catalogue.apply(peer, epoch, update);
+        let applied = self.catalogue.apply(peer, epoch, gathered.update);
         if is_change {
             let moved = self.catalogue.moved() - before.0;
             let hashed = (self.catalogue.told() - before.1) * Work::INFO_HASHES;
@@ -191,9 +194,10 @@ impl Links {
         } = change;
         let begun = match progress {
             ChangeProgress::Begun(applying) => Some(applying),
-            ChangeProgress::Waits(update) => {
-                let has_room = self.make_room(now, peer, account, &update);
-                let begin = || self.catalogue.begin(peer, epoch, update);
+            ChangeProgress::Waits(gathered) => {
+                let has_room = self.make_room(now, peer, account, &gathered);
+                let in_order = gathered.is_in_order();
+                let begin = || self.catalogue.begin(peer, epoch, gathered.update, in_order);
                 has_room.then(begin).flatten()
             }
         };
@@ -240,8 +244,25 @@ impl Links {
 
     /// Reserves room for a listing with this update, at the cost of other listings if necessary.
     /// If there is none, the listing is turned down.
-    fn make_room(&mut self, now: Instant, peer: PeerId, account: Account, update: &Update) -> bool {
-        let size = self.catalogue.size_after(peer, update);
+    ///
+    /// How large a listing is with a long update in it is not found out in one step: as much room
+    /// is reserved as it may take. If that is too much, the listing has to be sent as a whole.
+    fn make_room(
+        &mut self,
+        now: Instant,
+        peer: PeerId,
+        account: Account,
+        gathered: &Gathered,
+    ) -> bool {
+        let update = &gathered.update;
+        let is_long = update.added.len() + update.removed.len() > MEASURED_AT_ONCE;
+        let before = self.catalogue.listing(peer).map(Listing::size);
+        let before = before.filter(|_| update.since.is_some());
+        let size = if is_long {
+            gathered.size_at_most(before.unwrap_or_default())
+        } else {
+            self.catalogue.size_after(peer, update)
+        };
         if size.entries <= self.role.bounds().entries
             && let Ok(gave_way) = self.listed.ask(peer, account, size.bytes)
         {
@@ -254,6 +275,9 @@ impl Links {
                 self.events.push(Event::ListingChanged { member: other });
             }
             return true;
+        }
+        if is_long && before.is_some() {
+            return false;
         }
         self.turn_down(now, peer, size);
         false

@@ -8,12 +8,13 @@
 use std::collections::{BTreeMap, VecDeque};
 
 use thorp_wire::PeerId;
-use thorp_wire::frame::{Find, Query, RequestId, Update};
+use thorp_wire::frame::{Find, Query, RequestId};
 
 use super::table::LinkId;
 use crate::bound::Account;
 use crate::budget::{Budgets, Effort};
 use crate::catalogue::Applying;
+use crate::gather::Gathered;
 use crate::time::Instant;
 
 /// The most questions that may wait on one link, and the most changes of one listing.
@@ -43,7 +44,7 @@ pub struct ListingChange {
 /// How far a change has been applied.
 #[derive(Debug)]
 pub enum ChangeProgress {
-    Waits(Update),
+    Waits(Gathered),
     Begun(Applying),
 }
 
