@@ -24,7 +24,7 @@ struct Pair {
     peer_at: String,
     tracker_at: String,
     running: [Running; 2],
-    _village: Village,
+    village: Village,
 }
 
 impl Pair {
@@ -53,7 +53,7 @@ impl Pair {
             peer_at,
             tracker_at,
             running: [peer, tracker],
-            _village: village,
+            village,
         }
     }
 
@@ -295,4 +295,59 @@ fn of_a_folder_without_bytes_it_is_said_what_is_wrong_with_it() {
     end.says("e/f/, g/f/");
     let whole = pair.made(&["magnet", "."]);
     assert_eq!((&whole["name"], &whole["files"]), (&".".into(), &3.into()));
+}
+
+#[test]
+fn a_folder_s_torrent_is_fetched_by_another_peer_which_serves_it_on() {
+    let long: Vec<u8> = (0..=250).cycle().take(900_000).collect();
+    let files: [(&str, &[u8]); 4] = [
+        ("d/a", b"a"),
+        ("d/b/long", &long),
+        ("d/c", &long[..70_000]),
+        ("d/none", b""),
+    ];
+    let pair = Pair::new(true, true, &files);
+    for version in [&[][..], &["--v2"]] {
+        let name = format!("elm{}", version.len());
+        let (elm, torrent) = (pair.village.node(&name), format!("{name}.torrent"));
+        let torrent = pair.oak.state().join(torrent);
+        let typed = torrent.to_str().expect("UTF-8");
+        let saved = pair.made(&[&["torrent", "d", "-o", typed], version].concat());
+        let decoded = Torrent::decode(&fs::read(&torrent).expect("it is written"));
+        let hash = decoded.expect("a torrent").info().info_hashes().next();
+        let hash = hash.expect("it has one");
+        let has_it = |at: SocketAddr| {
+            poll("the tracker knows who has it", PATIENCE, || {
+                pair.clients_of(hash).contains(&at).then_some(())
+            });
+        };
+        has_it(pair.peer_at.parse().expect("an address"));
+
+        let mut flags = vec![
+            "share",
+            "--lines",
+            "--bittorrent",
+            "--tracker",
+            &pair.tracker_at,
+        ];
+        flags.extend(["--listen", "127.0.0.1:0"]);
+        let peer = elm.start(&flags);
+        peer.wait_for_line("Connection Established!", |line| {
+            line == "Connection Established!"
+        });
+        let at: SocketAddr = sharing(&peer).parse().expect("an address");
+        poll("the fetch", PATIENCE, || {
+            let (code, _) = elm.json(&["get", typed]);
+            // It waits for the group's record, which says that clients are served.
+            (code == Some(0)).then_some(())
+        });
+        for (name, bytes) in &files {
+            assert_eq!(fs::read(elm.share().join(name)).expect("is there"), *bytes);
+        }
+        has_it(at);
+        // It has the same torrent of its own.
+        let same = elm.json(&[&["magnet", "d"], version].concat());
+        let same = named(&same.1, "torrent").next().expect("is made").clone();
+        assert_eq!(same["info_hash"], saved["info_hash"]);
+    }
 }
