@@ -18,6 +18,8 @@ import subprocess
 import sys
 import threading
 import time
+import urllib.parse
+import urllib.request
 
 import libtorrent as lt
 
@@ -25,7 +27,7 @@ from ordinary import ARIA, PATIENCE, PORTS, TRANSMISSION, is_same, session, wait
 from ordinary import write_transmission_settings
 
 PROGRAM, DIRECTORY = sys.argv[1:]
-STATES = [os.path.join(DIRECTORY, of) for of in ("tracker", "peer", "visitor")]
+STATES = [os.path.join(DIRECTORY, of) for of in ("tracker", "peer")]
 SHARED = os.path.join(DIRECTORY, "shared")
 KIB = 1024
 ONE = {"": 300 * KIB + 1}
@@ -36,6 +38,11 @@ V1, V2, HYBRID = lt.create_torrent.v1_only, lt.create_torrent.v2_only, 0
 # Who seeds what, with which pieces, who fetches, and by what.
 PLAYS = [
     ("libtorrent", "v1", V1, ONE, 16, "peer", "torrent"),
+    ("libtorrent", "v1", V1, FOLDER, 16, "peer", "magnet"),
+    ("libtorrent", "v2", V2, FOLDER, 16, "visitor", "magnet"),
+    ("libtorrent", "hybrid", HYBRID, FOLDER, 32, "peer", "magnet"),
+    ("aria2", "v1", V1, ONE, 16, "visitor", "magnet"),
+    ("Transmission", "v1", V1, FOLDER, 32, "visitor", "magnet"),
     ("libtorrent", "v1", V1, WITH_EMPTY, 32, "visitor", "torrent"),
     ("libtorrent", "v2", V2, ONE, 16, "visitor", "torrent"),
     ("libtorrent", "v2", V2, WITH_EMPTY, 64, "peer", "torrent"),
@@ -126,10 +133,20 @@ def seed(client, metainfo, seeds):
     return end
 
 
-def play(number, announce, said):
+def is_announced(metainfo, at):
+    """Whether the tracker knows a seeder. One that comes later is heard of an interval later."""
+    hashes = lt.load_torrent_file(metainfo).info_hashes
+    info_hash = hashes.v1 if hashes.has_v1() else hashes.v2
+    query = urllib.parse.quote(info_hash.to_bytes()[:20])
+    with urllib.request.urlopen(f"http://{at}/scrape?info_hash={query}") as answer:
+        return b"8:completei1e" in answer.read()
+
+
+def play(number, at, said):
     client, version, flags, files, piece, who, by = PLAYS[number]
     what = f"{client}, {version}, {'a file' if files is ONE else 'a folder'}, {by}, {who}"
     begun = time.monotonic()
+    announce = f"http://{at}/announce"
     try:
         seeds, name = make_files(number, files)
         make = (seeds, name, piece, announce)
@@ -138,7 +155,8 @@ def play(number, announce, said):
         else:
             metainfo = make_torrent(number, seeds, name, flags, piece, announce)
         end = seed(client, metainfo, seeds)
-        said[number] = fetched(number, metainfo, seeds, name)
+        wait(f"{metainfo}: is announced", lambda: is_announced(metainfo, at))
+        said[number] = fetched(number, metainfo, seeds, name, at)
         end()
     except (SystemExit, subprocess.SubprocessError, OSError, RuntimeError) as error:
         said[number] = f"{type(error).__name__}: {error}"
@@ -146,20 +164,18 @@ def play(number, announce, said):
     print(f"{what}: {said[number] or taken}\n", end="", flush=True)
 
 
-def fetched(number, metainfo, seeds, name):
+def fetched(number, metainfo, seeds, name, at):
     """Fetches, and returns what is wrong with what has come."""
     _, _, _, files, _, who, by = PLAYS[number]
     source = metainfo
     if by == "magnet":
         source = lt.make_magnet_uri(lt.load_torrent_file(metainfo))
-    to = SHARED
-    where = []
+    to, state, where = SHARED, STATES[1], []
     if who == "visitor":
         to = os.path.join(DIRECTORY, f"got{number}")
         os.makedirs(to)
-        where = ["-o", to]
-    state = STATES[1 if who == "peer" else 2]
-    # Some clients take a while to announce themselves.
+        state = os.path.join(DIRECTORY, f"visitor{number}")
+        where = ["-o", to, "--tracker", at]
     get = thorp("get", source, "--json", f"--wait={PATIENCE}s", *where, state=state)
     done = subprocess.run(get, capture_output=True, text=True, timeout=2 * PATIENCE)
     if done.returncode != 0:
@@ -180,14 +196,11 @@ def main():
     os.makedirs(SHARED)
     tracker, port = start(r"Listening on .*:(\d+)$", "tracker", "--open", "--bittorrent=any",
                           state=STATES[0])
-    announce = f"http://127.0.0.1:{port.group(1)}/announce"
     at = f"127.0.0.1:{port.group(1)}"
     peer, _ = start(r"Sharing ", "share", SHARED, "--bittorrent", "--tracker", at, state=STATES[1])
-    joins = thorp("ls", "--tracker", at, state=STATES[2])
-    subprocess.run(joins, check=True, stdout=subprocess.DEVNULL, timeout=PATIENCE)
     said = {}
     try:
-        players = [threading.Thread(target=play, args=(number, announce, said))
+        players = [threading.Thread(target=play, args=(number, at, said))
                    for number in range(len(PLAYS))]
         for player in players:
             player.start()

@@ -7,7 +7,7 @@
 //!
 //! ```text
 //! decoders   bytes from a stranger, a member, a disk or a user
-//! machines   sequences of inputs to a peer, a tracker, a swarm, a store of
+//! machines   sequences of inputs to a peer, a tracker, a swarm of a file or a torrent, a store of
 //!            swarms and the announces of a torrent
 //! source     values out of bytes
 //! seeds      bytes to begin with
@@ -31,7 +31,7 @@ pub struct FuzzTarget {
 }
 
 /// All of them.
-pub const TARGETS: [FuzzTarget; 30] = [
+pub const TARGETS: [FuzzTarget; 31] = [
     target("frame", decoders::frame, 4096),
     target("record", decoders::record, 1024),
     target("handshake", decoders::handshake, 68),
@@ -60,6 +60,7 @@ pub const TARGETS: [FuzzTarget; 30] = [
     target("peer", machines::peer, 4096),
     target("tracker", machines::tracker, 4096),
     target("swarm", machines::swarm, 4096),
+    target("torrent-swarm", machines::torrent_swarm, 4096),
     target("swarms", machines::swarms, 4096),
     target("announces", machines::announces, 1024),
 ];

@@ -80,6 +80,7 @@ pub fn seeds() -> Vec<(&'static str, Vec<u8>)> {
         };
         seeds.extend(["hashes", "cached"].map(|target| (target, any(200))));
         seeds.push(("swarm", any(1500)));
+        seeds.push(("torrent-swarm", any(3000)));
         seeds.push(("swarms", any(1500)));
         seeds.push(("announces", any(600)));
         let mut sequence = vec![random.u8(..)];

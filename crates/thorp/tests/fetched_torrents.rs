@@ -331,6 +331,41 @@ fn no_torrent_is_fetched_where_group_or_share_do_not_say_bittorrent() {
 }
 
 #[test]
+fn a_magnet_link_is_enough_and_a_client_that_lies_about_what_it_is_is_not_believed() {
+    let hall = Hall::serving();
+    // So many pieces that the info dictionary comes in several blocks.
+    let bytes = some(3_000_000, 8);
+    let made = Made::file("film.mkv", &bytes, 1024, false);
+    assert!(made.raw.len() > 3 * 16 * 1024);
+    let mut other = made.clone();
+    *other.raw.last_mut().unwrap() = b'f';
+    let _liar = Seeder::announced_as(&other, made.info_hash(), Manner::Lies, &hall.at);
+    let _seeder = Seeder::announced(&made, Manner::Honest, &hall.at);
+    let ann = hall.visitor("ann");
+    let tracker = hall.url().replace(':', "%3A").replace('/', "%2F");
+    let link = format!(
+        "magnet:?xt=urn:btih:{}&dn=a+film&tr={tracker}",
+        made.info_hash()
+    );
+    let (code, events) = ann.json(&["get", &link]);
+    assert_eq!(code, Some(0), "{events:#?}");
+    assert_eq!(ann.bytes("film.mkv"), bytes);
+
+    let nobodys = format!("magnet:?xt=urn:btih:{}&tr={tracker}", "5".repeat(40));
+    let end = ann.run(&["get", &nobodys]).exits(3);
+    end.says(&"5".repeat(40));
+    let bad = "magnet:?xt=urn:btih:12345";
+    ann.run(&["get", bad])
+        .exits(2)
+        .says("40 hexadecimal digits");
+    // A link names no address of this machine in earnest.
+    let sneaky = Seeder::start(&Made::file("f", &bytes, 65_536, false), Manner::Honest);
+    let hidden = format!("magnet:?xt=urn:btih:{}&x.pe={}", "6".repeat(40), sneaky.at);
+    ann.run(&["get", &hidden]).exits(3);
+    assert_eq!(sneaky.called(), 0);
+}
+
+#[test]
 fn a_torrent_comes_from_standard_input_too() {
     let hall = Hall::serving();
     let bytes = some(50_000, 7);

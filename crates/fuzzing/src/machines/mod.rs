@@ -8,8 +8,10 @@ mod announces;
 mod nodes;
 mod swarm;
 mod swarms;
+mod torrent;
 
 pub(crate) use announces::announces;
 pub(crate) use nodes::{peer, tracker};
 pub(crate) use swarm::swarm;
 pub(crate) use swarms::swarms;
+pub(crate) use torrent::torrent_swarm;

@@ -153,6 +153,8 @@ pub struct GetTorrent {
 pub enum TorrentSource {
     /// The torrent itself, in base64.
     Torrent(String),
+    /// A magnet link.
+    Magnet(String),
 }
 
 /// Which torrent is made.

@@ -10,6 +10,7 @@
 //! callers   connections that other members make, and which file they mean
 //! clients   connections that BitTorrent clients make, and which torrent they mean
 //! kept      torrents that are kept, and where in the share their bytes are
+//! metadata  what a client is asked of a torrent that only a magnet link names
 //! talk      what is said with a client beside the messages of the swarm
 //! torrent   what is known of a torrent that is being fetched
 //! seats     places for connections that others make
@@ -31,6 +32,7 @@ mod files;
 mod greeting;
 mod kept;
 mod line;
+mod metadata;
 mod outbox;
 mod seats;
 mod session;
@@ -65,6 +67,7 @@ use crate::net::announcing::{Announcer, UdpConnections};
 use callers::TURNED_AWAY_AT_ONCE;
 use calls::Idle;
 use files::FileBytes;
+pub(crate) use metadata::{Metadata, Sought};
 use seats::Seats;
 pub(crate) use torrent::TorrentBytes;
 use traffic::Traffic;

@@ -84,6 +84,7 @@ Examples:
   thorp get 2.txt --as 2-oak.txt --from oak
   thorp get 2.txt --wait=30m         also if no peer has it yet
   thorp get film.torrent             from ordinary BitTorrent clients
+  thorp get 'magnet:?xt=...'         the same
   thorp get -- -rf                   a name that starts with a dash";
 
 pub const FIND_EXAMPLES: &str = "\

@@ -220,11 +220,12 @@ pub struct LeaveArgs {
 ///
 /// Into the share of the running peer; with none running, into the current
 /// directory. NAME is the path of a file in a peer's share, the last part of that
-/// path, a glob, a folder, or a .torrent that is here (- for standard input). Existing files are not overwritten without --overwrite.
+/// path, a glob, a folder, a magnet link, or a .torrent that is here (- for standard
+/// input). Existing files are not overwritten without --overwrite.
 #[derive(Debug, clap::Args)]
 #[command(after_long_help = GET_EXAMPLES)]
 pub struct GetArgs {
-    /// File names, globs, in a terminal a folder; or a .torrent
+    /// File names, globs, in a terminal a folder; or a .torrent or a magnet link
     #[arg(required = true, value_name = "NAME", add = ArgValueCompleter::new(completing::files))]
     pub names: Vec<String>,
 

@@ -1,5 +1,5 @@
-//! Whether what a user asks for is a torrent: a file of that kind, or one on standard input. A name
-//! that is no file here is one of the group's.
+//! Whether what a user asks for is a torrent: a magnet link, a file of that kind, or either on
+//! standard input. A name that is no file here is one of the group's.
 
 use std::fs::File;
 use std::io::{self, Read};
@@ -8,7 +8,7 @@ use std::path::Path;
 use data_encoding::BASE64;
 use thorp_disk::DiskThread;
 use thorp_node::api::{ErrorKind, TorrentSource};
-use thorp_node::torrent::LONGEST_TORRENT;
+use thorp_node::torrent::{LONGEST_TORRENT, Magnet};
 
 use super::context::on_disk;
 use crate::args::GetArgs;
@@ -41,13 +41,31 @@ pub async fn torrent(args: &GetArgs) -> Result<Option<(String, TorrentSource)>> 
         );
         return Err(failure(ErrorKind::Usage, why));
     }
+    if Magnet::is_meant_by(&given) {
+        let link = magnet(&given)?;
+        return Ok(Some((given, link)));
+    }
     let path = given.clone();
     let bytes = on_disk(move |disk| read(disk, &path)).await??;
-    Ok(Some((given, TorrentSource::Torrent(BASE64.encode(&bytes)))))
+    let text = std::str::from_utf8(&bytes).map(str::trim);
+    let source = match text {
+        Ok(text) if Magnet::is_meant_by(text) => magnet(text)?,
+        _ => TorrentSource::Torrent(BASE64.encode(&bytes)),
+    };
+    Ok(Some((given, source)))
+}
+
+fn magnet(link: &str) -> Result<TorrentSource> {
+    let read = link.parse::<Magnet>();
+    read.map_err(|why| {
+        let why = format!("{why}: copy the whole link, and put it in quotation marks");
+        failure(ErrorKind::Usage, why)
+    })?;
+    Ok(TorrentSource::Magnet(link.to_owned()))
 }
 
 fn is_meant(_: DiskThread, name: &str) -> bool {
-    name == "-" || name.ends_with(ENDING) && Path::new(name).is_file()
+    name == "-" || Magnet::is_meant_by(name) || name.ends_with(ENDING) && Path::new(name).is_file()
 }
 
 fn read(_: DiskThread, path: &str) -> Result<Vec<u8>> {

@@ -248,7 +248,7 @@ pub fn odd_name(kind: ErrorKind, names: &[String]) -> Option<&'static str> {
     if kind != ErrorKind::NotFound {
         return None;
     }
-    if name.contains("://") || name.starts_with("magnet:?") {
+    if name.contains("://") {
         return Some(
             "This looks like a link. thorp fetches what peers of the group share, by its name: see \
              thorp ls",

@@ -113,18 +113,26 @@ pub struct Seeder {
 
 struct Shared {
     made: Made,
+    torrent: InfoHash,
     manner: Manner,
+    called: AtomicU64,
     sent: AtomicU64,
     is_gone: AtomicBool,
 }
 
 impl Seeder {
     pub fn start(made: &Made, manner: Manner) -> Self {
+        Self::begin(made, made.info_hash(), manner)
+    }
+
+    fn begin(made: &Made, torrent: InfoHash, manner: Manner) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").expect("binds");
         let at = listener.local_addr().expect("an address");
         let shared = Arc::new(Shared {
             made: made.clone(),
+            torrent,
             manner,
+            called: AtomicU64::new(0),
             sent: AtomicU64::new(0),
             is_gone: AtomicBool::new(false),
         });
@@ -134,6 +142,7 @@ impl Seeder {
                 if own.is_gone.load(Ordering::Relaxed) {
                     return;
                 }
+                own.called.fetch_add(1, Ordering::Relaxed);
                 let own = Arc::clone(&own);
                 // The other end may leave at any time.
                 std::thread::spawn(move || own.serve(stream));
@@ -144,9 +153,14 @@ impl Seeder {
 
     /// Starts, and tells a tracker of it.
     pub fn announced(made: &Made, manner: Manner, tracker: &str) -> Self {
-        let seeder = Self::start(made, manner);
+        Self::announced_as(made, made.info_hash(), manner, tracker)
+    }
+
+    /// The same with an info-hash that may be another torrent's.
+    pub fn announced_as(made: &Made, torrent: InfoHash, manner: Manner, tracker: &str) -> Self {
+        let seeder = Self::begin(made, torrent, manner);
         let said = Announce {
-            torrent: made.info_hash(),
+            torrent,
             client: ClientId::new([b's'; 20]),
             port: seeder.at.port(),
             uploaded: 0,
@@ -164,6 +178,11 @@ impl Seeder {
         // An answer need be no text.
         let _ = stream.read_to_string(&mut answer);
         seeder
+    }
+
+    /// How many connections were made to it.
+    pub fn called(&self) -> u64 {
+        self.shared.called.load(Ordering::Relaxed)
     }
 
     /// How many blocks it has sent.
@@ -184,7 +203,7 @@ impl Shared {
     fn serve(&self, mut stream: TcpStream) -> Result<()> {
         let mut theirs = [0; 68];
         stream.read_exact(&mut theirs)?;
-        if theirs[28..48] != *self.made.info_hash().as_bytes() {
+        if theirs[28..48] != *self.torrent.as_bytes() {
             return Ok(());
         }
         let mut ours = [0; 68];

@@ -25,7 +25,9 @@ use sha2::{Digest, Sha256};
 
 pub use hasher::{Hasher, LayerHasher, Leaves};
 pub use place::NoHashes;
-pub use request::{Lie, layer_ranges, leaf_range, verify, verify_leaves};
+pub use request::{
+    Lie, layer_ranges, layer_ranges_in, leaf_range, verify, verify_in, verify_leaves,
+};
 pub use tree::{HashReply, Tree};
 
 use crate::content::{Content, Root};

@@ -5,7 +5,7 @@ use thiserror::Error;
 use super::levels::Peaks;
 use super::place::{NoHashes, Place};
 use super::{Hash, parent};
-use crate::content::Content;
+use crate::content::{Content, Root};
 use crate::layout::{Layout, Piece};
 use crate::session::HashRange;
 use crate::session::message::MOST_HASHES;
@@ -13,14 +13,18 @@ use crate::session::message::MOST_HASHES;
 /// Returns the fewest ranges that yield the hash of each piece, proved up to the root. There are
 /// none for a file of at most one piece, since that piece's hash is the root.
 pub fn layer_ranges(content: Content) -> impl Iterator<Item = HashRange> {
-    let layout = Layout::of(content.length);
+    layer_ranges_in(Layout::of(content.length), content.root)
+}
+
+/// The same of a file that is cut like this, as a torrent may say.
+pub fn layer_ranges_in(layout: Layout, root: Root) -> impl Iterator<Item = HashRange> {
     let pieces = layout.pieces().filter(|pieces| *pieces > 1).unwrap_or(0);
     let base = layout.piece_height();
     let runs = pieces.div_ceil(MOST_HASHES);
     (0..runs).map(move |run| {
         let index = run * MOST_HASHES;
         HashRange {
-            root: content.root,
+            root,
             base,
             index,
             length: (pieces - index).next_power_of_two().clamp(2, MOST_HASHES),
@@ -52,13 +56,22 @@ pub fn verify<'a>(
     range: &HashRange,
     answer: &'a [Hash],
 ) -> Result<&'a [Hash], Lie> {
-    let layout = Layout::of(content.length);
-    let place = Place::of(layout, content.root, range)?;
+    verify_in(Layout::of(content.length), content.root, range, answer)
+}
+
+/// The same of a file that is cut like this, as a torrent may say.
+pub fn verify_in<'a>(
+    layout: Layout,
+    root: Root,
+    range: &HashRange,
+    answer: &'a [Hash],
+) -> Result<&'a [Hash], Lie> {
+    let place = Place::of(layout, root, range)?;
     let top = place.climb(range, answer)?;
     if place.top() != layout.height() {
         return Err(Lie::NotProved);
     }
-    if top != *content.root.as_bytes() {
+    if top != *root.as_bytes() {
         return Err(Lie::OtherHashes);
     }
     Ok(place.of_file(answer))

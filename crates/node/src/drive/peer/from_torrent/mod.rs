@@ -1,6 +1,7 @@
 //! The files of a torrent, for a user who has it or a magnet link.
 //!
 //! ```text
+//! asking    clients asked what it is, where there is only a magnet link
 //! plan      which of its files are wanted, and what is in their places
 //! there     files that are there already, read as its bytes
 //! seeking   its trackers, asked for clients that have it
@@ -11,6 +12,7 @@
 //! over the ends of its files. When it is given up, and why, is decided in [`thorp_core::torrent`];
 //! which bytes to ask of which client, in [`thorp_core::swarm`].
 
+mod asking;
 mod placing;
 mod plan;
 mod seeking;
@@ -30,7 +32,7 @@ use thorp_core::torrent::{TorrentEvent, TorrentFetch, TorrentMissed};
 use thorp_disk::DiskThread;
 use thorp_files::store::{Partial, Store, StoreError};
 use thorp_wire::merkle::Hash;
-use thorp_wire::torrent::{PieceProofs, PieceSpace, Torrent, TorrentError};
+use thorp_wire::torrent::{Magnet, MagnetError, PieceProofs, PieceSpace, Torrent, TorrentError};
 use thorp_wire::{InfoHash, Name, Root};
 use tokio::time::{MissedTickBehavior, interval};
 
@@ -43,7 +45,7 @@ use crate::api::{Done, Event, Failure, GetTorrent, Miss, Note, Progress, Torrent
 use crate::sessions::{Fetching, Happening, TorrentBytes};
 
 use plan::Plan;
-use seeking::{Heard, Seeking};
+use seeking::{Heard, Seeking, Seeks};
 use there::FilesThere;
 
 /// Nothing is said of a silence that is shorter.
@@ -60,7 +62,7 @@ pub(super) async fn run(peer: &Peer, get: GetTorrent, events: &Events) -> Result
     if !peer.swarms.may_fetch_torrents() {
         return Err(Failure::ShareServesNoClients);
     }
-    let described = described(&get.torrent)?;
+    let source = Source::read(&get.torrent)?;
     let folder = match get.dir.clone() {
         Some(dir) => {
             let store = blocking(move |disk| Store::open(disk, &dir)).await??;
@@ -74,9 +76,49 @@ pub(super) async fn run(peer: &Peer, get: GetTorrent, events: &Events) -> Result
         since,
         folder,
         get: &get,
-        name: described.torrent.info.name().clone(),
+        name: source.name(),
     };
-    job.run(described).await
+    match source {
+        Source::Torrent(described) => job.run(*described).await,
+        Source::Magnet(magnet) => {
+            let described = job.described_by(&magnet).await?;
+            let name = described.torrent.info.name().to_string();
+            Job { name, ..job }.run(described).await
+        }
+    }
+}
+
+/// What a user has of a torrent.
+enum Source {
+    Torrent(Box<Described>),
+    Magnet(Magnet),
+}
+
+impl Source {
+    fn read(source: &TorrentSource) -> Result<Self, Failure> {
+        match source {
+            TorrentSource::Torrent(encoded) => Ok(Self::Torrent(Box::new(described(encoded)?))),
+            TorrentSource::Magnet(link) => match link.parse() {
+                Ok(magnet) => Ok(Self::Magnet(magnet)),
+                Err(why) => Err(Failure::NotATorrent {
+                    why: MagnetError::to_string(&why),
+                }),
+            },
+        }
+    }
+
+    /// How it is called, as far as that is known.
+    fn name(&self) -> String {
+        match self {
+            Self::Torrent(described) => described.torrent.info.name().to_string(),
+            Self::Magnet(magnet) => {
+                let name = magnet.name.clone();
+                let v1 = || magnet.v1.map(|v1| v1.to_string());
+                let v2 = || magnet.v2.map(|v2| v2.to_string());
+                name.or_else(v1).or_else(v2).unwrap_or_default()
+            }
+        }
+    }
 }
 
 /// A torrent whose info dictionary is known.
@@ -89,8 +131,7 @@ struct Described {
     layers: BTreeMap<Root, Vec<Hash>>,
 }
 
-fn described(source: &TorrentSource) -> Result<Described, Failure> {
-    let TorrentSource::Torrent(encoded) = source;
+fn described(encoded: &str) -> Result<Described, Failure> {
     let refused = |why: String| Failure::NotATorrent { why };
     let bytes = BASE64.decode(encoded.as_bytes());
     let bytes = bytes.map_err(|error| refused(error.to_string()))?;
@@ -122,7 +163,7 @@ struct Job<'a> {
     folder: Folder,
     get: &'a GetTorrent,
     /// How the torrent is called.
-    name: Name,
+    name: String,
 }
 
 impl Job<'_> {
@@ -149,7 +190,7 @@ impl Job<'_> {
         let fetched = if plan.is_all_there() {
             None
         } else {
-            let (folder, target) = (self.folder.clone(), self.name.clone());
+            let (folder, target) = (self.folder.clone(), torrent.info.name().clone());
             let content = torrent.content();
             let partial = blocking(move |disk| match &folder {
                 Folder::Share(share) => share.partial(disk, &target, content),
@@ -167,7 +208,7 @@ impl Job<'_> {
                 .await?;
             if there > 0 {
                 self.tell(Event::Resumed {
-                    name: self.name.to_string(),
+                    name: self.name.clone(),
                     bytes: there,
                     of_bytes: plan.bytes(),
                 })
@@ -260,7 +301,13 @@ impl Job<'_> {
         plan: &Plan,
     ) -> Result<(), Failure> {
         let transfer = Arc::clone(&fetching.transfer);
-        let mut seeking = Seeking::start(self.peer, described, &transfer);
+        let info = &described.torrent.info;
+        let seeks = Seeks {
+            tiers: &described.tiers,
+            info_hashes: info.info_hashes().collect(),
+            is_private: info.is_private(),
+        };
+        let mut seeking = Seeking::start(self.peer, &seeks, Some(&transfer));
         let mut fetch = TorrentFetch::new(self.now(), patience(self.get.wait), seeking.awaited());
         let mut known = BTreeSet::new();
         // Strangers name these: a torrent may come from anywhere.
@@ -323,14 +370,15 @@ impl Job<'_> {
                         self.tell(Event::Progress(shown.progress.clone())).await;
                     }
                     if let Some(missed) = fetch.verdict(self.now()) {
-                        return Err(self.missed(missed, plan));
+                        return Err(self.missed(missed, plan.bytes()));
                     }
                 }
             }
         }
     }
 
-    fn missed(&self, missed: TorrentMissed, plan: &Plan) -> Failure {
+    /// The failure; `of` are the bytes that are wanted.
+    fn missed(&self, missed: TorrentMissed, of: u64) -> Failure {
         let miss = match missed {
             TorrentMissed::NoTracker(why) => Miss::NoTrackerOfIt { why },
             TorrentMissed::NoClient => Miss::NoClient,
@@ -344,11 +392,11 @@ impl Job<'_> {
             TorrentMissed::Unfinished { reason, there } => Miss::Unfinished {
                 why: reason,
                 there,
-                of: plan.bytes(),
+                of,
             },
         };
         Failure::Missed {
-            name: self.name.to_string(),
+            name: self.name.clone(),
             miss,
         }
     }

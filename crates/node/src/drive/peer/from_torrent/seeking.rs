@@ -12,7 +12,7 @@ use thorp_wire::InfoHash;
 use thorp_wire::announce::{Announce, TrackerUrl};
 use tokio::sync::mpsc;
 
-use super::{Described, Peer};
+use super::Peer;
 use crate::net::announcing::{Amounts, Announcing, Told};
 use crate::sessions::Transfer;
 use crate::system;
@@ -28,6 +28,14 @@ pub(super) struct Seeking {
     _speaks: mpsc::UnboundedSender<Heard>,
 }
 
+/// Which torrent is sought.
+pub(super) struct Seeks<'a> {
+    pub tiers: &'a [Vec<String>],
+    pub info_hashes: Vec<InfoHash>,
+    /// Whether clients get to know of one another from its own trackers alone (BEP 27).
+    pub is_private: bool,
+}
+
 /// What a tracker has said.
 pub(super) enum Heard {
     /// These clients may have the torrent of this info-hash.
@@ -39,8 +47,8 @@ pub(super) enum Heard {
 }
 
 impl Seeking {
-    /// Begins to ask.
-    pub fn start(peer: &Peer, described: &Described, transfer: &Arc<Transfer>) -> Self {
+    /// Begins to ask. There is no transfer as long as it is not known what the torrent is.
+    pub fn start(peer: &Peer, seeks: &Seeks<'_>, transfer: Option<&Arc<Transfer>>) -> Self {
         let (speaks, heard) = mpsc::unbounded_channel();
         let mut seeking = Self {
             asked: Vec::new(),
@@ -48,7 +56,7 @@ impl Seeking {
             heard,
             _speaks: speaks.clone(),
         };
-        let named = Trackers::named(&described.tiers);
+        let named = Trackers::named(seeks.tiers);
         for (url, why) in named.refused() {
             let why = format!("{url}: {why}");
             tracing::debug!(%why, "a tracker of a torrent cannot be asked");
@@ -59,21 +67,20 @@ impl Seeking {
             let url = format!("http://{tracker}/announce");
             url.parse::<TrackerUrl>().ok()
         });
-        let info = &described.torrent.info;
         let is_named = !named.is_empty();
         let mut own: BTreeSet<TrackerUrl> = own.collect();
-        let urls = described.tiers.iter().flatten();
+        let urls = seeks.tiers.iter().flatten();
         let urls: BTreeSet<TrackerUrl> = urls.filter_map(|url| url.parse().ok()).collect();
         own.retain(|url| !urls.contains(url));
         // A private torrent's clients are told of one another by its own trackers alone (BEP 27);
         // but where it names none, they can only be those of the group.
-        let trackers = if info.is_private() && is_named {
+        let trackers = if seeks.is_private && is_named {
             own.clear();
             named
         } else {
             named.and_own(own.iter().cloned())
         };
-        for torrent in info.info_hashes() {
+        for torrent in seeks.info_hashes.iter().copied() {
             let orders = Orders {
                 silent: [urls.len(), own.len()],
                 own: own.clone(),
@@ -112,16 +119,17 @@ impl Seeking {
 
 fn ask(
     peer: &Peer,
-    transfer: &Arc<Transfer>,
+    transfer: Option<&Arc<Transfer>>,
     (torrent, trackers): (InfoHash, Trackers),
     mut orders: Orders,
     speaks: &mpsc::UnboundedSender<Heard>,
 ) -> Announcing {
-    let (amounts_of, speaks) = (Arc::downgrade(transfer), speaks.clone());
+    let amounts_of = transfer.map(Arc::downgrade);
+    let speaks = speaks.clone();
     Announcing::start(
         peer.swarms.announcer(torrent),
         |now| Announces::new(now, trackers, false, system::random()),
-        move || amounts(&amounts_of),
+        move || amounts(amounts_of.as_ref()),
         move |told| match told {
             Told::Peers(clients) => {
                 tracing::debug!(%torrent, clients = clients.len(), "clients are known");
@@ -171,8 +179,8 @@ impl Orders {
     }
 }
 
-fn amounts(transfer: &Weak<Transfer>) -> Amounts {
-    let (downloaded, left) = match transfer.upgrade() {
+fn amounts(transfer: Option<&Weak<Transfer>>) -> Amounts {
+    let (downloaded, left) = match transfer.and_then(Weak::upgrade) {
         Some(transfer) => {
             let progress = transfer.progress();
             let left = transfer.content().length.saturating_sub(progress.verified);

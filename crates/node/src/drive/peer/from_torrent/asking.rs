@@ -1,0 +1,178 @@
+//! Clients asked what a torrent is of which a magnet link names the info-hash alone.
+//!
+//! Owns which clients are asked, a few at a time. The first one that sends what the info-hash
+//! proves ends it.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
+
+use thorp_core::announces::is_dialled;
+use thorp_core::swarm::{Contact, Stuck};
+use thorp_core::torrent::{TorrentEvent, TorrentFetch};
+use thorp_wire::torrent::{Magnet, PieceProofs, PieceSpace, TorrentError};
+use tokio::task::JoinSet;
+use tokio::time::{MissedTickBehavior, interval};
+
+use super::seeking::{Heard, Seeking, Seeks};
+use super::{Described, Job, TOLD_EVERY, TorrentBytes, patience};
+use crate::api::{Event, Failure, Progress};
+use crate::sessions::{Metadata, Sought};
+
+/// How many clients are asked at a time.
+const AT_ONCE: usize = 4;
+/// How many are remembered, and how soon one is asked again.
+const MOST_KNOWN: usize = 1024;
+const AGAIN: Duration = Duration::from_secs(15);
+/// How often more clients are wanted while none is asked. Trackers say how often they may be asked.
+const WANTED_EVERY: Duration = Duration::from_secs(5);
+
+/// The clients that are known, each with when it may be asked.
+#[derive(Debug, Default)]
+struct Known(BTreeMap<(SocketAddr, bool), Option<Instant>>);
+
+impl Job<'_> {
+    /// Asks until it is known what the torrent is.
+    pub(super) async fn described_by(&self, magnet: &Magnet) -> Result<Described, Failure> {
+        let tiers: Vec<Vec<String>> = magnet
+            .trackers
+            .iter()
+            .map(|url| vec![url.clone()])
+            .collect();
+        let v1 = magnet.v1.map(Sought::V1);
+        let v2 = magnet.v2.map(|v2| Sought::V2(v2.truncated()));
+        let sought: Vec<Sought> = v1.into_iter().chain(v2).collect();
+        let seeks = Seeks {
+            tiers: &tiers,
+            info_hashes: sought.iter().map(|sought| sought.info_hash()).collect(),
+            is_private: false,
+        };
+        let mut seeking = Seeking::start(self.peer, &seeks, None);
+        let mut fetch = TorrentFetch::new(self.now(), patience(self.get.wait), seeking.awaited());
+        let mut named = magnet.peers.clone();
+        // A link may come from anywhere.
+        named.retain(|client| is_dialled(*client, false));
+        let mut known = Known::default();
+        for of in &sought {
+            if known.add(named.iter().copied(), *of) {
+                fetch.handle(self.now(), TorrentEvent::Clients);
+            }
+        }
+        let mut asked = JoinSet::new();
+        let mut last = None;
+        let mut wanted_at = Instant::now() + WANTED_EVERY;
+        let mut ticks = interval(TOLD_EVERY);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            while asked.len() < AT_ONCE
+                && let Some((client, is_v2)) = known.next()
+            {
+                let wanted = if is_v2 { v2 } else { v1 };
+                let swarms = self.peer.swarms.clone();
+                asked.spawn(async move {
+                    match wanted {
+                        Some(sought) => swarms.metadata_from(client, sought).await,
+                        None => Err("it was not asked".to_owned()),
+                    }
+                    .map_err(|why| format!("{client}: {why}"))
+                });
+            }
+            tokio::select! {
+                heard = seeking.heard() => match heard {
+                    Heard::Clients(torrent, clients) => {
+                        let of = sought.iter().find(|sought| sought.info_hash() == torrent);
+                        if let Some(of) = of && known.add(clients.into_iter(), *of) {
+                            fetch.handle(self.now(), TorrentEvent::Clients);
+                        }
+                    }
+                    Heard::Answered => fetch.handle(self.now(), TorrentEvent::Answered),
+                    Heard::Failed(why) => fetch.handle(self.now(), TorrentEvent::Failed { why }),
+                },
+                Some(answer) = asked.join_next() => match answer {
+                    Ok(Ok(metadata)) => return found(metadata, tiers, named),
+                    Ok(Err(why)) => {
+                        tracing::debug!(%why, "a client does not say what a torrent is");
+                        last = Some(why);
+                    }
+                    Err(_) => {}
+                },
+                _ = ticks.tick() => {
+                    if asked.is_empty() && Instant::now() >= wanted_at {
+                        wanted_at = Instant::now() + WANTED_EVERY;
+                        seeking.wants_more();
+                    }
+                    if asked.is_empty() && let Some(reason) = &last {
+                        fetch.handle(self.now(), TorrentEvent::Stuck(stuck(reason.clone())));
+                    } else if !asked.is_empty() {
+                        fetch.handle(self.now(), TorrentEvent::GoesOn);
+                    }
+                    let sources = u32::try_from(asked.len()).unwrap_or(u32::MAX);
+                    self.tell(Event::Progress(Progress { sources, ..Progress::default() })).await;
+                    if let Some(missed) = fetch.verdict(self.now()) {
+                        return Err(self.missed(missed, 0));
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// What is known of a torrent now.
+fn found(
+    metadata: Metadata,
+    tiers: Vec<Vec<String>>,
+    clients: Vec<SocketAddr>,
+) -> Result<Described, Failure> {
+    let Metadata { info, layers } = metadata;
+    let bytes = || {
+        let space = PieceSpace::of(&info)?;
+        let proofs = PieceProofs::of(&info, |root| layers.get(root).map(Vec::as_slice))?;
+        Ok(TorrentBytes::new(info.clone(), space, proofs))
+    };
+    let bytes: Result<TorrentBytes, TorrentError> = bytes();
+    let bytes = bytes.map_err(|why| Failure::NotATorrent {
+        why: why.to_string(),
+    })?;
+    Ok(Described {
+        torrent: bytes.into(),
+        tiers,
+        clients,
+        layers,
+    })
+}
+
+fn stuck(reason: String) -> Stuck {
+    Stuck {
+        reason,
+        there: 0,
+        contact: Contact::None,
+        sources: Vec::new(),
+        changed: None,
+    }
+}
+
+impl Known {
+    /// Adds clients; whether there is a new one among them.
+    fn add(&mut self, clients: impl Iterator<Item = SocketAddr>, of: Sought) -> bool {
+        let before = self.0.len();
+        let is_v2 = matches!(of, Sought::V2(_));
+        for client in clients {
+            if self.0.len() < MOST_KNOWN {
+                self.0.entry((client, is_v2)).or_default();
+            }
+        }
+        self.0.len() > before
+    }
+
+    /// One that may be asked now: those first that were not.
+    fn next(&mut self) -> Option<(SocketAddr, bool)> {
+        let now = Instant::now();
+        let mut due = self
+            .0
+            .iter_mut()
+            .filter(|(_, at)| at.is_none_or(|at| at <= now));
+        let (key, at) = due.by_ref().min_by_key(|(_, at)| **at)?;
+        *at = Some(now + AGAIN);
+        Some(*key)
+    }
+}
