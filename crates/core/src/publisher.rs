@@ -134,6 +134,13 @@ impl Publisher {
         self.unpublished.torrents = Some(torrents);
     }
 
+    /// The state in which the torrents that are served were published last; `None` while others
+    /// are to be published.
+    pub fn torrents_published_at(&self) -> Option<u64> {
+        let is_published = self.unpublished.torrents.is_none();
+        is_published.then_some(self.torrents_changed)
+    }
+
     /// When [`publish`](Self::publish) is due, if there is something to publish.
     pub fn publish_at(&self) -> Option<Instant> {
         Some(self.unpublished.since? + GATHER)

@@ -321,7 +321,9 @@ fn a_folder_s_torrent_is_fetched_by_another_peer_which_serves_it_on() {
                 pair.clients_of(hash).contains(&at).then_some(())
             });
         };
-        has_it(pair.peer_at.parse().expect("an address"));
+        // It is told before the user is.
+        let oak_at: SocketAddr = pair.peer_at.parse().expect("an address");
+        assert!(pair.clients_of(hash).contains(&oak_at));
 
         let mut flags = vec![
             "share",

@@ -107,7 +107,11 @@ impl Peer {
                 let notice = Notice::Unlisted(link.holder());
                 self.out.push_back(Output::Notice(notice));
             }
-        } else if ack.seq.is_none() {
+        } else if let Some(seq) = ack.seq {
+            if self.links.get(id).is_some_and(|link| link.member.tracker) {
+                self.acknowledged = seq;
+            }
+        } else {
             self.publishing.start_over(now, id);
         }
     }

@@ -121,6 +121,8 @@ pub struct Peer {
     spared: SparedMeter,
     /// Lookups that were not reported to the tracker yet.
     untold: Lookups,
+    /// The state of this peer's listing that the tracker has acknowledged.
+    acknowledged: u64,
     out: VecDeque<Output>,
 }
 
@@ -169,6 +171,7 @@ impl Peer {
             tally: Tally::default(),
             spared: SparedMeter::default(),
             untold: Lookups::default(),
+            acknowledged: 0,
             out: VecDeque::new(),
         }
     }
@@ -216,6 +219,13 @@ impl Peer {
             Input::Renew { join } => self.renew(now, join),
         }
         self.advance(now, share_changed);
+    }
+
+    /// Whether the tracker knows of the torrents that were given last with
+    /// [`Input::TorrentsChanged`].
+    pub fn has_told_torrents(&self) -> bool {
+        let published = self.publisher.torrents_published_at();
+        published.is_some_and(|at| at <= self.acknowledged)
     }
 
     /// Returns the next thing to do.

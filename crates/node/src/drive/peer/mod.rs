@@ -63,8 +63,8 @@ use thorp_group::address::NetAddress;
 use thorp_group::clock::Clock;
 use thorp_group::renewal::Renewal;
 use thorp_group::tls::MemberTls;
-use thorp_wire::PeerId;
 use thorp_wire::frame::Holder;
+use thorp_wire::{InfoHash, PeerId};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 
@@ -136,6 +136,7 @@ pub struct Peer {
     last_ask: Arc<AtomicU64>,
     itself: watch::Receiver<Option<Holder>>,
     trouble: watch::Receiver<Option<Trouble>>,
+    torrents: watch::Receiver<Arc<Vec<InfoHash>>>,
     tls: MemberTls,
     trackers: Arc<[NetAddress]>,
     /// As the user has set it.
@@ -192,10 +193,12 @@ impl Peer {
             fed: fed_in,
         };
         let (trouble, trouble_in) = watch::channel(None);
+        let (torrents, torrents_in) = watch::channel(Arc::default());
         let shown = Shown {
             itself,
             keeper,
             trouble,
+            torrents,
         };
         let (task, engine) = Task::new(setup, swarms.clone(), asked, shown, notices);
         let task = tokio::spawn(super::run(task, engine));
@@ -209,6 +212,7 @@ impl Peer {
             last_ask: Arc::default(),
             itself: itself_in,
             trouble: trouble_in,
+            torrents: torrents_in,
             tls,
             trackers,
             executable,

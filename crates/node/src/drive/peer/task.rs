@@ -2,6 +2,7 @@
 //! the part that it is for. It decides nothing.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 
 use thorp_core::changes::Row;
 use thorp_core::get::LargeEvent;
@@ -15,7 +16,7 @@ use thorp_group::renewal;
 use thorp_group::tls::MemberTls;
 use thorp_wire::frame::SignedRecord;
 use thorp_wire::frame::{Body, Frame, Holder, Reason, Refused, RequestId};
-use thorp_wire::{Content, PeerId};
+use thorp_wire::{Content, InfoHash, PeerId};
 use tokio::sync::{mpsc, watch};
 
 use crate::api::{Notice, Status, Trouble, Warning};
@@ -60,6 +61,8 @@ pub(super) struct Task {
     asked: Asked,
     events: Channel<Event>,
     pub(super) shown: Shown,
+    /// Torrents that the share serves beside those that follow from its files.
+    torrents: Arc<Vec<InfoHash>>,
     /// How fast large files come, as long as a reader looks.
     pub(super) paces: Paces,
     notices: mpsc::Sender<Notice>,
@@ -80,6 +83,9 @@ pub(super) struct Shown {
     pub keeper: Keeper,
     /// Why there is no link to the tracker, as far as that is known.
     pub trouble: watch::Sender<Option<Trouble>>,
+    /// Torrents of which the tracker knows that this peer serves them, beside those that follow
+    /// from its files.
+    pub torrents: watch::Sender<Arc<Vec<InfoHash>>>,
 }
 
 /// Both ends of one.
@@ -99,6 +105,7 @@ impl Node for Task {
 
     async fn next_event(&mut self, machine: &machine::Peer) -> Event {
         let tracker_is_up = tracker_is_up(machine);
+        self.show_torrents(machine);
         tokio::select! {
             Some(event) = self.events.1.recv() => event,
             Some(member) = self.asked.fed.recv() => Event::Fed(member),
@@ -304,6 +311,7 @@ impl Task {
         let task = Self {
             wants_face,
             is_face_off: false,
+            torrents: Arc::default(),
             standing: Standing::new(tls.clone(), clock.clone(), renewal),
             dialling: Dialling::new(tls.clone(), trackers, source, announced, to),
             surroundings: Surroundings::new(reach),
@@ -433,12 +441,26 @@ impl Task {
         self.shown.keeper.mark(Row::Node);
     }
 
+    /// Shows those torrents that the tracker knows by now.
+    fn show_torrents(&self, machine: &machine::Peer) {
+        self.shown.torrents.send_if_modified(|known| {
+            let is_news = !Arc::ptr_eq(known, &self.torrents) && machine.has_told_torrents();
+            if is_news {
+                known.clone_from(&self.torrents);
+            }
+            is_news
+        });
+    }
+
     fn on_share(&mut self, engine: &mut Engine<machine::Peer>, event: ShareEvent) {
         match event {
             ShareEvent::Delta { added, removed } => {
                 engine.handle(Input::ShareChanged { added, removed });
             }
-            ShareEvent::Torrents(torrents) => engine.handle(Input::TorrentsChanged(torrents)),
+            ShareEvent::Torrents(torrents) => {
+                self.torrents = Arc::new(torrents.clone());
+                engine.handle(Input::TorrentsChanged(torrents));
+            }
             ShareEvent::Scanned { .. } | ShareEvent::Progress(_) => {
                 self.shown.keeper.mark(Row::Node);
                 self.shown.keeper.mark(Row::Share);

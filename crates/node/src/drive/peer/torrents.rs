@@ -24,6 +24,8 @@ use making::Meant;
 
 /// How long a group's record is waited for.
 const RECORD_COMES: Duration = Duration::from_secs(2);
+/// How long the tracker may take to know of a torrent that was just made.
+const TRACKER_KNOWS: Duration = Duration::from_secs(2);
 /// How many addresses of a machine are named.
 const MOST_ADDRESSES: usize = 4;
 
@@ -47,15 +49,23 @@ pub(super) async fn make(peer: &Peer, of: TorrentOf, events: &Events) -> Result<
         peers: addresses,
         ..Magnet::default()
     };
-    let info_hash = if of.v2 {
+    let (told, info_hash) = if of.v2 {
         let info_hash = info_hash_v2(&torrent.info);
         magnet.v2 = Some(info_hash);
-        info_hash.to_string()
+        (info_hash.truncated(), info_hash.to_string())
     } else {
         let info_hash = info_hash_v1(&torrent.info);
         magnet.v1 = Some(info_hash);
-        info_hash.to_string()
+        (info_hash, info_hash.to_string())
     };
+    if torrent.is_kept && peer.trouble().is_none() {
+        // Or a client that begins at once would be refused, and would come again much later.
+        let mut known = peer.torrents.clone();
+        let comes = known.wait_for(|known| known.contains(&told));
+        if timeout(TRACKER_KNOWS, comes).await.is_err() {
+            tracing::info!(%told, "the tracker does not know of a torrent yet");
+        }
+    }
     let whole = || build::torrent(&torrent.info, &tiers, &torrent.layers);
     let made = MadeTorrent {
         name: torrent.path,

@@ -42,6 +42,8 @@ pub(super) struct Made {
     pub name: String,
     pub files: u64,
     pub length: u64,
+    /// Whether it follows from no entry, and so is kept.
+    pub is_kept: bool,
     /// The info dictionary.
     pub info: Vec<u8>,
     /// The hashes of the pieces of files with more than one, if they are wanted.
@@ -137,7 +139,8 @@ pub(super) async fn of_file(share: &Share, of: &TorrentOf, name: Name) -> Result
             info.ok_or_else(|| refused(&"it has changed"))?
         };
         // The other torrents of a file follow from its entry.
-        if !v2 && privacy == Privacy::Public {
+        let is_kept = !v2 && privacy == Privacy::Public;
+        if is_kept {
             keep(
                 disk,
                 &share,
@@ -151,6 +154,7 @@ pub(super) async fn of_file(share: &Share, of: &TorrentOf, name: Name) -> Result
             name: name.base().to_owned(),
             files: 1,
             length: content.length,
+            is_kept,
             info,
             layers,
         })
@@ -284,6 +288,7 @@ impl FolderOf {
             path: path.to_owned(),
             files: names.len() as u64,
             length: self.length,
+            is_kept: true,
             name: self.name,
             info,
             layers,
