@@ -129,7 +129,9 @@ impl Swarm {
 
     /// Handles the leaf hashes of a piece in doubt.
     fn leaves_came(&mut self, now: Instant, id: SessionId, range: HashRange, hashes: &[[u8; 32]]) {
-        let piece = range.index / self.layout.leaves_per_piece();
+        let Some(piece) = self.piece_of(&range) else {
+            return;
+        };
         if self.leaf_range(piece) != Some(range) {
             return;
         }
@@ -196,8 +198,10 @@ impl Swarm {
     }
 
     pub(super) fn hashes_refused(&mut self, now: Instant, id: SessionId, range: HashRange) {
-        let piece = range.index / self.layout.leaves_per_piece();
         self.hashes.refused(now, id, &range);
+        let Some(piece) = self.piece_of(&range) else {
+            return;
+        };
         self.wake |= self.doubts.awaits(id, piece);
         self.doubts.refused(id, piece);
         if let Some(peer) = self.suspects.take(piece, id) {
@@ -277,6 +281,12 @@ impl Swarm {
                 }
             }
         }
+    }
+
+    /// Returns the piece that has the first leaf of a range. `None` if pieces are shorter than a
+    /// leaf, as those of a v1 torrent may be.
+    fn piece_of(&self, range: &HashRange) -> Option<u32> {
+        range.index.checked_div(self.layout.leaves_per_piece())
     }
 
     fn leaf_range(&self, piece: u32) -> Option<HashRange> {

@@ -6,15 +6,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use proptest::prelude::*;
-use thorp_wire::PeerId;
 use thorp_wire::layout::Piece;
-use thorp_wire::session::{Message, Span};
+use thorp_wire::session::{HashRange, Message, Span};
 use thorp_wire::torrent::{Info, PieceHasher, PieceProofs, PieceSpace};
+use thorp_wire::{Content, PeerId, Root};
 
 use crate::bound::Account;
 use crate::swarm::{
-    Input, NamedSource, Offer, Output, SessionId, SourceId, Stuck, Swarm, SwarmLimits,
-    TorrentConfig,
+    Config, Have, Input, NamedSource, Offer, Output, SessionId, SourceId, Stuck, Swarm,
+    SwarmLimits, TorrentConfig,
 };
 use crate::time::Instant;
 
@@ -147,21 +147,7 @@ impl World {
         match event {
             Event::Open(client) => {
                 let session = SessionId(client as u64);
-                let peer = SourceId::Client(address(client));
-                self.input(Input::Opened {
-                    session,
-                    peer,
-                    account: Account::Address(address(client).ip()),
-                    dialled: true,
-                    offer: Offer {
-                        fast: true,
-                        longest_request: 16 * 1024,
-                        most_requests: Some(250),
-                        member: false,
-                        // As a hybrid torrent's: it is not asked for any.
-                        hashes: true,
-                    },
-                });
+                self.input(opening(client, session));
                 for message in [Message::HaveAll, Message::Unchoke] {
                     self.input(Input::Message { session, message });
                 }
@@ -269,6 +255,23 @@ impl World {
     }
 }
 
+fn opening(client: usize, session: SessionId) -> Input {
+    Input::Opened {
+        session,
+        peer: SourceId::Client(address(client)),
+        account: Account::Address(address(client).ip()),
+        dialled: true,
+        offer: Offer {
+            fast: true,
+            longest_request: 16 * 1024,
+            most_requests: Some(250),
+            member: false,
+            // As a hybrid torrent's: it is not asked for any.
+            hashes: true,
+        },
+    }
+}
+
 fn address(client: usize) -> SocketAddr {
     let last = u8::try_from(client + 1).expect("is small");
     SocketAddr::from(([10, 0, 0, last], 6881))
@@ -353,8 +356,62 @@ fn a_torrent_that_is_there_already_is_complete_without_a_client() {
     assert!(world.complete);
 }
 
+/// A v1 torrent's pieces may be shorter than a leaf, or no whole number of leaves.
+fn any_piece_length() -> impl Strategy<Value = u32> {
+    prop_oneof![1u32..40_000, Just(16_384), Just(65_536)]
+}
+
+fn any_range() -> impl Strategy<Value = HashRange> {
+    let small = prop_oneof![0u32..40, any::<u32>()];
+    let root = prop_oneof![Just(Root::EMPTY), any::<[u8; 32]>().prop_map(Root::new)];
+    let rest = (small.clone(), 0u32..12, small);
+    (root, 0u32..20, rest).prop_map(|(root, base, (index, length, proofs))| HashRange {
+        root,
+        base,
+        index,
+        length: 1 << length,
+        proofs,
+    })
+}
+
+/// What a client may say of hashes, whether it was asked or not.
+fn any_hash_message() -> impl Strategy<Value = Message> {
+    (any_range(), 0..3).prop_map(|(range, kind)| match kind {
+        0 => Message::HashRequest(range),
+        1 => Message::Hashes(range, vec![[7; 32]; 4]),
+        _ => Message::HashReject(range),
+    })
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
+
+    #[test]
+    fn whatever_clients_say_of_hashes_a_torrent_is_fetched_and_served(
+        piece_length in any_piece_length(),
+        messages in prop::collection::vec(any_hash_message(), 1..12),
+    ) {
+        let mut world = World::new(piece_length, &[50_000], false, &[GOOD]);
+        let layout = world.space.layout();
+        let kept = Config {
+            content: Content { length: layout.length(), root: Root::EMPTY },
+            me: PeerId::new([1; 32]),
+            seed: 7,
+            have: Have::Torrent(layout),
+            limits: SwarmLimits::default(),
+        };
+        let mut kept = Swarm::new(world.now, kept).expect("fits");
+        world.happens(Event::Open(0));
+        let session = SessionId(0);
+        kept.handle(world.now, opening(0, session));
+        for message in messages {
+            world.input(Input::Message { session, message: message.clone() });
+            kept.handle(world.now, Input::Message { session, message });
+            kept.check();
+        }
+        world.play();
+        prop_assert!(world.complete);
+    }
 
     #[test]
     fn any_torrent_comes_whole_if_one_honest_client_stays(
