@@ -72,6 +72,11 @@ pub enum Note {
         /// The number of these files.
         files: u64,
     },
+    /// Of a torrent only the info-hash is known, and clients are asked what it is.
+    AsksWhatItIs {
+        /// How the torrent is called, or its info-hash.
+        name: String,
+    },
     /// Nothing matches, because no peer shares a file.
     NoFiles,
     /// The tracker has not answered in full, so there may be more.

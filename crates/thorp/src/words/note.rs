@@ -41,6 +41,9 @@ pub fn note(note: &Note) -> String {
             named(name)
         ),
         Note::LooksFirst { path } => looks_first(path),
+        Note::AsksWhatItIs { name } => {
+            format!("BitTorrent clients are asked what is in {}.", named(name))
+        }
         Note::NoFiles => "Nothing matches, for no peer shares a file yet.".into(),
         Note::TrackerInPart => {
             "The tracker did not answer in full: there may be more than this.".into()

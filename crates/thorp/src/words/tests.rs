@@ -750,6 +750,7 @@ fn every_note_and_warning_is_a_sentence() {
         Note::Taken,
         Note::Unanswered { process: Some(7) },
         Note::HiddenLeftOut { files: 3 },
+        Note::AsksWhatItIs { name: why.clone() },
     ];
     let name = |text: &str| text.parse().expect("a name");
     let warnings = [

@@ -16,7 +16,7 @@ use tokio::time::{MissedTickBehavior, interval};
 
 use super::seeking::{Heard, Seeking, Seeks};
 use super::{Described, Job, TOLD_EVERY, TorrentBytes, patience};
-use crate::api::{Event, Failure, Progress};
+use crate::api::{Event, Failure, Note};
 use crate::sessions::{Metadata, Sought};
 
 /// How many clients are asked at a time.
@@ -58,6 +58,8 @@ impl Job<'_> {
                 fetch.handle(self.now(), TorrentEvent::Clients);
             }
         }
+        let name = self.name.clone();
+        self.tell(Event::Note(Note::AsksWhatItIs { name })).await;
         let mut asked = JoinSet::new();
         let mut last = None;
         let mut wanted_at = Instant::now() + WANTED_EVERY;
@@ -106,8 +108,6 @@ impl Job<'_> {
                     } else if !asked.is_empty() {
                         fetch.handle(self.now(), TorrentEvent::GoesOn);
                     }
-                    let sources = u32::try_from(asked.len()).unwrap_or(u32::MAX);
-                    self.tell(Event::Progress(Progress { sources, ..Progress::default() })).await;
                     if let Some(missed) = fetch.verdict(self.now()) {
                         return Err(self.missed(missed, 0));
                     }
