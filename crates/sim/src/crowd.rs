@@ -6,8 +6,8 @@
 //! hashes of its leaves; there are no bytes. A connection has 512 KiB under way at most,
 //! as with TCP.
 
-use std::cmp::Reverse;
-use std::collections::{BTreeMap, BinaryHeap, VecDeque};
+use std::cmp::Ordering;
+use std::collections::{BTreeMap, BTreeSet, BinaryHeap, VecDeque};
 use std::ops::Bound;
 use std::time::Duration;
 
@@ -28,6 +28,8 @@ use crate::network::{Node, id_of, node_of};
 const TURN: u32 = 16 * 1024;
 const UNDER_WAY: u64 = 512 * 1024;
 const LEAF: u32 = 16 * 1024;
+/// How often it is kept how the crowd stands, in microseconds.
+const MOMENT: u64 = 500_000;
 /// The node that has the file at the beginning.
 const HOLDER: Node = 0;
 
@@ -42,6 +44,8 @@ pub struct Crowd {
     pub rate: u64,
     /// One way between any two.
     pub delay: Duration,
+    /// How long after the first fetcher the last one begins.
+    pub over: Duration,
     /// How peers treat one another.
     pub habits: Habits,
 }
@@ -57,11 +61,11 @@ pub enum Habits {
 }
 
 /// How it went.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Spreading {
-    /// When the last one had all of it, and the one in the middle.
+    /// The longest that any of them took, from its own beginning.
     pub last: Duration,
-    /// When half of them had.
+    /// Half of them took no longer.
     pub half: Duration,
     /// No way to spread it is quicker than this.
     pub fluid_bound: Duration,
@@ -71,6 +75,29 @@ pub struct Spreading {
     pub in_vain: f64,
     /// What has happened.
     pub events: u64,
+    /// How it stood at the end of each half second.
+    pub moments: Vec<Moment>,
+}
+
+/// How a crowd stands at a moment.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Moment {
+    /// How often the holder has sent the whole file so far.
+    pub copies: f64,
+    /// The share of all pieces that it has sent at least once.
+    pub given: f64,
+    /// The share of the file that a fetcher has, on average.
+    pub there: f64,
+    /// How much of the time since the last moment the holder's link was sending.
+    pub holder_busy: f64,
+    /// The same of the fetchers' links, on average.
+    pub fetchers_busy: f64,
+    /// How many fetchers have begun and have no piece yet.
+    pub with_nothing: usize,
+    /// Connections of a fetcher, on average.
+    pub connections: f64,
+    /// Bytes that a fetcher was asked for and has not sent, on average.
+    pub waiting: f64,
 }
 
 impl Crowd {
@@ -78,7 +105,8 @@ impl Crowd {
     pub fn play(&self, seed: u64) -> Option<Spreading> {
         let mut scene = Scene::new(self, seed);
         scene.run(Duration::from_hours(1));
-        let ends = scene.nodes[1..].iter().map(|node| node.complete);
+        let fetchers = scene.nodes[1..].iter();
+        let ends = fetchers.map(|node| Some(node.complete? - node.begins));
         let mut ends = ends.collect::<Option<Vec<u64>>>()?;
         ends.sort_unstable();
         let sent: u64 = scene.nodes.iter().map(|node| node.sent).sum();
@@ -89,6 +117,7 @@ impl Crowd {
             copies: as_f64(scene.nodes[HOLDER].sent) / as_f64(self.length),
             in_vain: as_f64(scene.in_vain) / as_f64(sent),
             events: scene.events,
+            moments: scene.moments,
         })
     }
 
@@ -109,17 +138,23 @@ struct Scene {
     /// By piece.
     leaves: Vec<Vec<Hash>>,
     nodes: Vec<Machine>,
-    queue: BinaryHeap<Reverse<(u64, u64)>>,
-    what: BTreeMap<u64, What>,
+    queue: BinaryHeap<Event>,
     number: u64,
     in_vain: u64,
     events: u64,
     /// How many fetchers have all of it.
     complete: usize,
+    /// The pieces that the holder has sent.
+    given: BTreeSet<Piece>,
+    moments: Vec<Moment>,
+    /// What the links had sent at the last of them.
+    sent_before: Vec<u64>,
 }
 
 struct Machine {
     swarm: Swarm,
+    /// When it begins to fetch.
+    begins: u64,
     links: BTreeMap<SessionId, Link>,
     /// Whose turn it was last.
     turn: SessionId,
@@ -142,12 +177,20 @@ struct Link {
     untold: u32,
 }
 
+/// What happens next is the greatest.
+struct Event {
+    at: u64,
+    number: u64,
+    what: What,
+}
+
 enum What {
+    Begins(Node),
+    Moment,
     Wake(Node),
     Input(Node, Box<Input>),
     Connect(Node, PeerId),
     LinkFree(Node),
-    Arrives(Part),
     TakenIn(Part),
 }
 
@@ -187,20 +230,22 @@ impl Scene {
             leaves,
             nodes: Vec::new(),
             queue: BinaryHeap::new(),
-            what: BTreeMap::new(),
             number: 0,
             in_vain: 0,
             events: 0,
             complete: 0,
+            given: BTreeSet::new(),
+            moments: Vec::new(),
+            sent_before: vec![0; crowd.fetchers + 1],
         };
         for node in 0..=crowd.fetchers {
             let machine = scene.machine(node, seed);
             scene.nodes.push(machine);
         }
         for node in 1..=crowd.fetchers {
-            let holders = scene.holders();
-            scene.give(node, Input::Holders(holders));
+            scene.later(scene.nodes[node].begins, What::Begins(node));
         }
+        scene.later(MOMENT, What::Moment);
         scene
     }
 
@@ -218,6 +263,8 @@ impl Scene {
                 ..SwarmLimits::default()
             },
         };
+        let gap = micros(self.crowd.over) / (self.crowd.fetchers.max(2) as u64 - 1);
+        let begins = gap * (node as u64).saturating_sub(1);
         let config = Config {
             content: self.content,
             me: id_of(node),
@@ -226,7 +273,9 @@ impl Scene {
             limits,
         };
         Machine {
-            swarm: Swarm::new(self.instant(), config).expect("a file that fits"),
+            swarm: Swarm::new(Instant::after_start(Duration::from_micros(begins)), config)
+                .expect("a file that fits"),
+            begins,
             links: BTreeMap::new(),
             turn: SessionId(0),
             is_sending: false,
@@ -239,35 +288,36 @@ impl Scene {
 
     fn run(&mut self, most: Duration) {
         while self.complete < self.crowd.fetchers
-            && let Some(Reverse((at, number))) = self.queue.pop()
-            && Duration::from_micros(at) <= most
+            && let Some(event) = self.queue.pop()
+            && Duration::from_micros(event.at) <= most
         {
-            self.now = at;
+            self.now = event.at;
             self.events += 1;
-            if let Some(what) = self.what.remove(&number) {
-                self.happen(what);
-            }
+            self.happen(event.what);
         }
     }
 
     fn happen(&mut self, what: What) {
         match what {
+            What::Begins(node) => {
+                let holders = self.holders();
+                self.give(node, Input::Holders(holders));
+            }
+            What::Moment => self.look(),
             What::Wake(node) => {
                 self.nodes[node].wakes_at = None;
                 self.give(node, Input::Tick);
             }
-            What::Input(node, input) => self.give(node, *input),
+            What::Input(node, input) => {
+                if let Input::Closed { session, .. } = *input {
+                    self.nodes[node].links.remove(&session);
+                }
+                self.give(node, *input);
+            }
             What::Connect(node, to) => self.connect(node, to),
             What::LinkFree(node) => {
                 self.nodes[node].is_sending = false;
                 self.send_next(node);
-            }
-            What::Arrives(part) => {
-                let node = &mut self.nodes[part.to];
-                let takes = u64::from(part.bytes) * 1_000_000 / self.crowd.rate;
-                node.taken_in = node.taken_in.max(self.now) + takes;
-                let at = node.taken_in;
-                self.later(at - self.now, What::TakenIn(part));
             }
             What::TakenIn(part) => self.take_in(part),
         }
@@ -430,7 +480,15 @@ impl Scene {
         node.sent += u64::from(bytes);
         let takes = u64::from(bytes) * 1_000_000 / self.crowd.rate;
         self.later(takes, What::LinkFree(from));
-        self.later(takes + micros(self.crowd.delay), What::Arrives(part));
+        // All ways are equally long: what is sent first arrives first.
+        let arrives = self.now + takes + micros(self.crowd.delay);
+        let to = &mut self.nodes[part.to];
+        to.taken_in = to.taken_in.max(arrives) + takes;
+        let taken_in = to.taken_in;
+        self.later(taken_in - self.now, What::TakenIn(part));
+        if from == HOLDER {
+            self.given.insert(part.block.piece());
+        }
         if part.is_last {
             let block = part.block;
             self.input(takes, from, Input::Served { session, block });
@@ -500,6 +558,33 @@ impl Scene {
         with_some.map(holder).collect()
     }
 
+    /// Keeps how the crowd stands.
+    fn look(&mut self) {
+        let begun = self.nodes.iter().skip(1);
+        let begun: Vec<&Machine> = begun.filter(|node| node.begins <= self.now).collect();
+        let number = as_f64(begun.len() as u64);
+        let sum = |of: &dyn Fn(&Machine) -> u64| as_f64(begun.iter().map(|node| of(node)).sum());
+        let could = as_f64(self.crowd.rate) * as_f64(MOMENT) / 1e6;
+        let sent: u64 = self.sent_before[1..].iter().sum();
+        let holder = &self.nodes[HOLDER];
+        let busy = |now: f64, before: u64| (now - as_f64(before)) / could;
+        self.moments.push(Moment {
+            copies: as_f64(holder.sent) / as_f64(self.crowd.length),
+            given: as_f64(self.given.len() as u64) / as_f64(self.layer.len() as u64),
+            there: sum(&|node| node.swarm.progress().verified) / as_f64(self.crowd.length) / number,
+            holder_busy: busy(as_f64(holder.sent), self.sent_before[HOLDER]),
+            fetchers_busy: busy(sum(&|node| node.sent), sent) / number,
+            with_nothing: begun
+                .iter()
+                .filter(|node| node.swarm.progress().verified == 0)
+                .count(),
+            connections: sum(&|node| node.links.len() as u64) / number,
+            waiting: sum(&|node| node.links.values().map(Link::waiting).sum()) / number,
+        });
+        self.sent_before = self.nodes.iter().map(|node| node.sent).collect();
+        self.later(MOMENT, What::Moment);
+    }
+
     fn leaves_of(&self, piece: Piece) -> &[Hash] {
         &self.leaves[piece.number() as usize]
     }
@@ -510,8 +595,11 @@ impl Scene {
 
     fn later(&mut self, delay: u64, what: What) {
         self.number += 1;
-        self.queue.push(Reverse((self.now + delay, self.number)));
-        self.what.insert(self.number, what);
+        self.queue.push(Event {
+            at: self.now + delay,
+            number: self.number,
+            what,
+        });
     }
 
     fn instant(&self) -> Instant {
@@ -519,7 +607,33 @@ impl Scene {
     }
 }
 
+impl Ord for Event {
+    fn cmp(&self, other: &Self) -> Ordering {
+        (other.at, other.number).cmp(&(self.at, self.number))
+    }
+}
+
+impl PartialOrd for Event {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl PartialEq for Event {
+    fn eq(&self, other: &Self) -> bool {
+        self.number == other.number
+    }
+}
+
+impl Eq for Event {}
+
 impl Link {
+    /// Bytes that the far end has asked for and that are not sent.
+    fn waiting(&self) -> u64 {
+        let waiting = |(block, sent): &(Block, u32)| u64::from(block.length() - sent);
+        self.uploads.iter().map(waiting).sum()
+    }
+
     fn to(far: Node, there: SessionId) -> Self {
         Self {
             far,

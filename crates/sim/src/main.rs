@@ -76,6 +76,12 @@ struct Flash {
     /// One way between any two, in ms.
     #[arg(long, default_value_t = 20)]
     ms: u64,
+    /// They begin one after another, within so many seconds.
+    #[arg(long, default_value_t = 0)]
+    over: u64,
+    /// Only as members do, and how it stood twice a second.
+    #[arg(long)]
+    moments: bool,
     /// Which run it is.
     #[arg(long, default_value_t = 1)]
     seed: u64,
@@ -202,6 +208,7 @@ fn crowd(flash: &Flash) -> Result<()> {
             length: flash.mib * 1024 * 1024,
             rate: flash.mbit * 125_000,
             delay: Duration::from_millis(flash.ms),
+            over: Duration::from_secs(flash.over),
             habits,
         };
         let Some(end) = crowd.play(flash.seed) else {
@@ -222,6 +229,25 @@ fn crowd(flash: &Flash) -> Result<()> {
             end.in_vain * 100.0,
             end.events,
         );
+        if flash.moments {
+            for (at, moment) in (1..).zip(&end.moments) {
+                println!(
+                    "{:5.1} s: the holder has sent {:.2} copies and {:3.0} % of the pieces; each has {:3.0} %, \
+                     {:3} have nothing; links {:3.0} % and {:3.0} % in use; {:.1} connections, \
+                     {:.0} KiB asked for and not sent",
+                    f64::from(at) / 2.0,
+                    moment.copies,
+                    moment.given * 100.0,
+                    moment.there * 100.0,
+                    moment.with_nothing,
+                    moment.holder_busy * 100.0,
+                    moment.fetchers_busy * 100.0,
+                    moment.connections,
+                    moment.waiting / 1024.0,
+                );
+            }
+            return Ok(());
+        }
     }
     Ok(())
 }

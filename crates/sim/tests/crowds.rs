@@ -13,6 +13,7 @@ fn played(fetchers: usize, mib: u64, habits: Habits) -> Spreading {
         length: mib * 1024 * 1024,
         rate: 12_500_000,
         delay: Duration::from_millis(20),
+        over: Duration::ZERO,
         habits,
     };
     let end = crowd.play(SEED);
