@@ -2,11 +2,19 @@
 
 use std::time::Duration;
 
-use thorp_core::get::{Ending, Missed};
-use thorp_core::lookup::Source;
+use thorp_core::get::{Ending, Existing, Folders, GetId, Missed, Patience, Request};
+use thorp_core::lookup::{Only, Source};
+use thorp_core::matching::Pattern;
+use thorp_core::peer::{self, AskId, Unanswered, Wish};
+use thorp_core::survey::Coverage;
 use thorp_core::time::Instant;
+use thorp_wire::Content;
+use thorp_wire::frame::Found;
 
-use crate::trace::{FileId, Wording};
+use super::{World, node};
+use crate::host::Errand;
+use crate::network::{Node, TRACKER, node_of};
+use crate::trace::{FileId, Machine, Wording};
 use crate::truth::Available;
 
 /// A request of a user, and what has become of it.
@@ -58,6 +66,144 @@ pub enum Fate {
     Failed,
     /// Its machine went away first.
     Left,
+}
+
+impl World {
+    /// A user asks for a file.
+    pub(super) fn ask(&mut self, machine: Machine, file: FileId, wording: Wording) {
+        let request = self.requests.len();
+        self.requests.push(Requested {
+            at: self.now,
+            file,
+            wording,
+            available: self.truth.available(machine, file),
+            is_cached: self.is_cached(machine, file),
+            fate: Fate::Open,
+        });
+        if wording != Wording::Folder && self.oracle.samples(machine) {
+            let holders = self.truth.holders(file, machine).collect();
+            self.oracle.on_asked(self.now, machine, holders);
+        }
+        let number = self.number();
+        let region = self.files[file.index()].region;
+        let node = node(machine);
+        let Some(household) = self.hosts[node].peer() else {
+            self.requests[request].fate = Fate::Left;
+            return;
+        };
+        let name = match wording {
+            Wording::Path => file.path(region).to_string(),
+            Wording::BaseName => file.base_name(),
+            Wording::Folder => {
+                let ask = AskId(number);
+                household.surveys.insert(ask, request);
+                let pattern = Pattern::new(&file.pattern(region)).expect("a glob");
+                let survey = peer::Input::Survey {
+                    ask,
+                    wish: Wish::Files(pattern),
+                    itself: None,
+                };
+                self.give(node, survey);
+                return;
+            }
+        };
+        let get = GetId(number);
+        household.gets.insert(get, request);
+        let request = Request {
+            names: vec![name],
+            only: Only::default(),
+            rename: None,
+            existing: Existing::Keep,
+            elsewhere: false,
+            patience: Patience::None,
+            hidden: false,
+            folders: Folders::No,
+            executable: true,
+        };
+        self.give(node, peer::Input::Get { get, request });
+    }
+
+    /// Where the tracker says that files are is kept for ever: what a cache of its
+    /// answers is worth. Only where there is nothing else to ask.
+    pub(super) fn cache(&mut self, node: Node, link: u64, found: &Found) {
+        if self.arm.neighbours > 0 || self.far_end(node, link) != Some(TRACKER) {
+            return;
+        }
+        for variant in &found.variants {
+            let Some(root) = variant.entry.root else {
+                continue;
+            };
+            let file = FileId::of(Content {
+                length: variant.entry.length,
+                root,
+            });
+            let holders = variant.holders.iter().filter_map(|at| node_of(at.id));
+            self.cached[node].entry(file).or_default().extend(holders);
+        }
+    }
+
+    /// Whether a machine has been told by the tracker of a holder that has the file now.
+    pub(super) fn is_cached(&self, machine: Machine, file: FileId) -> bool {
+        let holders = self.cached[node(machine)].get(&file).into_iter().flatten();
+        holders
+            .filter_map(|at| super::machine(*at))
+            .any(|at| self.truth.is_online(at) && self.truth.has(at, file))
+    }
+
+    pub(super) fn on_survey_over(
+        &mut self,
+        node: Node,
+        ask: AskId,
+        end: &Result<Coverage, Unanswered>,
+    ) {
+        let Some(household) = self.hosts[node].peer() else {
+            return;
+        };
+        let files = household.listed.remove(&ask).unwrap_or_default();
+        if let Some(request) = household.surveys.remove(&ask) {
+            self.requests[request].fate = Fate::Listed {
+                files,
+                is_whole: *end == Ok(Coverage::Whole),
+                after: self.now - self.requests[request].at,
+            };
+        }
+    }
+
+    pub(super) fn for_user(&mut self, node: Node, errand: Errand) {
+        match errand {
+            Errand::Looked(get, looked) => {
+                let now = self.now;
+                if let Some(household) = self.hosts[node].peer() {
+                    household
+                        .peer
+                        .handle(now, peer::Input::Looked { get, looked });
+                }
+            }
+            Errand::Fetched {
+                request,
+                source,
+                tracker_asked,
+                told,
+                bytes,
+            } => {
+                let asked = &mut self.requests[request];
+                self.laws.on_fetched(self.now, asked.file, told, bytes);
+                asked.fate = Fate::Fetched {
+                    source,
+                    tracker_asked,
+                    is_forged: told.is_forged(),
+                    after: self.now - asked.at,
+                };
+            }
+            Errand::Ended(request, end) => {
+                let asked = &mut self.requests[request];
+                if asked.fate == Fate::Open {
+                    asked.fate = outcome(&end);
+                }
+            }
+            Errand::Nothing => {}
+        }
+    }
 }
 
 /// How a get has ended, where its file has not come.
