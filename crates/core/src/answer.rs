@@ -3,7 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use thorp_wire::frame::{
-    Find, Found, Holder, MAX_FRAME, MemberRow, NameFilter, Query, Reason, Refused, Variant,
+    Find, Found, Holder, MAX_FRAME, MemberRow, NameFilter, Query, Reason, Refused, Told, ToldFile,
+    Variant,
 };
 use thorp_wire::{Entry, Name, PeerId, Root};
 
@@ -15,8 +16,10 @@ use crate::presence::{Presence, Presences};
 /// Bytes of variants in one answer: with their frame they stay below its limit.
 const ROOM: usize = MAX_FRAME - 64 * 1024;
 
-/// How many holders are named of a file that the asker did not ask for by name.
+/// How many holders are named of a file that the asker did not ask for by name: in variants, and
+/// in a table, where one more takes a byte.
 const FEW_HOLDERS: usize = 2;
+const FEW_TOLD: usize = 3;
 
 /// Where the answers come from.
 pub struct Library<'a> {
@@ -100,16 +103,21 @@ impl Library<'_> {
                 });
                 Ok(self.page(files, find.most_variants(), &mut work))
             }
-            Query::Beyond(known) => Ok(self.beyond(find, known, &mut work)),
+            Query::Beyond(known, told) => Ok(self.beyond(find, known, *told, &mut work)),
             Query::Members(_) => Ok(Found::default()),
         };
         (found, work)
     }
 
-    /// Files that the asker does not know of, and members that have all of them. The asker has
-    /// this node's own listing.
-    fn beyond(&self, find: &Find, known: &NameFilter, work: &mut Work) -> Found {
+    /// Files that the asker does not know of, and members that have all of them: a table, if the
+    /// asker takes one. The asker has this node's own listing.
+    fn beyond(&self, find: &Find, known: &NameFilter, told: Option<u32>, work: &mut Work) -> Found {
         let among = |peer| peer != self.me && (self.among)(peer);
+        let few_holders = if told.is_some() {
+            FEW_TOLD
+        } else {
+            FEW_HOLDERS
+        };
         let files = self.catalogue.beyond(known, &among);
         let mut files = files.taking(work.remaining(self.most) * Work::STEPS);
         let few = files.by_ref().filter_map(|mut file| {
@@ -122,12 +130,56 @@ impl Library<'_> {
                 !known.contains_holder(name, *peer) && !self.catalogue.has_a_part(*peer, name)
             };
             let holders = file.holders.iter().copied().filter(is_told);
-            file.holders = holders.take(FEW_HOLDERS).collect();
+            file.holders = holders.take(few_holders).collect();
             (!file.holders.is_empty()).then_some(file)
         });
-        let found = self.page(few, find.most_variants(), work);
+        let found = match told {
+            Some(most) => self.table(few, usize::try_from(most).unwrap_or(usize::MAX), work),
+            None => self.page(few, find.most_variants(), work),
+        };
         *work = work.of(files.steps() / Work::STEPS);
         found
+    }
+
+    /// As many files as fit, and their holders once.
+    fn table(&self, files: impl Iterator<Item = File>, most: usize, work: &mut Work) -> Found {
+        let mut told = Told::default();
+        let mut places: BTreeMap<PeerId, u8> = BTreeMap::new();
+        let mut room = ROOM;
+        let mut more = false;
+        for mut file in files {
+            *work = work.of(cost_of(&file));
+            let size = size_of_entry(&file.entry) + file.holders.len();
+            if told.files.len() == most.min(Told::MAX_FILES) || size > room {
+                more = true;
+                break;
+            }
+            room -= size;
+            let mut holders = Vec::with_capacity(file.holders.len());
+            for peer in file.holders {
+                let place = match places.get(&peer) {
+                    Some(place) => *place,
+                    None => match (u8::try_from(told.holders.len()), self.holder(peer)) {
+                        (Ok(place), Some(holder)) => {
+                            room = room.saturating_sub(size_of_holder(&holder));
+                            told.holders.push(holder);
+                            places.insert(peer, place);
+                            place
+                        }
+                        _ => continue,
+                    },
+                };
+                holders.push(place);
+            }
+            file.entry.partial = false;
+            let entry = file.entry;
+            told.files.push(ToldFile { entry, holders });
+        }
+        Found {
+            more,
+            told: Some(told),
+            ..Found::default()
+        }
     }
 
     /// One file as a variant with all its holders, those first that have all of
@@ -285,11 +337,19 @@ fn cost_of(file: &File) -> u64 {
 
 /// At least as many bytes as a variant takes in a frame.
 fn size_of(variant: &Variant) -> usize {
-    const ENTRY: usize = 96;
+    let holders = variant.holders.iter();
+    size_of_entry(&variant.entry) + holders.map(size_of_holder).sum::<usize>()
+}
+
+fn size_of_holder(holder: &Holder) -> usize {
     const HOLDER: usize = 96;
     const ADDRESS: usize = 20;
-    let holder = |holder: &Holder| HOLDER + ADDRESS * holder.addresses.len();
-    ENTRY + variant.entry.name.as_str().len() + variant.holders.iter().map(holder).sum::<usize>()
+    HOLDER + ADDRESS * holder.addresses.len()
+}
+
+fn size_of_entry(entry: &Entry) -> usize {
+    const ENTRY: usize = 96;
+    ENTRY + entry.name.as_str().len()
 }
 
 /// A page of these members, and what it has cost.

@@ -6,8 +6,8 @@ use thorp_wire::announce::{Announce, AnnounceEvent, AnnounceReply, SwarmCounts};
 use thorp_wire::announce::{UdpAnswer, UdpRequest, answer, query};
 use thorp_wire::frame::{
     Ack, Bytes, Find, Found, Get, GroupRecord, Hello, Holder, Join, Joined, Leave, MemberRow,
-    NameFilter, PREFIX, Position, Query, Reason, Record, Refused, SignedRecord, Token, Update,
-    Variant,
+    NameFilter, PREFIX, Position, Query, Reason, Record, Refused, SignedRecord, Token, Told,
+    ToldFile, Update, Variant,
 };
 use thorp_wire::session::{
     ExchangedPeer, ExtendedHandshake, Handshake, Message, MetadataMessage, PeerExchange, Span,
@@ -228,6 +228,13 @@ fn frames() -> Vec<Frame> {
         answered: Some(1),
         unlisted: vec![holder(5)],
         more_unlisted: false,
+        told: Some(Told {
+            holders: vec![holder(6)],
+            files: vec![ToldFile {
+                entry: entry("d/a", 2),
+                holders: vec![0],
+            }],
+        }),
     };
     vec![
         Frame::plain(hello(1, true)),
@@ -245,7 +252,10 @@ fn frames() -> Vec<Frame> {
         Frame::with_request(request, find(Query::Pattern("**".into()))),
         Frame::with_request(request, find(Query::Content(content))),
         Frame::with_request(request, find(Query::Members(None))),
-        Frame::with_request(request, find(Query::Beyond(NameFilter::new(7, 4)))),
+        Frame::with_request(
+            request,
+            find(Query::Beyond(NameFilter::new(7, 4), Some(500))),
+        ),
         Frame::with_request(request, found),
         Frame::with_request(request, Get { content }),
     ]

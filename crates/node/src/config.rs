@@ -61,7 +61,7 @@ macro_rules! settings {
 settings! {
     /// 1: neighbours that are asked answer for their neighbours too; 0: only for themselves
     "lookup.hops" => hops: u8 = 1, Number(0, 1);
-    /// how often a neighbour is asked which files it knows of that this peer does not, so that with more than 8 neighbours a lookup need not ask; 0 (or `lookup.hops` 0): never
+    /// how often a neighbour is asked which files it knows of that this peer does not, so that a lookup need not ask; 0 (or `lookup.hops` 0): never
     "lookup.compare_ms" => compare_interval: Duration = 60000, Number(0, 3_600_000);
     /// a sign of life to the tracker at least this often; a tracker grants its own value
     "interval.tracker_ms" => tracker_interval: Duration = 5000, Number(100, 3_600_000);

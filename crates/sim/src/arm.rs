@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use thorp_core::peer::Exchange;
+use thorp_core::peer::{Exchange, Hearing};
 
 /// One way to find files, by the program's settings.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -19,8 +19,8 @@ pub struct Arm {
     pub hops: u8,
     /// Whether what they say of their neighbours counts for a base name.
     pub hearsay: bool,
-    /// How often a neighbour is asked in advance what it knows of others; zero: never.
-    pub compare_interval: Duration,
+    /// How neighbours are asked in advance what they know of others.
+    pub hearing: Hearing,
     /// The silence that a peer promises its neighbours not to exceed.
     pub neighbour_interval: Duration,
     /// The same to the tracker of a small group.
@@ -32,6 +32,22 @@ pub struct Arm {
     pub announces: Option<Duration>,
 }
 
+/// As the program asks in advance.
+const IN_ADVANCE: Hearing = Hearing {
+    every: Duration::from_mins(1),
+    tables: true,
+    holders: 3,
+    lasts: Duration::from_hours(1),
+    outlasts: true,
+    few: 4,
+};
+
+/// Neighbours are asked when a name is looked up.
+const NEVER: Hearing = Hearing {
+    every: Duration::ZERO,
+    ..IN_ADVANCE
+};
+
 /// The program as it is.
 const AS_IT_IS: Arm = Arm {
     name: "thorp",
@@ -40,7 +56,7 @@ const AS_IT_IS: Arm = Arm {
     exchange: Exchange::Listings,
     hops: 1,
     hearsay: true,
-    compare_interval: Duration::from_mins(1),
+    hearing: IN_ADVANCE,
     neighbour_interval: Duration::from_mins(1),
     tracker_interval: Duration::from_secs(5),
     longest_tracker_interval: Duration::from_mins(1),
@@ -52,7 +68,7 @@ const BEFORE: Arm = Arm {
     name: "before",
     what: "thorp before this was measured: signs of life every 5 s to the tracker and every 15 s to neighbours, and what a neighbour says of others counts for nothing",
     hearsay: false,
-    compare_interval: Duration::ZERO,
+    hearing: NEVER,
     neighbour_interval: Duration::from_secs(15),
     longest_tracker_interval: Duration::from_secs(5),
     ..AS_IT_IS
@@ -67,7 +83,7 @@ const TRACKER_ONLY: Arm = Arm {
 };
 
 /// All arms.
-pub const ARMS: [Arm; 10] = [
+pub const ARMS: [Arm; 14] = [
     Arm {
         name: "bittorrent",
         what: "plain BitTorrent: every lookup asks the tracker, each file is announced every 30 min",
@@ -104,10 +120,49 @@ pub const ARMS: [Arm; 10] = [
     Arm {
         name: "asking",
         what: "as thorp, but neighbours are asked when a name is looked up, and not in advance",
-        compare_interval: Duration::ZERO,
+        hearing: NEVER,
         ..AS_IT_IS
     },
     AS_IT_IS,
+    Arm {
+        name: "variants",
+        what: "as thorp was: it is told variants in advance and not tables, and what is said goes with its teller and lasts for half an hour",
+        hearing: Hearing {
+            tables: false,
+            holders: 2,
+            lasts: Duration::from_mins(30),
+            outlasts: false,
+            ..IN_ADVANCE
+        },
+        ..AS_IT_IS
+    },
+    Arm {
+        name: "fleeting",
+        what: "as thorp, but what a neighbour has said goes with it",
+        hearing: Hearing {
+            outlasts: false,
+            ..IN_ADVANCE
+        },
+        ..AS_IT_IS
+    },
+    Arm {
+        name: "brief",
+        what: "as thorp, but what was said is forgotten after half an hour",
+        hearing: Hearing {
+            lasts: Duration::from_mins(30),
+            ..IN_ADVANCE
+        },
+        ..AS_IT_IS
+    },
+    Arm {
+        name: "few",
+        what: "as thorp, but neighbours are asked when a name is looked up until all have answered in advance",
+        hearing: Hearing {
+            few: usize::MAX,
+            ..IN_ADVANCE
+        },
+        ..AS_IT_IS
+    },
     Arm {
         name: "wide",
         what: "as thorp, with 64 neighbours",
@@ -145,6 +200,7 @@ mod tests {
 
     #[test]
     fn the_arm_that_is_the_program_has_the_program_s_defaults() {
+        assert_eq!(AS_IT_IS.hearing, Hearing::default());
         let millis = |time: Duration| u64::try_from(time.as_millis()).expect("fits");
         assert_eq!(u64::from(AS_IT_IS.hops), default_of("lookup.hops"));
         assert_eq!(AS_IT_IS.neighbours as u64, default_of("neighbours.max"));
@@ -155,7 +211,7 @@ mod tests {
                 "interval.tracker_most_ms",
             ),
             (AS_IT_IS.neighbour_interval, "interval.neighbour_ms"),
-            (AS_IT_IS.compare_interval, "lookup.compare_ms"),
+            (AS_IT_IS.hearing.every, "lookup.compare_ms"),
         ] {
             assert_eq!(millis(interval), default_of(setting), "{setting}");
         }

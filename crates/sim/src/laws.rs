@@ -37,23 +37,19 @@ impl Laws {
     /// Nothing is found at a machine that is gone for longer than the forgetting
     /// time.
     pub fn on_found(&mut self, now: Instant, found: &Found, truth: &Truth) {
-        for variant in &found.variants {
-            for holder in &variant.holders {
-                let Some(machine) = machine_of(node_of(holder.id)) else {
-                    continue;
-                };
-                if let Some(since) = truth.gone_since(machine)
-                    && now - since > self.forgotten_after
-                {
-                    self.break_one(
-                        now,
-                        &format!(
-                            "{} is said to be at {machine:?}, which is gone for {:?}",
-                            variant.entry.name,
-                            now - since,
-                        ),
-                    );
-                }
+        let in_variants = found.variants.iter().flat_map(|variant| &variant.holders);
+        let in_tables = found.told.iter().flat_map(|told| &told.holders);
+        for holder in in_variants.chain(in_tables) {
+            let Some(machine) = machine_of(node_of(holder.id)) else {
+                continue;
+            };
+            if let Some(since) = truth.gone_since(machine)
+                && now - since > self.forgotten_after
+            {
+                let gone = now - since;
+                let what =
+                    format!("a file is said to be at {machine:?}, which is gone for {gone:?}");
+                self.break_one(now, &what);
             }
         }
     }

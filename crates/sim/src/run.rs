@@ -52,6 +52,10 @@ pub struct Summary {
     /// The same that no machine can exceed which asks its region only: those whose
     /// file is there.
     pub region_oracle: f64,
+    /// The share of answerable lookups that no rule could answer better without the tracker, if
+    /// no single member is believed of a base name: those by path, and those by a base name that
+    /// two machines have.
+    pub witnessed: f64,
     /// The same of the best eight neighbours that a peer could have had in each hour, and
     /// of the best 32.
     pub best_neighbours: (Best, Best),
@@ -197,6 +201,7 @@ impl Run {
             spared_by: (by(Wording::Path), by(Wording::BaseName)),
             cached: share(&|asked| asked.is_cached),
             region_oracle: share(&|asked| asked.available.in_region),
+            witnessed: share(&|asked| asked.wording == Wording::Path || asked.available.twice),
             best_neighbours: (self.oracle.best(&hours, 8), self.oracle.best(&hours, 32)),
             missed: share(&|asked| !matches!(asked.fate, Fate::Fetched { .. })),
             forged: share(&|asked| {

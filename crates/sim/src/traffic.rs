@@ -55,7 +55,7 @@ impl FrameKind {
             Body::Update(_) => Self::Update,
             Body::Ack(_) => Self::Ack,
             Body::Find(Find {
-                query: Query::Beyond(_),
+                query: Query::Beyond(..),
                 ..
             }) => Self::Compare,
             Body::Find(_) => Self::Find,

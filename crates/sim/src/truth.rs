@@ -33,6 +33,8 @@ pub struct Available {
     pub in_region: bool,
     /// From any machine.
     pub anywhere: bool,
+    /// From two machines at least.
+    pub twice: bool,
 }
 
 impl Truth {
@@ -118,6 +120,7 @@ impl Truth {
         Available {
             in_region: self.holders(file, to).any(|at| self.region(at) == home),
             anywhere: self.holders(file, to).next().is_some(),
+            twice: self.holders(file, to).nth(1).is_some(),
         }
     }
 }

@@ -9,8 +9,8 @@ use data_encoding::HEXLOWER;
 use support::parse;
 use thorp_wire::frame::{
     Ack, Bytes, Find, Found, Get, GroupRecord, Hello, Holder, Join, Joined, Leave, MemberRow,
-    NameFilter, PREFIX, Position, Query, Reason, Record, Refused, SignedRecord, Token, Update,
-    Variant,
+    NameFilter, PREFIX, Position, Query, Reason, Record, Refused, SignedRecord, Token, Told,
+    ToldFile, Update, Variant,
 };
 use thorp_wire::{Content, Entry, Frame, FrameError, InfoHash, Name, PeerId, RequestId, Root};
 
@@ -533,7 +533,7 @@ fn find_beyond_in_bytes() {
     let mut known = NameFilter::new(7, 4);
     known.insert(&name("a.txt"));
     let find = Find {
-        query: Query::Beyond(known),
+        query: Query::Beyond(known, Some(500)),
         hops: 1,
         hash_now: false,
         after: None,
@@ -542,16 +542,17 @@ fn find_beyond_in_bytes() {
     golden(
         Frame::with_request(QUESTION, find),
         "
-        00 00 00 14            # 20 bytes follow
+        00 00 00 17            # 23 bytes follow
         a5                     # a map of 5
            00 05               # type: Find
            01 07               # request: 7
            02 82               # query: kind and arguments
               04               #   kind: beyond
-              81               #   1 argument: a filter
+              82               #   2 arguments: a filter, and how many files
                  82            #     salt and bits
                     07         #       salt: 7
                     44 20080401 #       bits: 4 bytes, of them four bits set for a.txt
+                 19 01f4       #     told: 500
            03 01               # hops: 1
            04 f4               # hash now: false
         ",
@@ -658,6 +659,68 @@ fn found_unlisted_members_in_bytes() {
                     46 0a0000050d06 #      10.0.0.5, 3334
                  03 f4             #     partial: false
            08 f5                   # more unlisted: true
+        ",
+    );
+}
+
+#[test]
+fn found_told_files_in_bytes() {
+    let file = |path: &str, nanos, holders: &[u8]| ToldFile {
+        entry: Entry {
+            name: name(path),
+            length: 1000,
+            mtime: 5,
+            root: Some(Root::new([0x44; 32])),
+            partial: false,
+            nanos,
+            executable: false,
+            v1: None,
+        },
+        holders: holders.to_vec(),
+    };
+    let found = Found {
+        told: Some(Told {
+            holders: vec![Holder {
+                id: OAK,
+                name: None,
+                addresses: vec!["10.0.0.5:3334".parse().expect("an address")],
+                partial: false,
+            }],
+            files: vec![file("d/a.txt", 0, &[0]), file("d/b.txt", 9, &[0])],
+        }),
+        ..Found::default()
+    };
+    golden(
+        Frame::with_request(QUESTION, found),
+        "
+        00 00 00 9d                # 157 bytes follow
+        a4                         # a map of 4
+           00 06                   # type: Found
+           01 07                   # request: 7
+           03 f4                   # more: false
+           09 82                   # told: holders and files
+              81                   #   holders: 1
+                 a3                #     a map of 3
+                   00 58 20 22x32  #       id
+                   02 81           #       addresses: 1
+                      46 0a0000050d06 #      10.0.0.5, 3334
+                   03 f4           #       partial: false
+              82                   #   files: 2
+                 86                #     an array of 6
+                    00             #       nothing in common with the name before
+                    67 642f612e747874 #    d/a.txt
+                    41 00          #       holders: the first one
+                    19 03e8        #       length: 1000
+                    05             #       mtime: 5
+                    58 20 44x32    #       root
+                 87                #     an array of 7
+                    02             #       2 bytes in common
+                    65 622e747874  #       b.txt
+                    41 00          #       holders: the first one
+                    19 03e8        #       length: 1000
+                    05             #       mtime: 5
+                    58 20 44x32    #       root
+                    09             #       nanos: 9
         ",
     );
 }

@@ -89,6 +89,66 @@ fn find(query: Query, after: Option<Name>) -> Find {
 }
 
 #[test]
+fn a_table_has_each_holder_once_and_no_file_that_its_asker_knows() {
+    let names: Vec<String> = ["a", "d/b", "d/c", "d/d"].map(str::to_owned).into();
+    let (catalogue, there) = village(&names);
+    let library = Library {
+        catalogue: &catalogue,
+        present: &there,
+        me: id(0),
+        among: &|_| true,
+        asker: ASKER,
+        unlisted: &Unlisted::default,
+        most: Work::ENOUGH,
+    };
+    let mut known = NameFilter::new(7, 100);
+    known.insert(&"d/b".parse().expect("a name"));
+    known.insert_holder(&"d/c".parse().expect("a name"), id(1));
+    let asks = |told| find(Query::Beyond(known.clone(), told), None);
+    let answer = |told| sent(library.files(&asks(told)).0.expect("no pattern"));
+    let found = answer(Some(2000));
+    assert_eq!((found.variants.len(), found.more), (0, false));
+    let told = found.told.expect("a table");
+    let files: Vec<_> = told
+        .files
+        .iter()
+        .map(|file| file.entry.name.as_str())
+        .collect();
+    assert_eq!(files, ["a", "d/c", "d/d"]);
+    assert!(told.files.iter().all(|file| file.holders.len() == FEW_TOLD));
+    assert_eq!(told.holders.len(), FEW_TOLD + 1, "they are the same ones");
+    let holders = |file| told.holders_of(file).map(|holder| holder.id);
+    let mut of_c = holders(&told.files[1]);
+    assert!(of_c.all(|holder| holder != id(1)), "its asker knows that");
+    assert!(holders(&told.files[0]).any(|holder| holder == id(1)));
+    let cut = answer(Some(2));
+    assert_eq!(cut.told.map(|told| told.files.len()), Some(2));
+    assert!(cut.more);
+    // A version that knows no table.
+    let variants = answer(None);
+    assert_eq!((variants.variants.len(), variants.told), (3, None));
+}
+
+#[test]
+fn a_table_of_the_longest_names_fits() {
+    let names = long_names(1000);
+    let (catalogue, there) = village(&names);
+    let library = Library {
+        catalogue: &catalogue,
+        present: &there,
+        me: id(0),
+        among: &|_| true,
+        asker: ASKER,
+        unlisted: &Unlisted::default,
+        most: Work::ENOUGH,
+    };
+    let query = Query::Beyond(NameFilter::new(7, 0), Some(u32::MAX));
+    let found = sent(library.files(&find(query, None)).0.expect("no pattern"));
+    let told = found.told.expect("a table");
+    assert!(found.more && told.files.len() > 200, "{}", told.files.len());
+}
+
+#[test]
 fn the_longest_names_with_the_most_holders_come_in_pages_that_fit() {
     let names = long_names(150);
     let (catalogue, there) = village(&names);

@@ -253,7 +253,7 @@ impl Links {
             let told = listed.filter(|presence| is_told(presence.id));
             let (found, work) = members(told, &self.catalogue);
             (Ok(found), work)
-        } else if let (Query::Beyond(_), Role::Tracker { .. }) = (&find.query, self.role) {
+        } else if let (Query::Beyond(..), Role::Tracker { .. }) = (&find.query, self.role) {
             // It would be most of the catalogue.
             (
                 Err("only peers say what their neighbours have".to_owned()),

@@ -228,7 +228,7 @@ fn one_less<K: Ord>(counts: &mut BTreeMap<K, usize>, key: &K) {
 pub fn effort_of(find: &Find) -> Effort {
     match find.query {
         Query::Names(_) | Query::Content(_) => Effort::Named,
-        Query::Pattern(_) | Query::Members(_) | Query::Beyond(_) => Effort::Costly,
+        Query::Pattern(_) | Query::Members(_) | Query::Beyond(..) => Effort::Costly,
     }
 }
 
@@ -241,7 +241,7 @@ pub fn size_of(find: &Find) -> u64 {
         Query::Names(names) => names.iter().map(text).sum(),
         Query::Pattern(pattern) => text(pattern),
         Query::Content(_) | Query::Members(_) => 0,
-        Query::Beyond(known) => known.length() as u64,
+        Query::Beyond(known, _) => known.length() as u64,
     };
     QUESTION
         + query

@@ -397,7 +397,10 @@ impl Peer {
                 None
             }
             Asker::Comparison => {
-                self.hearsay.learn(now, who, found.variants);
+                match &found.told {
+                    Some(told) => self.hearsay.learn_told(now, me, who, told),
+                    None => self.hearsay.learn(now, who, &found.variants),
+                }
                 None
             }
             Asker::Fetch(_) | Asker::Nobody => None,
@@ -527,8 +530,7 @@ impl Surroundings for Around<'_> {
     }
 
     fn said(&self, typed: &str) -> Vec<(PeerId, Variant)> {
-        let catalogue = self.peer.links.catalogue();
-        let counts = |teller, holder| comparing::counts(catalogue, teller, holder);
+        let counts = |teller, holder| comparing::counts(self.peer, teller, holder);
         self.peer.hearsay.said(self.now, typed, &counts)
     }
 
@@ -543,11 +545,9 @@ impl Surroundings for Around<'_> {
             .into_iter()
             .partition(|id| peer.links.catalogue().position(*id).is_some());
         // What listed ones know of others they were asked in advance, and the tracker knows more.
-        // A few neighbours are asked nevertheless: it is cheap, and more may have come since.
-        let is_enough = peer.neighbours.len() > ASKED_NEIGHBOURS
-            && matches!(self.tracker(), TrackerState::Up(_));
+        let is_up = matches!(self.tracker(), TrackerState::Up(_));
         let is_asked =
-            |id: &PeerId| peer.config.hops > 0 && !(is_enough && peer.hearsay.is_told_by(*id));
+            |id: &PeerId| peer.config.hops > 0 && !(is_up && peer.hearsay.is_told_by(*id));
         let listed = listed.into_iter().filter(is_asked);
         unlisted
             .into_iter()

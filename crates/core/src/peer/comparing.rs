@@ -9,14 +9,17 @@ use thorp_wire::PeerId;
 
 use super::wanted::{Asker, Errand};
 use super::{Config, Peer};
-use crate::catalogue::Catalogue;
+use crate::hearsay::Hearing;
 use crate::time::Instant;
 
-/// Returns how often a neighbour is asked in advance: never, where it may not answer for others.
-pub(super) fn interval(config: &Config) -> Duration {
+/// Returns how neighbours are asked in advance: never, where they may not answer for others.
+pub(super) fn manner(config: &Config) -> Hearing {
     match config.hops {
-        0 => Duration::ZERO,
-        _ => config.compare_interval,
+        0 => Hearing {
+            every: Duration::ZERO,
+            ..config.hearing
+        },
+        _ => config.hearing,
     }
 }
 
@@ -30,18 +33,35 @@ impl Peer {
             return;
         };
         let catalogue = self.links.catalogue();
-        let counts = |teller, holder| counts(catalogue, teller, holder);
-        let question = self
-            .hearsay
-            .question(now, self.config.me.id, catalogue, &counts);
+        let (me, outlasts) = (self.config.me.id, self.config.hearing.outlasts);
+        let by = |teller| if outlasts { me } else { teller };
+        let mut named: Vec<(PeerId, PeerId)> = Vec::new();
+        for teller in self.neighbours.ids() {
+            let listing = catalogue.listing(teller);
+            let neighbours = listing.map_or(&[][..], |listing| listing.neighbours());
+            named.extend(neighbours.iter().map(|holder| (by(teller), *holder)));
+            named.push((by(teller), teller));
+        }
+        named.sort_unstable();
+        let counts = |teller, holder| named.binary_search(&(by(teller), holder)).is_ok();
+        let question = self.hearsay.question(now, me, catalogue, &counts);
         if let Some(find) = question {
             self.run(now, link, Errand::Ask(Asker::Comparison, find));
         }
     }
 }
 
-/// Whether what a teller has said of a holder still counts: the teller has a link to it.
-pub(super) fn counts(catalogue: &Catalogue, teller: PeerId, holder: PeerId) -> bool {
-    let listing = catalogue.listing(teller);
-    listing.is_some_and(|listing| listing.neighbours().contains(&holder))
+/// Whether what a teller has said of a holder still counts: the teller has a link to it, or, if
+/// what is said outlasts its teller, any neighbour has one.
+pub(super) fn counts(peer: &Peer, teller: PeerId, holder: PeerId) -> bool {
+    let catalogue = peer.links.catalogue();
+    let names = |teller: PeerId| {
+        let listing = catalogue.listing(teller);
+        listing.is_some_and(|listing| listing.neighbours().contains(&holder))
+    };
+    if peer.config.hearing.outlasts {
+        peer.neighbours.contains(holder) || peer.neighbours.ids().any(names)
+    } else {
+        names(teller)
+    }
 }

@@ -9,6 +9,7 @@ use thorp_wire::{Entry, InfoHash, Name, PeerId};
 
 use crate::changes::Row;
 use crate::get::{self, FetchId, GetId, Looked, Storage};
+pub use crate::hearsay::Hearing;
 use crate::links::{self, LinkId, Me};
 use crate::matching::{Pattern, PatternError};
 use crate::remembered::Known;
@@ -26,9 +27,8 @@ pub struct Config {
     pub hops: u8,
     /// Whether what neighbours say of others counts, where two say the same of two.
     pub hearsay: bool,
-    /// How often it asks a neighbour which files that one knows of and this peer does not; zero:
-    /// never.
-    pub compare_interval: Duration,
+    /// How it asks neighbours in advance which files they know of and it does not.
+    pub hearing: Hearing,
     /// The interval that it promises the tracker until the tracker grants another one.
     pub tracker_interval: Duration,
     /// The interval that it promises its neighbours.

@@ -78,8 +78,8 @@ use answering::Hashing;
 use asking::Question;
 use home::Home;
 pub use io::{
-    AskId, Cause, Config, Exchange, Input, Notice, Output, Tally, Target, Unanswered, Unreached,
-    Wish,
+    AskId, Cause, Config, Exchange, Hearing, Input, Notice, Output, Tally, Target, Unanswered,
+    Unreached, Wish,
 };
 use publishing::Publishing;
 use surveying::Wished;
@@ -143,7 +143,7 @@ impl Peer {
                 config.seed,
             ),
             neighbours: Neighbours::new(config.max_neighbours, config.seed),
-            hearsay: Hearsay::new(comparing::interval(&config), config.seed),
+            hearsay: Hearsay::new(comparing::manner(&config), config.seed),
             remembered: Remembered::new(
                 now,
                 std::mem::take(&mut config.remembered),

@@ -8,8 +8,8 @@ use proptest::collection::vec;
 use proptest::option;
 use proptest::prelude::*;
 use thorp_wire::frame::{
-    Ack, Body, Find, Found, GroupRecord, Hello, Join, Joined, Leave, Position, Query, Reason,
-    Record, Refused, SignedRecord, Update, Variant,
+    Ack, Body, Find, Found, GroupRecord, Hello, Join, Joined, Leave, NameFilter, Position, Query,
+    Reason, Record, Refused, SignedRecord, Told, ToldFile, Update, Variant,
 };
 use thorp_wire::{Content, Frame, Remark, Root};
 
@@ -49,7 +49,10 @@ fn config() -> Config {
         me: me(),
         has_tracker: true,
         hops: 1,
-        compare_interval: Duration::ZERO,
+        hearing: Hearing {
+            every: Duration::ZERO,
+            ..Hearing::default()
+        },
         tracker_interval: Duration::from_secs(5),
         neighbour_interval: Duration::from_secs(15),
         max_neighbours: 2,
@@ -172,6 +175,7 @@ fn finds() -> impl Strategy<Value = Find> {
             .prop_map(|pattern| Query::Pattern(pattern.to_owned())),
         Just(Query::Content(Content::EMPTY)),
         option::of(members().prop_map(id)).prop_map(Query::Members),
+        option::of(0..3u32).prop_map(|told| Query::Beyond(NameFilter::new(7, 4), told)),
     ];
     (query, any::<(u8, bool)>(), option::of(names())).prop_map(
         |(query, (hops, hash_now), after)| Find {
@@ -193,8 +197,20 @@ fn founds() -> impl Strategy<Value = Found> {
         });
     let come_to = (option::of(names()), option::of(0..4u32));
     let unlisted = (vec(members().prop_map(holder), 0..3), any::<bool>());
-    (vec(variant, 0..4), any::<bool>(), come_to, unlisted).prop_map(
-        |(variants, more, (behind, answered), (unlisted, more_unlisted))| Found {
+    let file = (entries(), vec(0..2u8, 0..3)).prop_map(|(entry, holders)| ToldFile {
+        entry: Entry {
+            length: 7,
+            root: Some(Root::new([1; 32])),
+            partial: false,
+            ..entry
+        },
+        holders,
+    });
+    let holders = vec(members().prop_map(holder), 2..4);
+    let told = (holders, vec(file, 0..3)).prop_map(|(holders, files)| Told { holders, files });
+    let told = option::of(told);
+    (vec(variant, 0..4), any::<bool>(), come_to, unlisted, told).prop_map(
+        |(variants, more, (behind, answered), (unlisted, more_unlisted), told)| Found {
             variants,
             more,
             members: Vec::new(),
@@ -202,6 +218,7 @@ fn founds() -> impl Strategy<Value = Found> {
             answered,
             unlisted,
             more_unlisted,
+            told,
         },
     )
 }

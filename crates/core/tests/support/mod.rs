@@ -19,7 +19,7 @@ use std::time::Duration;
 use thorp_core::catalogue::Catalogue;
 use thorp_core::get::{self, FetchId, GetId, Look, Looked, NotStored, Output as Told};
 use thorp_core::links::{self, LinkId, Me, Party};
-use thorp_core::peer::{self, AskId, Notice, Peer, Target, Unanswered};
+use thorp_core::peer::{self, AskId, Hearing, Notice, Peer, Target, Unanswered};
 use thorp_core::remembered::Known;
 use thorp_core::survey::Coverage;
 use thorp_core::time::Instant;
@@ -230,7 +230,10 @@ impl Village {
             me: self.me(node),
             has_tracker: true,
             hops: 1,
-            compare_interval: Duration::ZERO,
+            hearing: Hearing {
+                every: Duration::ZERO,
+                ..Hearing::default()
+            },
             tracker_interval: TRACKER_INTERVAL,
             neighbour_interval: NEIGHBOUR_INTERVAL,
             max_neighbours: 32,

@@ -44,7 +44,10 @@ pub(crate) fn peer(bytes: &[u8]) {
         me: me(settings & 1 == 1),
         has_tracker: settings & 2 == 0,
         hops: settings >> 2 & 1,
-        compare_interval: Duration::from_mins(u64::from(settings >> 5 & 1)),
+        hearing: peer::Hearing {
+            every: Duration::from_mins(u64::from(settings >> 5 & 1)),
+            ..peer::Hearing::default()
+        },
         tracker_interval: Duration::from_secs(5),
         neighbour_interval: Duration::from_secs(15),
         max_neighbours: usize::from(settings >> 3 & 3),

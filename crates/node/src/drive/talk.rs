@@ -74,6 +74,6 @@ fn asked(query: &Query) -> String {
         Query::Pattern(pattern) => format!("what matches {}", printable(pattern)),
         Query::Content(content) => format!("holders of {}", content.root),
         Query::Members(_) => "the members that are present".into(),
-        Query::Beyond(_) => "files of neighbours that it does not know of".into(),
+        Query::Beyond(..) => "files of neighbours that it does not know of".into(),
     }
 }

@@ -23,7 +23,7 @@ use super::support::{Village, Villager, within};
 /// Whether this is a question that a user waits for, and not one that is asked in advance.
 pub fn is_for_a_user(frame: &Frame) -> bool {
     match &frame.body {
-        Body::Find(find) => !matches!(find.query, Query::Beyond(_)),
+        Body::Find(find) => !matches!(find.query, Query::Beyond(..)),
         _ => false,
     }
 }

@@ -38,7 +38,7 @@ impl World {
             me: self.me(node),
             has_tracker: true,
             hops: self.arm.hops,
-            compare_interval: self.arm.compare_interval,
+            hearing: self.arm.hearing,
             tracker_interval: self.arm.tracker_interval,
             neighbour_interval: self.arm.neighbour_interval,
             max_neighbours: self.arm.neighbours,

@@ -1,13 +1,13 @@
 //! `Find` and `Found`: a question about files or members, and its answer.
 
-use std::net::SocketAddr;
-
 use minicbor::{Decode, Decoder, Encode};
 
 use super::body::{FrameBody, THING};
 use super::filter::NameFilter;
-use super::{FrameError, addresses, at_most, at_most_bytes, possible, possible_entry};
-use crate::{Content, Entry, MemberName, Name, PeerId};
+use super::holder::Holder;
+use super::told::Told;
+use super::{FrameError, at_most, at_most_bytes, possible, possible_entry};
+use crate::{Content, Entry, Name, PeerId};
 
 /// A question about files or members, answered from memory, never forwarded.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
@@ -63,7 +63,7 @@ impl FrameBody for Find {
             Query::Pattern(pattern) => at_most_bytes(Self::MAX_TEXT, pattern.len(), "a pattern"),
             Query::Content(content) => possible(*content),
             Query::Members(_) => Ok(()),
-            Query::Beyond(known) => {
+            Query::Beyond(known, _) => {
                 at_most_bytes(NameFilter::MAX_BYTES, known.length(), "a filter")
             }
         }
@@ -74,7 +74,7 @@ impl FrameBody for Find {
             Query::Names(names) => names.iter().map(|name| THING + name.len()).sum(),
             Query::Pattern(pattern) => pattern.len(),
             Query::Content(_) | Query::Members(_) => 0,
-            Query::Beyond(known) => known.length(),
+            Query::Beyond(known, _) => known.length(),
         }
     }
 }
@@ -101,9 +101,10 @@ pub enum Query {
     #[n(3)]
     Members(#[n(0)] Option<PeerId>),
     /// Files of the receiver's neighbours whose names are not in this filter, with a few holders
-    /// of each that are not in it with that name.
+    /// of each that are not in it with that name. The answer is [`Found::told`], with at most so
+    /// many files; variants, if the asker does not say how many.
     #[n(4)]
-    Beyond(#[n(0)] NameFilter),
+    Beyond(#[n(0)] NameFilter, #[n(1)] Option<u32>),
 }
 
 /// The answer to a [`Find`].
@@ -140,6 +141,9 @@ pub struct Found {
     #[n(8)]
     #[cbor(default, skip_if = "core::ops::Not::not")]
     pub more_unlisted: bool,
+    /// For [`Query::Beyond`], if the asker takes it: files, in place of variants.
+    #[n(9)]
+    pub told: Option<Told>,
 }
 
 impl Found {
@@ -169,6 +173,7 @@ impl FrameBody for Found {
             at_most(Holder::MAX_ADDRESSES, &row.member.addresses, "addresses")?;
             at_most(MemberRow::MAX_NEIGHBOURS, &row.neighbours, "neighbours")?;
         }
+        self.told.iter().try_for_each(Told::check)?;
         at_most(Self::MAX_UNLISTED, &self.unlisted, "unlisted members")?;
         for member in &self.unlisted {
             at_most(Holder::MAX_ADDRESSES, &member.addresses, "addresses")?;
@@ -185,7 +190,8 @@ impl FrameBody for Found {
         let members = self.members.iter();
         let members = members.map(|row| holder(&row.member) + THING * row.neighbours.len());
         let unlisted = self.unlisted.iter().map(holder);
-        variants.chain(members).chain(unlisted).sum()
+        let told = self.told.iter().map(Told::size);
+        variants.chain(members).chain(unlisted).chain(told).sum()
     }
 }
 
@@ -208,31 +214,6 @@ pub struct Variant {
 impl Variant {
     /// The most holders named for a variant.
     pub const MAX_HOLDERS: usize = 32;
-}
-
-/// A peer that lists a file.
-#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
-#[cbor(map)]
-pub struct Holder {
-    /// Its key.
-    #[n(0)]
-    pub id: PeerId,
-    /// Its human name, as its certificate has it.
-    #[n(1)]
-    pub name: Option<MemberName>,
-    /// Where to reach it, the best address first.
-    #[n(2)]
-    #[cbor(with = "addresses")]
-    pub addresses: Vec<SocketAddr>,
-    /// It has a part of the file only.
-    #[n(3)]
-    #[cbor(default)]
-    pub partial: bool,
-}
-
-impl Holder {
-    /// The most addresses named for a holder.
-    pub const MAX_ADDRESSES: usize = 1 + super::Hello::MAX_CLAIMED;
 }
 
 /// One member that is present.

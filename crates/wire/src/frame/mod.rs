@@ -14,9 +14,11 @@ mod find;
 mod get;
 mod head;
 mod hello;
+mod holder;
 mod join;
 mod record;
 mod shape;
+mod told;
 mod update;
 
 use std::fmt;
@@ -26,11 +28,13 @@ use minicbor::{Decode, Encode, Encoder};
 use thiserror::Error;
 
 pub use filter::NameFilter;
-pub use find::{Find, Found, Holder, MemberRow, Query, Variant};
+pub use find::{Find, Found, MemberRow, Query, Variant};
 pub use get::{Bytes, Get, Leave, Reason, Refused};
 pub use hello::{Hello, Position, VERSION};
+pub use holder::Holder;
 pub use join::{Join, Joined, Token};
 pub use record::{GroupRecord, Record, SignedRecord};
+pub use told::{Told, ToldFile};
 pub use update::{Ack, Update};
 
 use crate::content::{Content, Root};

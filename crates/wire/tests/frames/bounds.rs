@@ -2,14 +2,14 @@
 
 use thorp_wire::frame::{
     Bytes, Find, Found, GroupRecord, Hello, Holder, Join, Joined, Leave, MAX_FRAME, MAX_INLINE,
-    MAX_JOIN_FRAME, MemberRow, NameFilter, PREFIX, Query, Reason, Refused, Update, Variant,
-    announced_length,
+    MAX_JOIN_FRAME, MemberRow, NameFilter, PREFIX, Query, Reason, Refused, Told, ToldFile, Update,
+    Variant, announced_length,
 };
 use thorp_wire::{Frame, FrameError, InfoHash, MemberName, Name, PeerId};
 
 use super::values::{
     address, found, hello_of, holder, leave, member, members, name, names, neighbours, removed,
-    unlisted, variant,
+    told_file, unlisted, variant,
 };
 use super::{bounded, by_hand, encoded, refused_unless};
 
@@ -42,6 +42,23 @@ fn every_list_has_its_bound_in_both_directions() {
     });
     bounded(6, Holder::MAX_ADDRESSES, |count| {
         unlisted(vec![holder(count)])
+    });
+    let told = |holders, files, each| Found {
+        told: Some(Told {
+            holders: vec![holder(0); holders],
+            files: vec![told_file(each); files],
+        }),
+        ..Found::default()
+    };
+    bounded(6, Told::MAX_HOLDERS, |count| told(count, 0, 0));
+    bounded(6, Told::MAX_FILES, |count| told(1, count, 1));
+    bounded(6, Told::MAX_EACH, |count| told(1, 1, count));
+    bounded(6, Holder::MAX_ADDRESSES, |count| Found {
+        told: Some(Told {
+            holders: vec![holder(count)],
+            files: vec![],
+        }),
+        ..Found::default()
     });
     bounded(3, Update::MAX_NEIGHBOURS, neighbours);
     let changed = |met, parted| Update {
@@ -85,7 +102,7 @@ fn every_text_has_its_bound_in_both_directions() {
         ..names(vec![])
     });
     bounded(5, NameFilter::MAX_BYTES, |length| Find {
-        query: Query::Beyond(NameFilter::of_bits(7, vec![0; length])),
+        query: Query::Beyond(NameFilter::of_bits(7, vec![0; length]), None),
         ..names(vec![])
     });
     bounded(9, Refused::MAX_TEXT, |length| Refused {
@@ -97,6 +114,49 @@ fn every_text_has_its_bound_in_both_directions() {
     bounded(8, inline, |length| Bytes {
         bytes: vec![7; length],
     });
+}
+
+#[test]
+fn what_is_told_in_advance_is_of_whole_files_and_holders_in_its_table() {
+    let told = |file| Found {
+        told: Some(Told {
+            holders: vec![holder(0)],
+            files: vec![file],
+        }),
+        ..Found::default()
+    };
+    refused_unless(true, 6, told(told_file(1)));
+    let elsewhere = ToldFile {
+        holders: vec![0, 1],
+        ..told_file(1)
+    };
+    refused_unless(false, 6, told(elsewhere));
+    let mut other = told_file(1);
+    other.entry.length = 0;
+    refused_unless(false, 6, told(other));
+}
+
+#[test]
+fn a_name_that_is_told_shares_no_more_than_the_one_before_has() {
+    // One holder, and one file: "a", by holder 0, of one byte, from 1970, with a root.
+    let file = |shared: &[u8]| {
+        let mut bytes = vec![0xa2, 0x00, 0x06, 0x09, 0x82, 0x81, 0xa2, 0x00, 0x58, 0x20];
+        bytes.extend([2; 32]);
+        bytes.extend([0x02, 0x80, 0x81, 0x86]);
+        bytes.extend(shared);
+        bytes.extend([0x61, b'a', 0x41, 0x00, 0x01, 0x00, 0x58, 0x20]);
+        bytes.extend([7; 32]);
+        bytes
+    };
+    assert!(Frame::decode(&file(&[0x00])).is_ok());
+    for shared in [
+        &[0x01][..],
+        &[0x19, 0x01, 0x00],
+        &[0x1b, 255, 255, 255, 255, 255, 255, 255, 255],
+    ] {
+        let read = Frame::decode(&file(shared));
+        assert!(matches!(read, Err(FrameError::Malformed(_))), "{shared:?}");
+    }
 }
 
 #[test]
@@ -241,6 +301,15 @@ fn the_page_says_what_the_code_does() {
         ),
         ("### 6 Found", format!("At most {}.", Found::MAX_MEMBERS)),
         ("### 6 Found", format!("At most {}.", Found::MAX_UNLISTED)),
+        (
+            "**told files**",
+            format!(
+                "holders, at most {}, and an array of files, at most {}.",
+                Told::MAX_HOLDERS,
+                Told::MAX_FILES
+            ),
+        ),
+        ("**told files**", format!("At most {}.", Told::MAX_EACH)),
         ("### 8 Content", "At most 262,144 (256 KiB)".to_owned()),
         (
             "### 9 Refused",

@@ -8,7 +8,8 @@ use proptest::prelude::*;
 use thorp_wire::entry::SECOND;
 use thorp_wire::frame::{
     Ack, Bytes, Find, Found, Get, GroupRecord, Hello, Holder, Join, Joined, Leave, MemberRow,
-    NameFilter, Position, Query, Reason, Record, Refused, SignedRecord, Token, Update, Variant,
+    NameFilter, Position, Query, Reason, Record, Refused, SignedRecord, Token, Told, ToldFile,
+    Update, Variant,
 };
 use thorp_wire::{
     Body, Content, Entry, Frame, InfoHash, MemberName, Name, PeerId, RequestId, Root,
@@ -185,7 +186,8 @@ pub fn any_find() -> impl Strategy<Value = Find> {
         ".{0,12}".prop_map(Query::Pattern),
         any_content().prop_map(Query::Content),
         option::of(any_peer_id()).prop_map(Query::Members),
-        any_filter().prop_map(Query::Beyond),
+        (any_filter(), option::of(any::<u32>()))
+            .prop_map(|(known, told)| Query::Beyond(known, told)),
     ];
     let most = option::of(any::<u32>());
     (query, 0u8..=1, any::<bool>(), option::of(any_name()), most).prop_map(
@@ -233,18 +235,41 @@ pub fn any_found() -> impl Strategy<Value = Found> {
         vec(member, 0..3),
         come_to,
         (vec(any_holder(), 0..3), any::<bool>()),
+        option::of(any_told()),
     )
         .prop_map(
-            |(variants, more, members, (behind, answered), (unlisted, more_unlisted))| Found {
-                variants,
-                more,
-                members,
-                behind,
-                answered,
-                unlisted,
-                more_unlisted,
+            |(variants, more, members, (behind, answered), (unlisted, more_unlisted), told)| {
+                Found {
+                    variants,
+                    more,
+                    members,
+                    behind,
+                    answered,
+                    unlisted,
+                    more_unlisted,
+                    told,
+                }
             },
         )
+}
+
+fn any_told() -> impl Strategy<Value = Told> {
+    let file = (any_entry(), any_content(), vec(0..3_u8, 0..3));
+    (vec(any_holder(), 3..5), vec(file, 0..4)).prop_map(|(holders, files)| Told {
+        holders,
+        files: files
+            .into_iter()
+            .map(|(entry, content, holders)| ToldFile {
+                entry: Entry {
+                    length: content.length,
+                    root: Some(content.root),
+                    partial: false,
+                    ..entry
+                },
+                holders,
+            })
+            .collect(),
+    })
 }
 
 pub fn any_reason() -> impl Strategy<Value = Reason> {

@@ -4,7 +4,8 @@ use std::net::SocketAddr;
 
 use minicbor::bytes::ByteVec;
 use thorp_wire::frame::{
-    Find, Found, GroupRecord, Hello, Holder, Leave, MemberRow, Query, SignedRecord, Update, Variant,
+    Find, Found, GroupRecord, Hello, Holder, Leave, MemberRow, Query, SignedRecord, ToldFile,
+    Update, Variant,
 };
 use thorp_wire::{Content, Entry, Frame, Name, PeerId, Root};
 
@@ -102,6 +103,19 @@ pub fn found(variants: Vec<Variant>) -> Found {
     Found {
         variants,
         ..Found::default()
+    }
+}
+
+/// A file that so many holders have, which are the first one of the table.
+pub fn told_file(holders: usize) -> ToldFile {
+    ToldFile {
+        entry: Entry {
+            length: 1,
+            root: Some(Root::new([7; 32])),
+            partial: false,
+            ..variant(0).entry
+        },
+        holders: vec![0; holders],
     }
 }
 

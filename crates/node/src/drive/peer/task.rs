@@ -295,7 +295,10 @@ impl Task {
             me,
             has_tracker: !trackers.is_empty(),
             hops: config.hops,
-            compare_interval: config.compare_interval,
+            hearing: machine::Hearing {
+                every: config.compare_interval,
+                ..machine::Hearing::default()
+            },
             tracker_interval: config.tracker_interval,
             neighbour_interval: config.neighbour_interval,
             max_neighbours: config.max_neighbours,

@@ -1,0 +1,362 @@
+//! What neighbours have said, by name: which member has which file, who said so and when.
+//!
+//! Owns the memory that it takes: members are kept once and known by small numbers, and a file
+//! once, however many members are said to have it.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use thorp_wire::frame::Holder;
+use thorp_wire::{Entry, Name, PeerId};
+
+use super::Believed;
+use crate::lookup::linked;
+use crate::time::Instant;
+
+/// The memory that a name takes of which something is said, besides its text, and a claim about
+/// it: estimates, in bytes.
+const NAME: usize = 384;
+const CLAIM: usize = 16;
+
+/// The place of a member in [`Members`].
+type Slot = u32;
+
+/// See the module.
+#[derive(Debug, Default)]
+pub(super) struct Claims {
+    members: Members,
+    files: BTreeMap<Name, Vec<Said>>,
+    /// Names that have a folder, by their base.
+    bases: BTreeMap<Box<str>, Vec<Name>>,
+}
+
+/// A file of which something is said.
+#[derive(Debug)]
+struct Said {
+    entry: Entry,
+    claims: Vec<Claim>,
+}
+
+/// A member has said that another one has a file.
+#[derive(Clone, Copy, Debug)]
+struct Claim {
+    teller: Slot,
+    holder: Slot,
+    /// In seconds since the start.
+    heard: u32,
+}
+
+/// A claim, as it is shown.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Told<'a> {
+    pub teller: PeerId,
+    pub holder: &'a Holder,
+    pub entry: &'a Entry,
+    heard: u32,
+}
+
+impl Told<'_> {
+    /// How long ago it was said.
+    pub fn age(&self, now: Instant) -> Duration {
+        Duration::from_secs(seconds(now).saturating_sub(self.heard).into())
+    }
+}
+
+impl Claims {
+    /// Adds a claim, in the place of one that the teller has made of this name and holder.
+    /// Returns how much more memory the teller's claims take.
+    pub fn insert(&mut self, now: Instant, teller: PeerId, holder: &Holder, entry: Entry) -> usize {
+        let name = entry.name.clone();
+        let mut freed = 0;
+        let is_same = |told: &Told<'_>| told.teller == teller && told.holder.id == holder.id;
+        if self.of(&name).any(|told| is_same(&told)) {
+            self.retain_of(&name, &mut |_, told| !is_same(told), &mut |_, bytes| {
+                freed += bytes;
+            });
+        }
+        let is_first = !self.of(&name).any(|told| told.teller == teller);
+        let claim = Claim {
+            teller: self.members.add(&linked(teller)),
+            holder: self.members.add(holder),
+            heard: seconds(now),
+        };
+        let files = self.files.entry(name.clone()).or_default();
+        if files.is_empty() && name.base() != name.as_str() {
+            let based = self.bases.entry(name.base().into()).or_default();
+            based.reserve_exact(1);
+            based.push(name.clone());
+        }
+        let content = entry.content();
+        let same = files
+            .iter_mut()
+            .find(|said| said.entry.content() == content);
+        if let Some(said) = same {
+            said.claims.push(claim);
+        } else {
+            files.reserve_exact(1);
+            files.push(Said {
+                entry,
+                claims: vec![claim],
+            });
+        }
+        (CLAIM + if is_first { cost_of(&name) } else { 0 }).saturating_sub(freed)
+    }
+
+    /// Whether a teller has said so of this name and holder already, or could say more of the
+    /// name for no more than this.
+    pub fn has_room(&self, teller: PeerId, name: &Name, free: usize) -> bool {
+        let needed = if self.of(name).any(|told| told.teller == teller) {
+            CLAIM
+        } else {
+            CLAIM + cost_of(name)
+        };
+        needed <= free
+    }
+
+    /// Returns what is said of a name.
+    pub fn of(&self, name: &Name) -> impl Iterator<Item = Told<'_>> {
+        let files = self.files.get(name).into_iter().flatten();
+        files.flat_map(|said| self.told(said))
+    }
+
+    /// Returns what is said of each name, in the order of names.
+    pub fn by_name(&self) -> impl Iterator<Item = (&Name, impl Iterator<Item = Told<'_>> + Clone)> {
+        let told = |said| self.told(said);
+        self.files
+            .iter()
+            .map(move |(name, files)| (name, files.iter().flat_map(told)))
+    }
+
+    /// Returns the names with a folder that end in this.
+    pub fn based(&self, base: &str) -> impl Iterator<Item = &Name> {
+        self.bases.get(base).into_iter().flatten()
+    }
+
+    /// Forgets claims that are this old, and those that do not count any more. Tells of each
+    /// teller how much less memory its claims take.
+    pub fn refresh(
+        &mut self,
+        now: Instant,
+        lasts: Duration,
+        counts: Believed<'_>,
+        freed: &mut dyn FnMut(PeerId, usize),
+    ) {
+        let mut asked = Asked::new(&self.members, counts);
+        let (now, lasts) = (seconds(now), lasts.as_secs());
+        let is_fresh = |claim: &Claim| u64::from(now.saturating_sub(claim.heard)) < lasts;
+        let mut stale = Vec::new();
+        for (name, files) in &self.files {
+            let mut claims = files.iter().flat_map(|said| &said.claims);
+            if claims.any(|claim| !is_fresh(claim) || !asked.counts(claim)) {
+                stale.push(name.clone());
+            }
+        }
+        for name in stale {
+            let mut counts = |claim: &Claim, told: &Told<'_>| {
+                is_fresh(claim) && counts(told.teller, told.holder.id)
+            };
+            self.retain_of(&name, &mut counts, freed);
+        }
+    }
+
+    /// Forgets all that a member has said. Tells how much less memory its claims take.
+    pub fn forget(&mut self, teller: PeerId, freed: &mut dyn FnMut(PeerId, usize)) {
+        let is_its = |told: Told<'_>| told.teller == teller;
+        let of_it = self.by_name().filter(|(_, told)| told.clone().any(is_its));
+        let names: Vec<Name> = of_it.map(|(name, _)| name.clone()).collect();
+        for name in names {
+            self.retain_of(&name, &mut |_, told| told.teller != teller, freed);
+        }
+    }
+
+    fn retain_of(
+        &mut self,
+        name: &Name,
+        is_kept: &mut dyn FnMut(&Claim, &Told<'_>) -> bool,
+        freed: &mut dyn FnMut(PeerId, usize),
+    ) {
+        let Some(mut files) = self.files.remove(name) else {
+            return;
+        };
+        let mut gone: Vec<Claim> = Vec::new();
+        for said in &mut files {
+            let Said { entry, claims } = said;
+            let members = &self.members;
+            claims.retain(|claim| {
+                let is_kept = is_kept(claim, &members.told(claim, entry));
+                if !is_kept {
+                    gone.push(*claim);
+                }
+                is_kept
+            });
+        }
+        files.retain(|said| !said.claims.is_empty());
+        let mut whole: Vec<Slot> = gone.iter().map(|claim| claim.teller).collect();
+        whole.sort_unstable();
+        whole.dedup();
+        let remain = files.iter().flat_map(|said| &said.claims);
+        for claim in remain {
+            whole.retain(|teller| *teller != claim.teller);
+        }
+        for teller in whole {
+            freed(self.members.known[teller as usize].holder.id, cost_of(name));
+        }
+        for claim in gone {
+            freed(self.members.known[claim.teller as usize].holder.id, CLAIM);
+            self.members.remove(claim.teller);
+            self.members.remove(claim.holder);
+        }
+        if !files.is_empty() {
+            self.files.insert(name.clone(), files);
+            return;
+        }
+        if let Some(based) = self.bases.get_mut(name.base()) {
+            based.retain(|other| other != name);
+            if based.is_empty() {
+                self.bases.remove(name.base());
+            }
+        }
+    }
+
+    fn told<'a>(&'a self, said: &'a Said) -> impl Iterator<Item = Told<'a>> + Clone {
+        let claims = said.claims.iter();
+        claims.map(|claim| self.members.told(claim, &said.entry))
+    }
+
+    /// How many names something is said of.
+    #[cfg(test)]
+    pub fn names(&self) -> usize {
+        self.files.len()
+    }
+
+    /// Asserts that all is counted. Returns what the claims of each teller take.
+    #[cfg(any(test, feature = "testing"))]
+    pub fn check(&self) -> BTreeMap<PeerId, usize> {
+        let mut uses = vec![0_usize; self.members.known.len()];
+        let mut bytes: BTreeMap<PeerId, usize> = BTreeMap::new();
+        for (name, files) in &self.files {
+            let claims = files.iter().flat_map(|said| &said.claims);
+            let mut tellers = std::collections::BTreeSet::new();
+            for claim in claims {
+                uses[claim.teller as usize] += 1;
+                uses[claim.holder as usize] += 1;
+                let teller = self.members.known[claim.teller as usize].holder.id;
+                let is_first = tellers.insert(teller);
+                *bytes.entry(teller).or_default() +=
+                    CLAIM + if is_first { cost_of(name) } else { 0 };
+            }
+            assert!(!tellers.is_empty(), "nothing is said of it");
+        }
+        let counted = self.members.known.iter().map(|known| known.uses);
+        assert_eq!(uses, counted.collect::<Vec<_>>());
+        let has_folder = |name: &&Name| name.base() != name.as_str();
+        let based: usize = self.bases.values().map(Vec::len).sum();
+        assert_eq!(based, self.files.keys().filter(has_folder).count());
+        bytes
+    }
+}
+
+/// Whether claims count, asked once for each pair of teller and holder.
+struct Asked<'a> {
+    members: &'a Members,
+    counts: Believed<'a>,
+    /// By slot: the place of a teller in `known`.
+    tellers: Vec<Option<usize>>,
+    /// By teller, and by the slot of a holder.
+    known: Vec<Vec<Option<bool>>>,
+}
+
+impl<'a> Asked<'a> {
+    fn new(members: &'a Members, counts: Believed<'a>) -> Self {
+        Self {
+            tellers: vec![None; members.known.len()],
+            known: Vec::new(),
+            members,
+            counts,
+        }
+    }
+
+    fn counts(&mut self, claim: &Claim) -> bool {
+        let (teller, holder) = (claim.teller as usize, claim.holder as usize);
+        let row = *self.tellers[teller].get_or_insert_with(|| {
+            self.known.push(vec![None; self.members.known.len()]);
+            self.known.len() - 1
+        });
+        let id = |slot: usize| self.members.known[slot].holder.id;
+        *self.known[row][holder].get_or_insert_with(|| (self.counts)(id(teller), id(holder)))
+    }
+}
+
+/// Members as they were told of: of one that was told of in several ways, each is kept, or one
+/// teller could change where another one's holder is dialled.
+#[derive(Debug, Default)]
+struct Members {
+    slots: BTreeMap<PeerId, Vec<Slot>>,
+    known: Vec<Known>,
+    free: Vec<Slot>,
+}
+
+#[derive(Debug)]
+struct Known {
+    holder: Holder,
+    /// By how many claims.
+    uses: usize,
+}
+
+impl Members {
+    fn add(&mut self, holder: &Holder) -> Slot {
+        let slots = self.slots.entry(holder.id).or_default();
+        let is_it = |slot: &&Slot| self.known[**slot as usize].holder == *holder;
+        if let Some(slot) = slots.iter().find(is_it) {
+            self.known[*slot as usize].uses += 1;
+            return *slot;
+        }
+        let known = Known {
+            holder: holder.clone(),
+            uses: 1,
+        };
+        let slot = if let Some(slot) = self.free.pop() {
+            self.known[slot as usize] = known;
+            slot
+        } else {
+            self.known.push(known);
+            Slot::try_from(self.known.len() - 1).unwrap_or(Slot::MAX)
+        };
+        slots.push(slot);
+        slot
+    }
+
+    fn remove(&mut self, slot: Slot) {
+        let known = &mut self.known[slot as usize];
+        known.uses -= 1;
+        if known.uses > 0 {
+            return;
+        }
+        let id = known.holder.id;
+        self.free.push(slot);
+        if let Some(slots) = self.slots.get_mut(&id) {
+            slots.retain(|other| *other != slot);
+            if slots.is_empty() {
+                self.slots.remove(&id);
+            }
+        }
+    }
+
+    fn told<'a>(&'a self, claim: &Claim, entry: &'a Entry) -> Told<'a> {
+        Told {
+            teller: self.known[claim.teller as usize].holder.id,
+            holder: &self.known[claim.holder as usize].holder,
+            entry,
+            heard: claim.heard,
+        }
+    }
+}
+
+fn cost_of(name: &Name) -> usize {
+    NAME + 2 * name.as_str().len()
+}
+
+fn seconds(now: Instant) -> u32 {
+    let since_start = now - Instant::default();
+    u32::try_from(since_start.as_secs()).unwrap_or(u32::MAX)
+}
