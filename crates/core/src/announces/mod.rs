@@ -85,6 +85,12 @@ impl Trackers {
         self
     }
 
+    /// Returns those that are asked one after the other: the torrent's, and the group's.
+    pub fn rows(&self) -> [BTreeSet<TrackerUrl>; 2] {
+        let named = self.named.iter().flatten().cloned().collect();
+        [named, self.own.iter().cloned().collect()]
+    }
+
     /// Returns the URLs that cannot be asked, and why not.
     pub fn refused(&self) -> &[(String, TrackerUrlError)] {
         &self.refused
@@ -169,6 +175,8 @@ pub struct Announces {
     orders: [Order; 2],
     phase: Phase,
     is_complete: bool,
+    /// A tracker has named peers that may be dialled.
+    has_peers: bool,
     wants_more: bool,
     outputs: VecDeque<Output>,
 }
@@ -217,6 +225,7 @@ impl Announces {
             orders,
             phase: Phase::Running,
             is_complete,
+            has_peers: false,
             wants_more: false,
             outputs: VecDeque::new(),
         }
@@ -268,20 +277,23 @@ impl Announces {
         tracker.knows = event != AnnounceEvent::Stopped;
         tracker.has_news &= event != AnnounceEvent::Completed;
         tracker.id = answer.tracker_id.or(tracker.id.take());
+        let mut peers = answer.peers;
+        peers.retain(|peer| is_dialled(*peer, answer.over_loopback));
+        let are_sought = !self.is_complete && (self.wants_more || !self.has_peers);
+        let ends_round = !are_sought || !peers.is_empty();
         let mut orders = self.orders.iter_mut();
         let order = orders.find(|order| order.has(number));
         let is_in_use = order.is_some();
         if let Some(order) = order {
-            order.answered(number, now + interval);
+            order.answered(number, now + interval, ends_round);
             order.has_news(now, &self.trackers);
         }
         if !is_in_use || self.phase != Phase::Running {
             return self.take_leave_of(number);
         }
-        self.wants_more = false;
-        let mut peers = answer.peers;
-        peers.retain(|peer| is_dialled(*peer, answer.over_loopback));
+        self.wants_more &= !ends_round;
         if !peers.is_empty() && !self.is_complete {
+            self.has_peers = true;
             self.outputs.push_back(Output::Peers(peers));
         }
     }

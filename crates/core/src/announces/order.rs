@@ -1,7 +1,7 @@
 //! Tiers of trackers, and which one is asked next (BEP 12).
 //!
 //! A round asks one tracker, and the next one where that fails or is late. The first answer ends
-//! the round.
+//! the round; while peers are sought, the first one that names some.
 
 #[cfg(any(test, feature = "testing"))]
 use std::collections::BTreeSet;
@@ -28,6 +28,8 @@ struct Round {
     asked: Vec<TrackerNumber>,
     /// When the tracker that was asked last is late.
     late: Instant,
+    /// When the first tracker is to be asked again that has answered and not ended the round.
+    again: Option<Instant>,
 }
 
 impl Order {
@@ -63,6 +65,7 @@ impl Order {
         let begun = Round {
             asked: Vec::new(),
             late: now,
+            again: None,
         };
         let mut round = self.round.take().unwrap_or(begun);
         let is_awaited = |number: &TrackerNumber| trackers[number.0].asked.is_some();
@@ -83,7 +86,7 @@ impl Order {
         } else if awaits {
             self.round = Some(round);
         } else {
-            self.due = self.retry(now, trackers);
+            self.due = round.again.unwrap_or_else(|| self.retry(now, trackers));
         }
         next
     }
@@ -93,8 +96,13 @@ impl Order {
         self.tiers.iter().flatten().any(|other| *other == number)
     }
 
-    /// A tracker has answered, and is to be asked again then.
-    pub(super) fn answered(&mut self, number: TrackerNumber, again: Instant) {
+    /// A tracker has answered, and is to be asked again then. The next one is asked now unless the
+    /// answer ends the round.
+    pub(super) fn answered(&mut self, number: TrackerNumber, again: Instant, ends_round: bool) {
+        if !ends_round && let Some(round) = &mut self.round {
+            round.again = Some(round.again.map_or(again, |other| other.min(again)));
+            return;
+        }
         for tier in &mut self.tiers {
             if let Some(place) = tier.iter().position(|other| *other == number) {
                 tier[..=place].rotate_right(1);

@@ -86,6 +86,16 @@ impl Play {
         let answer = TrackerAnswer {
             interval: Some(interval),
             min_interval,
+            peers: vec![([10, 0, 0, 1], 6881).into()],
+            ..TrackerAnswer::default()
+        };
+        self.say(Input::Answered(asking.tracker, answer));
+    }
+
+    fn answer_without_peers(&mut self, interval: u32) {
+        let asking = self.only();
+        let answer = TrackerAnswer {
+            interval: Some(interval),
             ..TrackerAnswer::default()
         };
         self.say(Input::Answered(asking.tracker, answer));
@@ -131,6 +141,32 @@ fn the_next_tier_is_asked_when_all_of_one_have_failed_and_the_first_one_again_th
 }
 
 #[test]
+fn a_tracker_that_names_no_peers_keeps_no_other_one_from_being_asked_while_peers_are_sought() {
+    let mut play = Play::of(&[&["udp://a:1"], &["udp://b:1"], &["udp://c:1"]]);
+    play.answer_without_peers(900);
+    assert_eq!(play.host(), "b");
+    play.fail();
+    assert_eq!(play.host(), "c");
+    play.answer_without_peers(1800);
+    play.wait(899);
+    assert!(play.asked.is_empty(), "each was asked once");
+    play.wait(1);
+    assert_eq!(play.host(), "a");
+    play.answer_without_peers(60);
+    assert_eq!(play.host(), "b");
+    play.answer(60, None);
+    assert!(play.asked.is_empty(), "peers are known");
+    play.wait(60);
+    assert_eq!(play.host(), "a");
+    play.answer_without_peers(60);
+    assert!(play.asked.is_empty(), "and no more are wanted");
+    play.say(Input::WantsMore);
+    assert_eq!((play.host(), play.asked[0].wanted), ("b".to_owned(), 200));
+    play.answer_without_peers(60);
+    assert_eq!((play.host(), play.asked[0].wanted), ("c".to_owned(), 200));
+}
+
+#[test]
 fn a_silent_tracker_is_not_waited_for_alone_and_its_late_answer_is_good() {
     let mut play = Play::of(&[&["udp://a:1"], &["udp://b:1"], &["udp://c:1"]]);
     play.wait(LATE.as_secs() - 1);
@@ -140,6 +176,7 @@ fn a_silent_tracker_is_not_waited_for_alone_and_its_late_answer_is_good() {
     let late = play.asked.remove(0);
     play.answer(1800, None);
     play.wait(100);
+    play.peers.clear();
     let peer = "10.0.0.1:5".parse().expect("an address");
     let answer = TrackerAnswer {
         interval: Some(60),
