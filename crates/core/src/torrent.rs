@@ -4,6 +4,7 @@
 //! asked of which client is decided in its [swarm](crate::swarm); where there is only a magnet
 //! link, clients are asked for the info dictionary first, and there is no swarm yet.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use crate::get::Patience;
@@ -23,13 +24,14 @@ const SETTLING: Duration = Duration::from_secs(1);
 pub struct TorrentFetch {
     since: Instant,
     patience: Patience,
-    /// How many trackers are asked at a time that have not said anything yet.
-    awaited: usize,
-    /// A tracker has answered.
-    is_answered: bool,
-    /// What went wrong with the last tracker that has not.
-    trouble: Option<String>,
-    /// A client was named: by the torrent, a tracker or another client.
+    /// How many rows of trackers are asked.
+    rows: usize,
+    /// What has come of the rows of which that is known: why a tracker has not answered, or
+    /// `None` if one has named clients or all have answered.
+    heard: BTreeMap<TrackerRow, Option<String>>,
+    /// Why a tracker cannot be asked at all.
+    refused: Option<String>,
+    /// A client was named, by the torrent, a tracker or another client; or has called.
     has_clients: bool,
     /// Who has sent what is not of the torrent.
     liar: Option<SourceId>,
@@ -40,18 +42,31 @@ pub struct TorrentFetch {
     there: u64,
 }
 
+/// Trackers that are asked one after the other until one names clients, by their number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct TrackerRow(pub usize);
+
 /// What happens to a fetch.
 #[derive(Clone, Debug)]
 pub enum TorrentEvent {
-    /// A tracker has answered.
-    Answered,
-    /// A tracker has not answered, or refuses.
+    /// A tracker has named clients, or all trackers of the row have answered.
+    Answered(TrackerRow),
+    /// No tracker of the row has named clients, and at least one has not answered or has refused.
     Failed {
+        /// The trackers.
+        row: TrackerRow,
+        /// Which one, and why, for the user.
+        why: String,
+    },
+    /// A tracker that the torrent names cannot be asked.
+    Refused {
         /// Which one, and why, for the user.
         why: String,
     },
     /// Clients are known that were not known before.
     Clients,
+    /// A client that has called sends what is missing.
+    Called,
     /// What is missing may come from a client that is known: it is stuck no more.
     GoesOn,
     /// This source has sent what is not of the torrent.
@@ -65,7 +80,7 @@ pub enum TorrentEvent {
 /// Why a torrent cannot be fetched.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum TorrentMissed {
-    /// None of its trackers answers, and no client is known.
+    /// Not all of its trackers have answered, and no client is known.
     NoTracker(String),
     /// Its trackers know no client that has it.
     NoClient,
@@ -83,14 +98,14 @@ pub enum TorrentMissed {
 }
 
 impl TorrentFetch {
-    /// Creates the fetch of a torrent. So many trackers are asked.
-    pub fn new(now: Instant, patience: Patience, trackers: usize) -> Self {
+    /// Creates the fetch of a torrent. So many rows of trackers are asked.
+    pub fn new(now: Instant, patience: Patience, rows: usize) -> Self {
         Self {
             since: now,
             patience,
-            awaited: trackers,
-            is_answered: false,
-            trouble: None,
+            rows,
+            heard: BTreeMap::new(),
+            refused: None,
             has_clients: false,
             liar: None,
             stuck: None,
@@ -102,18 +117,18 @@ impl TorrentFetch {
     /// Takes what has happened. Ask for the [verdict](Self::verdict) now and then.
     pub fn handle(&mut self, now: Instant, event: TorrentEvent) {
         match event {
-            TorrentEvent::Answered => {
-                self.awaited = self.awaited.saturating_sub(1);
-                self.is_answered = true;
+            TorrentEvent::Answered(row) => {
+                self.heard.insert(row, None);
             }
-            TorrentEvent::Failed { why } => {
-                self.awaited = self.awaited.saturating_sub(1);
-                self.trouble = Some(why);
+            TorrentEvent::Failed { row, why } => {
+                self.heard.insert(row, Some(why));
             }
+            TorrentEvent::Refused { why } => self.refused = Some(why),
             TorrentEvent::Clients => {
                 self.has_clients = true;
                 self.settled = now + SETTLING;
             }
+            TorrentEvent::Called => self.has_clients = true,
             TorrentEvent::GoesOn => self.stuck = None,
             TorrentEvent::Blamed(source) => self.liar = Some(source),
             TorrentEvent::There(bytes) => self.there = bytes,
@@ -124,7 +139,7 @@ impl TorrentFetch {
     /// Whether it is to be given up now, and why.
     pub fn verdict(&self, now: Instant) -> Option<TorrentMissed> {
         let is_lonely = !self.has_clients && now >= self.since + LONELY;
-        let are_awaited = self.awaited > 0 && now < self.since + TRACKERS;
+        let are_awaited = self.heard.len() < self.rows && now < self.since + TRACKERS;
         if are_awaited || now < self.settled || !(is_lonely || self.stuck.is_some()) {
             return None;
         }
@@ -145,15 +160,23 @@ impl TorrentFetch {
             Some(stuck) => (stuck.reason.clone(), stuck.contact),
             None => ("no client has it".to_owned(), Contact::None),
         };
-        match (&self.trouble, contact) {
+        match contact {
             _ if there > 0 => TorrentMissed::Unfinished { reason, there },
-            (Some(why), _) if !self.has_clients && !self.is_answered => {
-                TorrentMissed::NoTracker(why.clone())
-            }
-            _ if !self.has_clients => TorrentMissed::NoClient,
-            (_, Contact::None) => TorrentMissed::Unreachable(reason),
-            (_, Contact::Reached | Contact::Session) => TorrentMissed::Unfinished { reason, there },
+            _ if !self.has_clients => match self.trouble() {
+                Some(why) => TorrentMissed::NoTracker(why),
+                None => TorrentMissed::NoClient,
+            },
+            Contact::None => TorrentMissed::Unreachable(reason),
+            Contact::Reached | Contact::Session => TorrentMissed::Unfinished { reason, there },
         }
+    }
+
+    /// Why a tracker has not answered that could name clients; `None` if all have answered.
+    fn trouble(&self) -> Option<String> {
+        let failed = self.heard.values().flatten().next();
+        let why = failed.or(self.refused.as_ref()).cloned();
+        let is_one_silent = self.heard.len() < self.rows;
+        why.or_else(|| is_one_silent.then(|| "one of them is silent".to_owned()))
     }
 }
 
@@ -179,10 +202,15 @@ mod tests {
         })
     }
 
-    fn failed() -> TorrentEvent {
+    fn failed(row: usize) -> TorrentEvent {
         TorrentEvent::Failed {
+            row: TrackerRow(row),
             why: "no route".into(),
         }
+    }
+
+    fn answered(row: usize) -> TorrentEvent {
+        TorrentEvent::Answered(TrackerRow(row))
     }
 
     #[test]
@@ -190,17 +218,57 @@ mod tests {
         let mut fetch = fetch(Patience::None, 2);
         fetch.handle(at(0), stuck(Contact::None));
         assert_eq!(fetch.verdict(at(59)), None);
-        fetch.handle(at(0), TorrentEvent::Answered);
+        fetch.handle(at(0), answered(0));
         assert_eq!(fetch.verdict(at(59)), None);
-        assert_eq!(fetch.verdict(at(60)), Some(TorrentMissed::NoClient));
-        fetch.handle(at(0), failed());
+        assert!(fetch.verdict(at(60)).is_some());
+        fetch.handle(at(0), answered(1));
         assert_eq!(fetch.verdict(at(1)), Some(TorrentMissed::NoClient));
+    }
+
+    #[test]
+    fn that_no_client_has_it_is_said_only_if_every_tracker_has_answered() {
+        let silent = fetch(Patience::None, 1);
+        let why = TorrentMissed::NoTracker("one of them is silent".into());
+        assert_eq!(silent.verdict(at(59)), None);
+        assert_eq!(silent.verdict(at(60)), Some(why.clone()));
+
+        let mut half = fetch(Patience::None, 2);
+        half.handle(at(0), answered(1));
+        assert_eq!(half.verdict(at(60)), Some(why));
+        half.handle(at(5), failed(0));
+        let why = TorrentMissed::NoTracker("no route".into());
+        assert_eq!(half.verdict(at(10)), Some(why), "whatever the other says");
+        half.handle(at(20), answered(0));
+        let why = TorrentMissed::NoClient;
+        assert_eq!(half.verdict(at(20)), Some(why), "it has answered later");
+    }
+
+    #[test]
+    fn a_tracker_that_cannot_be_asked_takes_the_place_of_no_other_one() {
+        let mut fetch = fetch(Patience::None, 1);
+        fetch.handle(at(0), TorrentEvent::Refused { why: "TLS".into() });
+        assert_eq!(fetch.verdict(at(59)), None, "the other one is awaited");
+        fetch.handle(at(59), answered(0));
+        let why = TorrentMissed::NoTracker("TLS".into());
+        assert_eq!(fetch.verdict(at(59)), Some(why));
+    }
+
+    #[test]
+    fn what_a_client_sends_that_has_called_is_not_given_up() {
+        let mut fetch = fetch(Patience::None, 1);
+        fetch.handle(at(0), answered(0));
+        fetch.handle(at(9), TorrentEvent::Called);
+        fetch.handle(at(9), TorrentEvent::There(5));
+        assert_eq!(fetch.verdict(at(10)), None);
+        assert_eq!(fetch.verdict(at(1000)), None);
+        fetch.handle(at(1000), stuck(Contact::Session));
+        assert!(fetch.verdict(at(1000)).is_some());
     }
 
     #[test]
     fn where_no_tracker_answers_and_no_client_is_known_that_is_no_answer_that_nobody_has_it() {
         let mut unanswered = fetch(Patience::None, 1);
-        unanswered.handle(at(0), failed());
+        unanswered.handle(at(0), failed(0));
         assert_eq!(unanswered.verdict(at(9)), None, "a client may call");
         let why = TorrentMissed::NoTracker("no route".into());
         assert_eq!(unanswered.verdict(at(10)), Some(why));

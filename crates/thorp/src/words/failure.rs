@@ -386,7 +386,7 @@ fn missed(name: &str, miss: &Miss) -> (String, &'static str) {
         ),
         Miss::NoTrackerOfIt { why } => (
             format!(
-                "No tracker of {name} answers ({}), and no client that has it is known.",
+                "Not every tracker of {name} answers ({}), and no client that has it is known.",
                 plain(&one_line(why))
             ),
             "Check the network, and try again.",

@@ -551,8 +551,8 @@ fn a_file_that_does_not_come_is_named_with_who_and_what_to_do() {
         ),
         (
             Miss::NoTrackerOfIt { why: why() },
-            "No tracker of f answers (it is off), and no client that has it is known. Check the \
-             network, and try again.",
+            "Not every tracker of f answers (it is off), and no client that has it is known. Check \
+             the network, and try again.",
         ),
         (
             Miss::NoClient,

@@ -67,7 +67,7 @@ fn seek(peer: &Peer, transfer: &Arc<Transfer>, torrent: InfoHash) -> Announcing 
                     transfer.clients(torrent, clients);
                 }
             }
-            Told::Answered(url) => tracing::debug!(%torrent, %url, "the tracker has answered"),
+            Told::Answered(url, _) => tracing::debug!(%torrent, %url, "the tracker has answered"),
             Told::Failed(url, why) => {
                 tracing::debug!(%torrent, %url, %why, "the tracker names no clients");
             }

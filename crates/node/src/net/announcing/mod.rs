@@ -17,7 +17,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use thiserror::Error;
-use thorp_core::announces::{Announces, Asking, Input, Output, TrackerAnswer};
+use thorp_core::announces::{Announces, Asking, Input, Output, TrackerAnswer, is_dialled};
 use thorp_core::time::Instant;
 use thorp_wire::announce::url::Transport;
 use thorp_wire::announce::{Announce, Announced, AnswerError, TrackerUrl};
@@ -67,8 +67,8 @@ pub(crate) struct Amounts {
 pub(crate) enum Told {
     /// These peers may be dialled.
     Peers(Vec<SocketAddr>),
-    /// A tracker has answered.
-    Answered(TrackerUrl),
+    /// A tracker has answered, and has named peers that may be dialled, or has not.
+    Answered(TrackerUrl, bool),
     /// A tracker has not, or has refused.
     Failed(TrackerUrl, AnnounceError),
 }
@@ -184,7 +184,9 @@ impl<A: Fn() -> Amounts, T: FnMut(Told)> Task<A, T> {
     fn ended(&mut self, asking: Asking, answer: Result<TrackerAnswer, AnnounceError>) -> Input {
         match answer {
             Ok(answer) => {
-                (self.told)(Told::Answered(asking.url));
+                let mut peers = answer.peers.iter();
+                let names_peers = peers.any(|peer| is_dialled(*peer, answer.over_loopback));
+                (self.told)(Told::Answered(asking.url, names_peers));
                 Input::Answered(asking.tracker, answer)
             }
             Err(why) => {

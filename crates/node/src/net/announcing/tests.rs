@@ -395,7 +395,7 @@ async fn a_torrent_is_announced_from_its_start_to_its_end() {
         },
         move |told| match told {
             Told::Peers(all) => drop(peers.send(all)),
-            Told::Answered(_) => {}
+            Told::Answered(..) => {}
             Told::Failed(url, why) => panic!("{url}: {why}"),
         },
     );

@@ -48,7 +48,7 @@ impl Job<'_> {
             is_private: false,
         };
         let mut seeking = Seeking::start(self.peer, &seeks, None);
-        let mut fetch = TorrentFetch::new(self.now(), patience(self.get.wait), seeking.awaited());
+        let mut fetch = TorrentFetch::new(self.now(), patience(self.get.wait), seeking.rows());
         let mut named = magnet.peers.clone();
         // A link may come from anywhere.
         named.retain(|client| is_dialled(*client, false));
@@ -87,8 +87,7 @@ impl Job<'_> {
                             fetch.handle(self.now(), TorrentEvent::Clients);
                         }
                     }
-                    Heard::Answered => fetch.handle(self.now(), TorrentEvent::Answered),
-                    Heard::Failed(why) => fetch.handle(self.now(), TorrentEvent::Failed { why }),
+                    Heard::Trackers(event) => fetch.handle(self.now(), event),
                 },
                 Some(answer) = asked.join_next() => match answer {
                     Ok(Ok(metadata)) => return found(metadata, tiers, named),

@@ -308,7 +308,7 @@ impl Job<'_> {
             is_private: info.is_private(),
         };
         let mut seeking = Seeking::start(self.peer, &seeks, Some(&transfer));
-        let mut fetch = TorrentFetch::new(self.now(), patience(self.get.wait), seeking.awaited());
+        let mut fetch = TorrentFetch::new(self.now(), patience(self.get.wait), seeking.rows());
         let mut known = BTreeSet::new();
         // Strangers name these: a torrent may come from anywhere.
         let mut named = described.clients.clone();
@@ -332,8 +332,7 @@ impl Job<'_> {
             tokio::select! {
                 heard = seeking.heard() => match heard {
                     Heard::Clients(torrent, clients) => told = Some((Some(torrent), clients)),
-                    Heard::Answered => fetch.handle(self.now(), TorrentEvent::Answered),
-                    Heard::Failed(why) => fetch.handle(self.now(), TorrentEvent::Failed { why }),
+                    Heard::Trackers(event) => fetch.handle(self.now(), event),
                 },
                 happening = fetching.happenings.recv() => match happening {
                     Some(Happening::Dial(source)) => self.peer.swarms.call(&transfer, source),
@@ -362,6 +361,9 @@ impl Job<'_> {
                 },
                 _ = ticks.tick() => {
                     let progress = transfer.progress();
+                    if progress.sources > 0 {
+                        fetch.handle(self.now(), TorrentEvent::Called);
+                    }
                     fetch.handle(self.now(), TorrentEvent::There(progress.verified));
                     if !transfer.is_stuck() {
                         fetch.handle(self.now(), TorrentEvent::GoesOn);

@@ -3,11 +3,12 @@
 //! Those that the torrent names, and those of the group: it may be one that members know. When
 //! which of them is asked is decided in [`thorp_core::announces`].
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::sync::{Arc, Weak};
 
 use thorp_core::announces::{Announces, Trackers};
+use thorp_core::torrent::{TorrentEvent, TrackerRow};
 use thorp_wire::InfoHash;
 use thorp_wire::announce::{Announce, TrackerUrl};
 use tokio::sync::mpsc;
@@ -20,8 +21,8 @@ use crate::system;
 /// Asks until it is dropped.
 pub(super) struct Seeking {
     asked: Vec<Announcing>,
-    /// How many trackers are asked at a time that have not said anything yet.
-    awaited: usize,
+    /// How many rows of trackers are asked.
+    rows: usize,
     /// As much as the trackers' intervals allow, so the channel needs no bound of its own.
     heard: mpsc::UnboundedReceiver<Heard>,
     /// So that it is never closed.
@@ -40,10 +41,8 @@ pub(super) struct Seeks<'a> {
 pub(super) enum Heard {
     /// These clients may have the torrent of this info-hash.
     Clients(InfoHash, Vec<SocketAddr>),
-    /// One of those that are asked one after the other has answered.
-    Answered,
-    /// None of them has, and why not.
-    Failed(String),
+    /// What this says of the trackers.
+    Trackers(TorrentEvent),
 }
 
 impl Seeking {
@@ -52,50 +51,30 @@ impl Seeking {
         let (speaks, heard) = mpsc::unbounded_channel();
         let mut seeking = Self {
             asked: Vec::new(),
-            awaited: 0,
+            rows: 0,
             heard,
             _speaks: speaks.clone(),
         };
-        let named = Trackers::named(seeks.tiers);
-        for (url, why) in named.refused() {
+        let trackers = trackers_of(seeks.tiers, seeks.is_private, own_trackers(peer));
+        for (url, why) in trackers.refused() {
             let why = format!("{url}: {why}");
             tracing::debug!(%why, "a tracker of a torrent cannot be asked");
             // It may be the only one.
-            let _ = speaks.send(Heard::Failed(why));
+            let _ = speaks.send(Heard::Trackers(TorrentEvent::Refused { why }));
         }
-        let own = peer.trackers.iter().filter_map(|tracker| {
-            let url = format!("http://{tracker}/announce");
-            url.parse::<TrackerUrl>().ok()
-        });
-        let is_named = !named.is_empty();
-        let mut own: BTreeSet<TrackerUrl> = own.collect();
-        let urls = seeks.tiers.iter().flatten();
-        let urls: BTreeSet<TrackerUrl> = urls.filter_map(|url| url.parse().ok()).collect();
-        own.retain(|url| !urls.contains(url));
-        // A private torrent's clients are told of one another by its own trackers alone (BEP 27);
-        // but where it names none, they can only be those of the group.
-        let trackers = if seeks.is_private && is_named {
-            own.clear();
-            named
-        } else {
-            named.and_own(own.iter().cloned())
-        };
         for torrent in seeks.info_hashes.iter().copied() {
-            let orders = Orders {
-                silent: [urls.len(), own.len()],
-                own: own.clone(),
-                speaks: speaks.clone(),
-            };
-            seeking.awaited += orders.number();
-            let asked = ask(peer, transfer, (torrent, trackers.clone()), orders, &speaks);
+            let rows = trackers
+                .rows()
+                .map(|urls| Row::new(&mut seeking.rows, urls));
+            let asked = ask(peer, transfer, (torrent, trackers.clone()), rows, &speaks);
             seeking.asked.push(asked);
         }
         seeking
     }
 
-    /// How many trackers are asked at a time.
-    pub fn awaited(&self) -> usize {
-        self.awaited
+    /// How many rows of trackers are asked.
+    pub fn rows(&self) -> usize {
+        self.rows
     }
 
     /// What is said next.
@@ -117,11 +96,33 @@ impl Seeking {
     }
 }
 
+/// The trackers of this peer's group, as a torrent names them.
+fn own_trackers(peer: &Peer) -> BTreeSet<TrackerUrl> {
+    let urls = peer.trackers.iter().filter_map(|tracker| {
+        let url = format!("http://{tracker}/announce");
+        url.parse().ok()
+    });
+    urls.collect()
+}
+
+fn trackers_of(tiers: &[Vec<String>], is_private: bool, own: BTreeSet<TrackerUrl>) -> Trackers {
+    let named = Trackers::named(tiers);
+    // A private torrent's clients are told of one another by its own trackers alone (BEP 27),
+    // though these may be such as cannot be asked; but where it names none, they can only be those
+    // of the group.
+    let is_named = tiers.iter().flatten().next().is_some();
+    if is_private && is_named {
+        named
+    } else {
+        named.and_own(own)
+    }
+}
+
 fn ask(
     peer: &Peer,
     transfer: Option<&Arc<Transfer>>,
     (torrent, trackers): (InfoHash, Trackers),
-    mut orders: Orders,
+    mut rows: [Row; 2],
     speaks: &mpsc::UnboundedSender<Heard>,
 ) -> Announcing {
     let amounts_of = transfer.map(Arc::downgrade);
@@ -134,48 +135,79 @@ fn ask(
             Told::Peers(clients) => {
                 tracing::debug!(%torrent, clients = clients.len(), "clients are known");
                 // If nobody listens, it is over.
-                let _ = speaks.send(Heard::Clients(torrent, clients));
+                drop(speaks.send(Heard::Clients(torrent, clients)));
             }
-            Told::Answered(url) => orders.answered(&url),
+            Told::Answered(url, names_clients) => {
+                let said = rows
+                    .iter_mut()
+                    .find_map(|row| row.answered(&url, names_clients));
+                drop(said.map(|said| speaks.send(Heard::Trackers(said))));
+            }
             Told::Failed(url, why) => {
                 tracing::debug!(%torrent, %url, %why, "a tracker names no clients");
-                orders.failed(&url, &format!("{url}: {why}"));
+                let said = rows
+                    .iter_mut()
+                    .find_map(|row| row.failed(&url, &why.to_string()));
+                drop(said.map(|said| speaks.send(Heard::Trackers(said))));
             }
         },
     )
 }
 
-/// Trackers that are asked one after the other, until one answers: those of the torrent, and those
-/// of the group.
-struct Orders {
-    own: BTreeSet<TrackerUrl>,
-    /// How many of each have not said anything yet; none once one has answered.
-    silent: [usize; 2],
-    speaks: mpsc::UnboundedSender<Heard>,
+/// What has come of trackers that are asked one after the other until one names clients.
+struct Row {
+    number: TrackerRow,
+    all: BTreeSet<TrackerUrl>,
+    /// Those that have said nothing yet, as long as none has named clients.
+    silent: BTreeSet<TrackerUrl>,
+    /// Those that have not answered when they were asked last, and why.
+    failed: BTreeMap<TrackerUrl, String>,
 }
 
-impl Orders {
-    fn number(&self) -> usize {
-        self.silent.iter().filter(|silent| **silent > 0).count()
-    }
-
-    fn answered(&mut self, url: &TrackerUrl) {
-        if std::mem::take(self.of(url)) > 0 {
-            let _ = self.speaks.send(Heard::Answered);
+impl Row {
+    /// Creates a row, and counts it in `rows` unless it is empty.
+    fn new(rows: &mut usize, all: BTreeSet<TrackerUrl>) -> Self {
+        let number = TrackerRow(*rows);
+        *rows += usize::from(!all.is_empty());
+        Self {
+            number,
+            silent: all.clone(),
+            all,
+            failed: BTreeMap::new(),
         }
     }
 
-    fn failed(&mut self, url: &TrackerUrl, why: &str) {
-        let silent = self.of(url);
-        *silent = silent.saturating_sub(1);
-        if *silent == 0 {
-            let _ = self.speaks.send(Heard::Failed(why.to_owned()));
+    /// A tracker has answered, and has named clients or not. Returns what that says of the row.
+    fn answered(&mut self, url: &TrackerUrl, names_clients: bool) -> Option<TorrentEvent> {
+        if names_clients && self.all.contains(url) {
+            self.silent.clear();
+            self.failed.clear();
         }
+        self.silent.remove(url);
+        self.failed.remove(url);
+        self.said(url)
     }
 
-    fn of(&mut self, url: &TrackerUrl) -> &mut usize {
-        let [named, own] = &mut self.silent;
-        if self.own.contains(url) { own } else { named }
+    fn failed(&mut self, url: &TrackerUrl, why: &str) -> Option<TorrentEvent> {
+        if self.all.contains(url) {
+            self.silent.remove(url);
+            self.failed.insert(url.clone(), format!("{url}: {why}"));
+        }
+        self.said(url)
+    }
+
+    fn said(&self, url: &TrackerUrl) -> Option<TorrentEvent> {
+        if !self.all.contains(url) || !self.silent.is_empty() {
+            return None;
+        }
+        let row = self.number;
+        Some(match self.failed.values().next() {
+            Some(why) => TorrentEvent::Failed {
+                row,
+                why: why.clone(),
+            },
+            None => TorrentEvent::Answered(row),
+        })
     }
 }
 
@@ -192,5 +224,65 @@ fn amounts(transfer: Option<&Weak<Transfer>>) -> Amounts {
         uploaded: 0,
         downloaded,
         left,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn url(host: &str) -> TrackerUrl {
+        format!("udp://{host}:1").parse().expect("a URL")
+    }
+
+    fn row() -> Row {
+        Row::new(&mut 0, ["a", "b", "c"].map(url).into())
+    }
+
+    #[test]
+    fn the_groups_tracker_is_not_asked_for_a_private_torrent_that_names_others() {
+        let asked = |tiers: &[&str], is_private| {
+            let tiers: Vec<_> = tiers.iter().map(|url| vec![(*url).to_owned()]).collect();
+            let [named, own] = trackers_of(&tiers, is_private, [url("own")].into()).rows();
+            (named.len(), own.len())
+        };
+        assert_eq!(asked(&["udp://a:1"], false), (1, 1));
+        assert_eq!(asked(&["udp://a:1"], true), (1, 0));
+        assert_eq!(asked(&["https://a/announce"], true), (0, 0), "it names one");
+        assert_eq!(asked(&[], true), (0, 1));
+    }
+
+    fn why_of(said: Option<TorrentEvent>) -> Option<String> {
+        match said? {
+            TorrentEvent::Failed { why, .. } => Some(why),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn a_row_of_trackers_has_answered_once_each_has_or_one_names_clients() {
+        let mut row = row();
+        assert!(row.answered(&url("a"), false).is_none());
+        assert!(row.answered(&url("a"), false).is_none(), "again");
+        assert!(row.failed(&url("b"), "it is off").is_none());
+        let why = why_of(row.answered(&url("c"), false));
+        assert_eq!(why.as_deref(), Some("udp://b:1: it is off"));
+        let said = row.answered(&url("b"), false);
+        assert!(matches!(said, Some(TorrentEvent::Answered(_))), "{said:?}");
+        let why = why_of(row.failed(&url("a"), "it is gone"));
+        assert_eq!(why.as_deref(), Some("udp://a:1: it is gone"));
+        let said = row.answered(&url("c"), true);
+        assert!(matches!(said, Some(TorrentEvent::Answered(_))), "{said:?}");
+    }
+
+    #[test]
+    fn a_row_is_told_nothing_of_a_tracker_of_another_one() {
+        let mut row = row();
+        assert!(row.answered(&url("x"), true).is_none());
+        for host in ["a", "b"] {
+            assert!(row.failed(&url(host), "it is off").is_none());
+        }
+        assert!(row.failed(&url("x"), "it is off").is_none());
+        assert!(row.failed(&url("c"), "it is off").is_some());
     }
 }
