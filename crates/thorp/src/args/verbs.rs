@@ -298,7 +298,7 @@ pub struct MagnetArgs {
     pub which: WhichTorrent,
 }
 
-/// Write a .torrent by which any BitTorrent client fetches a file or folder of this share
+/// Write a .torrent by which any client fetches a file or folder of this share
 #[derive(Debug, clap::Args)]
 #[command(after_long_help = TORRENT_EXAMPLES)]
 pub struct TorrentArgs {
