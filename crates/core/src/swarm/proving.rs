@@ -245,10 +245,11 @@ impl Swarm {
                 self.tell_verified(piece);
             }
             Verdict::Bad(senders) => {
-                if let [sender] = senders.as_slice() {
-                    self.suspect(now, number, *sender);
-                } else {
-                    self.doubts.add(number);
+                match senders.as_slice() {
+                    // There are no leaves to ask it for, and it may have hung up meanwhile.
+                    [sender] if self.whole.is_some() => self.blame(now, *sender),
+                    [sender] => self.suspect(now, number, *sender),
+                    _ => self.doubts.add(number),
                 }
                 self.wake = true;
             }

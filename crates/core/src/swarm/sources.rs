@@ -17,6 +17,8 @@ use super::io::{Contact, NamedSource, SourceId, SwarmLimits};
 
 /// The most sources that are remembered.
 const KNOWN: usize = 1024;
+/// A client that has failed so often in a row gives way to another source if there are too many.
+const HOPELESS: u32 = 2;
 /// Of how many machines it is remembered that their clients sent wrong data.
 const LYING_CLIENTS: usize = 1024;
 /// A holder that could not be reached is dialled again after this long; the wait doubles with each
@@ -124,13 +126,23 @@ impl Sources {
         };
         if let Some(known) = self.known.get_mut(&id) {
             known.named = Some(source);
-        } else if self.known.len() < most {
+        } else if self.known.len() < most || self.forget_a_hopeless_client() {
             let known = Known {
                 named: Some(source),
                 ..Known::unknown(now, rng.u32(..))
             };
             self.known.insert(id, known);
         }
+    }
+
+    /// Forgets the client that has failed most often or lied, so that another source has its place.
+    /// Returns whether there was such a client.
+    fn forget_a_hopeless_client(&mut self) -> bool {
+        let clients = self.known.iter().filter(|(id, _)| id.member().is_none());
+        let hopeless = clients.filter(|(_, known)| known.is_hopeless());
+        let worst = hopeless.max_by_key(|(_, known)| (known.lied, known.failures));
+        let worst = worst.map(|(id, _)| *id);
+        worst.is_some_and(|worst| self.known.remove(&worst).is_some())
     }
 
     /// Returns which sources to dial now: those with the fewest failures first and, of equal ones,
@@ -274,6 +286,9 @@ impl Sources {
                 self.lying_clients.pop_first();
             }
             self.lying_clients.insert(place_of(address));
+            if !self.known.contains_key(&peer) {
+                return;
+            }
         }
         let known = self.known.entry(peer);
         known.or_insert_with(|| Known::unknown(now, 0)).lied = true;
@@ -393,6 +408,12 @@ impl Known {
         self.named.is_some() && self.state == State::Idle && !self.lied && now >= self.not_before
     }
 
+    /// Whether others are more likely to have something.
+    fn is_hopeless(&self) -> bool {
+        let fails = self.failures >= HOPELESS && !self.busy;
+        self.state == State::Idle && (self.lied || fails)
+    }
+
     fn failed(&mut self, now: Instant) {
         let wait = FIRST_WAIT * 2u32.saturating_pow(self.failures.min(10));
         self.failures += 1;
@@ -485,6 +506,34 @@ mod tests {
     fn this_peer_does_not_dial_itself_though_it_is_listed_as_a_holder() {
         let mut sources = sources(vec![holder(0, false)]);
         assert_eq!(dialled(&mut sources, at(0), 9), []);
+    }
+
+    #[test]
+    fn clients_that_cannot_be_reached_give_way_to_later_ones() {
+        let mut sources = sources(Vec::new());
+        let mut rng = fastrand::Rng::with_seed(1);
+        let client = |at: usize| {
+            let port = u16::try_from(at + 1).expect("is small");
+            SocketAddr::from(([10, 0, 0, 1], port))
+        };
+        let all = KNOWN / 2;
+        sources.add_clients(at(0), (0..all).map(client).collect(), &mut rng);
+        let late = SourceId::Client(client(all));
+        let limits = SwarmLimits {
+            dialled: all,
+            sessions: all,
+            ..SwarmLimits::default()
+        };
+        for now in [0, 10] {
+            sources.add_clients(at(now), vec![client(all)], &mut rng);
+            assert!(!sources.known.contains_key(&late), "all may still be there");
+            for source in sources.dial(at(now), &limits) {
+                sources.dial_failed(at(now), source.id(), "refused");
+            }
+        }
+        sources.add_clients(at(20), vec![client(all)], &mut rng);
+        assert_eq!(sources.known.len(), all);
+        assert_eq!(dialled(&mut sources, at(20), 1), [late]);
     }
 
     #[test]

@@ -30,12 +30,15 @@ struct Client {
     lies: Option<u32>,
     /// After so many blocks it is there no more.
     leaves: Option<u32>,
+    /// It hangs up as soon as all of a piece is written.
+    hangs_up: bool,
 }
 
 const GOOD: Client = Client {
     pace: Duration::from_millis(5),
     lies: None,
     leaves: None,
+    hangs_up: false,
 };
 
 struct World {
@@ -57,6 +60,8 @@ struct World {
     blamed: BTreeSet<SourceId>,
     stuck: Option<Stuck>,
     complete: bool,
+    /// Whether a piece is being hashed that was not when a block last came.
+    is_hashing: bool,
 }
 
 #[derive(Clone, Copy)]
@@ -115,6 +120,7 @@ impl World {
             blamed: BTreeSet::new(),
             stuck: None,
             complete: false,
+            is_hashing: false,
         }
     }
 
@@ -162,7 +168,12 @@ impl World {
 
     fn block(&mut self, client: usize, span: Span) {
         let session = SessionId(client as u64);
-        let Client { lies, leaves, .. } = self.clients[client];
+        let Client {
+            lies,
+            leaves,
+            hangs_up,
+            ..
+        } = self.clients[client];
         self.sent[client].0 += 1;
         let sent = self.sent[client].0;
         if leaves.is_some_and(|leaves| sent > leaves) {
@@ -183,11 +194,16 @@ impl World {
             self.disk[range.start] ^= 1;
         }
         let leaves = vec![[0; 32]; (span.length as usize).div_ceil(16 * 1024)];
+        self.is_hashing = false;
         self.input(Input::Written {
             session,
             block,
             leaves,
         });
+        if hangs_up && self.is_hashing {
+            let reason = "it has hung up".to_owned();
+            self.input(Input::Closed { session, reason });
+        }
     }
 
     fn is_right(&self, piece: Piece) -> bool {
@@ -235,6 +251,7 @@ impl World {
                 Output::Send(_, Message::HashRequest(_)) => panic!("a hash is asked for"),
                 Output::Send(SessionId(0), message) => self.told.push(message),
                 Output::HashPiece(piece) => {
+                    self.is_hashing = true;
                     let soon = self.now + Duration::from_millis(1);
                     self.later(soon, Event::Hash(piece));
                 }
@@ -311,6 +328,20 @@ fn where_all_lie_nothing_is_taken_and_the_fetch_is_stuck() {
     assert!(!world.complete && world.stuck.is_some());
     assert_eq!(world.swarm.progress().verified, 0);
     assert_eq!(world.blamed.len(), 2);
+}
+
+#[test]
+fn a_client_that_hangs_up_before_its_wrong_piece_is_hashed_is_blamed_and_not_dialled_again() {
+    let liar = Client {
+        lies: Some(1),
+        hangs_up: true,
+        ..GOOD
+    };
+    let mut world = World::new(32_768, &[200_000], false, &[liar]);
+    world.play();
+    assert!(!world.complete && world.stuck.is_some());
+    assert_eq!(world.blamed, BTreeSet::from([SourceId::Client(address(0))]));
+    assert_eq!(world.swarm.sources(), [], "nothing of it is of use");
 }
 
 #[test]
@@ -419,17 +450,23 @@ proptest! {
         piece_length in prop_oneof![1000u32..70_000, Just(16_384), Just(65_536)],
         only_even in any::<bool>(),
         others in prop::collection::vec(
-            (1u64..300, prop::option::of(1u32..9), prop::option::of(0u32..30)),
+            (
+                1u64..300,
+                prop::option::of(1u32..9),
+                prop::option::of(0u32..30),
+                any::<bool>(),
+            ),
             0..4,
         ),
     ) {
         prop_assume!(lengths.iter().step_by(2).any(|length| *length > 0));
         let mut clients: Vec<Client> = others
             .into_iter()
-            .map(|(pace, lies, leaves)| Client {
+            .map(|(pace, lies, leaves, hangs_up)| Client {
                 pace: Duration::from_millis(pace),
                 lies,
                 leaves,
+                hangs_up,
             })
             .collect();
         clients.push(GOOD);
