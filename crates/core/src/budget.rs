@@ -261,15 +261,17 @@ impl Budgets {
         all.is_above_at(all.floor(purse.map_or(0, |purse| purse.lately.work)))
     }
 
-    /// Whether there is no time for forgetting listings now.
+    /// Whether there is no time for forgetting listings now. Forgetting comes before the work of
+    /// accounts that have cost much lately, which would never leave time for it, and behind that of
+    /// the others.
     pub fn is_spent_for_forgetting(&mut self, now: Instant) -> bool {
-        let floor = self.costly.floor(u64::MAX);
+        let floor = self.costly.floor(Work::ENOUGH);
         self.costly.is_down_to(now, floor)
     }
 
     /// Returns when there is time for forgetting listings again.
     pub fn ready_to_forget_at(&self) -> Instant {
-        self.costly.is_above_at(self.costly.floor(u64::MAX))
+        self.costly.is_above_at(self.costly.floor(Work::ENOUGH))
     }
 
     /// Returns how much one answer to this account may cost: little if the account has cost much

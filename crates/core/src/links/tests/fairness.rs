@@ -509,7 +509,11 @@ impl Crowd {
 
     /// Lets the attackers ask without pause for seventy seconds.
     fn attack(&mut self) {
-        let end = self.node.now + 70 * SECOND;
+        self.attack_for(70 * SECOND);
+    }
+
+    fn attack_for(&mut self, time: Duration) {
+        let end = self.node.now + time;
         while self.node.now < end {
             self.node.now = self.node.now + self.every;
             for member in Self::ATTACKERS {
@@ -563,6 +567,25 @@ fn forty_members_with_costly_patterns_leave_time_for_cheap_questions() {
             Duration::ZERO,
             "it has cost nothing lately"
         );
+    }
+}
+
+#[test]
+fn forty_members_with_costly_patterns_do_not_keep_listings_from_being_forgotten_and_replaced() {
+    for node in Node::both() {
+        let mut crowd = Crowd::new(node, by_pattern(), |_| Ipv4Addr::new(192, 0, 2, 9));
+        crowd.attack();
+        crowd.node.comes(2, many(500, 10, 'x'));
+        crowd.node.up(4, 4, hello(1));
+        crowd.node.handle(Input::Disconnected {
+            link: LinkId(2),
+            reason: String::new(),
+        });
+        assert!(crowd.node.links.catalogue.leaving() > 0);
+        crowd.node.hear(4, many(500, 10, 'z'));
+        crowd.attack_for(5 * SECOND);
+        assert_eq!(crowd.node.links.catalogue.leaving(), 0);
+        assert_eq!(crowd.node.lists(4), Some(500));
     }
 }
 
