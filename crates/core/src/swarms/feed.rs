@@ -21,10 +21,14 @@ use crate::presence::Presences;
 pub enum MemberChange {
     /// A member is reached here.
     Reached(MemberNumber, Vec<SocketAddr>),
-    /// A member has a torrent, whole or in part.
+    /// A member lists entries from which a torrent follows: it has it, whole or in part.
     Lists(MemberNumber, InfoHash, bool),
-    /// A member does not have a torrent any more.
+    /// A member does not list such an entry any more.
     Unlists(MemberNumber, InfoHash),
+    /// A member names a torrent beside its entries: it has it.
+    Names(MemberNumber, InfoHash),
+    /// A member does not name a torrent any more. It may still have it by its entries.
+    Unnames(MemberNumber, InfoHash),
     /// A member has no torrent any more.
     Left(MemberNumber),
 }
@@ -86,9 +90,9 @@ impl Feed {
                         continue;
                     };
                     let gone = gone.into_iter();
-                    changes.extend(gone.map(|gone| MemberChange::Unlists(*number, gone)));
+                    changes.extend(gone.map(|gone| MemberChange::Unnames(*number, gone)));
                     let come = come.into_iter();
-                    changes.extend(come.map(|come| MemberChange::Lists(*number, come, true)));
+                    changes.extend(come.map(|come| MemberChange::Names(*number, come)));
                 }
                 Watched::Forgotten(peer) => {
                     let number = self.numbers.get(&peer);
@@ -170,6 +174,7 @@ mod tests {
     #[derive(Default)]
     struct Told {
         has: BTreeMap<(InfoHash, MemberNumber), bool>,
+        named: BTreeSet<(InfoHash, MemberNumber)>,
         at: BTreeMap<MemberNumber, Vec<SocketAddr>>,
     }
 
@@ -186,7 +191,16 @@ mod tests {
                     MemberChange::Unlists(member, torrent) => {
                         self.has.remove(&(torrent, member));
                     }
-                    MemberChange::Left(left) => self.has.retain(|(_, member), _| *member != left),
+                    MemberChange::Names(member, torrent) => {
+                        self.named.insert((torrent, member));
+                    }
+                    MemberChange::Unnames(member, torrent) => {
+                        self.named.remove(&(torrent, member));
+                    }
+                    MemberChange::Left(left) => {
+                        self.has.retain(|(_, member), _| *member != left);
+                        self.named.retain(|(_, member)| *member != left);
+                    }
                 }
             }
         }
@@ -286,7 +300,12 @@ mod tests {
                         catalogue.apply(id(n), 1, update(None, seq, names(added), vec![]));
                     }
                     Did::Named(n, torrents) => {
-                        let torrents = torrents.into_iter().map(|n| InfoHash::new([n; 20]));
+                        let torrents = torrents.into_iter().map(|n| match n {
+                            // Some are those of entries, too.
+                            0xf0 => v1_of("x", 0),
+                            0xf1 => v1_of("y", 1),
+                            n => InfoHash::new([n; 20]),
+                        });
                         let since = catalogue.position(id(n)).map(|position| position.seq);
                         let update = Update {
                             torrents: Some(torrents.collect()),
@@ -305,15 +324,12 @@ mod tests {
                 catalogue.forget_some(1);
                 catalogue.check();
                 told.take(feed.changes(&mut catalogue));
-                let mut expected = BTreeMap::new();
+                let (mut expected, mut named) = (BTreeMap::new(), BTreeSet::new());
                 for (peer, listing) in catalogue.listings() {
                     let Some(number) = feed.numbers.get(&peer) else {
                         continue;
                     };
-                    for torrent in listing.torrents() {
-                        let whole = expected.entry((*torrent, *number));
-                        whole.or_insert_with(BTreeSet::new).insert(true);
-                    }
+                    named.extend(listing.torrents().iter().map(|torrent| (*torrent, *number)));
                     for entry in listing.entries() {
                         let Some(content) = entry.content() else {
                             continue;
@@ -327,6 +343,7 @@ mod tests {
                     }
                 }
                 let keys: Vec<_> = told.has.keys().copied().collect();
+                prop_assert_eq!(&told.named, &named);
                 prop_assert_eq!(keys, expected.keys().copied().collect::<Vec<_>>());
                 for (torrent, is_whole) in &told.has {
                     // Under two names, one may be whole and the other not.

@@ -11,11 +11,20 @@ use thorp_wire::announce::compact::{V4, V6};
 /// again once the member has left all swarms.
 pub type MemberNumber = u32;
 
-/// That a member has a torrent, whole or in part.
+/// That a member has a torrent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Has {
     pub(super) member: MemberNumber,
-    pub(super) is_whole: bool,
+    /// Whether an entry from which the torrent follows is whole, if the member lists one.
+    pub(super) listed: Option<bool>,
+    /// Whether the member names the torrent beside its entries: then it has all of it.
+    pub(super) is_named: bool,
+}
+
+impl Has {
+    pub(super) fn is_whole(self) -> bool {
+        self.is_named || self.listed == Some(true)
+    }
 }
 
 /// Where members are reached, and which torrents of this store they have.

@@ -262,27 +262,39 @@ impl Swarms {
         match change {
             MemberChange::Reached(member, addresses) => self.members.set(*member, addresses),
             MemberChange::Lists(member, torrent, is_whole) => {
-                self.list(*torrent, *member, *is_whole);
+                self.list(*torrent, *member, |has| has.listed = Some(*is_whole));
             }
-            MemberChange::Unlists(member, torrent) => self.unlist(torrent, *member),
+            MemberChange::Names(member, torrent) => {
+                self.list(*torrent, *member, |has| has.is_named = true);
+            }
+            MemberChange::Unlists(member, torrent) => {
+                self.unlist(torrent, *member, |has| has.listed = None);
+            }
+            MemberChange::Unnames(member, torrent) => {
+                self.unlist(torrent, *member, |has| has.is_named = false);
+            }
             MemberChange::Left(member) => self.unlist_all(*member),
         }
     }
 
-    /// A member has a torrent now, whole or in part.
-    fn list(&mut self, torrent: InfoHash, member: MemberNumber, is_whole: bool) {
+    /// A member has a torrent now.
+    fn list(&mut self, torrent: InfoHash, member: MemberNumber, set: impl FnOnce(&mut Has)) {
         self.members.torrents_mut(member).insert(torrent);
         let torrent = self.find(&torrent).unwrap_or_else(|| self.add(torrent));
-        let has = Has { member, is_whole };
         let mut members = std::mem::take(&mut self.torrents[torrent].members).into_vec();
-        match members.iter_mut().find(|has| has.member == member) {
-            Some(before) => {
-                self.count(before.is_whole, -1);
-                *before = has;
+        let has = match members.iter().position(|has| has.member == member) {
+            Some(at) => {
+                self.count(members[at].is_whole(), -1);
+                &mut members[at]
             }
-            None => members.push(has),
-        }
-        self.count(is_whole, 1);
+            None => members.push_mut(Has {
+                member,
+                listed: None,
+                is_named: false,
+            }),
+        };
+        set(has);
+        self.count(has.is_whole(), 1);
         self.torrents[torrent].members = members.into_boxed_slice();
         // From now on it appears as a member, also where it has announced itself before.
         let v4 = self.members.v4(member).copied();
@@ -307,25 +319,33 @@ impl Swarms {
         }
     }
 
-    /// A member does not have a torrent any more.
-    fn unlist(&mut self, torrent: &InfoHash, member: MemberNumber) {
-        self.members.torrents_mut(member).remove(torrent);
-        let Some(torrent) = self.find(torrent) else {
+    /// A member does not have a torrent any more, or only for another reason than before.
+    fn unlist(&mut self, torrent: &InfoHash, member: MemberNumber, unset: impl FnOnce(&mut Has)) {
+        let Some(number) = self.find(torrent) else {
             return;
         };
-        let mut members = std::mem::take(&mut self.torrents[torrent].members).into_vec();
+        let mut members = std::mem::take(&mut self.torrents[number].members).into_vec();
         if let Some(at) = members.iter().position(|has| has.member == member) {
-            let before = members.swap_remove(at);
-            self.count(before.is_whole, -1);
+            let has = &mut members[at];
+            self.count(has.is_whole(), -1);
+            unset(has);
+            if has.listed.is_some() || has.is_named {
+                self.count(has.is_whole(), 1);
+            } else {
+                members.swap_remove(at);
+                self.members.torrents_mut(member).remove(torrent);
+            }
         }
-        self.torrents[torrent].members = members.into_boxed_slice();
-        self.drop_if_empty(torrent);
+        self.torrents[number].members = members.into_boxed_slice();
+        self.drop_if_empty(number);
     }
 
     /// A member has no torrent any more.
     fn unlist_all(&mut self, member: MemberNumber) {
         for torrent in std::mem::take(self.members.torrents_mut(member)) {
-            self.unlist(&torrent, member);
+            self.unlist(&torrent, member, |has| {
+                (has.listed, has.is_named) = (None, false);
+            });
         }
     }
 
@@ -502,7 +522,7 @@ impl Swarms {
                 if given >= most {
                     break;
                 }
-                if has.is_whole && !wants_seeders {
+                if has.is_whole() && !wants_seeders {
                     continue;
                 }
                 let (v4, v6) = (members.v4(has.member), members.v6(has.member));
@@ -604,7 +624,7 @@ impl Swarms {
 
     fn counts_of(&self, torrent: usize) -> SwarmCounts {
         let torrent = &self.torrents[torrent];
-        let whole = torrent.members.iter().filter(|has| has.is_whole).count();
+        let whole = torrent.members.iter().filter(|has| has.is_whole()).count();
         let in_part = torrent.members.len() - whole;
         let of = |members: usize| u32::try_from(members).unwrap_or(u32::MAX);
         SwarmCounts {

@@ -202,7 +202,7 @@ fn a_seeder_is_told_of_leechers_only() {
     say(&mut swarms, now, &seeder("10.0.0.1:1"), ALL);
     say(&mut swarms, now, &leecher("10.0.0.2:1"), ALL);
     swarms.members.set(0, &addresses(["10.0.0.9:3334"]));
-    swarms.list(torrent(1), 0, true);
+    swarms.on_member(&MemberChange::Lists(0, torrent(1), true));
     let told = say(&mut swarms, now, &seeder("10.0.0.3:1"), ALL);
     assert_eq!(told, addresses(["10.0.0.2:1"]));
     let told = say(&mut swarms, now, &leecher("10.0.0.4:1"), ALL);
@@ -215,7 +215,7 @@ fn a_client_that_begins_with_a_magnet_link_and_says_that_nothing_is_left_is_told
     let now = Duration::ZERO;
     say(&mut swarms, now, &seeder("10.0.0.1:1"), ALL);
     swarms.members.set(0, &addresses(["10.0.0.9:3334"]));
-    swarms.list(torrent(1), 0, true);
+    swarms.on_member(&MemberChange::Lists(0, torrent(1), true));
     let begins = Client {
         event: AnnounceEvent::Started,
         ..seeder("10.0.0.3:1")
@@ -293,14 +293,14 @@ fn only_torrents_of_the_group_are_tracked_unless_any_is() {
     swarms
         .members
         .set(3, &addresses(["10.0.0.9:3334", "[fd00::9]:3334"]));
-    swarms.list(torrent(1), 3, true);
+    swarms.on_member(&MemberChange::Lists(3, torrent(1), true));
     let told = say(&mut swarms, now, &said, ALL);
     assert_eq!(told, addresses(["10.0.0.9:3334", "[fd00::9]:3334"]));
     assert_eq!(swarms.scrape(at(now), &torrent(1)), counts(1, 1, 0));
     // The member lists its part only, then nothing; the client is still there.
-    swarms.list(torrent(1), 3, false);
+    swarms.on_member(&MemberChange::Lists(3, torrent(1), false));
     assert_eq!(swarms.scrape(at(now), &torrent(1)), counts(0, 2, 0));
-    swarms.unlist(&torrent(1), 3);
+    swarms.on_member(&MemberChange::Unlists(3, torrent(1)));
     assert_eq!(swarms.scrape(at(now), &torrent(1)), counts(0, 1, 0));
     say(&mut swarms, now, &stopped(said), ALL);
     let answer = said.says(&mut swarms, at(now), ALL, &mut handed);
@@ -308,10 +308,48 @@ fn only_torrents_of_the_group_are_tracked_unless_any_is() {
 }
 
 #[test]
+fn a_member_has_a_torrent_as_long_as_it_lists_an_entry_of_it_or_names_it() {
+    use MemberChange::{Lists, Names, Unlists, Unnames};
+    let (first, now) = (torrent(1), at(Duration::ZERO));
+    for changes in [
+        // It names what an entry gives later on, and no more once it has noticed.
+        [Names(3, first), Lists(3, first, true), Unnames(3, first)],
+        [Lists(3, first, true), Names(3, first), Unlists(3, first)],
+        [
+            Lists(3, first, false),
+            Names(3, first),
+            Lists(3, first, false),
+        ],
+    ] {
+        let mut swarms = open(WIDE);
+        swarms.members.set(3, &addresses(["10.0.0.9:3334"]));
+        for change in &changes {
+            swarms.on_member(change);
+            swarms.check();
+        }
+        assert_eq!(swarms.scrape(now, &first), counts(1, 0, 0), "{changes:?}");
+        swarms.on_member(&Unlists(3, first));
+        swarms.on_member(&Unnames(3, first));
+        swarms.check();
+        assert_eq!(swarms.scrape(now, &first), None, "{changes:?}");
+    }
+    let mut swarms = open(WIDE);
+    for change in [
+        Names(3, first),
+        Lists(3, first, true),
+        MemberChange::Left(3),
+    ] {
+        swarms.on_member(&change);
+        swarms.check();
+    }
+    assert_eq!(swarms.scrape(now, &first), None);
+}
+
+#[test]
 fn a_member_that_announces_as_well_is_there_once() {
     let mut swarms = open(WIDE);
     swarms.members.set(0, &addresses(["10.0.0.9:3334"]));
-    swarms.list(torrent(1), 0, true);
+    swarms.on_member(&MemberChange::Lists(0, torrent(1), true));
     say(&mut swarms, Duration::ZERO, &seeder("10.0.0.9:3334"), ALL);
     assert_eq!(
         swarms.scrape(at(Duration::ZERO), &torrent(1)),
@@ -327,7 +365,7 @@ fn a_member_that_announces_as_well_is_there_once() {
     other
         .says(&mut swarms, at(Duration::ZERO), none, &mut handed)
         .expect("tracked");
-    swarms.list(torrent(2), 0, false);
+    swarms.on_member(&MemberChange::Lists(0, torrent(2), false));
     swarms.check();
     assert_eq!(
         swarms.scrape(at(Duration::ZERO), &torrent(2)),
@@ -346,7 +384,7 @@ fn members_leave_room_in_an_answer_for_others() {
         swarms
             .members
             .set(n.into(), &[SocketAddr::from(([10, 1, 0, n], 3334))]);
-        swarms.list(torrent(1), n.into(), true);
+        swarms.on_member(&MemberChange::Lists(n.into(), torrent(1), true));
         let other = format!("10.2.0.{n}:1");
         let mut handed = Handed::default();
         let none = Wanted::default();
@@ -757,13 +795,13 @@ proptest! {
                     swarms.sweep(moment);
                     model.forget(now);
                     if let Some(is_whole) = has {
-                        swarms.list(torrent(n), member, is_whole);
+                        swarms.on_member(&MemberChange::Lists(member, torrent(n), is_whole));
                         for at in member_at(member) {
                             model.peers.remove(&(torrent(n), at));
                         }
                         model.members.insert((torrent(n), member), is_whole);
                     } else {
-                        swarms.unlist(&torrent(n), member);
+                        swarms.on_member(&MemberChange::Unlists(member, torrent(n)));
                         model.members.remove(&(torrent(n), member));
                     }
                 }

@@ -86,10 +86,12 @@ fn announce(swarms: &mut Swarms, now: Instant, source: &mut Source<'_>, handed: 
 
 fn member(source: &mut Source<'_>) -> MemberChange {
     let member = u32::from(source.byte() % 3);
-    match source.byte() % 4 {
+    match source.byte() % 6 {
         0 => MemberChange::Reached(member, vec![(ip(source), 7).into()]),
         1 => MemberChange::Left(member),
         2 => MemberChange::Unlists(member, torrent(source)),
+        4 => MemberChange::Names(member, torrent(source)),
+        5 => MemberChange::Unnames(member, torrent(source)),
         _ => MemberChange::Lists(member, torrent(source), source.flag()),
     }
 }

@@ -140,7 +140,10 @@ impl Face {
     /// Takes a change of what members have.
     pub(crate) fn on_member(&self, change: &MemberChange) {
         match change {
-            MemberChange::Lists(_, torrent, _) | MemberChange::Unlists(_, torrent) => {
+            MemberChange::Lists(_, torrent, _)
+            | MemberChange::Unlists(_, torrent)
+            | MemberChange::Names(_, torrent)
+            | MemberChange::Unnames(_, torrent) => {
                 self.store(torrent).on_member(change);
             }
             MemberChange::Reached(..) | MemberChange::Left(_) => {
