@@ -33,7 +33,7 @@ pub struct TorrentFetch {
     refused: Option<String>,
     /// A client was named, by the torrent, a tracker or another client; or has called.
     has_clients: bool,
-    /// Who has sent what is not of the torrent.
+    /// Who has sent what is not of the torrent, if nothing has been verified since.
     liar: Option<SourceId>,
     stuck: Option<Stuck>,
     /// Before that nothing is given up.
@@ -131,7 +131,13 @@ impl TorrentFetch {
             TorrentEvent::Called => self.has_clients = true,
             TorrentEvent::GoesOn => self.stuck = None,
             TorrentEvent::Blamed(source) => self.liar = Some(source),
-            TorrentEvent::There(bytes) => self.there = bytes,
+            TorrentEvent::There(bytes) => {
+                // Not the liar is to blame if what comes from others does not come to its end.
+                if bytes > self.there {
+                    self.liar = None;
+                }
+                self.there = bytes;
+            }
             TorrentEvent::Stuck(stuck) => self.stuck = Some(stuck),
         }
     }
@@ -305,6 +311,21 @@ mod tests {
         assert_eq!(limited.verdict(at(60)), Some(TorrentMissed::NoClient));
         limited.handle(at(0), TorrentEvent::Clients);
         assert_eq!(limited.verdict(at(61)), None);
+    }
+
+    #[test]
+    fn a_client_that_lied_is_not_named_if_others_have_sent_something_since() {
+        let mut fetch = fetch(Patience::None, 0);
+        let liar = SourceId::Client(([10, 0, 0, 1], 1).into());
+        fetch.handle(at(0), TorrentEvent::Clients);
+        fetch.handle(at(0), TorrentEvent::Blamed(liar));
+        fetch.handle(at(1), TorrentEvent::There(5));
+        fetch.handle(at(2), stuck(Contact::Session));
+        let why = TorrentMissed::Unfinished {
+            reason: "it is gone".into(),
+            there: 5,
+        };
+        assert_eq!(fetch.verdict(at(30)), Some(why));
     }
 
     #[test]
