@@ -179,7 +179,7 @@ impl Shared {
                 continue;
             };
             let torrent = KeptTorrent::decode(&value);
-            let number = Value::parse(&value).ok();
+            let number = Value::parse_in_any_order(&value).ok();
             let number = number.and_then(|value| value.get("number")?.integer());
             let number = number.and_then(|number| u64::try_from(number).ok());
             let (Some(torrent), Some(number)) = (torrent, number) else {

@@ -88,10 +88,10 @@ impl Kept {
         for hash in &row.hashes {
             if let Some(other) = self.by_hash.get(hash).copied() {
                 self.remove(other);
-                // The new one has its place on disk.
-                self.forgotten.retain(|first| *first != row.hashes[0]);
             }
         }
+        // One with the same info-hash may have given way before: the new one has its place on disk.
+        self.forgotten.retain(|first| *first != row.hashes[0]);
         let is_there = |(name, content): &&(Name, Content)| {
             listed(name).is_some_and(|entry| has(&entry, *content))
         };
@@ -238,6 +238,11 @@ fn has(entry: &Entry, content: Content) -> bool {
 
 #[cfg(test)]
 impl Kept {
+    /// The first info-hashes of torrents that are to be removed from the disk.
+    pub fn forgotten(&self) -> &[InfoHash] {
+        &self.forgotten
+    }
+
     /// Asserts that the indices and the sums are those of the rows.
     pub fn check(&self) {
         let files: usize = self.rows.values().map(|row| row.files.len()).sum();

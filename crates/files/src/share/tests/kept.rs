@@ -86,6 +86,27 @@ async fn a_torrent_of_a_folder_is_kept_over_a_restart_and_served_while_all_its_f
 }
 
 #[tokio::test]
+async fn a_torrent_whose_keys_are_in_no_order_is_kept_over_a_restart() {
+    let (dir, state) = (tempdir(), tempdir());
+    put(&dir, "d/a", "a");
+    let mut follower = Follower::with(&dir, serving(&state)).await;
+    follower.until_hashed().await;
+    let (raw, names) = folder(&follower.share, "d", &["a"]);
+    let last = b"7:privatei1e";
+    let (body, end) = raw[1..].split_at(raw.len() - 2 - last.len());
+    assert_eq!(end, [&last[..], b"e"].concat());
+    let raw = [b"d", &last[..], body, b"e"].concat();
+    let hash = hash_of(&keep(&follower.share, &raw, &names).expect("is kept"));
+    follower.until(|f| f.torrents == [hash]).await;
+    follower.end();
+
+    let mut follower = Follower::with(&dir, serving(&state)).await;
+    follower.until(|f| f.torrents == [hash]).await;
+    let kept = follower.share.kept_torrent(DISK, hash).expect("is kept");
+    assert_eq!(kept.info.raw(), raw);
+}
+
+#[tokio::test]
 async fn a_torrent_is_forgotten_when_a_file_has_changed_or_is_not_there_at_the_next_start() {
     let (dir, state) = (tempdir(), tempdir());
     put(&dir, "c/a", "a");
@@ -191,6 +212,16 @@ fn torrents_that_rest_give_way_first_and_then_the_oldest() {
     assert_eq!(insert(most, there), [hash(7)]);
     assert_eq!(insert(most + 1, there), [hash(0)]);
     assert_eq!(insert(most + 2, there), [hash(1)]);
+    // One is kept again before its place on disk is given to nobody.
+    let mut again = |number, expected: &[InfoHash]| {
+        let row = Row::of(vec![hash(number)], &[(name("a"), there)], 10);
+        kept.insert(most + 10 + number, row, |_| Some(entry(there)));
+        kept.check();
+        assert_eq!(kept.forgotten(), expected);
+    };
+    again(most + 3, &[hash(2)]);
+    again(2, &[hash(3)]);
+    assert_eq!(kept.take_forgotten(), [hash(3)]);
     assert_eq!(kept.take_news().map(|all| all.len()), Some(MOST_KEPT));
     // Another content, and all are forgotten.
     kept.on_unlisted(&entry(there));
