@@ -219,23 +219,28 @@ impl Partial {
         self.0.folder.remove_file(&self.0.part)
     }
 
-    /// Refuses to go on where the disk has no room for so many bytes in other files.
-    pub fn must_have_room_beside(&self, _: DiskThread, bytes: u64) -> Result<(), StoreError> {
-        self.must_hold(bytes, |disk| disk.f_bavail)
-    }
-
     /// What an error of this file means.
     pub fn failed(&self, error: io::Error) -> StoreError {
         failed(self.0.path.clone(), error)
     }
 
-    /// Refuses to go on where the disk has no room for so many bytes that are to come.
-    pub fn must_have_room(&self, _: DiskThread, bytes: u64) -> Result<(), StoreError> {
-        let there = self.0.file.metadata().map_err(|error| self.failed(error))?;
-        let taken = there.blocks().saturating_mul(512);
+    /// Refuses to go on where the disk has no room for so many bytes that are to come, and for
+    /// `beside` in other files.
+    pub fn must_have_room(
+        &self,
+        _: DiskThread,
+        to_come: u64,
+        beside: u64,
+    ) -> Result<(), StoreError> {
+        let missing = self.missing(to_come).map_err(|error| self.failed(error))?;
+        self.must_hold(missing.saturating_add(beside), |disk| disk.f_bavail)
+    }
+
+    /// Returns for how many of the bytes that are to come no room is taken yet.
+    fn missing(&self, to_come: u64) -> io::Result<u64> {
+        let taken = self.0.file.metadata()?.blocks().saturating_mul(512);
         // A file system without holes has taken all of it already.
-        let missing = bytes.min(self.0.content.length.saturating_sub(taken));
-        self.must_hold(missing, |disk| disk.f_bavail)
+        Ok(to_come.min(self.0.content.length.saturating_sub(taken)))
     }
 
     /// Where a file system does not say how large it is, writing will tell.

@@ -235,6 +235,27 @@ fn a_fetch_that_never_began_leaves_nothing_where_files_cannot_be_made_longer() {
 }
 
 #[test]
+fn room_that_is_taken_already_is_not_asked_for_again() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let flags = MountFlags::NOSUID | MountFlags::NODEV;
+    if mount("small", dir.path(), "tmpfs", flags, c"size=1m").is_err() {
+        return; // Only root mounts.
+    }
+    let store = Store::open(DISK, dir.path()).expect("a store");
+    let partial = store.partial(DISK, &name(), content_of(&bytes()));
+    let partial = partial.expect("a file");
+    partial.fill_up(0).expect("there is room");
+    let to_come = LENGTH as u64;
+    let has_room = [0, 100, 400].map(|kib| partial.must_have_room(DISK, to_come, kib * 1024));
+    drop(partial);
+    unmount(dir.path(), UnmountFlags::DETACH).expect("unmounted");
+    assert!(
+        matches!(has_room, [Ok(()), Ok(()), Err(StoreError::Full { .. })]),
+        "{has_room:?}"
+    );
+}
+
+#[test]
 fn where_a_file_cannot_be_made_longer_nothing_is_written_that_has_no_room() {
     let dir = tempfile::tempdir().expect("a directory");
     let flags = MountFlags::NOSUID | MountFlags::NODEV;

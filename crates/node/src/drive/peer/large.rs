@@ -130,7 +130,7 @@ impl FileTask<'_> {
                     Some(Happening::Dial(source)) => self.peer.swarms.call(transfer, source),
                     Some(Happening::ToCome(bytes)) => {
                         let partial = Arc::clone(partial);
-                        blocking(move |disk| partial.must_have_room(disk, bytes)).await??;
+                        blocking(move |disk| partial.must_have_room(disk, bytes, 0)).await??;
                     }
                     Some(happening) => {
                         if matches!(happening, Happening::Widen) {

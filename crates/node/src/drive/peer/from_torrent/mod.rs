@@ -342,11 +342,7 @@ impl Job<'_> {
                     }
                     Some(Happening::ToCome(bytes)) => {
                         let (partial, beside) = (Arc::clone(partial), plan.bytes_beside());
-                        blocking(move |disk| {
-                            partial.must_have_room(disk, bytes)?;
-                            partial.must_have_room_beside(disk, bytes.saturating_add(beside))
-                        })
-                        .await??;
+                        blocking(move |disk| partial.must_have_room(disk, bytes, beside)).await??;
                     }
                     Some(Happening::Complete(_)) => {
                         seeking.completed();
