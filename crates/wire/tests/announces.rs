@@ -543,6 +543,16 @@ fn urls_of_trackers_are_read_and_written() {
 }
 
 #[test]
+fn the_path_and_the_query_of_a_udp_trackers_url_are_options_behind_an_announce() {
+    let options = |url: &str| url.parse::<TrackerUrl>().expect(url).options();
+    assert_eq!(options("udp://a:1"), b"");
+    assert_eq!(options("udp://a:1/announce?k=1"), b"\x02\x0d/announce?k=1");
+    let long = "x".repeat(260);
+    let runs = [b"\x02\xff/", &long.as_bytes()[..254], b"\x02\x06xxxxxx"].concat();
+    assert_eq!(options(&format!("udp://a:1/{long}")), runs);
+}
+
+#[test]
 fn what_is_no_url_of_a_tracker_is_named() {
     let malformed = TrackerUrlError::Malformed;
     for (url, why) in [

@@ -1,4 +1,4 @@
-//! The URL of a tracker: `http://HOST[:PORT]/PATH` or `udp://HOST:PORT`.
+//! The URL of a tracker: `http://HOST[:PORT]/PATH` or `udp://HOST:PORT[/PATH]`.
 
 use std::fmt;
 use std::str::FromStr;
@@ -48,6 +48,20 @@ impl TrackerUrl {
     /// an announce.
     pub fn target(&self, query: &str) -> String {
         joined(&self.path, query)
+    }
+
+    /// Returns what follows an announce by datagram: the URL's path with its query, by which some
+    /// trackers tell their users apart (BEP 41). Nothing if the URL has neither.
+    pub fn options(&self) -> Vec<u8> {
+        const URL_DATA: u8 = 2;
+        let path = if self.path == "/" { "" } else { &self.path };
+        let mut options = Vec::new();
+        for run in path.as_bytes().chunks(u8::MAX.into()) {
+            let length = u8::try_from(run.len()).unwrap_or(u8::MAX);
+            options.extend([URL_DATA, length]);
+            options.extend_from_slice(run);
+        }
+        options
     }
 
     /// Returns what to ask for over HTTP in order to scrape. `None` if the last part of the path

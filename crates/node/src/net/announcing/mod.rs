@@ -271,7 +271,10 @@ async fn announce_at(
             }
             http::announce(address, asking, said, by.source).await?
         }
-        Transport::Udp => by.udp.announce(address, said, by.source).await?,
+        Transport::Udp => {
+            let said = (said, &asking.url.options()[..]);
+            by.udp.announce(address, said, by.source).await?
+        }
     };
     let Announced {
         interval,

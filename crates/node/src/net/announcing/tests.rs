@@ -277,6 +277,37 @@ async fn a_tracker_tells_of_other_clients_by_datagrams_of_both_families() {
     }
 }
 
+#[tokio::test]
+async fn a_tracker_that_is_asked_by_datagrams_is_told_the_path_and_the_query_of_its_url() {
+    let socket = UdpSocket::bind("127.0.0.1:0").await.expect("binds");
+    let at = socket.local_addr().expect("has one");
+    let path = format!("/{}/announce?key=1", "x".repeat(300));
+    let url = format!("udp://{at}{path}");
+    tokio::spawn(async move { ask(&url).await });
+    let mut datagram = vec![0; 2048];
+    let (length, from) = socket.recv_from(&mut datagram).await.expect("is up");
+    assert_eq!(length, 16, "nothing follows this one");
+    let Ok(UdpRequest::Connect { transaction }) = UdpRequest::decode(&datagram[..length]) else {
+        panic!("another request");
+    };
+    let answer = UdpAnswer::Connected {
+        transaction,
+        connection: 5,
+    };
+    let answer = answer.encode();
+    socket.send_to(&answer, from).await.expect("is sent");
+    let (length, _) = socket.recv_from(&mut datagram).await.expect("is up");
+    let mut options = &datagram[98..length];
+    let mut said = Vec::new();
+    while let [2, length, rest @ ..] = options {
+        let (run, rest) = rest.split_at(usize::from(*length));
+        said.extend_from_slice(run);
+        options = rest;
+    }
+    assert_eq!(options, [0; 0]);
+    assert_eq!(said, path.as_bytes());
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_lost_datagram_is_said_again_after_waits_that_double_and_not_for_ever() {
     let mut tracker = Tracker::start("127.0.0.1:0", |number, _| {

@@ -1,7 +1,8 @@
 //! Announces by datagrams (BEP 15).
 //!
 //! A connection id is asked for first, and used for a minute. A tracker is believed only if an
-//! answer comes from its address and repeats the random number of the request.
+//! answer comes from its address and repeats the random number of the request. Behind an announce
+//! stand the options of the tracker's URL (BEP 41).
 
 use std::collections::BTreeMap;
 use std::io;
@@ -44,11 +45,11 @@ struct Connection {
 }
 
 impl UdpConnections {
-    /// Announces to the tracker at this address.
+    /// Announces to the tracker at this address, with these options.
     pub(super) async fn announce(
         &self,
         tracker: SocketAddr,
-        said: &Announce,
+        said: (&Announce, &[u8]),
         source: Option<IpAddr>,
     ) -> Result<Announced, AnnounceError> {
         let mut connection = match self.take(tracker) {
@@ -92,21 +93,28 @@ impl Connection {
         })
     }
 
-    async fn announce(&mut self, said: &Announce) -> Result<Announced, AnnounceError> {
+    async fn announce(
+        &mut self,
+        (said, options): (&Announce, &[u8]),
+    ) -> Result<Announced, AnnounceError> {
         let mut is_kept = self.id.is_some();
         let mut again = 0;
         loop {
             let transaction = transaction();
-            let request = match self.fresh_id() {
-                Some(connection) => UdpRequest::Announce {
-                    connection,
-                    transaction,
-                    announce: *said,
-                },
-                None => UdpRequest::Connect { transaction },
+            let (request, options) = match self.fresh_id() {
+                Some(connection) => {
+                    let announce = UdpRequest::Announce {
+                        connection,
+                        transaction,
+                        announce: *said,
+                    };
+                    (announce, options)
+                }
+                None => (UdpRequest::Connect { transaction }, &[][..]),
             };
+            let datagram = [&request.encode(), options].concat();
             let deadline = Instant::now() + PATIENCE * 2_u32.pow(again);
-            match self.ask(&request, transaction, deadline).await? {
+            match self.ask(&request, transaction, &datagram, deadline).await? {
                 Some(UdpAnswer::Connected { connection, .. }) => {
                     self.id = Some((connection, Instant::now()));
                 }
@@ -146,9 +154,10 @@ impl Connection {
         &self,
         request: &UdpRequest,
         transaction: u32,
+        said: &[u8],
         deadline: Instant,
     ) -> io::Result<Option<UdpAnswer>> {
-        self.socket.send(&request.encode()).await?;
+        self.socket.send(said).await?;
         let mut datagram = vec![0; LONGEST];
         loop {
             let received = timeout_at(deadline, self.socket.recv(&mut datagram)).await;
