@@ -12,10 +12,10 @@ use thorp_core::swarm::{
     Input, Offer, Output, SessionId, SourceId, Swarm, SwarmLimits, TorrentConfig,
 };
 use thorp_core::time::Instant;
-use thorp_wire::PeerId;
 use thorp_wire::layout::{Block, Piece};
-use thorp_wire::session::{Message, Span};
+use thorp_wire::session::{HashRange, Message, Span};
 use thorp_wire::torrent::{Info, PieceSpace};
+use thorp_wire::{PeerId, Root};
 
 use crate::source::Source;
 
@@ -26,7 +26,8 @@ const FILES: [(u32, bool); 4] = [
     (50_000, false),
     (90_001, false),
 ];
-const PIECE: u32 = 40_000;
+/// Of a v1 torrent: also shorter than a leaf.
+const PIECES: [u32; 3] = [40_000, 16_384, 5_000];
 const LEAF: u32 = 16_384;
 
 struct World {
@@ -48,8 +49,8 @@ struct World {
 
 pub(crate) fn torrent_swarm(bytes: &[u8]) {
     let mut source = Source::of(bytes);
-    let space = space();
     let wanted = source.byte();
+    let space = space(usize::from(wanted >> 4) % PIECES.len());
     let config = TorrentConfig {
         space: Arc::clone(&space),
         files: (0..FILES.len())
@@ -82,24 +83,35 @@ pub(crate) fn torrent_swarm(bytes: &[u8]) {
     world.settle();
 }
 
-/// The torrent, which is read once.
-fn space() -> Arc<PieceSpace> {
-    static SPACE: OnceLock<Arc<PieceSpace>> = OnceLock::new();
-    let made = SPACE.get_or_init(|| {
+/// The torrent with pieces of one of the lengths. Each is read once.
+fn space(number: usize) -> Arc<PieceSpace> {
+    static SPACES: OnceLock<[Arc<PieceSpace>; PIECES.len()]> = OnceLock::new();
+    let made = |piece: u32| {
         let mut raw = b"d5:filesl".to_vec();
         for (number, (length, pads)) in FILES.iter().enumerate() {
             let attr = if *pads { "4:attr1:p" } else { "" };
             raw.extend(format!("d{attr}6:lengthi{length}e4:pathl1:{number}ee").into_bytes());
         }
         let total: u32 = FILES.iter().map(|(length, _)| length).sum();
-        let hashes = total.div_ceil(PIECE) as usize * 20;
-        raw.extend(format!("e4:name1:n12:piece lengthi{PIECE}e6:pieces{hashes}:").into_bytes());
+        let hashes = total.div_ceil(piece) as usize * 20;
+        raw.extend(format!("e4:name1:n12:piece lengthi{piece}e6:pieces{hashes}:").into_bytes());
         raw.extend(vec![0; hashes]);
         raw.push(b'e');
         let info = Info::decode(&raw).expect("a torrent");
         Arc::new(PieceSpace::of(&info).expect("fits"))
-    });
-    Arc::clone(made)
+    };
+    Arc::clone(&SPACES.get_or_init(|| PIECES.map(made))[number])
+}
+
+/// Hashes that nobody has asked for: a torrent's swarm asks for none.
+fn range(source: &mut Source<'_>) -> HashRange {
+    HashRange {
+        root: Root::EMPTY,
+        base: u32::from(source.byte() % 3),
+        index: source.short().into(),
+        length: 1 << (source.byte() % 10),
+        proofs: u32::from(source.byte() % 4),
+    }
 }
 
 fn address(number: u8) -> SocketAddr {
@@ -171,7 +183,7 @@ impl World {
             return;
         };
         let piece = u32::from(source.byte() % 8);
-        let message = match source.byte() % 8 {
+        let message = match source.byte() % 11 {
             0 => Message::HaveAll,
             1 => Message::HaveNone,
             2 => Message::Have(piece),
@@ -186,6 +198,9 @@ impl World {
                 begin: 0,
                 length: LEAF,
             }),
+            7 => Message::HashRequest(range(source)),
+            8 => Message::Hashes(range(source), vec![[7; 32]; 4]),
+            9 => Message::HashReject(range(source)),
             _ => Message::Unchoke,
         };
         self.input(Input::Message { session, message });
