@@ -5,9 +5,11 @@
 //! that the file had; the caller has to check that the file still has that
 //! stamp.
 //!
-//! It may always be lost: if it is damaged, full or missing, files are hashed
-//! again. So are those that were not committed when the machine lost power.
-//! Commits are for many files at once, because each waits for the disk.
+//! If it is damaged, full or missing, files are hashed again. So are those that
+//! were not committed when the machine lost power. Commits are for many files at
+//! once, because each waits for the disk. Kept torrents, each with a commit of
+//! its own, cannot be made anew from the files: those that are lost are served
+//! no more until they are kept again.
 
 use std::collections::BTreeMap;
 use std::fs;

@@ -79,7 +79,7 @@ pub enum ShareWarning {
         /// The directory.
         path: PathBuf,
     },
-    /// The cache of roots is lost: its file was damaged.
+    /// The cache of roots is lost, and with it the kept torrents: its file was damaged.
     HashesDamaged {
         /// The file.
         path: PathBuf,

@@ -164,8 +164,9 @@ fn about_share(warning: &share::ShareWarning) -> String {
             why,
             set_aside,
         } => format!(
-            "{} was damaged ({why}) and set aside as {}: all files are hashed again; delete it, \
-             and check the disk if this comes again",
+            "{} was damaged ({why}) and set aside as {}: all files are hashed again, and torrents \
+             of folders or from elsewhere are served no more until they are made or fetched again; \
+             delete it, and check the disk if this comes again",
             path.display(),
             set_aside.display()
         ),
