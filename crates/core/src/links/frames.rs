@@ -154,7 +154,7 @@ impl Links {
             request,
             find,
         };
-        self.turns.ask(account, question);
+        self.turns.ask(account, question, &self.budgets);
         for link in self.table.queue(id, account, size) {
             self.crowd_out(now, link);
         }

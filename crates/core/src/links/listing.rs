@@ -138,7 +138,7 @@ impl Links {
                 cost,
                 progress: ChangeProgress::Waits(gathered),
             };
-            if !self.turns.change(account, change) {
+            if !self.turns.change(account, change, &self.budgets) {
                 return self.on_refused(now, id, peer);
             }
             for link in self.table.queue(id, account, cost) {

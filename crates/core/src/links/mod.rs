@@ -212,10 +212,14 @@ impl Links {
     /// Returns when to call [`advance`](Self::advance) next.
     pub(crate) fn next_deadline(&self) -> Option<Instant> {
         let links = self.table.next_deadline().into_iter();
-        let turns = self.turns.next_deadline(&self.budgets);
-        let is_forgetting = self.catalogue.leaving() > 0;
-        let forgets = is_forgetting.then(|| self.budgets.ready_to_forget_at());
-        links.chain(turns).chain(forgets).min()
+        let questions = self.turns.next_question_at(&self.budgets);
+        // No listing changes as long as any is being forgotten.
+        let listings = if self.catalogue.leaving() > 0 {
+            Some(self.budgets.ready_to_forget_at())
+        } else {
+            self.turns.next_change_at(&self.budgets)
+        };
+        links.chain(questions).chain(listings).min()
     }
 
     /// Sends a frame.

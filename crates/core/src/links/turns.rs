@@ -61,7 +61,12 @@ pub struct Turns {
 
 /// The waiting items of each account, in order.
 #[derive(Debug)]
-struct Line<T>(BTreeMap<Account, VecDeque<T>>);
+struct Line<T> {
+    rows: BTreeMap<Account, VecDeque<T>>,
+    /// Before that, there is no time for any of them: until then they are not looked at again,
+    /// of which there may be thousands. `None` if it is not known.
+    rests_until: Option<Instant>,
+}
 
 impl Turns {
     /// Whether a question of this account can be answered at once: the budget allows, and it does
@@ -77,7 +82,7 @@ impl Turns {
             return false;
         }
         let line = self.questions(effort);
-        if line.0.contains_key(&account) {
+        if line.rows.contains_key(&account) {
             return false;
         }
         let first = line.first(|account| Some(budgets.lately(now, account)));
@@ -92,20 +97,22 @@ impl Turns {
     }
 
     /// Queues a question.
-    pub fn ask(&mut self, account: Account, question: Question) {
+    pub fn ask(&mut self, account: Account, question: Question, budgets: &Budgets) {
         *self.asked.entry(question.link).or_default() += 1;
         let effort = effort_of(&question.find);
-        self.questions_mut(effort).push(account, question);
+        let ready = budgets.ready_at(account, effort);
+        self.questions_mut(effort).push(account, question, ready);
     }
 
     /// Queues a change of a listing. Returns whether there was room for it.
-    pub fn change(&mut self, account: Account, change: ListingChange) -> bool {
+    pub fn change(&mut self, account: Account, change: ListingChange, budgets: &Budgets) -> bool {
         let changing = self.changing.entry(change.peer).or_default();
         if *changing >= CHANGES_EACH {
             return false;
         }
         *changing += 1;
-        self.changes.push(account, change);
+        let ready = ready_to_list_at(account, budgets);
+        self.changes.push(account, change, ready);
         true
     }
 
@@ -118,11 +125,15 @@ impl Turns {
     pub fn next_question(&mut self, now: Instant, budgets: &mut Budgets) -> Option<Question> {
         for effort in [Effort::Named, Effort::Costly] {
             let line = self.questions_mut(effort);
+            if line.rests(now) {
+                continue;
+            }
             let Some(first) = line.first(|account| Some(budgets.lately(now, account))) else {
                 continue;
             };
             // The others have cost more, so there is no time for theirs either.
             if budgets.is_spent(now, first, effort) {
+                line.rests_until = Some(budgets.ready_at(first, effort));
                 continue;
             }
             let question = line.pop(first)?;
@@ -139,13 +150,18 @@ impl Turns {
         now: Instant,
         budgets: &mut Budgets,
     ) -> Option<(Account, ListingChange)> {
+        if self.changes.rests(now) {
+            return None;
+        }
         let first = self.changes.first(|account| {
             let may = !budgets.has_listed_enough(now, account);
             may.then(|| budgets.lately(now, account))
-        })?;
-        if budgets.is_spent(now, first, Effort::Costly) {
+        });
+        let first = first.filter(|first| !budgets.is_spent(now, *first, Effort::Costly));
+        let Some(first) = first else {
+            self.changes.rests_until = self.changes.first_ready(|of| ready_to_list_at(of, budgets));
             return None;
-        }
+        };
         let change = self.changes.pop(first)?;
         one_less(&mut self.changing, &change.peer);
         Some((first, change))
@@ -154,22 +170,25 @@ impl Turns {
     /// Returns an unfinished change to the front of its queue.
     pub fn put_back(&mut self, account: Account, change: ListingChange) {
         *self.changing.entry(change.peer).or_default() += 1;
-        let row = self.changes.0.entry(account).or_default();
+        self.changes.rests_until = None;
+        let row = self.changes.rows.entry(account).or_default();
         row.push_front(change);
     }
 
-    /// Returns when the budget may allow the next item.
-    pub fn next_deadline(&self, budgets: &Budgets) -> Option<Instant> {
-        let questions = [Effort::Named, Effort::Costly].into_iter();
-        let questions = questions.flat_map(|effort| {
-            let accounts = self.questions(effort).0.keys();
-            accounts.map(move |account| budgets.ready_at(*account, effort))
-        });
-        let changes = self.changes.0.keys().map(|account| {
-            let may_list_at = budgets.may_list_at(*account);
-            may_list_at.max(budgets.ready_at(*account, Effort::Costly))
-        });
-        questions.chain(changes).min()
+    /// Returns when the budget may allow the next question.
+    pub fn next_question_at(&self, budgets: &Budgets) -> Option<Instant> {
+        let next = |effort| {
+            let line = self.questions(effort);
+            line.next_deadline(|account| budgets.ready_at(account, effort))
+        };
+        let lines = [Effort::Named, Effort::Costly].into_iter();
+        lines.filter_map(next).min()
+    }
+
+    /// Returns when the budget may allow the next change.
+    pub fn next_change_at(&self, budgets: &Budgets) -> Option<Instant> {
+        let changes = &self.changes;
+        changes.next_deadline(|account| ready_to_list_at(account, budgets))
     }
 
     /// Removes the waiting questions of a link and returns them.
@@ -215,6 +234,11 @@ impl Turns {
     }
 }
 
+fn ready_to_list_at(account: Account, budgets: &Budgets) -> Instant {
+    let may_list_at = budgets.may_list_at(account);
+    may_list_at.max(budgets.ready_at(account, Effort::Costly))
+}
+
 fn one_less<K: Ord>(counts: &mut BTreeMap<K, usize>, key: &K) {
     if let Some(count) = counts.get_mut(key) {
         *count -= 1;
@@ -253,34 +277,55 @@ pub fn size_of(find: &Find) -> u64 {
 
 impl<T> Default for Line<T> {
     fn default() -> Self {
-        Self(BTreeMap::new())
+        Self {
+            rows: BTreeMap::new(),
+            rests_until: None,
+        }
     }
 }
 
 impl<T> Line<T> {
-    fn push(&mut self, account: Account, waits: T) {
-        self.0.entry(account).or_default().push_back(waits);
+    /// `ready` is when there is time for this account.
+    fn push(&mut self, account: Account, waits: T, ready: Instant) {
+        self.rests_until = self.rests_until.map(|until| until.min(ready));
+        self.rows.entry(account).or_default().push_back(waits);
+    }
+
+    fn rests(&self, now: Instant) -> bool {
+        self.rests_until.is_some_and(|until| now < until)
+    }
+
+    /// Returns when to look again, where `ready` says when there is time for an account.
+    fn next_deadline(&self, ready: impl Fn(Account) -> Instant) -> Option<Instant> {
+        if self.rows.is_empty() {
+            return None;
+        }
+        self.rests_until.or_else(|| self.first_ready(ready))
+    }
+
+    fn first_ready(&self, ready: impl Fn(Account) -> Instant) -> Option<Instant> {
+        self.rows.keys().map(|account| ready(*account)).min()
     }
 
     fn pop(&mut self, account: Account) -> Option<T> {
-        let row = self.0.get_mut(&account)?;
+        let row = self.rows.get_mut(&account)?;
         let first = row.pop_front();
         if row.is_empty() {
-            self.0.remove(&account);
+            self.rows.remove(&account);
         }
         first
     }
 
     /// Returns the account that has cost least lately, of those for which `lately` returns a cost.
     fn first(&self, mut lately: impl FnMut(Account) -> Option<u64>) -> Option<Account> {
-        let accounts = self.0.keys();
+        let accounts = self.rows.keys();
         let may = accounts.filter_map(|account| Some((lately(*account)?, *account)));
         may.min().map(|(_, account)| account)
     }
 
     fn take(&mut self, is_wanted: impl Fn(&T) -> bool) -> Vec<T> {
         let mut taken = Vec::new();
-        self.0.retain(|_, row| {
+        self.rows.retain(|_, row| {
             for waits in std::mem::take(row) {
                 if is_wanted(&waits) {
                     taken.push(waits);
@@ -291,5 +336,54 @@ impl<T> Line<T> {
             !row.is_empty()
         });
         taken
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::budget::Work;
+
+    #[test]
+    fn what_waits_is_looked_at_again_when_there_is_time_for_the_account_that_has_cost_least() {
+        let now = Instant::after_start(Duration::from_secs(1));
+        let (much, nothing) = (
+            Account::Member(PeerId::new([1; 32])),
+            Account::Member(PeerId::new([2; 32])),
+        );
+        let question = |link| Question {
+            link: LinkId(link),
+            request: RequestId(1),
+            find: Find {
+                query: Query::Pattern("*".to_owned()),
+                hops: 0,
+                hash_now: false,
+                after: None,
+                most: None,
+            },
+        };
+        let (mut turns, mut budgets) = (Turns::default(), Budgets::new(now));
+        budgets.on_answered(now, much, Effort::Costly, Work(250_000));
+        turns.ask(much, question(1), &budgets);
+        assert!(turns.next_question(now, &mut budgets).is_none());
+        let late = budgets.ready_at(much, Effort::Costly);
+        assert!(turns.costly.rests(now));
+        assert_eq!(turns.next_question_at(&budgets), Some(late));
+        // An account that has to wait less brings that forward.
+        turns.ask(nothing, question(2), &budgets);
+        let soon = budgets.ready_at(nothing, Effort::Costly);
+        assert!(now < soon && soon < late);
+        assert_eq!(turns.next_question_at(&budgets), Some(soon));
+        for (at, link) in [(soon, 2), (late, 1)] {
+            assert!(turns.next_question(now, &mut budgets).is_none());
+            let next = turns
+                .next_question(at, &mut budgets)
+                .expect("there is time");
+            assert_eq!(next.link, LinkId(link));
+            assert!(turns.next_question(at, &mut budgets).is_none());
+        }
+        assert_eq!(turns.next_question_at(&budgets), None);
     }
 }

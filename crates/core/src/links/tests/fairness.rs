@@ -575,14 +575,15 @@ fn forty_members_with_costly_patterns_do_not_keep_listings_from_being_forgotten_
     for node in Node::both() {
         let mut crowd = Crowd::new(node, by_pattern(), |_| Ipv4Addr::new(192, 0, 2, 9));
         crowd.attack();
-        crowd.node.comes(2, many(500, 10, 'x'));
+        crowd.node.comes(2, many(1500, 10, 'x'));
+        assert_eq!(crowd.node.lists(2), Some(1500));
         crowd.node.up(4, 4, hello(1));
         crowd.node.handle(Input::Disconnected {
             link: LinkId(2),
             reason: String::new(),
         });
-        assert!(crowd.node.links.catalogue.leaving() > 0);
         crowd.node.hear(4, many(500, 10, 'z'));
+        assert!(crowd.node.links.catalogue.leaving() > 1000);
         crowd.attack_for(5 * SECOND);
         assert_eq!(crowd.node.links.catalogue.leaving(), 0);
         assert_eq!(crowd.node.lists(4), Some(500));
