@@ -49,6 +49,8 @@ pub struct Trackers {
     named: Vec<Vec<TrackerUrl>>,
     /// Those of this peer's group.
     own: Vec<TrackerUrl>,
+    /// Those of this peer's group, though the torrent may name them as well.
+    trusted: BTreeSet<TrackerUrl>,
     refused: Vec<(String, TrackerUrlError)>,
 }
 
@@ -79,9 +81,18 @@ impl Trackers {
     /// but not for a private torrent, unless it names them.
     #[must_use]
     pub fn and_own(mut self, own: impl IntoIterator<Item = TrackerUrl>) -> Self {
-        let is_new = |url: &TrackerUrl| !self.named.iter().flatten().any(|named| named == url);
-        let own: BTreeSet<_> = own.into_iter().filter(is_new).take(MOST_TRACKERS).collect();
-        self.own = own.into_iter().collect();
+        self = self.trusting(own);
+        let is_new = |url: &&TrackerUrl| !self.named.iter().flatten().any(|named| named == *url);
+        let own = self.trusted.iter().filter(is_new).take(MOST_TRACKERS);
+        self.own = own.cloned().collect();
+        self
+    }
+
+    /// Says which are the trackers of this peer's group, if the torrent names them. Only those may
+    /// be at any address.
+    #[must_use]
+    pub fn trusting(mut self, own: impl IntoIterator<Item = TrackerUrl>) -> Self {
+        self.trusted.extend(own);
         self
     }
 
@@ -164,6 +175,8 @@ pub struct Asking {
     pub wanted: u32,
     /// What the tracker wanted to be told.
     pub tracker_id: Option<Vec<u8>>,
+    /// Whether it is a tracker of this peer's group.
+    pub is_own: bool,
 }
 
 /// The state machine. Call [`handle`](Self::handle) with an input, then drain
@@ -184,6 +197,7 @@ pub struct Announces {
 #[derive(Debug)]
 struct Tracker {
     url: TrackerUrl,
+    is_own: bool,
     /// Whether it has answered, and so lists this peer.
     knows: bool,
     /// What it was told in the announce that it has not answered yet.
@@ -212,7 +226,10 @@ impl Announces {
         let mut order = |tiers: Vec<Vec<TrackerUrl>>| {
             let tiers = tiers.into_iter().map(|tier| {
                 let first = all.len();
-                all.extend(tier.into_iter().map(|url| Tracker::new(now, url)));
+                all.extend(tier.into_iter().map(|url| {
+                    let is_own = trackers.trusted.contains(&url);
+                    Tracker::new(now, url, is_own)
+                }));
                 let mut tier: Vec<_> = (first..all.len()).map(TrackerNumber).collect();
                 rng.shuffle(&mut tier);
                 tier
@@ -395,14 +412,16 @@ impl Announces {
             event,
             wanted,
             tracker_id: tracker.id.clone(),
+            is_own: tracker.is_own,
         }));
     }
 }
 
 impl Tracker {
-    fn new(now: Instant, url: TrackerUrl) -> Self {
+    fn new(now: Instant, url: TrackerUrl, is_own: bool) -> Self {
         Self {
             url,
+            is_own,
             knows: false,
             asked: None,
             has_news: false,

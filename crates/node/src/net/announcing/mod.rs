@@ -211,7 +211,7 @@ pub(crate) enum AnnounceError {
     #[error("its name has no address that can be reached from here")]
     NoAddress,
     /// A torrent could else have any program of this machine be asked for anything.
-    #[error("on this machine only a path that begins with /announce is asked")]
+    #[error("on this machine only /announce is asked, and what is below it")]
     NotAnnounce,
     #[error("it answers with HTTP status {0}")]
     Status(u16),
@@ -233,6 +233,8 @@ async fn announce(
     let is_reached = |address: &SocketAddr| {
         let source = announcer.source;
         source.is_none_or(|source| source.is_ipv4() == address.is_ipv4())
+            // A torrent may come from anywhere: `0.0.0.0` would be this machine, too.
+            && (asking.is_own || is_dialled(*address, true))
     };
     let addresses = resolved.filter(is_reached).take(MOST_ADDRESSES);
     let mut waiting: Vec<SocketAddr> = addresses.collect();
@@ -266,7 +268,7 @@ async fn announce_at(
     let over_loopback = address.ip().to_canonical().is_loopback();
     let announced = match asking.url.transport() {
         Transport::Http => {
-            if over_loopback && !asking.url.target("").starts_with("/announce") {
+            if over_loopback && !is_announce(&asking.url.target("")) {
                 return Err(AnnounceError::NotAnnounce);
             }
             http::announce(address, asking, said, by.source).await?
@@ -289,6 +291,15 @@ async fn announce_at(
         tracker_id,
         peers,
         over_loopback,
+    })
+}
+
+/// Whether the path of this target is that of a tracker alone, however a program reads it.
+fn is_announce(target: &str) -> bool {
+    let path = target.split('?').next().unwrap_or(target);
+    path.strip_prefix("/announce").is_some_and(|rest| {
+        let is_below = rest.starts_with(['/', '.']) && !rest.contains("..") && !rest.contains('%');
+        rest.is_empty() || is_below
     })
 }
 

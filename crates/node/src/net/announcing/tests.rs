@@ -158,15 +158,56 @@ async fn what_a_tracker_says_otherwise_is_an_error_and_no_empty_answer() {
 async fn a_torrent_makes_no_other_program_of_this_machine_be_asked() {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("binds");
     let at = listener.local_addr().expect("has one");
-    for path in ["/", "/admin/reset", "/x?/announce"] {
+    for path in [
+        "/",
+        "/admin/reset",
+        "/x?/announce",
+        "/announcement",
+        "/announce/../admin",
+        "/announce/..?/announce",
+        "/announce/%2e%2e/admin",
+    ] {
         let answer = ask(&format!("http://{at}{path}")).await;
         assert!(
             matches!(answer, Err(AnnounceError::NotAnnounce)),
             "{answer:?}"
         );
     }
+    let port = at.port();
+    for host in [
+        "0.0.0.0",
+        "[::]",
+        "224.0.0.1",
+        "255.255.255.255",
+        "169.254.0.9",
+        "0.1.2.3",
+    ] {
+        let answer = ask(&format!("http://{host}:{port}/announce")).await;
+        assert!(
+            matches!(answer, Err(AnnounceError::NoAddress)),
+            "{host}: {answer:?}"
+        );
+    }
     let silent = timeout(Duration::ZERO, listener.accept()).await;
     assert!(silent.is_err(), "there was a connection");
+    for path in [
+        "/announce",
+        "/announce?x=..%",
+        "/announce.php",
+        "/announce/key",
+    ] {
+        assert!(is_announce(&format!("{path}?info_hash=%07")), "{path}");
+    }
+}
+
+#[tokio::test]
+async fn the_groups_own_tracker_is_asked_wherever_it_is() {
+    let tracker = http(with_head("200 OK", &some_peers()), false).await;
+    let tracker = tracker.replace("127.0.0.1", "0.0.0.0");
+    let mut asking = asking(&tracker);
+    asking.is_own = true;
+    let told = announce(&asking, ours(), announcer(None)).await;
+    assert_eq!(told.expect("is answered").peers.len(), 1);
 }
 
 /// What a UDP tracker of the tests does with a request.

@@ -112,7 +112,7 @@ fn trackers_of(tiers: &[Vec<String>], is_private: bool, own: BTreeSet<TrackerUrl
     // of the group.
     let is_named = tiers.iter().flatten().next().is_some();
     if is_private && is_named {
-        named
+        named.trusting(own)
     } else {
         named.and_own(own)
     }
