@@ -253,8 +253,13 @@ pub enum Input {
         /// end of the file. Of a torrent's block any hashes, as many as it has leaves.
         leaves: Vec<[u8; 32]>,
     },
-    /// An [`Output::HashPiece`] is done, or a piece of a torrent that an earlier fetch left on disk
-    /// was hashed; the latter comes before the first [`Input::Clients`].
+    /// A piece of a torrent that an earlier fetch left on disk has the hash that the torrent says.
+    /// Comes before the first [`Input::Clients`].
+    PieceLeft {
+        /// The piece.
+        piece: Piece,
+    },
+    /// An [`Output::HashPiece`] is done.
     PieceHashed {
         /// The piece.
         piece: Piece,

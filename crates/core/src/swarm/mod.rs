@@ -263,6 +263,7 @@ impl Swarm {
                 leaves,
             } => self.on_block_written(now, session, block, &leaves),
             Input::Rechecked { piece, leaves } => self.on_piece_rechecked(piece, &leaves),
+            Input::PieceLeft { piece } => self.on_piece_left(piece),
             Input::PieceHashed { piece, is_right } => self.on_piece_hashed(now, piece, is_right),
             Input::Served { session, block } => {
                 if let Some(session) = self.sessions.get_mut(&session) {

@@ -70,15 +70,20 @@ impl Swarm {
         self.outputs.push_back(Output::HashPiece(piece));
     }
 
-    /// A piece was hashed: after all of it has come, or because an earlier fetch has left it.
+    /// An earlier fetch has left a piece, and it is right. A client that has called may be asked for
+    /// it already: then what it sends is hashed.
+    pub(super) fn on_piece_left(&mut self, piece: Piece) {
+        if self.whole.is_some() && !self.pieces.is_begun(piece.number()) {
+            self.take_as_it_is(piece);
+        }
+    }
+
+    /// A piece was hashed after all of it has come.
     pub(super) fn on_piece_hashed(&mut self, now: Instant, piece: Piece, is_right: bool) {
         let Some(whole) = &mut self.whole else {
             return;
         };
         let Some(was_written) = whole.hashing.remove(&piece.number()) else {
-            if is_right {
-                self.take_as_it_is(piece);
-            }
             return;
         };
         // If a part of it was dropped meanwhile, it is hashed when that has come again.

@@ -139,9 +139,9 @@ impl World {
                 let number = u32::from(source.byte() % 6);
                 if let Some(piece) = self.space.layout().piece(number) {
                     // An earlier fetch has left it, if nobody works on it.
-                    let is_right = self.is_right(piece);
-                    if !self.hashing.contains(&piece) && !self.is_written(piece) {
-                        self.input(Input::PieceHashed { piece, is_right });
+                    let is_left = self.is_right(piece) && !self.is_written(piece);
+                    if is_left && !self.hashing.contains(&piece) {
+                        self.input(Input::PieceLeft { piece });
                     }
                 }
             }

@@ -315,9 +315,9 @@ impl Transfer {
         self.handle(Input::Rechecked { piece, leaves });
     }
 
-    /// An earlier fetch of a torrent has left this piece.
-    pub fn on_torrent_piece_rechecked(&self, piece: Piece, is_right: bool) {
-        self.handle(Input::PieceHashed { piece, is_right });
+    /// An earlier fetch of a torrent has left this piece, which is right.
+    pub fn on_torrent_piece_left(&self, piece: Piece) {
+        self.handle(Input::PieceLeft { piece });
     }
 
     /// Ends everything.

@@ -365,8 +365,9 @@ fn what_an_earlier_fetch_has_left_is_not_asked_for_again_if_it_is_right() {
     world.disk[30_000] ^= 1;
     for number in 0..3 {
         let piece = world.space.layout().piece(number).expect("is there");
-        let is_right = world.is_right(piece);
-        world.input(Input::PieceHashed { piece, is_right });
+        if world.is_right(piece) {
+            world.input(Input::PieceLeft { piece });
+        }
     }
     world.play();
     assert!(world.complete && world.disk == world.right);
@@ -375,13 +376,41 @@ fn what_an_earlier_fetch_has_left_is_not_asked_for_again_if_it_is_right() {
 }
 
 #[test]
+fn what_is_found_of_a_piece_that_a_caller_is_asked_for_meanwhile_decides_nothing() {
+    let mut world = World::new(40_000, &[100_000], false, &[GOOD]);
+    world.disk.copy_from_slice(&world.right);
+    world.happens(Event::Open(0));
+    let asked: BTreeSet<u32> = world.asked.iter().map(|span| span.piece).collect();
+    assert!(!asked.is_empty(), "the caller is asked");
+    let pieces = || {
+        asked
+            .iter()
+            .filter_map(|number| world.space.layout().piece(*number))
+    };
+    let pieces: Vec<Piece> = pieces().collect();
+    for piece in pieces {
+        world.input(Input::PieceLeft { piece });
+    }
+    assert_eq!(world.swarm.progress().verified, 0);
+    // Nor does what was found before all of it had come, and nobody is blamed for that.
+    let piece = world.space.layout().piece(0).expect("is there");
+    world.input(Input::PieceHashed {
+        piece,
+        is_right: false,
+    });
+    world.play();
+    assert!(world.complete && world.blamed.is_empty());
+}
+
+#[test]
 fn a_torrent_that_is_there_already_is_complete_without_a_client() {
     let mut world = World::new(20_000, &[30_000], false, &[]);
     world.disk = world.right.clone();
     for number in 0..2 {
         let piece = world.space.layout().piece(number).expect("is there");
-        let is_right = world.is_right(piece);
-        world.input(Input::PieceHashed { piece, is_right });
+        if world.is_right(piece) {
+            world.input(Input::PieceLeft { piece });
+        }
     }
     world.play();
     assert!(world.complete);

@@ -283,7 +283,9 @@ impl Job<'_> {
             let layout = torrent.layout();
             let read = partial.reread(disk, layout, |piece, bytes| {
                 let is_right = torrent.is_right_in(piece, bytes);
-                transfer.on_torrent_piece_rechecked(piece, is_right.unwrap_or(false));
+                if is_right.unwrap_or(false) {
+                    transfer.on_torrent_piece_left(piece);
+                }
                 !transfer.is_over()
             });
             let there = transfer.progress().verified;
