@@ -106,6 +106,11 @@ pub fn interrupted(fetch: Option<&Get>) -> Complaint {
     let Some(get) = fetch else {
         return failure(ErrorKind::Unfinished, "interrupted");
     };
+    if get.names == ["-"] {
+        let why = "interrupted: what has arrived is kept, and the same torrent, given once more, \
+                   goes on from there";
+        return failure(ErrorKind::Unfinished, why);
+    }
     let mut again = String::from("thorp get");
     let out = get.dir.as_ref().map(|dir| dir.display().to_string());
     for (flag, value) in [(" -o", &out), (" --as", &get.rename)] {
@@ -129,6 +134,21 @@ pub fn interrupted(fetch: Option<&Get>) -> Complaint {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn how_to_go_on_is_said_as_it_can_be_typed() {
+        let said = |name: &str| {
+            let get = Get {
+                names: vec![name.into()],
+                ..Get::default()
+            };
+            interrupted(Some(&get)).message
+        };
+        assert!(said("a.torrent").contains("thorp get a.torrent goes on from there"));
+        assert!(said("-x").contains("thorp get -- -x goes on from there"));
+        // Standard input has been read.
+        assert!(!said("-").contains("thorp get"), "{}", said("-"));
+    }
 
     #[test]
     fn codes_are_the_documented_ones() {

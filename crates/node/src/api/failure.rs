@@ -459,10 +459,13 @@ pub enum Miss {
     AllLeftOut {
         /// How many they are.
         files: u64,
+        /// How many of them come if hidden files are asked for.
+        #[serde(default)]
+        hidden: u64,
     },
-    /// No tracker of a torrent answers, and no client that may have it is known.
+    /// Not all trackers of a torrent have answered, and no client that may have it is known.
     NoTrackerOfIt {
-        /// Why the last of them does not.
+        /// Why one of them has not.
         why: String,
     },
     /// The trackers of a torrent name no client that has it.

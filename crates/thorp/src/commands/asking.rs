@@ -147,13 +147,18 @@ impl Context {
         );
         let fetch = match &command {
             Command::Get(get) => Some(get.clone()),
-            Command::GetTorrent(get) => Some(as_get(get)),
+            Command::GetTorrent(get) => Some(as_get(get, vec![get.given.clone()])),
             _ => None,
         };
-        if let Some(get) = &fetch {
+        let shown = match &command {
+            // What is advised about names is not of use.
+            Command::GetTorrent(get) => Some(as_get(get, Vec::new())),
+            _ => fetch.clone(),
+        };
+        if let Some(get) = &shown {
             let places = self.whereabouts(get);
             let places = self
-                .unless_interrupted(&mut signals, Some(get), places)
+                .unless_interrupted(&mut signals, fetch.as_ref(), places)
                 .await?;
             renderer = renderer.of_fetch(get.clone(), places);
         }
@@ -235,9 +240,9 @@ fn here() -> Result<PathBuf> {
 }
 
 /// Returns a get of a torrent as messages are about one of a file.
-fn as_get(get: &GetTorrent) -> Get {
+fn as_get(get: &GetTorrent, names: Vec<String>) -> Get {
     Get {
-        names: vec![get.given.clone()],
+        names,
         dir: get.dir.clone(),
         overwrite: get.overwrite,
         hidden: get.hidden,

@@ -27,7 +27,10 @@ pub async fn run(context: &Context, args: GetArgs) -> Result {
         None if is_watched => Wait::Begun,
         None => Wait::No,
     };
-    if let Some((given, torrent)) = given::torrent(&args).await? {
+    let mut signals = Signals::listen()?;
+    let given = given::torrent(&args);
+    let given = context.unless_interrupted(&mut signals, None, given);
+    if let Some((given, torrent)) = given.await? {
         let get = GetTorrent {
             torrent,
             given,
@@ -55,7 +58,6 @@ pub async fn run(context: &Context, args: GetArgs) -> Result {
     if !is_watched {
         return context.answer(tracker, Command::Get(get)).await;
     }
-    let mut signals = Signals::listen()?;
     let _last_resort = LastResort::listen()?;
     let asked = get.clone();
     let is_asking = Cell::new(false);

@@ -376,14 +376,18 @@ fn missed(name: &str, miss: &Miss) -> (String, &'static str) {
             ),
             "Ask for it again when a peer shares it.",
         ),
-        Miss::AllLeftOut { files } => (
-            format!(
-                "Nothing of {name} is fetched: {} in it, hidden or such as programs act on by \
-                 themselves.",
-                count(*files, "file")
-            ),
-            "If you want them: --hidden",
-        ),
+        Miss::AllLeftOut { files, hidden } => {
+            let files = count(*files, "file");
+            let (what, advice) = match hidden {
+                0 => ("such as would change what is shared", ""),
+                _ => (
+                    "hidden or such as programs act on by themselves",
+                    "If you want them: --hidden",
+                ),
+            };
+            let why = format!("Nothing of {name} is fetched: {files} in it, {what}.");
+            (why, advice)
+        }
         Miss::NoTrackerOfIt { why } => (
             format!(
                 "Not every tracker of {name} answers ({}), and no client that has it is known.",

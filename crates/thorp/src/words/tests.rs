@@ -545,9 +545,19 @@ fn a_file_that_does_not_come_is_named_with_who_and_what_to_do() {
             "f cannot be fetched: it is off.",
         ),
         (
-            Miss::AllLeftOut { files: 2 },
+            Miss::AllLeftOut {
+                files: 2,
+                hidden: 1,
+            },
             "Nothing of f is fetched: 2 files in it, hidden or such as programs act on by \
              themselves. If you want them: --hidden",
+        ),
+        (
+            Miss::AllLeftOut {
+                files: 2,
+                hidden: 0,
+            },
+            "Nothing of f is fetched: 2 files in it, such as would change what is shared.",
         ),
         (
             Miss::NoTrackerOfIt { why: why() },

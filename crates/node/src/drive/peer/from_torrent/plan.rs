@@ -67,6 +67,7 @@ impl Plan {
                 name: info.name().to_string(),
                 miss: Miss::AllLeftOut {
                     files: plan.hidden + plan.reserved.len() as u64,
+                    hidden: plan.hidden,
                 },
             });
         }
