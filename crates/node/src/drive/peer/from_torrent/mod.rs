@@ -45,7 +45,7 @@ use crate::api::{Done, Event, Failure, GetTorrent, Miss, Note, Progress, Torrent
 use crate::sessions::{Fetching, Happening, TorrentBytes};
 
 use plan::Plan;
-use seeking::{Heard, Seeking, Seeks};
+use seeking::{Heard, Seeking, Seeks, names_other_trackers};
 use there::FilesThere;
 
 /// Nothing is said of a silence that is shorter.
@@ -252,6 +252,11 @@ impl Job<'_> {
         let Folder::Share(share) = &self.folder else {
             return Ok(());
         };
+        // The group's tracker knows what is kept, and whom it is kept from it must not tell.
+        let is_private = described.torrent.info.is_private();
+        if is_private && names_other_trackers(self.peer, &described.tiers) {
+            return Ok(());
+        }
         let share = share.clone();
         let kept = blocking(move |disk| {
             let info = &described.torrent.info;

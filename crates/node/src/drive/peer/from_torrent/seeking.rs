@@ -105,6 +105,13 @@ fn own_trackers(peer: &Peer) -> BTreeSet<TrackerUrl> {
     urls.collect()
 }
 
+/// Whether a torrent names trackers that are not those of this peer's group.
+pub(super) fn names_other_trackers(peer: &Peer, tiers: &[Vec<String>]) -> bool {
+    let own = own_trackers(peer);
+    let is_own = |url: &String| url.parse().is_ok_and(|url| own.contains(&url));
+    !tiers.iter().flatten().all(is_own)
+}
+
 fn trackers_of(tiers: &[Vec<String>], is_private: bool, own: BTreeSet<TrackerUrl>) -> Trackers {
     let named = Trackers::named(tiers);
     // A private torrent's clients are told of one another by its own trackers alone (BEP 27),
