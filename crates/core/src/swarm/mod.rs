@@ -320,6 +320,11 @@ impl Swarm {
         self.sources.is_stuck()
     }
 
+    /// Returns the number of bytes that are still to be fetched.
+    pub fn to_come(&self) -> u64 {
+        self.pieces.to_come()
+    }
+
     /// Returns how far the fetch has got.
     pub fn progress(&self) -> SwarmProgress {
         let asked = self

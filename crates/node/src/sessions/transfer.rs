@@ -7,6 +7,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::net::SocketAddr;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, Weak};
 
 use thorp_core::bound::Account;
@@ -49,6 +50,8 @@ pub(crate) struct Transfer {
     /// Told when the next deadline is nearer than it was, and at the end.
     sooner: Arc<Notify>,
     traffic: Arc<Traffic>,
+    /// Bytes of it that were sent.
+    sent: AtomicU64,
     /// Places for hashing leaves that other members ask for.
     hashers: Arc<Semaphore>,
     happenings: mpsc::UnboundedSender<Happening>,
@@ -158,6 +161,7 @@ impl Transfer {
             }),
             sooner: Arc::clone(&sooner),
             traffic,
+            sent: AtomicU64::new(0),
             hashers,
             happenings,
         });
@@ -209,6 +213,16 @@ impl Transfer {
 
     pub fn progress(&self) -> SwarmProgress {
         self.lock().swarm.progress()
+    }
+
+    /// Bytes that are still to be fetched.
+    pub fn to_come(&self) -> u64 {
+        self.lock().swarm.to_come()
+    }
+
+    /// Bytes of it that were sent to others.
+    pub fn sent(&self) -> u64 {
+        self.sent.load(Ordering::Relaxed)
     }
 
     /// Whether no source that is known has what is missing.
@@ -471,6 +485,7 @@ impl Transfer {
             if well && let Some(there) = state.sessions.get_mut(&session) {
                 let bytes = block.length().into();
                 self.traffic.sent(bytes, there.peer, &mut there.told);
+                self.sent.fetch_add(bytes, Ordering::Relaxed);
             }
             let input = if well {
                 Input::Served { session, block }

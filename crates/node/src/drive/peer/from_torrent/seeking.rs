@@ -219,18 +219,18 @@ impl Row {
 }
 
 fn amounts(transfer: Option<&Weak<Transfer>>) -> Amounts {
-    let (downloaded, left) = match transfer.and_then(Weak::upgrade) {
-        Some(transfer) => {
-            let progress = transfer.progress();
-            let left = transfer.content().length.saturating_sub(progress.verified);
-            (progress.received, left)
-        }
-        None => (0, Announce::NOT_KNOWN),
-    };
-    Amounts {
-        uploaded: 0,
-        downloaded,
-        left,
+    match transfer.and_then(Weak::upgrade) {
+        Some(transfer) => Amounts {
+            uploaded: transfer.sent(),
+            downloaded: transfer.progress().received,
+            // Files that are left out are not to come.
+            left: transfer.to_come(),
+        },
+        None => Amounts {
+            uploaded: 0,
+            downloaded: 0,
+            left: Announce::NOT_KNOWN,
+        },
     }
 }
 
