@@ -21,11 +21,16 @@ pub(crate) struct TorrentBytes {
     pub raw: Arc<[u8]>,
     pub space: Arc<PieceSpace>,
     proofs: PieceProofs,
+    content: Content,
 }
 
 impl TorrentBytes {
     pub fn new(info: Info, space: PieceSpace, proofs: PieceProofs) -> Self {
         Self {
+            content: Content {
+                length: space.layout().length(),
+                root: merkle::content_of(info.raw()).root,
+            },
             raw: info.raw().into(),
             space: Arc::new(space),
             info,
@@ -36,10 +41,7 @@ impl TorrentBytes {
     /// What it is known by on this machine: how long it is, and what would be the root of its info
     /// dictionary. Its bytes as a whole have another root, which nobody knows.
     pub fn content(&self) -> Content {
-        Content {
-            length: self.layout().length(),
-            root: merkle::content_of(&self.raw).root,
-        }
+        self.content
     }
 
     pub fn layout(&self) -> Layout {

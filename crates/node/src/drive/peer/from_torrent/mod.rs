@@ -62,7 +62,8 @@ pub(super) async fn run(peer: &Peer, get: GetTorrent, events: &Events) -> Result
     if !peer.swarms.may_fetch_torrents() {
         return Err(Failure::ShareServesNoClients);
     }
-    let source = Source::read(&get.torrent)?;
+    let source = get.torrent.clone();
+    let source = blocking(move |_| Source::read(&source)).await??;
     let folder = match get.dir.clone() {
         Some(dir) => {
             let store = blocking(move |disk| Store::open(disk, &dir)).await??;
@@ -283,7 +284,7 @@ impl Job<'_> {
         let (folder, alike) = (self.folder.clone(), alike.clone());
         let read = blocking(move |disk| {
             let mut there = FilesThere::new(folder.store(), &torrent, disk);
-            let copied = there.copy_to(&partial, &alike);
+            let copied = there.copy_to(&partial, &alike, || !transfer.is_over());
             copied.map_err(|error| partial.failed(error))?;
             let layout = torrent.layout();
             let read = partial.reread(disk, layout, |piece, bytes| {

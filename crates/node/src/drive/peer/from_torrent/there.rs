@@ -57,8 +57,14 @@ impl<'a> FilesThere<'a> {
         Ok(())
     }
 
-    /// Copies those pieces of these files that are right, so that they need not come again.
-    pub fn copy_to(&mut self, partial: &Partial, files: &BTreeSet<usize>) -> io::Result<()> {
+    /// Copies those pieces of these files that are right, so that they need not come again. Ends
+    /// early if it is not to go on.
+    pub fn copy_to(
+        &mut self,
+        partial: &Partial,
+        files: &BTreeSet<usize>,
+        goes_on: impl Fn() -> bool,
+    ) -> io::Result<()> {
         let torrent = self.torrent;
         let layout = torrent.layout();
         let mut bytes = Vec::new();
@@ -70,6 +76,9 @@ impl<'a> FilesThere<'a> {
             .into_iter()
             .filter_map(|number| layout.piece(number))
         {
+            if !goes_on() {
+                break;
+            }
             if !are_of(files, torrent, piece) {
                 continue;
             }
