@@ -5,14 +5,19 @@
 mod support;
 
 use std::fs;
+use std::io::{Read, Write};
+use std::net::TcpStream;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
 
 use serde_json::Value;
 use support::process::poll;
 use support::seeder::{Made, Manner, Seeder};
 use support::village::{listening, named, sharing};
 use support::{Node, PATIENCE, Running, Village};
+use thorp_wire::ClientId;
+use thorp_wire::announce::{Announce, AnnounceEvent, query};
 
 /// A group whose tracker brings clients of any torrent together.
 struct Hall {
@@ -278,8 +283,8 @@ fn why_a_torrent_does_not_come_is_told_and_is_the_exit_code() {
     // Nothing that is there is touched.
     ann.file("f", b"mine");
     let torrent = made.write(&ann, &hall.url());
-    let (code, _) = get(&ann, &torrent, &[]);
-    assert_eq!(code, Some(4));
+    let end = ann.run(&["get", torrent.to_str().unwrap()]).exits(4);
+    assert!(!end.stderr.contains("--as"), "{end}");
     assert_eq!(ann.bytes("f"), b"mine");
     let _seeder = Seeder::announced(&made, Manner::Honest, &hall.at);
     let (code, events) = get(&ann, &torrent, &["--overwrite"]);
@@ -381,4 +386,103 @@ fn a_torrent_comes_from_standard_input_too() {
     let end = command.output().unwrap();
     assert!(end.status.success(), "{end:?}");
     assert_eq!(ann.bytes("f"), bytes);
+}
+
+#[test]
+fn of_a_torrent_that_comes_but_for_a_file_in_the_way_nothing_else_is_left() {
+    let hall = Hall::serving();
+    let (made, one, two) = folder();
+    let _seeder = Seeder::announced(&made, Manner::Honest, &hall.at);
+    let ann = hall.visitor("ann");
+    ann.file("trip/two", b"mine");
+    let torrent = made.write(&ann, &hall.url());
+    let (code, events) = get(&ann, &torrent, &[]);
+    assert_eq!(code, Some(4), "{events:#?}");
+    assert!(ann.bytes("trip/a/one") == one && ann.bytes("trip/two") == b"mine");
+    let there = ["trip/a/one", "trip/none", "trip/two"];
+    assert_eq!(files_in(&ann.share()), there.map(PathBuf::from));
+    let (code, events) = get(&ann, &torrent, &["--overwrite"]);
+    assert_eq!(code, Some(0), "{events:#?}");
+    assert_eq!(ann.bytes("trip/two"), two);
+}
+
+#[test]
+fn what_an_earlier_fetch_has_left_goes_once_the_file_is_there_from_elsewhere() {
+    let hall = Hall::serving();
+    let bytes = some(400_000, 8);
+    let made = Made::file("big", &bytes, 100_000, false);
+    let _stops = Seeder::announced(&made, Manner::Stops(14), &hall.at);
+    let ann = hall.visitor("ann");
+    let torrent = made.write(&ann, &hall.url());
+    let (code, events) = get(&ann, &torrent, &[]);
+    assert_eq!(code, Some(7), "{events:#?}");
+    assert_eq!(files_in(&ann.share()).len(), 1);
+    ann.file("big", &bytes);
+    let (code, events) = get(&ann, &torrent, &[]);
+    assert_eq!(code, Some(0), "{events:#?}");
+    assert_eq!(files_in(&ann.share()), ["big"].map(PathBuf::from));
+}
+
+#[test]
+fn a_private_torrent_of_other_trackers_is_not_served_on_for_the_groups_tracker_to_know() {
+    let (hall, others) = (Hall::new(&["--bittorrent"]), Hall::serving());
+    let (oak, _peer) = hall.peer("oak", &["--bittorrent"]);
+    let knows = |made: &Made| {
+        let said = Announce {
+            torrent: made.info_hash(),
+            client: ClientId::new([b'a'; 20]),
+            port: 9,
+            uploaded: 0,
+            downloaded: 0,
+            left: 1,
+            event: AnnounceEvent::Started,
+            wanted: None,
+            key: 1,
+        };
+        let path = query::write_announce(&said, None);
+        let request = format!("GET /announce?{path} HTTP/1.1\r\nConnection: close\r\n\r\n");
+        let mut stream = TcpStream::connect(&hall.at).unwrap();
+        stream.write_all(request.as_bytes()).unwrap();
+        let mut answer = Vec::new();
+        // The tracker may end the connection as it likes.
+        let _ = stream.read_to_end(&mut answer);
+        String::from_utf8_lossy(&answer).contains("8:interval")
+    };
+    let fetched = |name: &str, seed: u8, private: bool| {
+        let made = Made::file(name, &some(100_000, seed), 20_000, private);
+        let _seeder = Seeder::announced(&made, Manner::Honest, &others.at);
+        let torrent = made.write(&oak, &others.url());
+        let (code, events) = get(&oak, &torrent, &[]);
+        assert_eq!(code, Some(0), "{events:#?}");
+        made
+    };
+    let private = fetched("private", 9, true);
+    let public = fetched("public", 10, false);
+    poll("the tracker knows the public one", PATIENCE, || {
+        knows(&public).then_some(())
+    });
+    assert!(!knows(&private));
+}
+
+#[test]
+fn an_interrupt_while_the_torrent_is_read_is_told_as_any_other() {
+    let hall = Hall::serving();
+    let ann = hall.visitor("ann");
+    let mut command = ann.thorp(&["get", "-"]);
+    let command = command.stdin(Stdio::piped()).stderr(Stdio::piped());
+    let child = command.stdout(Stdio::piped()).spawn().unwrap();
+    let status = format!("/proc/{}/status", child.id());
+    poll("it hears signals", PATIENCE, || {
+        let status = fs::read_to_string(&status).ok()?;
+        let caught = status
+            .lines()
+            .find_map(|line| line.strip_prefix("SigCgt:"))?;
+        let caught = u64::from_str_radix(caught.trim(), 16).ok()?;
+        (caught & 0b10 != 0).then_some(())
+    });
+    let pid = child.id().to_string();
+    Command::new("kill").args(["-INT", &pid]).status().unwrap();
+    let end = child.wait_with_output().unwrap();
+    assert_eq!(end.status.code(), Some(7), "{end:?}");
+    assert!(String::from_utf8_lossy(&end.stderr).contains("interrupted"));
 }

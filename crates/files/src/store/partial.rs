@@ -91,6 +91,25 @@ impl Store {
         Ok(partial)
     }
 
+    /// Removes what earlier fetches have left of this content, but for what a fetch holds.
+    pub fn discard_left(
+        &self,
+        _: DiskThread,
+        name: &Name,
+        content: Content,
+    ) -> Result<(), StoreError> {
+        let folder = self.folder(name)?;
+        let parts = (0..MOST_AT_ONCE).map(|number| large_part_of(content, number));
+        for part in parts.filter(|part| folder.symlink_metadata(part).is_ok()) {
+            let discarded = take_one(&folder, Path::new(&part)).and_then(|held| match held {
+                Some(_) => folder.remove_file(&part),
+                None => Ok(()),
+            });
+            discarded.map_err(|error| failed(self.path_of(name), error))?;
+        }
+        Ok(())
+    }
+
     /// Gives a file its name, now that all of it has been verified; with
     /// `set_aside`, what is in the way is renamed first.
     pub fn finish(

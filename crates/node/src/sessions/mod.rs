@@ -371,12 +371,13 @@ impl Swarms {
         meant.next().map(|(_, transfer)| Arc::clone(transfer))
     }
 
-    /// A torrent that is on its way, or was until a moment ago.
+    /// A torrent that is on its way. Once it has arrived it is served from where it is kept, or not
+    /// at all.
     fn torrent_under_way(&self, info_hash: InfoHash) -> Option<Arc<Transfer>> {
         let table = self.table();
         let mut meant = table.transfers.values().filter(|transfer| {
             let torrent = transfer.torrent();
-            torrent.is_some_and(|torrent| torrent.has(info_hash)) && !transfer.is_over()
+            torrent.is_some_and(|torrent| torrent.has(info_hash)) && transfer.wants_something()
         });
         meant.next().map(Arc::clone)
     }

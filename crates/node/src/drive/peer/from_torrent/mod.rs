@@ -189,6 +189,7 @@ impl Job<'_> {
         }
         let mut clients = Vec::new();
         let fetched = if plan.is_all_there() {
+            self.discard_left(torrent).await?;
             None
         } else {
             let (folder, target) = (self.folder.clone(), torrent.info.name().clone());
@@ -210,7 +211,7 @@ impl Job<'_> {
             if there > 0 {
                 self.tell(Event::Resumed {
                     name: self.name.clone(),
-                    bytes: there,
+                    bytes: there.min(plan.bytes()),
                     of_bytes: plan.bytes(),
                 })
                 .await;
@@ -235,7 +236,7 @@ impl Job<'_> {
             self.keep(described).await?;
         }
         if let Some((fetching, partial)) = fetched {
-            if placed.in_the_way == 0 {
+            if placed.unplaced == 0 {
                 // It is gone already if it was given the name of the only file.
                 let discarded = blocking(move |disk| partial.discard(disk)).await?;
                 if let Err(error) = discarded {
@@ -267,6 +268,17 @@ impl Job<'_> {
         });
         if let Err(error) = kept.await? {
             tracing::info!(%error, "a fetched torrent is not served on");
+        }
+        Ok(())
+    }
+
+    /// Removes what an earlier fetch has left that nothing is wanted of any more.
+    async fn discard_left(&self, torrent: &TorrentBytes) -> Result<(), Failure> {
+        let (folder, target) = (self.folder.clone(), torrent.info.name().clone());
+        let content = torrent.content();
+        let discarded = blocking(move |disk| folder.store().discard_left(disk, &target, content));
+        if let Err(error) = discarded.await? {
+            tracing::warn!(%error, "a partial file cannot be removed");
         }
         Ok(())
     }
@@ -368,7 +380,8 @@ impl Job<'_> {
                     if progress.sources > 0 {
                         fetch.handle(self.now(), TorrentEvent::Called);
                     }
-                    fetch.handle(self.now(), TorrentEvent::There(progress.verified));
+                    let there = progress.verified.min(plan.bytes());
+                    fetch.handle(self.now(), TorrentEvent::There(there));
                     if !transfer.is_stuck() {
                         fetch.handle(self.now(), TorrentEvent::GoesOn);
                     }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use thorp_files::store::{Partial, Placed, Replace, StoreError, TorrentPart};
+use thorp_files::store::{Destination, Partial, Placed, Replace, StoreError, TorrentPart};
 use thorp_wire::{Content, Name};
 
 use super::plan::Plan;
@@ -20,6 +20,8 @@ pub(super) struct Outcome {
     left_out: u64,
     /// What was not fetched, or not put there, because something else is.
     pub in_the_way: u64,
+    /// What of that was fetched: it is in the partial file only.
+    pub unplaced: u64,
     ms: f64,
 }
 
@@ -64,7 +66,11 @@ impl Job<'_> {
             self.tell(Event::Fetched(fetched)).await;
         }
         for name in plan.empty {
-            self.make_empty(&name).await?;
+            if !self.make_empty(&name).await? {
+                outcome.in_the_way += 1;
+                self.failed(name.to_string(), Failure::Exists).await;
+                continue;
+            }
             outcome.files += 1;
             let fetched = self.fetched(&name, (0, Some(Content::EMPTY)), AnswerSource::Torrent);
             self.tell(Event::Fetched(fetched)).await;
@@ -92,6 +98,7 @@ impl Job<'_> {
                 Err(StoreError::Exists { .. }) if is_only => return Err(Failure::Exists),
                 Err(StoreError::Exists { .. }) => {
                     outcome.in_the_way += 1;
+                    outcome.unplaced += 1;
                     self.failed(part.name.to_string(), Failure::Exists).await;
                 }
                 Err(error) => return Err(error.into()),
@@ -115,20 +122,25 @@ impl Job<'_> {
         .await
     }
 
-    async fn make_empty(&self, name: &Name) -> Result<(), Failure> {
+    /// Returns whether there is an empty file of this name now.
+    async fn make_empty(&self, name: &Name) -> Result<bool, Failure> {
         let (folder, name, replace) = (self.folder.clone(), name.clone(), self.replace());
         let made = blocking(move |disk| {
             let (nothing, what) = (&[][..], Content::EMPTY);
-            match &folder {
+            let made = match &folder {
                 Folder::Share(share) => share.store(disk, &name, what, None, nothing, replace),
                 Folder::Directory(store) => store.put(disk, &name, what, None, nothing, replace),
+            };
+            match made {
+                Ok(_) => Ok(true),
+                Err(StoreError::Exists { .. }) => {
+                    let there = folder.store().check(disk, &name)?;
+                    Ok(matches!(there, Destination::Exists { length: 0, .. }))
+                }
+                Err(error) => Err(error),
             }
         });
-        match made.await? {
-            // It was looked at: it is empty, too.
-            Ok(_) | Err(StoreError::Exists { .. }) => Ok(()),
-            Err(error) => Err(error.into()),
-        }
+        Ok(made.await??)
     }
 
     fn replace(&self) -> Replace {
