@@ -250,8 +250,8 @@ pub fn odd_name(kind: ErrorKind, names: &[String]) -> Option<&'static str> {
     }
     if name.contains("://") {
         return Some(
-            "This looks like a link. thorp fetches what peers of the group share, by its name: see \
-             thorp ls",
+            "This looks like a link. Of links, thorp fetches magnet links only; files of the group go \
+             by their names: see thorp ls",
         );
     }
     name.split('/')
