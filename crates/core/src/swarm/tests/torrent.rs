@@ -348,7 +348,13 @@ fn a_client_that_hangs_up_before_its_wrong_piece_is_hashed_is_blamed_and_not_dia
 fn pieces_that_only_unwanted_files_have_are_not_asked_for_and_not_announced() {
     let lengths = [50_000, 100_000, 50_000];
     let mut world = World::new(20_000, &lengths, true, &[GOOD]);
+    assert_eq!(world.swarm.to_come(), 120_000);
     world.play();
+    assert_eq!(
+        world.swarm.to_come(),
+        0,
+        "trackers are told that it is complete"
+    );
     let asked: BTreeSet<u32> = world.asked.iter().map(|span| span.piece).collect();
     assert_eq!(asked, BTreeSet::from([0, 1, 2, 7, 8, 9]));
     assert_eq!(world.to_come, Some(120_000));
