@@ -24,6 +24,9 @@ const LONGEST_HEAD: usize = 10 * 1024;
 const MOST_HEADERS: usize = 64;
 /// The most peers of each family in an answer.
 const MOST_PEERS: usize = 200;
+/// A client that has too few peers may announce itself again after so many seconds. In a small group
+/// the next seeder is worth more than the few announces that a longer wait would spare.
+const SOONEST_AGAIN: u32 = 60;
 
 /// How long a client may take.
 #[derive(Clone, Copy, Debug)]
@@ -218,7 +221,7 @@ fn announce(query: &[u8], remote: SocketAddr, face: &Face) -> Vec<u8> {
     let mut body = Vec::new();
     let answer = AnnounceReply {
         interval: face.interval(),
-        min_interval: face.interval() / 4,
+        min_interval: face.interval().min(SOONEST_AGAIN),
         counts,
         peers: &handed.v4,
         peers6: &handed.v6,

@@ -77,7 +77,7 @@ async fn clients_find_one_another_on_connections_that_go_on() {
     let told = Announced::decode(&body).expect("an answer");
     assert_eq!((told.leechers, told.peers), (Some(1), vec![]));
     assert_eq!(told.external_ip, Some(at("10.0.0.1:1").ip()));
-    assert_eq!(told.interval, Some(1200));
+    assert_eq!((told.interval, told.min_interval), (Some(1200), Some(60)));
     let (_, body) = asks(&mut two, &get(&announced(2222))).await;
     let told = Announced::decode(&body).expect("an answer");
     assert_eq!(told.peers, [at("10.0.0.1:1111")], "of either family");
