@@ -102,6 +102,11 @@ fn addresses(peer: &Peer) -> Vec<SocketAddr> {
     if reached.is_empty() { all } else { reached }
 }
 
+/// The URLs of the group's tracker that a torrent made here names.
+pub(super) fn tracker_urls(peer: &Peer) -> Vec<TrackerUrl> {
+    tiers(&peer.trackers, &addresses(peer)).concat()
+}
+
 /// The tracker's URLs, all in one tier. One that this peer reaches over loopback is on this
 /// machine: clients reach it where they reach this peer.
 fn tiers(trackers: &[NetAddress], own: &[SocketAddr]) -> Vec<Vec<TrackerUrl>> {

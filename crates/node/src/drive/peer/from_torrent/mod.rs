@@ -40,12 +40,12 @@ use super::Peer;
 use super::delivery::Folder;
 use super::pace::{Pace, TOLD_EVERY};
 use super::telling::{Events, milliseconds, tell};
-use super::torrents::group_serves_clients;
+use super::torrents::{group_serves_clients, tracker_urls};
 use crate::api::{Done, Event, Failure, GetTorrent, Miss, Note, Progress, TorrentSource, Wait};
 use crate::sessions::{Fetching, Happening, TorrentBytes};
 
 use plan::Plan;
-use seeking::{Heard, Seeking, Seeks, names_other_trackers};
+use seeking::{Heard, Seeking, Seeks, may_group_know};
 use there::FilesThere;
 
 /// Nothing is said of a silence that is shorter.
@@ -254,9 +254,9 @@ impl Job<'_> {
         let Folder::Share(share) = &self.folder else {
             return Ok(());
         };
-        // The group's tracker knows what is kept, and whom it is kept from it must not tell.
+        // The group's tracker is told what is kept.
         let is_private = described.torrent.info.is_private();
-        if is_private && names_other_trackers(self.peer, &described.tiers) {
+        if is_private && !may_group_know(self.peer, &described.tiers) {
             return Ok(());
         }
         let share = share.clone();

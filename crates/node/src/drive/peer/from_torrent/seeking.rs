@@ -13,7 +13,7 @@ use thorp_wire::InfoHash;
 use thorp_wire::announce::{Announce, TrackerUrl};
 use tokio::sync::mpsc;
 
-use super::Peer;
+use super::{Peer, tracker_urls};
 use crate::net::announcing::{Amounts, Announcing, Told};
 use crate::sessions::Transfer;
 use crate::system;
@@ -105,11 +105,14 @@ fn own_trackers(peer: &Peer) -> BTreeSet<TrackerUrl> {
     urls.collect()
 }
 
-/// Whether a torrent names trackers that are not those of this peer's group.
-pub(super) fn names_other_trackers(peer: &Peer, tiers: &[Vec<String>]) -> bool {
-    let own = own_trackers(peer);
+/// Whether this peer's group may be told of a private torrent: its trackers alone tell clients of one
+/// another (BEP 27). One that names none can only be the group's.
+pub(super) fn may_group_know(peer: &Peer, tiers: &[Vec<String>]) -> bool {
+    let mut own = own_trackers(peer);
+    own.extend(tracker_urls(peer));
     let is_own = |url: &String| url.parse().is_ok_and(|url| own.contains(&url));
-    !tiers.iter().flatten().all(is_own)
+    let mut named = tiers.iter().flatten().peekable();
+    named.peek().is_none() || named.any(is_own)
 }
 
 fn trackers_of(tiers: &[Vec<String>], is_private: bool, own: BTreeSet<TrackerUrl>) -> Trackers {
