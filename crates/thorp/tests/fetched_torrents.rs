@@ -127,6 +127,15 @@ fn error(events: &[Value]) -> &Value {
     named(events, "error").next().expect("an error")
 }
 
+/// Tries to fetch a torrent of the file `f` in vain. Returns what is told of it.
+fn does_not_come(node: &Node, made: &Made, tracker: &str, code: i32) -> String {
+    let torrent = made.write(node, tracker);
+    let (ended, events) = get(node, &torrent, &[]);
+    assert_eq!(ended, Some(code), "{events:#?}");
+    assert!(!node.share().join("f").exists());
+    error(&events)["message"].as_str().unwrap().to_owned()
+}
+
 #[test]
 fn a_folders_torrent_comes_whole_but_for_what_is_hidden_and_is_there_the_next_time() {
     let hall = Hall::serving();
@@ -251,36 +260,44 @@ fn a_fetch_that_was_killed_goes_on_from_what_was_there() {
 }
 
 #[test]
-fn why_a_torrent_does_not_come_is_told_and_is_the_exit_code() {
+fn where_no_client_is_known_the_exit_code_says_whether_all_trackers_have_answered() {
     let hall = Hall::serving();
     let bytes = some(100_000, 6);
     let ann = hall.visitor("ann");
-    let ends = |made: &Made, tracker: &str, wanted: i32| {
-        let torrent = made.write(&ann, tracker);
-        let (code, events) = get(&ann, &torrent, &[]);
-        assert_eq!(code, Some(wanted), "{events:#?}");
-        assert!(!ann.share().join("f").exists());
-        error(&events)["message"].as_str().unwrap().to_owned()
-    };
     let made = Made::file("f", &bytes, 16_384, false);
-    let why = ends(&made, &hall.url(), 3);
+    let why = does_not_come(&ann, &made, &hall.url(), 3);
     assert!(why.contains("No BitTorrent client has"), "{why}");
     // A private torrent is asked about at its own tracker only, which is not there.
     let private = Made::file("f", &bytes, 16_384, true);
-    let why = ends(&private, "http://127.0.0.1:1/announce", 6);
+    let why = does_not_come(&ann, &private, "http://127.0.0.1:1/announce", 6);
     assert!(why.contains("Not every tracker of"), "{why}");
     // That the group's tracker knows no client says nothing of the torrent's own one.
-    let why = ends(&made, "http://127.0.0.1:1/announce", 6);
+    let why = does_not_come(&ann, &made, "http://127.0.0.1:1/announce", 6);
     assert!(why.contains("127.0.0.1:1"), "{why}");
+}
+
+#[test]
+fn a_client_that_lies_and_one_that_leaves_are_told_apart_by_the_exit_code() {
+    let hall = Hall::serving();
+    let bytes = some(100_000, 6);
+    let ann = hall.visitor("ann");
+    let made = Made::file("f", &bytes, 16_384, false);
     let liar = Seeder::announced(&made, Manner::Lies, &hall.at);
-    let why = ends(&made, &hall.url(), 8);
+    let why = does_not_come(&ann, &made, &hall.url(), 8);
     assert!(why.contains(&liar.at.to_string()), "{why}");
     drop(liar);
     let short = Made::file("f", &bytes, 20_000, false);
     let _stops = Seeder::announced(&short, Manner::Stops(3), &hall.at);
-    let why = ends(&short, &hall.url(), 7);
+    let why = does_not_come(&ann, &short, &hall.url(), 7);
     assert!(why.contains("is kept"), "{why}");
-    // Nothing that is there is touched.
+}
+
+#[test]
+fn a_torrents_file_replaces_what_is_there_only_when_its_user_says_so() {
+    let hall = Hall::serving();
+    let bytes = some(100_000, 6);
+    let ann = hall.visitor("ann");
+    let made = Made::file("f", &bytes, 16_384, false);
     ann.file("f", b"mine");
     let torrent = made.write(&ann, &hall.url());
     let end = ann.run(&["get", torrent.to_str().unwrap()]).exits(4);
