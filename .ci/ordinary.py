@@ -15,9 +15,10 @@ PATIENCE = 90
 PORTS = itertools.count(20000 + os.getpid() % 20000)
 
 # Without DHT aria2 asks no tracker over UDP. The torrents are private, so nothing gets there.
+# Each has its own ports: of a range two may take the same one for UDP, and one hears nothing then.
 ARIA = ["aria2c", "--dir={path}", "--seed-time=0", "--enable-dht=true", "--enable-dht6=false",
-        "--dht-file-path={path}/dht", "--dht-listen-port=6800-6899",
-        "--bt-enable-lpd=false", "--enable-peer-exchange=false", "--listen-port=6900-6999",
+        "--dht-file-path={path}/dht", "--dht-listen-port={udp}",
+        "--bt-enable-lpd=false", "--enable-peer-exchange=false", "--listen-port={tcp}",
         "--no-conf", "{source}"]
 TRANSMISSION = ["transmission-cli", "--config-dir={path}/config", "--download-dir={path}",
                 "--no-portmap", "--encryption-tolerated", "{source}"]
@@ -75,7 +76,7 @@ def by_program(command):
     def fetch(source, path, original):
         write_transmission_settings(os.path.join(path, "config"))
         process = subprocess.Popen(
-            [part.format(source=source, path=path) for part in command],
+            filled_in(command, source, path),
             stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env={**os.environ, "HOME": path},
         )
         fetched = os.path.join(path, os.path.basename(original))
@@ -85,6 +86,11 @@ def by_program(command):
             process.terminate()
             process.wait()
     return fetch
+
+
+def filled_in(command, source, path):
+    ports = {"tcp": next(PORTS), "udp": next(PORTS)}
+    return [part.format(source=source, path=path, **ports) for part in command]
 
 
 def write_transmission_settings(directory):

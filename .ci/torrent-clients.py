@@ -23,7 +23,7 @@ import urllib.request
 
 import libtorrent as lt
 
-from ordinary import ARIA, PATIENCE, PORTS, TRANSMISSION, is_same, session, wait
+from ordinary import ARIA, PATIENCE, TRANSMISSION, filled_in, is_same, session, wait
 from ordinary import write_transmission_settings
 
 PROGRAM, DIRECTORY = sys.argv[1:]
@@ -117,12 +117,11 @@ def seed(client, metainfo, seeds):
         wait(f"{metainfo}: seeds", lambda: seeding.status().is_seeding)
         return lambda: seeder.remove_torrent(seeding)
     if client == "aria2":
-        command = [part.format(path=seeds, source=metainfo) for part in ARIA]
-        command = [part for part in command if not part.startswith(("--seed-time", "--listen-port"))]
-        command[1:1] = ["--seed-ratio=0.0", "--check-integrity=true",
-                        f"--listen-port={next(PORTS)}"]
+        command = filled_in(ARIA, metainfo, seeds)
+        command = [part for part in command if not part.startswith("--seed-time")]
+        command[1:1] = ["--seed-ratio=0.0", "--check-integrity=true"]
     else:
-        command = [part.format(path=seeds, source=metainfo) for part in TRANSMISSION]
+        command = filled_in(TRANSMISSION, metainfo, seeds)
         command = [part for part in command if not part.startswith("--config-dir")]
         command[1:1] = [f"--config-dir={seeds}/home/config"]
     process = seed_by_program(command, metainfo, seeds)
