@@ -487,7 +487,9 @@ fn an_interrupt_while_the_torrent_is_read_is_told_as_any_other() {
     let ann = hall.visitor("ann");
     let mut command = ann.thorp(&["get", "-"]);
     let command = command.stdin(Stdio::piped()).stderr(Stdio::piped());
-    let child = command.stdout(Stdio::piped()).spawn().unwrap();
+    let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
+    // Held open to the end: or the torrent would end, too.
+    let _torrent = child.stdin.take();
     let status = format!("/proc/{}/status", child.id());
     poll("it hears signals", PATIENCE, || {
         let status = fs::read_to_string(&status).ok()?;
