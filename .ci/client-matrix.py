@@ -27,6 +27,8 @@ import time
 
 import libtorrent as lt
 
+from ordinary import leave_one_tracker
+
 MIB = 1024 * 1024
 SIZES = {"1 byte": 1, "16 KiB + 1": 16 * 1024 + 1, "5 MiB + 1": 5 * MIB + 1, "200 MiB": 200 * MIB}
 WAYS = [(by, over) for by in ("torrent", "magnet") for over in ("http", "udp")]
@@ -226,13 +228,7 @@ class Ground:
             tracker = next(part for part in link if part.startswith("tr=" + over))
             # Without `x.pe`: only the tracker tells of the peer.
             return "&".join([link[0], tracker])
-        with open(path, "rb") as file:
-            metainfo = lt.bdecode(file.read())
-        trackers = [tracker for tier in metainfo[b"announce-list"] for tracker in tier]
-        metainfo[b"announce"] = next(one for one in trackers if one.startswith(over.encode()))
-        del metainfo[b"announce-list"]
-        with open(path, "wb") as file:
-            file.write(lt.bencode(metainfo))
+        leave_one_tracker(path, over)
         return path
 
     def leech(self, client, size, by, over):

@@ -43,6 +43,17 @@ def add(in_session, source, path):
     return in_session.add_torrent(wanted)
 
 
+def leave_one_tracker(path, over):
+    """Leaves of a torrent's trackers the first that is asked over `http` or `udp`."""
+    with open(path, "rb") as file:
+        metainfo = lt.bdecode(file.read())
+    trackers = [tracker for tier in metainfo[b"announce-list"] for tracker in tier]
+    metainfo[b"announce"] = next(one for one in trackers if one.startswith(over.encode()))
+    del metainfo[b"announce-list"]
+    with open(path, "wb") as file:
+        file.write(lt.bencode(metainfo))
+
+
 def wait(what, holds):
     deadline = time.monotonic() + PATIENCE
     while not holds():
@@ -94,8 +105,8 @@ def filled_in(command, source, path):
 
 
 def write_transmission_settings(directory):
-    # It tries uTP first and waits for an answer without end; a reset makes it open a TCP connection,
-    # close it unused, and wait for 15 minutes. Without a port of its own it has no UDP.
+    # It tries uTP first and waits for an answer without end; a reset makes it open a TCP connection
+    # and close it unused, and it was not seen to try again. Without a port of its own it has no UDP.
     settings = {"utp-enabled": False, "peer-port": next(PORTS)}
     os.makedirs(directory, exist_ok=True)
     with open(os.path.join(directory, "settings.json"), "w") as file:

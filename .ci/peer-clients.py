@@ -21,7 +21,9 @@ import time
 
 import libtorrent as lt
 
-from ordinary import ARIA, PATIENCE, TRANSMISSION, by_libtorrent, by_program, is_same, wait
+from ordinary import (
+    ARIA, PATIENCE, TRANSMISSION, by_libtorrent, by_program, is_same, leave_one_tracker, wait,
+)
 
 PROGRAM, DIRECTORY = sys.argv[1:]
 STATE = os.path.join(DIRECTORY, "state")
@@ -96,13 +98,7 @@ def make_torrent(name, which, over):
     if str(hashes.v2 if hashes.has_v2() else hashes.v1) not in told:
         sys.exit(f"{name}: libtorrent finds another info-hash than thorp magnet")
     if over != "all":
-        with open(path, "rb") as file:
-            metainfo = lt.bdecode(file.read())
-        trackers = [tracker for tier in metainfo[b"announce-list"] for tracker in tier]
-        metainfo[b"announce"] = next(one for one in trackers if one.startswith(over.encode()))
-        del metainfo[b"announce-list"]
-        with open(path, "wb") as file:
-            file.write(lt.bencode(metainfo))
+        leave_one_tracker(path, over)
     return path
 
 

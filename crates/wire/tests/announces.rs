@@ -581,22 +581,6 @@ fn what_is_no_url_of_a_tracker_is_named() {
     }
 }
 
-#[test]
-fn a_tracker_is_scraped_where_bep_48_says() {
-    for (url, target) in [
-        ("http://a/announce", Some("/scrape?q")),
-        ("http://a/x/announce", Some("/x/scrape?q")),
-        ("http://a/announce.php", Some("/scrape.php?q")),
-        ("http://a/announce?x2%0644", Some("/scrape?x2%0644&q")),
-        ("http://a/a", None),
-        ("http://a/x%064announce", None),
-        ("http://a/announce?x=2/4", Some("/scrape?x=2/4&q")),
-    ] {
-        let read: TrackerUrl = url.parse().expect(url);
-        assert_eq!(read.scrape_target("q").as_deref(), target, "{url}");
-    }
-}
-
 /// Checks that the request is encoded as these bytes and decoded from them.
 #[track_caller]
 fn request(request: UdpRequest, commented_hex: &str) {

@@ -63,16 +63,6 @@ impl TrackerUrl {
         }
         options
     }
-
-    /// Returns what to ask for over HTTP in order to scrape. `None` if the last part of the path
-    /// does not begin with `announce`: such trackers cannot be scraped (BEP 48).
-    pub fn scrape_target(&self, query: &str) -> Option<String> {
-        let path = self.path.split('?').next()?;
-        let (before, last) = path.rsplit_once('/')?;
-        let rest = last.strip_prefix("announce")?;
-        let behind = &self.path[path.len()..];
-        Some(joined(&format!("{before}/scrape{rest}{behind}"), query))
-    }
 }
 
 fn joined(path: &str, query: &str) -> String {
