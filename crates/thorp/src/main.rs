@@ -9,7 +9,7 @@
 //! lines, table  plain-lines form             screen        the tracker's live screen
 //! menu          share's menu                 conversation  questions during a fetch
 //! out, prompt, progress, signals             standard streams, questions, bars, goodbyes
-//! threads       as many as the system allows
+//! threads       as many as the system allows      logging      the log of -v and RUST_LOG
 //! ```
 //!
 //! Nothing here opens a socket or a file of the state directory, and no lower crate talks to a
@@ -27,6 +27,7 @@ mod fit;
 mod json;
 mod lines;
 mod listing;
+mod logging;
 mod menu;
 mod node;
 mod out;
@@ -57,7 +58,6 @@ use std::time::Duration;
 
 use clap::CommandFactory;
 use thorp_node::api::ErrorKind;
-use tracing_subscriber::EnvFilter;
 
 use crate::args::Args;
 use crate::exit::{Exit, Result, failure};
@@ -91,7 +91,7 @@ fn main() -> ExitCode {
             };
         }
     };
-    log(args.global.verbose);
+    logging::start(args.global.verbose, args.global.log_format);
     let json = args.global.json;
     let exit = start(args).unwrap_or_else(|failure| {
         commands::show_failure(&failure, json);
@@ -121,28 +121,4 @@ async fn give_back() {
         tokio::time::sleep(GIVE_BACK).await;
         drop(black_box(Vec::<u8>::with_capacity(ASIDE)));
     }
-}
-
-fn log(verbose: u8) {
-    let level = match verbose {
-        0 => return,
-        1 => "info",
-        2 => "debug",
-        _ => "trace",
-    };
-    let filter = [
-        "thorp",
-        "thorp_node",
-        "thorp_group",
-        "thorp_files",
-        "thorp_core",
-        "thorp_wire",
-    ]
-    .map(|name| format!("{name}={level}"))
-    .join(",");
-    tracing_subscriber::fmt()
-        .with_env_filter(EnvFilter::new(filter))
-        .with_ansi(out::Terminals::detect().colour_on_stderr())
-        .with_writer(std::io::stderr)
-        .init();
 }

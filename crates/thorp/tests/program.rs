@@ -6,7 +6,8 @@ use std::process::{Command, Output, Stdio};
 fn thorp() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_thorp"));
     for (name, _) in std::env::vars_os() {
-        if name.to_string_lossy().starts_with("THORP_") {
+        let name = name.to_string_lossy().into_owned();
+        if name.starts_with("THORP_") || name == "RUST_LOG" {
             command.env_remove(name);
         }
     }

@@ -28,6 +28,7 @@ use clap::{
 use thorp_node::config::Setting;
 use thorp_node::invite::Invite;
 
+use crate::logging::LogFormat;
 use crate::words;
 use help::explanation;
 pub use values::HowLong;
@@ -84,6 +85,16 @@ pub struct Global {
     /// Log to standard error; more with -vv and -vvv
     #[arg(long, short, global = true, action = ArgAction::Count, env = "THORP_VERBOSE")]
     pub verbose: u8,
+
+    /// The form of that log, and of the one that RUST_LOG asks for
+    #[arg(
+        long,
+        global = true,
+        value_name = "FORMAT",
+        env = "THORP_LOG_FORMAT",
+        default_value = "text"
+    )]
+    pub log_format: LogFormat,
 
     /// Override a key of config.toml for this run, such as lookup.hops=0; each
     /// key has a variable too, such as THORP_LOOKUP_HOPS

@@ -67,7 +67,11 @@ fn a_verbs_help_names_the_flags_of_all_verbs_and_explains_its_own() {
             assert!(own.iter().all(|flag| help.contains(flag)), "{help}");
             let named = help.lines().filter(|line| line.contains("--set"));
             assert_eq!(named.count(), 1, "{help}");
-            assert!(help.contains("Everywhere: --state, --json, --quiet, --verbose, --set;"));
+            assert!(
+                help.contains(
+                    "Everywhere: --state, --json, --quiet, --verbose, --log-format, --set;"
+                )
+            );
             assert!(!help.contains("THORP_STATE"), "{help}");
         }
     }

@@ -12,7 +12,7 @@ use crate::args::Global;
 use crate::exit::{Result, failure};
 use crate::out::{self, Terminals};
 use crate::state::{self, NodeKind};
-use crate::{choose, lines, node, prompt};
+use crate::{choose, lines, logging, node, prompt};
 
 /// Runs work on a thread for the disk, which may take long, so that Ctrl-C is handled meanwhile.
 pub async fn on_disk<T: Send + 'static>(
@@ -114,7 +114,7 @@ impl Context {
 
     /// Whether to show a screen or a menu instead of plain lines.
     pub fn can_draw(&self, lines: bool) -> bool {
-        !lines && !self.global.json && self.terminals.can_draw(self.global.verbose > 0)
+        !lines && !self.global.json && self.terminals.can_draw(logging::is_on(self.global.verbose))
     }
 
     /// Says something that `--quiet` and `--json` leave out.
