@@ -1,40 +1,45 @@
-//! How fast thorp is, compared with what this machine can do at best.
+//! How fast thorp is, beside other programs and what this machine can do at best.
 //!
 //! ```text
 //! cargo build --release --workspace && target/release/thorp-bench
 //! ```
 //!
-//! thorp and the ceilings are measured in turn in the same run, so that a busy machine slows all
-//! of them alike. Medians are printed. The program is run as a user runs it: time counts from
-//! `thorp get` to its end.
+//! Nothing is installed: what is there runs, in turn, each time after the machine was idle.
+//! The program is run as a user runs it: time counts from `thorp get` to its end.
 //!
 //! ```text
+//! cases     what is measured        ways      by which program
+//! machine   time, the processors' time of all programs, whether the machine is idle
+//! results     medians, spreads, ratios
 //! trio      a tracker and two members on loopback, each a process
-//! ceilings  the same bytes without a protocol: a TLS stream, a copy
-//! report    medians and ratios
+//! relay     a longer way between them
+//! stream    a bare TLS stream
 //! tracker   a tracker with ten thousand members, in this process:
 //!           thorp-bench tracker
 //! clients   a tracker for ordinary BitTorrent clients, beside others: thorp-bench clients
 //! costs     the cost of a unit of each kind of work: thorp-bench costs
 //! ```
 
-mod ceilings;
+mod cases;
 mod clients;
 mod costs;
-mod report;
+mod machine;
+mod relay;
+mod results;
+mod stream;
 mod tracker;
 mod trio;
+mod ways;
 
-use std::fs;
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
-use anyhow::{Context as _, Result};
-use clap::{Parser, Subcommand};
+use anyhow::Result;
+use clap::{Parser, Subcommand, ValueEnum as _};
 
-use report::Report;
-use trio::Trio;
+use cases::{Bench, Case};
+use results::Results;
 
 const MIB: u64 = 1024 * 1024;
 
@@ -54,9 +59,27 @@ struct Args {
     /// How many small files, of 10 KiB each.
     #[arg(long, default_value_t = 10_000)]
     small: u32,
-    /// Where to work: needs room for four large files. Best a tmpfs.
+    /// How much is hashed, in MiB.
+    #[arg(long, default_value_t = 10 * 1024)]
+    hashed: u64,
+    /// Where to work: needs room for what is hashed, and for four large files. Best a tmpfs.
     #[arg(long, default_value = "/dev/shm")]
     scratch: PathBuf,
+    /// How many seconds to wait for an idle machine before each measurement.
+    #[arg(long, default_value_t = 30)]
+    patience: u64,
+    /// A directory on a disk, to measure what is synced to it.
+    #[arg(long)]
+    disk: Option<PathBuf>,
+    /// A Python that has libtorrent.
+    #[arg(long, default_value = "python3")]
+    python: PathBuf,
+    /// Where rqbit is.
+    #[arg(long, default_value = "rqbit")]
+    rqbit: PathBuf,
+    /// Which cases are measured, if not all.
+    #[arg(long, value_delimiter = ',')]
+    cases: Vec<Case>,
     #[command(subcommand)]
     only: Option<Only>,
 }
@@ -127,105 +150,31 @@ fn main() -> Result<()> {
         Some(Only::Echo { length }) => return clients::echo(length),
         None => {}
     }
-    let scratch = tempfile::Builder::new()
-        .prefix("thorp-bench-")
-        .tempdir_in(&args.scratch)
-        .with_context(|| format!("cannot work in {}", args.scratch.display()))?;
-    let mut trio = Trio::start(scratch.path())?;
-    let mut report = Report::default();
-    for round in 0..args.rounds {
-        eprintln!("round {} of {}", round + 1, args.rounds);
-        large(&mut trio, &mut report, round, args.large * MIB)?;
-        small(&mut trio, &mut report, round, args.small)?;
+    let mut bench = Bench {
+        rounds: args.rounds,
+        large: args.large * MIB,
+        small: args.small,
+        hashed: args.hashed * MIB,
+        patience: Duration::from_secs(args.patience),
+        scratch: args.scratch,
+        disk: args.disk,
+        python: args.python,
+        rqbit: args.rqbit,
+        table: Results::default(),
+    };
+    let has_disk = bench.disk.is_some();
+    let all = || Case::value_variants().iter().copied();
+    let cases: Vec<Case> = if args.cases.is_empty() {
+        all()
+            .filter(|case| *case != Case::Disk || has_disk)
+            .collect()
+    } else {
+        args.cases
+    };
+    for case in cases {
+        bench.measure(case)?;
     }
-    println!("{report}");
-    Ok(())
-}
-
-/// Measures one large file from one member to another.
-fn large(trio: &mut Trio, report: &mut Report, round: u32, length: u64) -> Result<()> {
-    let case = format!("1 file of {} MiB", length / MIB);
-    let name = format!("large-{round}.bin");
-    let source = trio.holder_share().join(&name);
-    write_random(&source, length, u64::from(round))?;
-    trio.wait_until_listed(&name, 1)?;
-    report.took(&case, "thorp get", length, trio.get(&name)?);
-    let fetched = trio.asker_share().join(&name);
-    report.took(
-        &case,
-        "thorp get -o (2nd)",
-        length,
-        trio.get_elsewhere(&name)?,
-    );
-    same(&source, &fetched)?;
-    report.took(
-        &case,
-        "TLS 1.3 stream",
-        length,
-        ceilings::tls_stream(length)?,
-    );
-    let copy = trio.elsewhere().join("copy.bin");
-    report.took(&case, "cp", length, ceilings::copy(&source, &copy)?);
-    for path in [&source, &fetched, &copy] {
-        fs::remove_file(path)?;
-    }
-    trio.clear_elsewhere()
-}
-
-/// Measures many small files.
-fn small(trio: &mut Trio, report: &mut Report, round: u32, count: u32) -> Result<()> {
-    const EACH: u64 = 10 * 1024;
-    let case = format!("{count} files of 10 KiB");
-    let folder = format!("small-{round}");
-    let source = trio.holder_share().join(&folder);
-    fs::create_dir_all(&source)?;
-    for number in 0..count {
-        let seed = u64::from(round) << 32 | u64::from(number);
-        write_random(&source.join(number.to_string()), EACH, seed)?;
-    }
-    let files = format!("{folder}/**");
-    trio.wait_until_listed(&files, count as usize)?;
-    let length = EACH * u64::from(count);
-    let took = trio.get(&files)?;
-    report.took(&case, "thorp get", length, took);
-    let fetched = trio.asker_share().join(&folder);
-    let arrived = fs::read_dir(&fetched)?.count();
-    anyhow::ensure!(arrived == count as usize, "{arrived} of {count} arrived");
-    let copy = trio.elsewhere().join("copy");
-    report.took(
-        &case,
-        "TLS 1.3 stream",
-        length,
-        ceilings::tls_stream(length)?,
-    );
-    report.took(&case, "cp -r", length, ceilings::copy(&source, &copy)?);
-    for path in [&source, &fetched, &copy] {
-        fs::remove_dir_all(path)?;
-    }
-    Ok(())
-}
-
-fn write_random(path: &Path, length: u64, seed: u64) -> Result<()> {
-    use std::io::Write as _;
-    let mut random = fastrand::Rng::with_seed(seed);
-    let mut file = std::io::BufWriter::with_capacity(1 << 20, fs::File::create(path)?);
-    let mut left = length;
-    let mut buffer = vec![0; 1 << 16];
-    while left > 0 {
-        let now = usize::try_from(left).map_or(buffer.len(), |left| left.min(buffer.len()));
-        random.fill(&mut buffer[..now]);
-        file.write_all(&buffer[..now])?;
-        left -= now as u64;
-    }
-    file.flush()?;
-    Ok(())
-}
-
-fn same(one: &Path, other: &Path) -> Result<()> {
-    let equal = std::process::Command::new("cmp")
-        .args([one, other])
-        .status()?;
-    anyhow::ensure!(equal.success(), "{} differs", other.display());
+    println!("{}", bench.table);
     Ok(())
 }
 

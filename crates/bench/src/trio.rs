@@ -1,6 +1,7 @@
 //! A tracker and two members on loopback, each a process of its own.
 
 use std::io::{BufRead as _, BufReader};
+use std::net::{Ipv4Addr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -8,19 +9,30 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result, bail, ensure};
 use serde_json::Value;
 
-/// How long a holder may take to hash its files.
+use crate::relay::{FAR, Relay};
+
+/// How long a member may take to hash its files.
 const PATIENCE: Duration = Duration::from_mins(5);
+/// How often a member is asked whether it has hashed them.
+const LOOK_EVERY: Duration = Duration::from_millis(50);
+
+/// A port of loopback that nothing else uses.
+pub const ANYWHERE: &str = "127.0.0.1:0";
 
 /// One member holds files, the other one asks for them. Dropping this ends all three processes.
 pub struct Trio {
     dir: PathBuf,
     program: PathBuf,
+    /// Where members find the tracker.
+    tracker: String,
+    relays: Vec<Relay>,
     running: Vec<Child>,
 }
 
 impl Trio {
-    /// Starts the processes, and waits until both peers are members.
-    pub fn start(dir: &Path) -> Result<Self> {
+    /// Starts the processes, and waits until both peers are members. Where a delay is given, all
+    /// that goes to the holder and comes back is this much later, each way.
+    pub fn start(dir: &Path, delay: Option<Duration>) -> Result<Self> {
         let program = std::env::current_exe()?.with_file_name("thorp");
         ensure!(
             program.exists(),
@@ -30,23 +42,67 @@ impl Trio {
         let mut trio = Self {
             dir: dir.to_owned(),
             program,
+            tracker: String::new(),
+            relays: Vec::new(),
             running: Vec::new(),
         };
-        for folder in ["holder/share", "asker/share", "elsewhere"] {
+        for folder in ["holder/share", "asker/share"] {
             std::fs::create_dir_all(dir.join(folder))?;
         }
         let tracker = trio.begin(
             "tracker",
-            &["tracker", "--open", "--lines", "--listen", "127.0.0.1:0"],
+            &["tracker", "--open", "--lines", "--listen", ANYWHERE],
             "Listening on ",
         )?;
-        for member in ["holder", "asker"] {
-            let share = dir.join(member).join("share");
-            let share = share.to_str().context("a path that is not UTF-8")?;
-            let args = ["share", share, "--lines", "--tracker", &tracker, "--listen"];
-            trio.begin(member, &[&args[..], &["127.0.0.1:0"]].concat(), "Sharing ")?;
+        let mut listen = ANYWHERE.to_owned();
+        let mut tracker_of_holder = tracker.clone();
+        if let Some(delay) = delay {
+            // The tracker sees the holder at the address from which its relay dials, and members
+            // dial the holder there, at the port where it listens.
+            let (port, at_tracker) = (free_port()?, free_port()?);
+            trio.relays.push(Relay::to_far(port, delay)?);
+            trio.relays
+                .push(Relay::start(at_tracker, tracker.parse()?, Duration::ZERO)?);
+            listen = format!("{FAR}:{port}");
+            tracker_of_holder = format!("127.0.0.1:{at_tracker}");
         }
+        trio.tracker = tracker_of_holder;
+        trio.share("holder", &trio.holder_share(), &listen)?;
+        trio.tracker = tracker;
+        trio.share("asker", &trio.asker_share(), ANYWHERE)?;
         Ok(trio)
+    }
+
+    /// Starts a member that shares a directory.
+    pub fn share(&mut self, member: &str, share: &Path, listen: &str) -> Result<()> {
+        let share = share.to_str().context("a path that is not UTF-8")?;
+        let tracker = self.tracker.clone();
+        let args = [
+            "share",
+            share,
+            "--lines",
+            "--tracker",
+            &tracker,
+            "--listen",
+            listen,
+        ];
+        self.begin(member, &args, "Sharing ")?;
+        Ok(())
+    }
+
+    /// Waits until a member has hashed all of its files.
+    pub fn wait_until_hashed(&self, member: &str, files: u32) -> Result<()> {
+        let until = Instant::now() + PATIENCE;
+        while Instant::now() < until {
+            let said = self.command(member, &["--json", "status"]).output()?;
+            let mut rows = serde_json::Deserializer::from_slice(&said.stdout).into_iter::<Value>();
+            let status = rows.next().context("the member says nothing")??;
+            if status["files"] == files && status["unhashed"] == 0 {
+                return Ok(());
+            }
+            std::thread::sleep(LOOK_EVERY);
+        }
+        bail!("{member} does not come to the end of hashing")
     }
 
     /// Returns the holder's share.
@@ -59,31 +115,21 @@ impl Trio {
         self.dir.join("asker/share")
     }
 
-    /// Returns a directory that no member shares.
-    pub fn elsewhere(&self) -> PathBuf {
-        self.dir.join("elsewhere")
-    }
-
-    /// Empties the directory that no member shares.
-    pub fn clear_elsewhere(&self) -> Result<()> {
-        std::fs::remove_dir_all(self.elsewhere())?;
-        Ok(std::fs::create_dir(self.elsewhere())?)
-    }
-
-    /// Fetches the file with this name into the asker's share. Returns how long that took.
-    pub fn get(&mut self, name: &str) -> Result<Duration> {
-        self.timed(&["get", "--quiet", "--", name])
-    }
-
-    /// Fetches the file into the directory that no member shares. Returns how long that took.
-    pub fn get_elsewhere(&mut self, name: &str) -> Result<Duration> {
-        let elsewhere = self.elsewhere();
-        let elsewhere = elsewhere.to_str().context("a path that is not UTF-8")?;
-        self.timed(&["get", "--quiet", "-o", elsewhere, "--", name])
+    /// Runs `thorp get` at the asker.
+    pub fn get(&self, args: &[&str]) -> Result<()> {
+        let args = [&["get", "--quiet"], args].concat();
+        let output = self.command("asker", &args).output()?;
+        ensure!(
+            output.status.success(),
+            "thorp {}: {}",
+            args.join(" "),
+            String::from_utf8_lossy(&output.stderr)
+        );
+        Ok(())
     }
 
     /// Waits until the asker finds this many matching files, all of them hashed.
-    pub fn wait_until_listed(&self, pattern: &str, files: usize) -> Result<()> {
+    pub fn wait_until_listed(&self, pattern: &str, files: u32) -> Result<()> {
         let until = Instant::now() + PATIENCE;
         while Instant::now() < until {
             let found = self
@@ -91,25 +137,12 @@ impl Trio {
                 .output()?;
             let rows = serde_json::Deserializer::from_slice(&found.stdout).into_iter::<Value>();
             let hashed = rows.filter(|row| row.as_ref().is_ok_and(|row| row["root"].is_string()));
-            if hashed.count() == files {
+            if hashed.count() == files as usize {
                 return Ok(());
             }
-            std::thread::sleep(Duration::from_millis(100));
+            std::thread::sleep(LOOK_EVERY * 2);
         }
         bail!("{files} files that match {pattern} do not come to be listed")
-    }
-
-    fn timed(&self, args: &[&str]) -> Result<Duration> {
-        let begun = Instant::now();
-        let output = self.command("asker", args).output()?;
-        let took = begun.elapsed();
-        ensure!(
-            output.status.success(),
-            "thorp {}: {}",
-            args.join(" "),
-            String::from_utf8_lossy(&output.stderr)
-        );
-        Ok(took)
     }
 
     /// Starts a process. Returns the last word of the line that says it is ready.
@@ -140,6 +173,12 @@ impl Trio {
             .stdin(Stdio::null());
         command
     }
+}
+
+/// Returns a port of loopback that nothing uses at the moment.
+pub fn free_port() -> Result<u16> {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
+    Ok(listener.local_addr()?.port())
 }
 
 impl Drop for Trio {
