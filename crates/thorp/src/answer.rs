@@ -436,18 +436,17 @@ fn origin(fetched: &Fetched) -> String {
         return by_torrent(fetched);
     }
     let Some(from) = fetched.from.as_ref() else {
+        if let Some(clients) = clients(&fetched.clients) {
+            return format!("from {clients}, {ms}, tracker {asked}");
+        }
         if fetched.length > 0 {
             return format!("all of it was here already, {ms}");
         }
         // Nothing is sent of an empty file; a listing says that it exists.
         return format!("empty, made here, {ms}, tracker {asked}");
     };
-    let others = match fetched.sources.len() {
-        0 | 1 => String::new(),
-        2 => " and another".to_owned(),
-        sources => format!(" and {} others", sources - 1),
-    };
-    let from_whom = listing::member(from) + &others;
+    let sources = fetched.sources.len() + fetched.clients.len();
+    let from_whom = listing::member(from) + &and_others(sources);
     let how = match (answer.source, &answer.via) {
         (AnswerSource::Memory, _) => format!("from neighbour {from_whom}"),
         (AnswerSource::Neighbour, Some(via)) if via.id != from.id => {
@@ -466,17 +465,27 @@ fn origin(fetched: &Fetched) -> String {
 /// Where a file of a torrent came from: ordinary clients have no names.
 fn by_torrent(fetched: &Fetched) -> String {
     let ms = units::duration(fetched.ms);
-    match &fetched.clients[..] {
-        [] if fetched.length == 0 => format!("empty, made here, {ms}"),
-        [] => format!("all of it was here already, {ms}"),
-        [client] => format!("from BitTorrent client {client}, {ms}"),
-        [client, _] => format!("from BitTorrent client {client} and another, {ms}"),
-        [client, others @ ..] => {
-            format!(
-                "from BitTorrent client {client} and {} others, {ms}",
-                others.len()
-            )
-        }
+    match clients(&fetched.clients) {
+        Some(clients) => format!("from {clients}, {ms}"),
+        None if fetched.length == 0 => format!("empty, made here, {ms}"),
+        None => format!("all of it was here already, {ms}"),
+    }
+}
+
+fn clients(clients: &[String]) -> Option<String> {
+    let first = clients.first()?;
+    Some(format!(
+        "BitTorrent client {first}{}",
+        and_others(clients.len())
+    ))
+}
+
+/// What follows the first of so many sources.
+fn and_others(sources: usize) -> String {
+    match sources {
+        0 | 1 => String::new(),
+        2 => " and another".to_owned(),
+        sources => format!(" and {} others", sources - 1),
     }
 }
 

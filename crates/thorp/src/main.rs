@@ -8,6 +8,7 @@
 //! words         codes into sentences         json          the same for --json
 //! lines, table  plain-lines form             screen        the tracker's live screen
 //! menu          share's menu                 conversation  questions during a fetch
+//! given         torrents that are given instead of a name
 //! out, prompt, progress, signals             standard streams, questions, bars, goodbyes
 //! threads       as many as the system allows      logging      the log of -v and RUST_LOG
 //! ```
@@ -24,6 +25,7 @@ mod completing;
 mod conversation;
 mod exit;
 mod fit;
+mod given;
 mod json;
 mod lines;
 mod listing;

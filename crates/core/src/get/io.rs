@@ -1,5 +1,6 @@
 //! What goes into a get, and what comes out.
 
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -274,6 +275,8 @@ pub enum News {
         item: Item,
         /// Who sent some of it, who sent most first.
         sources: Vec<Holder>,
+        /// The clients that sent some of it, the one that sent most first.
+        clients: Vec<SocketAddr>,
         /// Bytes that came over the network for it.
         received: u64,
         /// Who has said where it is.

@@ -6,6 +6,7 @@
 //! a lock of its own: only what is not a session's business is told here.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::net::SocketAddr;
 
 use thorp_wire::frame::Holder;
 use thorp_wire::{Content, PeerId};
@@ -68,6 +69,7 @@ struct LargeFetch {
     known: BTreeMap<PeerId, Holder>,
     liars: Vec<SourceId>,
     sources: Vec<Holder>,
+    clients: Vec<SocketAddr>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -82,6 +84,7 @@ enum Stage {
 #[derive(Debug)]
 pub(super) struct Arrived {
     pub sources: Vec<Holder>,
+    pub clients: Vec<SocketAddr>,
     pub received: u64,
 }
 
@@ -97,6 +100,7 @@ impl LargeFiles {
             known: BTreeMap::new(),
             liars: Vec::new(),
             sources: Vec::new(),
+            clients: Vec::new(),
         };
         self.fetches.insert(fetch, file);
     }
@@ -147,10 +151,11 @@ impl LargeFiles {
                 file.tell(out, Chore::GiveUp(fetch));
                 Err(file.stuck(stuck))
             }
-            (Stage::Finishing, LargeEvent::Kept { received }) => {
-                let sources = std::mem::take(&mut file.sources);
-                Ok(Arrived { sources, received })
-            }
+            (Stage::Finishing, LargeEvent::Kept { received }) => Ok(Arrived {
+                sources: std::mem::take(&mut file.sources),
+                clients: std::mem::take(&mut file.clients),
+                received,
+            }),
             (_, event) => {
                 file.go_on(fetch, event, out);
                 return None;
@@ -186,7 +191,7 @@ impl LargeFetch {
             }
             (Stage::Gathering, LargeEvent::Complete { sources }) => {
                 self.stage = Stage::Finishing;
-                self.sources = self.honest(&sources);
+                (self.sources, self.clients) = self.honest(&sources);
                 out.push_back(Action::Gathered(fetch, self.sources.clone()));
                 self.tell(out, Chore::Finish(fetch));
             }
@@ -236,10 +241,12 @@ impl LargeFetch {
         }
     }
 
-    /// The members among these sources, without liars.
-    fn honest(&self, sources: &[SourceId]) -> Vec<Holder> {
-        let honest = sources.iter().filter(|id| !self.liars.contains(id));
-        honest.filter_map(|id| self.holder(*id)).collect()
+    /// The members and the clients among these sources, without liars.
+    fn honest(&self, sources: &[SourceId]) -> (Vec<Holder>, Vec<SocketAddr>) {
+        let honest = || sources.iter().filter(|id| !self.liars.contains(id));
+        let members = honest().filter_map(|id| self.holder(*id));
+        let clients = honest().filter_map(|id| id.client());
+        (members.collect(), clients.collect())
     }
 
     /// A source that has connected by itself may never have been named. `None` for a client.

@@ -342,12 +342,13 @@ impl Gets {
         } = file;
         if is_there {
             self.arrived(id, item.content.length);
-            let (sources, received, over) = (Vec::new(), 0, self.over(id));
+            let over = self.over(id);
             let fetched = News::Fetched {
                 fetch: None,
                 item,
-                sources,
-                received,
+                sources: Vec::new(),
+                clients: Vec::new(),
+                received: 0,
                 answer,
                 over,
             };
@@ -394,7 +395,14 @@ impl Gets {
         }
         let length = coming.item.content.length;
         match storage {
-            Storage::Kept => self.on_fetched(fetch, Vec::from_iter(from), length),
+            Storage::Kept => {
+                let arrived = Arrived {
+                    sources: Vec::from_iter(from),
+                    clients: Vec::new(),
+                    received: length,
+                };
+                self.on_fetched(fetch, arrived);
+            }
             Storage::Failed(why) => self.on_lost(now, fetch, Missed::NotStored(why)),
             Storage::NotNow => self.on_lost(now, fetch, Missed::Busy),
             Storage::Mismatch if coming.is_made => self.on_lost(now, fetch, Missed::not_here()),
@@ -412,13 +420,13 @@ impl Gets {
 
     fn on_large(&mut self, now: Instant, fetch: FetchId, event: LargeEvent) {
         match self.large.on_event(fetch, event, &mut self.out) {
-            Some(Ok(Arrived { sources, received })) => self.on_fetched(fetch, sources, received),
+            Some(Ok(arrived)) => self.on_fetched(fetch, arrived),
             Some(Err(why)) => self.on_lost(now, fetch, why),
             None => {}
         }
     }
 
-    fn on_fetched(&mut self, fetch: FetchId, sources: Vec<Holder>, received: u64) {
+    fn on_fetched(&mut self, fetch: FetchId, arrived: Arrived) {
         let Some(coming) = self.fetches.remove(&fetch) else {
             return;
         };
@@ -432,8 +440,9 @@ impl Gets {
         let fetched = News::Fetched {
             fetch: Some(fetch),
             item,
-            sources,
-            received,
+            sources: arrived.sources,
+            clients: arrived.clients,
+            received: arrived.received,
             answer,
             over: self.over(get),
         };

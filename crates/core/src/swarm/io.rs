@@ -146,6 +146,14 @@ impl SourceId {
             Self::Client(_) => None,
         }
     }
+
+    /// Returns the client's address; `None` for a member.
+    pub fn client(self) -> Option<SocketAddr> {
+        match self {
+            Self::Member(_) => None,
+            Self::Client(address) => Some(address),
+        }
+    }
 }
 
 impl From<PeerId> for SourceId {

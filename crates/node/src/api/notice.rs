@@ -72,6 +72,16 @@ pub enum Note {
         /// The number of these files.
         files: u64,
     },
+    /// A file of a torrent is not fetched: under this name it would change what is shared.
+    LeftOutOfTorrent {
+        /// The file's name.
+        name: String,
+    },
+    /// Files of a torrent are not fetched, since they may act by merely being there.
+    HiddenLeftOutOfTorrent {
+        /// The number of these files.
+        files: u64,
+    },
     /// Of a torrent only the info-hash is known, and clients are asked what it is.
     AsksWhatItIs {
         /// How the torrent is called, or its info-hash.

@@ -294,8 +294,8 @@ pub struct Fetched {
     pub from: Option<Member>,
     /// Every peer that sent a part of it, the one that sent most first.
     pub sources: Vec<Member>,
-    /// The first of the ordinary BitTorrent clients that sent a part of its torrent, by their
-    /// addresses, the one that sent most first.
+    /// The first of the ordinary BitTorrent clients that sent a part of it, or of its torrent, by
+    /// their addresses, the one that sent most first.
     #[serde(default)]
     pub clients: Vec<String>,
     /// Bytes of it that came over the network: fewer than its length if a part was there before,

@@ -2,17 +2,17 @@
 
 use std::cell::Cell;
 
-use thorp_node::api::{Command, ErrorKind, Folders, Get, GetTorrent, Wait};
+use thorp_node::api::{Command, ErrorKind, Folders, Get, GetTorrent, TorrentSource, Wait};
 
 use super::asking::{ask, log};
-use super::context::Context;
-use super::given;
+use super::context::{Context, on_disk};
 use crate::answer::AnswerStyle;
 use crate::args::{GetArgs, HowLong};
 use crate::conversation::{Conversation, Step};
 use crate::exit::{Exit, Result, broken_off, failure, interrupted};
+use crate::quoting::quoted;
 use crate::signals::{LastResort, Signals};
-use crate::{out, prompt, words};
+use crate::{given, out, prompt, words};
 use thorp_node::address::NetAddress;
 
 pub async fn run(context: &Context, args: GetArgs) -> Result {
@@ -28,7 +28,7 @@ pub async fn run(context: &Context, args: GetArgs) -> Result {
         None => Wait::No,
     };
     let mut signals = Signals::listen()?;
-    let given = given::torrent(&args);
+    let given = torrent(&args);
     let given = context.unless_interrupted(&mut signals, None, given);
     if let Some((given, torrent)) = given.await? {
         let get = GetTorrent {
@@ -72,6 +72,34 @@ pub async fn run(context: &Context, args: GetArgs) -> Result {
             })
         }
     }
+}
+
+/// Returns the torrent that is asked for, and by what. `None` if files are asked for by name.
+async fn torrent(args: &GetArgs) -> Result<Option<(String, TorrentSource)>> {
+    let names = args.names.clone();
+    let given = on_disk(move |disk| {
+        let is_meant = |name: &&String| given::is_meant(disk, name);
+        names.iter().find(is_meant).cloned()
+    });
+    let Some(given) = given.await? else {
+        return Ok(None);
+    };
+    let beside = [
+        (args.names.len() > 1, "another NAME"),
+        (args.rename.is_some(), "--as"),
+        (args.from.is_some(), "--from"),
+        (args.root.is_some(), "--root"),
+    ];
+    if let Some((_, beside)) = beside.iter().find(|(is_given, _)| *is_given) {
+        let why = format!(
+            "{} is a torrent, which is fetched alone: leave out {beside}",
+            quoted(&given)
+        );
+        return Err(failure(ErrorKind::Usage, why));
+    }
+    let name = given.clone();
+    let source = on_disk(move |disk| given::source(disk, &name)).await??;
+    Ok(Some((given, source)))
 }
 
 async fn converse(

@@ -18,7 +18,6 @@ mod detached;
 mod find;
 mod following;
 mod get;
-mod given;
 mod invitation;
 mod invite;
 mod join;

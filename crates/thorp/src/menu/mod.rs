@@ -5,13 +5,14 @@
 
 pub mod terminal;
 
-use thorp_node::api::{ErrorKind, Event, Get, Notice, Wait};
+use thorp_node::api::{ErrorKind, Event, Get, GetTorrent, Notice, TorrentSource, Wait};
 
 use crate::answer::{self, FetchTotals};
 use crate::args::Args;
 use crate::choose::{self, Pick};
 use crate::conversation::{Conversation, Step};
 use crate::exit::{Complaint, Result};
+use crate::given::may_be_torrent;
 use crate::lines;
 use crate::node::Door;
 use crate::quoting::{printable_lines, quoted, unquoted};
@@ -27,6 +28,10 @@ pub enum Effect {
     Ask(String),
     /// Send this request and pass on the events of the answer.
     Request(Box<Get>),
+    /// Find out whether this names a torrent, and pass on what was found.
+    LookForTorrent(String),
+    /// Send this request and pass on the events of the answer.
+    RequestTorrent(Box<GetTorrent>),
     /// Make an invite and pass it on.
     Invite,
     /// Say goodbye and end.
@@ -50,6 +55,10 @@ enum State {
     Top,
     Name,
     Fetching(Box<Conversation>),
+    /// What was typed may be a torrent.
+    Looking(String),
+    /// Of a torrent nothing is asked. As messages are about a get by name.
+    FetchingTorrent(Box<Get>),
     Inviting,
     /// The user was asked whether to leave.
     Leaving,
@@ -79,7 +88,7 @@ impl Menu {
             State::Name => self.name(line),
             State::Leaving => self.leaving(line),
             // No question was asked.
-            State::Inviting => Vec::new(),
+            State::Looking(_) | State::FetchingTorrent(_) | State::Inviting => Vec::new(),
             State::Fetching(conversation) => {
                 let step = conversation.on_line(line);
                 self.step(step)
@@ -89,10 +98,15 @@ impl Menu {
 
     /// Handles an event of the answer to an [`Effect::Request`].
     pub fn event(&mut self, event: &Event) -> Vec<Effect> {
-        let State::Fetching(conversation) = &mut self.state else {
-            return Vec::new();
+        let step = match &mut self.state {
+            State::Fetching(conversation) => conversation.on_event(event),
+            State::FetchingTorrent(_) => match event {
+                Event::Done(_) => Some(Step::Over(None)),
+                Event::Error(failure) => Some(Step::Over(Some(failure.into()))),
+                _ => None,
+            },
+            _ => return Vec::new(),
         };
-        let step = conversation.on_event(event);
         let summary = self.tally.on_event(event);
         let said = shown(event).into_iter().chain(summary);
         let mut effects: Vec<_> = said.map(Effect::Say).collect();
@@ -104,10 +118,37 @@ impl Menu {
 
     /// The answer ended without its last event.
     pub fn broken_off(&mut self) -> Vec<Effect> {
-        if matches!(self.state, State::Fetching(_)) {
+        if matches!(self.state, State::Fetching(_) | State::FetchingTorrent(_)) {
             self.step(Step::Over(Some(crate::exit::broken_off())))
         } else {
             Vec::new()
+        }
+    }
+
+    /// Handles the result of an [`Effect::LookForTorrent`].
+    pub fn looked(&mut self, found: Result<Option<TorrentSource>>) -> Vec<Effect> {
+        let State::Looking(given) = &mut self.state else {
+            return Vec::new();
+        };
+        let given = std::mem::take(given);
+        match found {
+            Ok(Some(torrent)) => {
+                let wanted = Get {
+                    names: vec![given.clone()],
+                    ..Get::default()
+                };
+                self.state = State::FetchingTorrent(Box::new(wanted));
+                vec![Effect::RequestTorrent(Box::new(GetTorrent {
+                    torrent,
+                    given,
+                    dir: None,
+                    overwrite: false,
+                    hidden: false,
+                    wait: Wait::Begun,
+                }))]
+            }
+            Ok(None) => self.file(given),
+            Err(failure) => self.step(Step::Over(Some(failure))),
         }
     }
 
@@ -128,19 +169,23 @@ impl Menu {
                 vec![Effect::Ask(self.leave_question())]
             }
             State::Leaving => vec![Effect::Leave],
-            State::Name | State::Fetching(_) | State::Inviting => vec![self.start()],
+            State::Name
+            | State::Fetching(_)
+            | State::Looking(_)
+            | State::FetchingTorrent(_)
+            | State::Inviting => vec![self.start()],
         }
     }
 
     /// The user does not want to wait for the answer.
     pub fn interrupted(&mut self) -> Vec<Effect> {
-        match &self.state {
-            State::Fetching(conversation) => {
-                let why = crate::exit::interrupted(Some(conversation.wanted()));
-                self.step(Step::Over(Some(why)))
-            }
-            _ => Vec::new(),
-        }
+        let wanted = match &self.state {
+            State::Fetching(conversation) => conversation.wanted(),
+            State::FetchingTorrent(wanted) => wanted,
+            _ => return Vec::new(),
+        };
+        let why = crate::exit::interrupted(Some(wanted));
+        self.step(Step::Over(Some(why)))
     }
 
     /// Handles a new view of the neighbourhood. Shows the neighbours if they have changed.
@@ -241,6 +286,15 @@ impl Menu {
         if name.is_empty() {
             return vec![Effect::Say("No name, no file.".into()), self.start()];
         }
+        if may_be_torrent(&name) {
+            self.state = State::Looking(name.clone());
+            return vec![Effect::LookForTorrent(name)];
+        }
+        self.file(name)
+    }
+
+    /// Requests a file of the group.
+    fn file(&mut self, name: String) -> Vec<Effect> {
         let (conversation, step) = Conversation::new(Get {
             names: vec![name],
             // The user is there, and can interrupt it.
@@ -256,7 +310,20 @@ impl Menu {
             Step::Request(get) => vec![Effect::Request(get)],
             Step::Ask(text) => vec![Effect::Ask(text)],
             Step::Over(failure) => {
-                let said = failure.as_ref().map(said).map(Effect::Say);
+                let (said, hint) = match (&self.state, &failure) {
+                    (_, None) => (None, None),
+                    // Other peers have nothing to do with it.
+                    (State::FetchingTorrent(_), Some(failure)) => {
+                        (Some(printable_lines(&failure.message)), None)
+                    }
+                    (State::Fetching(conversation), Some(failure)) => {
+                        let names = &conversation.wanted().names;
+                        (Some(said(failure)), words::odd_name(failure.kind, names))
+                    }
+                    (_, Some(failure)) => (Some(said(failure)), None),
+                };
+                let said = said.into_iter().chain(hint.map(str::to_owned));
+                let said: Vec<_> = said.map(Effect::Say).collect();
                 said.into_iter().chain([self.start()]).collect()
             }
         }

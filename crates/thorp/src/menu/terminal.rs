@@ -4,6 +4,7 @@
 //! have to wait for the reader, so no other task prints), and the task between them runs the menu.
 //! Owns the mode of the terminal, and restores it however the menu ends.
 
+use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
@@ -18,11 +19,12 @@ use rustyline::{
     Cmd, ConditionalEventHandler, DefaultEditor, EventContext, EventHandler, ExternalPrinter,
     KeyEvent, RepeatCount,
 };
-use thorp_node::api::{Command, Event};
+use thorp_node::api::{Command, Event, TorrentSource};
 use tokio::sync::mpsc;
 use tokio::time::sleep;
 
 use super::{Effect, Menu};
+use crate::given;
 use crate::node::{Answers, Inviting, LocalPeer};
 use crate::out::{self, Terminals};
 use crate::progress::Bar;
@@ -57,6 +59,7 @@ pub async fn run(
     let mut bar = Bar::new(terminals, true);
     let mut answers: Option<Answers> = None;
     let mut invite: Option<Inviting> = None;
+    let mut looking: Option<Looking> = None;
 
     let mut effects: Vec<_> = welcome.into_iter().map(Effect::Say).collect();
     let mut following = Following::of(&peer.viewer);
@@ -77,6 +80,12 @@ pub async fn run(
                     unasked = true;
                 }
                 Effect::Request(get) => answers = Some((peer.request)(Command::Get(*get))),
+                Effect::LookForTorrent(name) => {
+                    looking = Some(Box::pin(given::at_menu(name)));
+                }
+                Effect::RequestTorrent(get) => {
+                    answers = Some((peer.request)(Command::GetTorrent(*get)));
+                }
                 Effect::Invite => invite = Some((peer.invite)()),
                 Effect::Leave => return Ok(End::Left),
             }
@@ -124,6 +133,10 @@ pub async fn run(
                     None => return Ok(End::Ended),
                 }
             }
+            found = found(&mut looking) => {
+                looking = None;
+                effects = menu.looked(found);
+            }
             made = made(&mut invite) => {
                 invite = None;
                 effects = menu.invited(made);
@@ -140,6 +153,17 @@ pub async fn run(
                 None => return Ok(End::Left),
             },
         }
+    }
+}
+
+/// What is found out of a name that may be a torrent's.
+type Looking = Pin<Box<dyn Future<Output = crate::exit::Result<Option<TorrentSource>>>>>;
+
+/// Returns what was found; waits for ever if nothing is looked for.
+async fn found(looking: &mut Option<Looking>) -> crate::exit::Result<Option<TorrentSource>> {
+    match looking {
+        Some(looking) => looking.await,
+        None => std::future::pending().await,
     }
 }
 

@@ -254,3 +254,74 @@ fn an_interrupt_leads_back_to_the_menu_and_asks_there() {
     menu.back();
     assert_eq!(menu.back(), [Effect::Leave]);
 }
+
+/// A menu at which this was typed, which may be a torrent.
+fn looked_for(typed: &str) -> Menu {
+    let mut menu = Menu::new(None);
+    menu.start();
+    menu.line("1");
+    let effects = menu.line(typed);
+    assert_eq!(effects, [Effect::LookForTorrent(typed.into())]);
+    menu
+}
+
+const LINK: &str = "magnet:?xt=urn:btih:aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa";
+
+#[test]
+fn a_magnet_link_or_a_torrent_can_be_typed_as_a_name() {
+    let mut menu = looked_for(LINK);
+    let torrent = TorrentSource::Magnet(LINK.into());
+    let effects = menu.looked(Ok(Some(torrent.clone())));
+    assert!(
+        matches!(&effects[..], [Effect::RequestTorrent(get)]
+            if get.torrent == torrent && get.given == LINK && get.wait == Wait::Begun),
+        "{effects:?}"
+    );
+    let mut fetched = samples::fetched(AnswerSource::Torrent);
+    fetched.clients = vec!["10.0.0.7:6881".into()];
+    assert_eq!(
+        menu.event(&Event::Fetched(fetched)),
+        [say(
+            "2.txt  1.2 KiB  from BitTorrent client 10.0.0.7:6881, 1.8 ms"
+        )]
+    );
+    assert_eq!(menu.event(&Event::Done(Done::default())), [ask(TOP)]);
+    let mut menu = Menu::new(None);
+    menu.start();
+    let typed = menu.line("thorp get ~/a.torrent");
+    assert_eq!(typed, [Effect::LookForTorrent("~/a.torrent".into())]);
+}
+
+#[test]
+fn what_ends_in_torrent_and_is_no_file_here_is_a_file_of_the_group() {
+    let mut menu = looked_for("film.torrent");
+    let effects = menu.looked(Ok(None));
+    assert!(matches!(&effects[..], [Effect::Request(get)] if get.names == ["film.torrent"]));
+    let said = menu.event(&error(ErrorKind::NotFound));
+    assert!(
+        matches!(&said[..], [Effect::Say(nobody), Effect::Say(hint), Effect::Ask(_)]
+            if nobody == words::NOBODY && hint.contains("its path on this machine")),
+        "{said:?}"
+    );
+}
+
+#[test]
+fn a_torrent_that_cannot_be_read_or_fetched_leads_back_to_the_menu() {
+    let mut menu = looked_for("film.torrent");
+    let why = crate::exit::failure(ErrorKind::Other, "film.torrent: no");
+    assert_eq!(menu.looked(Err(why)), [say("film.torrent: no"), ask(TOP)]);
+    let mut menu = looked_for(LINK);
+    menu.looked(Ok(Some(TorrentSource::Magnet(LINK.into()))));
+    // No peer of the group is meant.
+    assert_eq!(
+        menu.event(&error(ErrorKind::NotFound)),
+        [say("the node's own words"), ask(TOP)]
+    );
+    let mut menu = looked_for(LINK);
+    menu.looked(Ok(Some(TorrentSource::Magnet(LINK.into()))));
+    let said = menu.interrupted();
+    assert!(
+        matches!(&said[..], [Effect::Say(text), Effect::Ask(_)] if text.contains(LINK)),
+        "{said:?}"
+    );
+}

@@ -254,6 +254,12 @@ pub fn odd_name(kind: ErrorKind, names: &[String]) -> Option<&'static str> {
              by their names: see thorp ls",
         );
     }
+    if name.ends_with(".torrent") {
+        return Some(
+            "There is no such file here either. To fetch what a torrent describes, name its file by \
+             its path on this machine",
+        );
+    }
     name.split('/')
         .any(|part| part == "..")
         .then_some("No name has .. in it: a name is a path in a peer's share, as thorp ls shows it")

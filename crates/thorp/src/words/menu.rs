@@ -27,6 +27,7 @@ pub fn menu_help(has_tracker: bool) -> String {
     };
     format!(
         "  1, get NAME        request a file; its name is asked for if you leave it out\n  \
+             get LINK        the same with a magnet link, or a torrent's file\n  \
            2, leave, q        say goodbye and end{invite}\n  \
            Ctrl-C             back to the menu from a question; ends a fetch\n\
          In another terminal on this machine, as this peer goes on:\n  \

@@ -26,18 +26,20 @@ pub fn note(note: &Note) -> String {
              A machine that is removed can join again with another key."
                 .into()
         }
-        Note::HiddenLeftOut { files } => format!(
-            "{} left out: hidden, or such that programs act on them by themselves. One comes by its \
-             whole path, all with --hidden.",
-            if *files == 1 {
-                "1 file is".to_owned()
-            } else {
-                format!("{} are", count(*files, "file"))
-            }
-        ),
+        Note::HiddenLeftOut { files } => {
+            hidden(*files) + " One comes by its whole path, all with --hidden."
+        }
+        Note::HiddenLeftOutOfTorrent { files } => {
+            hidden(*files) + " Ask for the torrent again with --hidden if you want them."
+        }
         Note::LeftOut { name } => format!(
             "{} would change what is shared from here, and is left out. \
              Ask for it by its name if you want it.",
+            named(name)
+        ),
+        Note::LeftOutOfTorrent { name } => format!(
+            "{} would change what is shared from here, and is left out of the torrent's files. \
+             Fetch it with another program if you want it.",
             named(name)
         ),
         Note::LooksFirst { path } => looks_first(path),
@@ -56,4 +58,13 @@ pub fn note(note: &Note) -> String {
             )
         }
     }
+}
+
+fn hidden(files: u64) -> String {
+    let are = if files == 1 {
+        "1 file is".to_owned()
+    } else {
+        format!("{} are", count(files, "file"))
+    };
+    format!("{are} left out: hidden, or such that programs act on them by themselves.")
 }

@@ -746,6 +746,22 @@ fn about_share() -> Vec<share::ShareWarning> {
 }
 
 #[test]
+fn of_a_torrents_files_that_are_left_out_nothing_is_advised_that_does_not_help() {
+    let hidden = |files| note(&Note::HiddenLeftOutOfTorrent { files });
+    assert_eq!(
+        hidden(1),
+        "1 file is left out: hidden, or such that programs act on them by themselves. Ask for the \
+         torrent again with --hidden if you want them."
+    );
+    assert!(hidden(2).starts_with("2 files are left out"));
+    let name = "thorp-state/x".to_owned();
+    let reserved = note(&Note::LeftOutOfTorrent { name });
+    for said in [hidden(2), reserved] {
+        assert!(!said.contains("by its"), "{said}");
+    }
+}
+
+#[test]
 fn every_note_and_warning_is_a_sentence() {
     let why = "it is none".to_owned();
     let notes = [
@@ -760,6 +776,8 @@ fn every_note_and_warning_is_a_sentence() {
         Note::Taken,
         Note::Unanswered { process: Some(7) },
         Note::HiddenLeftOut { files: 3 },
+        Note::LeftOutOfTorrent { name: why.clone() },
+        Note::HiddenLeftOutOfTorrent { files: 3 },
         Note::AsksWhatItIs { name: why.clone() },
     ];
     let name = |text: &str| text.parse().expect("a name");
@@ -1068,6 +1086,7 @@ fn what_cannot_be_the_name_of_a_file_is_said_where_no_peer_shares_it() {
         );
     }
     assert!(hint("../x").is_some_and(|hint| hint.contains("..")));
+    assert!(hint("film.torrent").is_some_and(|hint| hint.contains("its path on this machine")));
     for name in ["a..b", "x/y.txt", "magnet.txt", "magnet:?xt=urn:btih:abc"] {
         assert_eq!(hint(name), None, "{name}");
     }

@@ -39,7 +39,7 @@ use super::event::Event as Happening;
 use super::large::{self, Order};
 use super::pace::{Meter, Pace, TOLD_EVERY};
 use super::silence::Silence;
-use super::telling::{Events, milliseconds, partial, tell};
+use super::telling::{self, Events, milliseconds, partial, tell};
 use super::{Abandoned, Peer, Request, missed};
 
 /// A get that a caller begins.
@@ -290,6 +290,7 @@ impl Job<'_> {
                 fetch,
                 item,
                 sources,
+                clients,
                 received,
                 answer,
                 over,
@@ -302,7 +303,8 @@ impl Job<'_> {
                 self.left.remove(&item.listed);
                 self.over.there += item.content.length;
                 self.over.received += received;
-                let fetched = self.fetched(&item, &sources, received, &answer, is_local);
+                let mut fetched = self.fetched(&item, &sources, received, &answer, is_local);
+                fetched.clients = telling::clients(clients);
                 self.tell(Event::Fetched(fetched)).await;
             }
         }

@@ -1,5 +1,6 @@
 //! What every answer to a user is sent with.
 
+use std::net::SocketAddr;
 use std::time::Instant;
 
 use thorp_core::survey::Coverage;
@@ -7,6 +8,9 @@ use tokio::sync::mpsc;
 
 use super::Peer;
 use crate::api::{Event, Failure, Gap, Inquiry, Note};
+
+/// Of how many clients a caller is told that a file came from them.
+const MOST_CLIENTS: usize = 8;
 
 /// What the caller is told.
 pub(super) type Events = mpsc::Sender<Event>;
@@ -18,6 +22,12 @@ pub(super) async fn tell(events: &Events, event: Event) {
 
 pub(super) fn milliseconds(since: Instant) -> f64 {
     since.elapsed().as_secs_f64() * 1000.0
+}
+
+/// Returns the clients that a file came from, as a caller is told of them.
+pub(super) fn clients(from: impl IntoIterator<Item = SocketAddr>) -> Vec<String> {
+    let first = from.into_iter().take(MOST_CLIENTS);
+    first.map(|client| client.to_string()).collect()
 }
 
 /// Why the tracker cannot be asked.
