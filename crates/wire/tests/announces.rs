@@ -80,7 +80,14 @@ fn what_a_client_leaves_out_is_not_known() {
     assert!(!least.is_of_seeder());
     let query = format!("{text}&left=0&numwant=99999999999");
     let whole = read_announce(query.as_bytes()).expect("an announce");
-    assert!(whole.is_of_seeder() && !whole.wants_seeders());
+    assert!(
+        whole.is_of_seeder() && whole.wants_seeders(),
+        "it may have a magnet link alone"
+    );
+    for seeds in ["&uploaded=1", "&downloaded=1", "&event=completed"] {
+        let seeds = read_announce(format!("{query}{seeds}").as_bytes()).expect("an announce");
+        assert!(!seeds.wants_seeders(), "{seeds:?}");
+    }
     assert_eq!(whole.wanted, Some(u32::MAX));
 }
 

@@ -45,6 +45,8 @@ struct Client {
     id: ClientId,
     key: u32,
     is_seeder: bool,
+    /// What it has sent to others.
+    uploaded: u64,
     event: AnnounceEvent,
     is_local: bool,
 }
@@ -61,7 +63,7 @@ impl Client {
             torrent: self.torrent,
             client: self.id,
             port: self.address.port(),
-            uploaded: 0,
+            uploaded: self.uploaded,
             downloaded: 0,
             left: if self.is_seeder { 0 } else { 1000 },
             event: self.event,
@@ -84,6 +86,7 @@ fn leecher(address: &str) -> Client {
         id: ClientId::new([1; 20]),
         key: 1,
         is_seeder: false,
+        uploaded: 0,
         event: AnnounceEvent::None,
         is_local: false,
     }
@@ -92,6 +95,7 @@ fn leecher(address: &str) -> Client {
 fn seeder(address: &str) -> Client {
     Client {
         is_seeder: true,
+        uploaded: 1,
         ..leecher(address)
     }
 }
@@ -222,6 +226,18 @@ fn a_client_that_begins_with_a_magnet_link_and_says_that_nothing_is_left_is_told
     };
     let told = say(&mut swarms, now, &begins, ALL);
     assert_eq!(told, addresses(["10.0.0.1:1", "10.0.0.9:3334"]));
+    // As does one of which the tracker over UDP never hears that it begins: rqbit.
+    let silent = Client {
+        uploaded: 0,
+        ..seeder("10.0.0.4:1")
+    };
+    for _ in 0..2 {
+        let told = say(&mut swarms, now, &silent, ALL);
+        assert!(
+            told.len() == 3 && told.contains(&begins.address),
+            "{told:?}"
+        );
+    }
     // Later it is a seeder like others.
     say(&mut swarms, now, &leecher("10.0.0.5:1"), ALL);
     let goes_on = seeder("10.0.0.3:1");
@@ -548,6 +564,7 @@ fn a_peer_takes_at_most_60_bytes_of_a_large_tracker() {
                 torrent: InfoHash::new(info_hash),
                 address: (ip, random.u16(1..)).into(),
                 is_seeder: random.bool(),
+                uploaded: random.u64(0..2),
                 ..leecher("10.0.0.1:1")
             };
             said.says(
@@ -598,17 +615,18 @@ fn did() -> impl Strategy<Value = Did> {
     ];
     let announced = (
         (0..3_u8, ip, 1..40_u16, 0..2_u8),
-        (any::<bool>(), event, any::<bool>()),
+        (any::<bool>(), 0..2_u64, event, any::<bool>()),
         (0..60_usize, 0..60_usize),
     );
     let announced = announced.prop_map(|((n, ip, port, client), said, (v4, v6))| {
-        let (is_seeder, event, is_local) = said;
+        let (is_seeder, uploaded, event, is_local) = said;
         let said = Client {
             torrent: torrent(n),
             address: (ip, port).into(),
             id: ClientId::new([client; 20]),
             key: 0,
             is_seeder,
+            uploaded,
             event,
             is_local,
         };
@@ -711,7 +729,11 @@ impl Model {
     /// Who may be handed out to this client, of one family.
     fn others(&self, said: &Client, is_v4: bool) -> BTreeSet<SocketAddr> {
         let own = canonical(said.address);
-        let begins = said.event == AnnounceEvent::Started;
+        let begins = match said.event {
+            AnnounceEvent::Started => true,
+            AnnounceEvent::None => said.uploaded == 0,
+            _ => false,
+        };
         let wants = |is_seeder: bool| begins || !(said.is_seeder && is_seeder);
         let peers = self.peers.iter();
         let peers = peers

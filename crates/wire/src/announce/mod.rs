@@ -67,10 +67,16 @@ impl Announce {
         self.left == 0
     }
 
-    /// Whether the client has a use for seeders: also one that begins with nothing left, since
-    /// aria2 says so while a magnet link is all that it has.
+    /// Whether the client has a use for seeders: also one with nothing left that begins, or that
+    /// has sent and received nothing yet. aria2 and rqbit say that nothing is left while a magnet
+    /// link is all that they have, and rqbit does not say that it begins.
     pub fn wants_seeders(&self) -> bool {
-        !self.is_of_seeder() || self.event == AnnounceEvent::Started
+        let is_idle = self.uploaded == 0 && self.downloaded == 0;
+        match self.event {
+            AnnounceEvent::Started => true,
+            AnnounceEvent::None => !self.is_of_seeder() || is_idle,
+            AnnounceEvent::Completed | AnnounceEvent::Stopped => !self.is_of_seeder(),
+        }
     }
 }
 

@@ -6,6 +6,7 @@
 //! extended   the handshake of extended messages
 //! metadata   extended messages: the info dictionary of a torrent, in blocks
 //! exchange   an extended message: which other clients there are
+//! utp        that this peer does not speak uTP
 //! ```
 //!
 //! `sessions.md` beside this crate's manifest describes what the BEPs leave open, and what
@@ -19,6 +20,7 @@ pub mod extended;
 pub mod handshake;
 pub mod message;
 pub mod metadata;
+pub mod utp;
 
 pub use exchange::{ExchangedPeer, PeerExchange};
 pub use extended::ExtendedHandshake;
