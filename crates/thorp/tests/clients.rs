@@ -18,6 +18,7 @@ use support::{Node, PATIENCE, Running, Village};
 use thorp_wire::announce::{
     Announce, AnnounceEvent, Announced, AnswerError, Stride, UdpAnswer, UdpRequest, answer, query,
 };
+use thorp_wire::session::utp;
 use thorp_wire::torrent::build::{Privacy, v2_info};
 use thorp_wire::torrent::info_hash_v2;
 use thorp_wire::{ClientId, Content, InfoHash, Root};
@@ -81,23 +82,36 @@ fn announced(to: SocketAddr, said: &Announce) -> Result<Announced, AnswerError> 
     Announced::decode(&over_http(to, &path))
 }
 
-/// What a datagram is answered; nothing, if nobody listens. It is said again if it gets lost.
+/// What a request is answered; nothing, if no node listens.
 fn over_udp(to: SocketAddr, request: &UdpRequest) -> Option<UdpAnswer> {
+    let answer = said_over_udp(to, &request.encode())?;
+    Some(UdpAnswer::decode(&answer, Stride::V4).unwrap())
+}
+
+/// What a client is answered that tries uTP; nothing, if no node listens.
+fn over_utp(to: SocketAddr) -> Option<Vec<u8>> {
+    let mut syn = [0; utp::HEAD];
+    (syn[0], syn[3]) = (0x41, 7);
+    said_over_udp(to, &syn)
+}
+
+/// It is said again if it gets lost.
+fn said_over_udp(to: SocketAddr, words: &[u8]) -> Option<Vec<u8>> {
     let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
     socket.connect(to).unwrap();
     socket.set_read_timeout(Some(PATIENCE / 10)).unwrap();
     let mut answer = [0; 2048];
     for _ in 0..10 {
-        socket.send(&request.encode()).unwrap();
+        socket.send(words).unwrap();
         match socket.recv(&mut answer) {
-            Ok(length) => return Some(UdpAnswer::decode(&answer[..length], Stride::V4).unwrap()),
+            Ok(length) => return Some(answer[..length].to_vec()),
             // The system says that the port is closed.
             Err(error) if error.kind() == ErrorKind::ConnectionRefused => return None,
             Err(error) if error.kind() == ErrorKind::WouldBlock => {}
             Err(error) => panic!("{error}"),
         }
     }
-    panic!("no answer to {request:?}");
+    panic!("no answer to {words:?}");
 }
 
 fn announced_over_udp(to: SocketAddr, said: &Announce) -> UdpAnswer {
@@ -173,6 +187,7 @@ fn gives_no_byte(at: SocketAddr) {
     }
     let connect = UdpRequest::Connect { transaction: 1 };
     assert_eq!(over_udp(at, &connect), None);
+    assert_eq!(over_utp(at), None);
 }
 
 #[test]
@@ -225,6 +240,14 @@ fn a_client_finds_those_members_of_a_files_swarm_that_serve_clients() {
         length: 13,
         root: Root::new(digits.try_into().unwrap()),
     };
+    // They try uTP before TCP, and are told at once that it is not spoken.
+    for at in [serves_at, at] {
+        let refusal = over_utp(at).unwrap();
+        assert_eq!(
+            (refusal.len(), refusal[0], refusal[3]),
+            (utp::HEAD, 0x31, 7)
+        );
+    }
     for privacy in [Privacy::Private, Privacy::Public] {
         let torrent = info_hash_v2(&v2_info("a.txt", content, privacy)).truncated();
         let told = announced(at, &announce(torrent, 1111)).unwrap();
@@ -407,7 +430,7 @@ fn two_thousand_idle_clients_and_slow_ones_keep_no_other_from_a_tracker() {
 }
 
 #[test]
-fn what_begins_encrypted_or_by_utp_gets_no_byte() {
+fn what_begins_encrypted_gets_no_byte_and_what_begins_by_utp_that_it_is_not_spoken() {
     let village = Village::new();
     let hall = village.node("hall");
     let (_running, at) = tracker(&hall, &["--bittorrent=any"]);
@@ -432,26 +455,17 @@ fn what_begins_encrypted_or_by_utp_gets_no_byte() {
             assert_eq!(said_over_tcp(at, &encrypted), b"");
         }
     }
-    // `ST_SYN`, which the tracker takes for nothing and for which the peer has no socket.
-    let syn = [&[0x41, 0, 1, 2][..], &[0; 8], &[0, 4, 0, 0, 0, 1, 0, 0]].concat();
-    let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
-    socket.connect(peer_at).unwrap();
-    socket.set_read_timeout(Some(PATIENCE)).unwrap();
-    socket.send(&syn).unwrap();
-    let answer = socket.recv(&mut [0; 100]).unwrap_err();
-    assert_eq!(answer.kind(), ErrorKind::ConnectionRefused);
-    answers_after_utp(at, &syn);
-}
-
-/// Asserts that on one socket a request is answered and what came before it is not.
-fn answers_after_utp(at: SocketAddr, syn: &[u8]) {
+    // What wants to begin a uTP connection is refused, and no other datagram of one is answered.
+    for at in [at, peer_at] {
+        assert_eq!(over_utp(at).map(|reset| reset.len()), Some(utp::HEAD));
+    }
+    let data = [&[0x01, 0, 1, 2][..], &[0; 16], b"hello"].concat();
     let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
     socket.connect(at).unwrap();
     socket.set_read_timeout(Some(PATIENCE)).unwrap();
-    socket.send(syn).unwrap();
-    socket
-        .send(&UdpRequest::Connect { transaction: 77 }.encode())
-        .unwrap();
+    socket.send(&data).unwrap();
+    let connect = UdpRequest::Connect { transaction: 77 };
+    socket.send(&connect.encode()).unwrap();
     let mut answer = [0; 2048];
     let length = socket.recv(&mut answer).unwrap();
     let answer = UdpAnswer::decode(&answer[..length], Stride::V4).unwrap();

@@ -8,9 +8,11 @@
 //! other modules read what members send.
 //!
 //! Strangers cost at most [`Limits`]: a number of handshakes in all and per address, and ten
-//! seconds for each. [`gate`] decides which handshake is dropped if there are too many.
+//! seconds for each. [`gate`] decides which handshake is dropped if there are too many. Clients that
+//! try uTP first are told over UDP that it is not spoken here ([`utp`]).
 
 mod gate;
+mod utp;
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV6};
@@ -172,11 +174,11 @@ pub struct Listener {
 
 /// A port that accepts connections until this is dropped.
 #[derive(Debug)]
-pub struct Running(JoinHandle<()>);
+pub struct Running(Vec<JoinHandle<()>>);
 
 impl Drop for Running {
     fn drop(&mut self) {
-        self.0.abort();
+        self.0.iter().for_each(JoinHandle::abort);
     }
 }
 
@@ -225,7 +227,11 @@ impl Listener {
                 ..limits
             }),
         });
-        Running(tokio::spawn(accept_all(self.socket, door)))
+        // A tracker's face has this port for UDP, and refuses such clients there.
+        let refuses = door.face().is_none() && door.may_serve_clients();
+        let refusing = refuses.then(|| tokio::spawn(utp::refuse(self.address, Arc::clone(&door))));
+        let accepting = tokio::spawn(accept_all(self.socket, door));
+        Running([accepting].into_iter().chain(refusing).collect())
     }
 
     fn everywhere(port: u16) -> io::Result<Self> {
@@ -416,6 +422,12 @@ impl Door {
                 Ok(Arrived::Delivered)
             }
         }
+    }
+
+    /// Whether this node serves clients once its group does.
+    fn may_serve_clients(&self) -> bool {
+        let mut services = self.services.iter();
+        services.any(|service| service.clients.is_some())
     }
 
     /// The service that clients are for, if this node and its group serve them.

@@ -1,4 +1,5 @@
-//! Announces and scrapes over UDP (BEP 15), on the port number of the node's listener.
+//! Announces and scrapes over UDP (BEP 15), on the port number of the node's listener. Clients that
+//! try uTP there are refused.
 //!
 //! Threads of its own read many datagrams at once, ask the stores and send all answers at once.
 //! An address that has not proved to get what it is sent gets nothing that is longer than what it
@@ -18,6 +19,7 @@ use nix::sys::socket::{MsgFlags, MultiHeaders, SockaddrStorage, recvmmsg, sendmm
 use socket2::{Domain, Protocol, Socket, Type};
 use thorp_core::swarms::{Handed, Wanted};
 use thorp_wire::announce::{Stride, UdpAnswer, UdpRequest, UdpRequestError, udp};
+use thorp_wire::session::utp;
 
 use super::ids::ConnectionIds;
 use super::{Face, wanted};
@@ -245,7 +247,10 @@ impl UdpTracker {
         let ip = from.ip();
         let request = match UdpRequest::decode(datagram) {
             Ok(request) => request,
-            Err(UdpRequestError::Foreign) => return,
+            Err(UdpRequestError::Foreign) => {
+                // A client of the peer that has this port, too.
+                return answer.extend(utp::refusal(datagram).iter().flatten());
+            }
             Err(UdpRequestError::Wrong {
                 connection,
                 transaction,

@@ -192,6 +192,19 @@ fn threads_answer_many_datagrams_at_once_and_end_when_they_are_let_go_of() {
     }
 }
 
+#[test]
+fn a_client_that_tries_utp_at_this_port_is_refused() {
+    let mut tracker = tracker(true);
+    let syn = [[0x41, 0, 0, 7], [0; 4], [0; 4], [0; 4], [0, 9, 0, 0]].concat();
+    let mut answer = Vec::new();
+    tracker.answer(&syn, at("10.0.0.1:6881"), &mut answer);
+    assert_eq!(
+        Some(&answer[..]),
+        utp::refusal(&syn).as_ref().map(|reset| &reset[..])
+    );
+    assert!(!answer.is_empty());
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(256))]
 
