@@ -11,11 +11,12 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
+use rustix::mount::{MountFlags, UnmountFlags, mount, unmount};
 use serde_json::Value;
 use support::process::poll;
 use support::seeder::{Made, Manner, Seeder};
 use support::village::{listening, named, sharing};
-use support::{Node, PATIENCE, Running, Village};
+use support::{Node, PATIENCE, Running, Village, skip};
 use thorp_wire::ClientId;
 use thorp_wire::announce::{Announce, AnnounceEvent, query};
 
@@ -504,4 +505,59 @@ fn an_interrupt_while_the_torrent_is_read_is_told_as_any_other() {
     let end = child.wait_with_output().unwrap();
     assert_eq!(end.status.code(), Some(7), "{end:?}");
     assert!(String::from_utf8_lossy(&end.stderr).contains("interrupted"));
+}
+
+/// A file system with little room, mounted at a directory. Needs root.
+struct SmallDisk(PathBuf);
+
+impl SmallDisk {
+    fn mount(test: &str, at: &Path) -> Option<Self> {
+        let flags = MountFlags::NOSUID | MountFlags::NODEV;
+        if mount("small", at, "tmpfs", flags, c"size=5500k,mode=700").is_err() {
+            skip(test, "root");
+            return None;
+        }
+        Some(Self(at.to_owned()))
+    }
+}
+
+impl Drop for SmallDisk {
+    fn drop(&mut self) {
+        let _ = unmount(&self.0, UnmountFlags::DETACH);
+    }
+}
+
+#[test]
+fn a_torrent_of_several_files_needs_room_for_its_longest_one_besides_and_no_more() {
+    let test = "a_torrent_of_several_files_needs_room_for_its_longest_one_besides_and_no_more";
+    let hall = Hall::serving();
+    let ann = hall.visitor("ann");
+    let Some(_disk) = SmallDisk::mount(test, &ann.share()) else {
+        return;
+    };
+    let [a, b, c, d] = [11, 12, 13, 14].map(|seed| some(1_000_000, seed));
+    let files = [("a", &a), ("b", &b), ("sub/c", &c), ("d", &d)];
+    let listed = files.map(|(name, bytes)| (name, &bytes[..], ""));
+    let made = Made::folder("even", &listed, 30_000);
+    let seeder = Seeder::announced(&made, Manner::Honest, &hall.at);
+    let torrent = made.write(&ann, &hall.url());
+    let (code, events) = get(&ann, &torrent, &[]);
+    assert_eq!(code, Some(0), "{events:#?}");
+    for (name, bytes) in files {
+        assert!(ann.bytes(&format!("even/{name}")) == *bytes, "{name}");
+    }
+    assert_eq!(files_in(&ann.share()).len(), 4, "and nothing else is left");
+    drop(seeder);
+
+    // Of this one the longest is too long: that is said before any of it comes.
+    fs::remove_dir_all(ann.share().join("even")).unwrap();
+    let long = some(3_000_000, 15);
+    let made = Made::folder("odd", &[("long", &long, ""), ("a", &a, "")], 30_000);
+    let seeder = Seeder::announced(&made, Manner::Honest, &hall.at);
+    let torrent = made.write(&ann, &hall.url());
+    let (code, events) = get(&ann, &torrent, &[]);
+    assert_eq!(code, Some(1), "{events:#?}");
+    let said = error(&events)["message"].as_str().unwrap();
+    assert!(said.contains("full"), "{said}");
+    assert_eq!(seeder.sent(), 0);
 }

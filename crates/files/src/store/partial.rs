@@ -21,7 +21,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 use cap_std::fs::{Dir, MetadataExt as _, OpenOptions};
-use rustix::fs::{FlockOperation, StatVfs};
+use rustix::fs::{FallocateFlags, FlockOperation, StatVfs};
 use rustix::io::Errno;
 use thorp_disk::{DiskThread, LetGo};
 use thorp_wire::layout::{Layout, Piece};
@@ -253,6 +253,17 @@ impl Partial {
     ) -> Result<(), StoreError> {
         let missing = self.missing(to_come).map_err(|error| self.failed(error))?;
         self.must_hold(missing.saturating_add(beside), |disk| disk.f_bavail)
+    }
+
+    /// Whether the disk has room for so many bytes in other files, as far as it says.
+    pub fn has_room_beside(&self, _: DiskThread, bytes: u64) -> bool {
+        self.must_hold(bytes, |disk| disk.f_bavail).is_ok()
+    }
+
+    /// Gives back the room of bytes that are elsewhere now. A file system without holes keeps it.
+    pub fn give_back(&self, _: DiskThread, offset: u64, length: u64) {
+        let hole = FallocateFlags::PUNCH_HOLE | FallocateFlags::KEEP_SIZE;
+        let _ = rustix::fs::fallocate(&self.0.file, hole, offset, length);
     }
 
     /// Returns for how many of the bytes that are to come no room is taken yet.

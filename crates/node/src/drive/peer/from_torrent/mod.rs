@@ -39,11 +39,12 @@ use tokio::time::{MissedTickBehavior, interval};
 use super::Peer;
 use super::delivery::Folder;
 use super::pace::{Pace, TOLD_EVERY};
-use super::telling::{Events, milliseconds, tell};
+use super::telling::{self, Events, milliseconds, tell};
 use super::torrents::{group_serves_clients, tracker_urls};
 use crate::api::{Done, Event, Failure, GetTorrent, Miss, Note, Progress, TorrentSource, Wait};
 use crate::sessions::{Fetching, Happening, TorrentBytes};
 
+use placing::Arrived;
 use plan::Plan;
 use seeking::{Heard, Seeking, Seeks, may_group_know};
 use there::FilesThere;
@@ -173,11 +174,13 @@ impl Job<'_> {
         let mut plan = Plan::of(&torrent.info, self.get.hidden)?;
         for name in &plan.reserved {
             let name = name.to_string();
-            self.tell(Event::Note(Note::LeftOut { name })).await;
+            self.tell(Event::Note(Note::LeftOutOfTorrent { name }))
+                .await;
         }
         if plan.hidden > 0 {
             let files = plan.hidden;
-            self.tell(Event::Note(Note::HiddenLeftOut { files })).await;
+            let note = Note::HiddenLeftOutOfTorrent { files };
+            self.tell(Event::Note(note)).await;
         }
         let turn = self.peer.swarms.torrent_turn(torrent.content()).await;
         plan = self.look(plan, torrent).await?;
@@ -221,17 +224,26 @@ impl Job<'_> {
                 gathered = gathered => gathered?,
                 error = self.closed() => return Err(error.into()),
             }
-            for (source, _) in fetching.transfer.sources() {
-                clients.push(source.to_string());
-            }
+            let sources = fetching.transfer.sources().into_iter();
+            clients = telling::clients(sources.filter_map(|(source, _)| source.client()));
             Some((fetching, partial))
         };
         let received = fetched
             .as_ref()
             .map_or(0, |(fetching, _)| fetching.transfer.progress().received);
-        let partial = fetched.as_ref().map(|(_, partial)| Arc::clone(partial));
+        let arrived = match &fetched {
+            Some((fetching, partial)) => {
+                let arrived = Arrived::of(partial, &plan, (clients, received)).await?;
+                if arrived.is_short {
+                    // What was copied is not to be served from there any more.
+                    fetching.transfer.stop("its files are put in their places");
+                }
+                Some(arrived)
+            }
+            None => None,
+        };
         let is_whole = plan.is_whole();
-        let placed = self.place(plan, partial, (clients, received)).await?;
+        let placed = self.place(plan, arrived).await?;
         if is_whole && placed.in_the_way == 0 {
             self.keep(described).await?;
         }
@@ -361,7 +373,7 @@ impl Job<'_> {
                         fetch.handle(self.now(), TorrentEvent::Blamed(source));
                     }
                     Some(Happening::ToCome(bytes)) => {
-                        let (partial, beside) = (Arc::clone(partial), plan.bytes_beside());
+                        let (partial, beside) = (Arc::clone(partial), plan.least_beside());
                         blocking(move |disk| partial.must_have_room(disk, bytes, beside)).await??;
                     }
                     Some(Happening::Complete(_)) => {

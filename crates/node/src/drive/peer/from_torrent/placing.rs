@@ -9,8 +9,34 @@ use super::plan::Plan;
 use super::{Folder, Job, blocking};
 use crate::api::{AnswerSource, Done, ErrorKind, Event, Failure, Fetched, Provenance};
 
-/// Of so many clients it is told that a torrent came from them.
-const MOST_NAMED: usize = 8;
+/// What has been fetched.
+pub(super) struct Arrived {
+    partial: Arc<Partial>,
+    /// The clients that it came from.
+    clients: Vec<String>,
+    /// How many bytes came.
+    received: u64,
+    /// Whether there is not room for all files beside the partial one, so that it gives back the
+    /// room of each.
+    pub is_short: bool,
+}
+
+impl Arrived {
+    pub async fn of(
+        partial: &Arc<Partial>,
+        plan: &Plan,
+        (clients, received): (Vec<String>, u64),
+    ) -> Result<Self, Failure> {
+        let (looked_at, beside) = (Arc::clone(partial), plan.bytes_beside());
+        let has_room = blocking(move |disk| looked_at.has_room_beside(disk, beside)).await?;
+        Ok(Self {
+            partial: Arc::clone(partial),
+            clients,
+            received,
+            is_short: !has_room,
+        })
+    }
+}
 
 /// What has become of the files.
 #[derive(Debug, Default)]
@@ -44,13 +70,12 @@ impl Outcome {
 }
 
 impl Job<'_> {
-    /// Puts all files in their places, and tells of each. `by` are the clients that it came from,
-    /// and how many bytes came.
+    /// Puts all files in their places, and tells of each. `arrived` is what was fetched, if anything
+    /// was.
     pub(super) async fn place(
         &self,
         plan: Plan,
-        partial: Option<Arc<Partial>>,
-        by: (Vec<String>, u64),
+        arrived: Option<Arrived>,
     ) -> Result<Outcome, Failure> {
         let mut outcome = Outcome {
             left_out: plan.hidden + plan.reserved.len() as u64,
@@ -75,11 +100,12 @@ impl Job<'_> {
             let fetched = self.fetched(&name, (0, Some(Content::EMPTY)), AnswerSource::Torrent);
             self.tell(Event::Fetched(fetched)).await;
         }
-        let (mut clients, mut received) = by;
-        clients.truncate(MOST_NAMED);
+        let Some(mut arrived) = arrived else {
+            outcome.ms = self.milliseconds();
+            return Ok(outcome);
+        };
         for part in plan.files.into_values() {
-            let Some(partial) = &partial else { break };
-            match self.place_one(&part, partial).await? {
+            match self.place_one(&part, &arrived).await? {
                 Ok(placed) => {
                     outcome.files += 1;
                     outcome.bytes += part.length;
@@ -90,9 +116,9 @@ impl Job<'_> {
                         AnswerSource::Torrent
                     };
                     let mut fetched = self.fetched(&part.name, content, source);
-                    fetched.clients.clone_from(&clients);
+                    fetched.clients.clone_from(&arrived.clients);
                     // What came is told once.
-                    fetched.received = std::mem::take(&mut received);
+                    fetched.received = std::mem::take(&mut arrived.received);
                     self.tell(Event::Fetched(fetched)).await;
                 }
                 Err(StoreError::Exists { .. }) if is_only => return Err(Failure::Exists),
@@ -111,13 +137,20 @@ impl Job<'_> {
     async fn place_one(
         &self,
         part: &TorrentPart,
-        partial: &Arc<Partial>,
+        arrived: &Arrived,
     ) -> Result<Result<Placed, StoreError>, Failure> {
-        let (folder, part, partial) = (self.folder.clone(), part.clone(), Arc::clone(partial));
+        let (folder, part) = (self.folder.clone(), part.clone());
+        let (partial, is_short) = (Arc::clone(&arrived.partial), arrived.is_short);
         let replace = self.replace();
-        blocking(move |disk| match &folder {
-            Folder::Share(share) => share.place(disk, &partial, &part, None, replace),
-            Folder::Directory(store) => store.place(disk, &partial, &part, None, replace),
+        blocking(move |disk| {
+            let placed = match &folder {
+                Folder::Share(share) => share.place(disk, &partial, &part, None, replace),
+                Folder::Directory(store) => store.place(disk, &partial, &part, None, replace),
+            };
+            if placed.is_ok() && is_short {
+                partial.give_back(disk, part.offset, part.length);
+            }
+            placed
         })
         .await
     }

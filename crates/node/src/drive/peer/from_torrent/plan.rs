@@ -85,6 +85,13 @@ impl Plan {
         if self.is_one { 0 } else { self.bytes() }
     }
 
+    /// The bytes for which there must be room beside the partial file: it can give back the room of
+    /// each file that was copied before the next one is.
+    pub fn least_beside(&self) -> u64 {
+        let longest = self.files.values().map(|part| part.length).max();
+        longest.unwrap_or(0).min(self.bytes_beside())
+    }
+
     /// Whether nothing is left out.
     pub fn is_whole(&self) -> bool {
         self.hidden == 0 && self.reserved.is_empty() && self.in_the_way.is_empty()
