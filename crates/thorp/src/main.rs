@@ -6,11 +6,12 @@
 //! answer        events for users, scripts    listing       rows on standard output
 //! columns, fit  rows and names in a width    sorting, pager  lists for users
 //! words         codes into sentences         json          the same for --json
-//! lines, table  plain-lines form             screen        the tracker's live screen
+//! lines, table  plain-lines form             screen        the tabs of share and tracker
 //! menu          share's menu                 conversation  questions during a fetch
 //! given         torrents that are given instead of a name
+//! told          what is told of a fetch      logging       the log of -v and RUST_LOG
 //! out, prompt, progress, signals             standard streams, questions, bars, goodbyes
-//! threads       as many as the system allows      logging      the log of -v and RUST_LOG
+//! threads       as many as the system allows
 //! ```
 //!
 //! Nothing here opens a socket or a file of the state directory, and no lower crate talks to a
@@ -48,6 +49,7 @@ mod story;
 mod table;
 mod tables;
 mod threads;
+mod told;
 mod units;
 mod whereabouts;
 mod words;

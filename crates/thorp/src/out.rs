@@ -127,10 +127,10 @@ impl Terminals {
         }
     }
 
-    /// Whether a screen or a menu can be shown. A log on the same terminal would disturb it, so
-    /// with `logging` there are plain lines.
-    pub fn can_draw(self, logging: bool) -> bool {
-        self.stdin && self.stdout && self.able && !(logging && self.stderr)
+    /// Whether a menu can be shown, and a screen if the terminal is able to. A log on the same
+    /// terminal would disturb both, so with `logging` there are plain lines.
+    pub fn can_converse(self, logging: bool) -> bool {
+        self.stdin && self.stdout && !(logging && self.stderr)
     }
 }
 

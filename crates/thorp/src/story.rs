@@ -123,7 +123,14 @@ impl Shown {
     pub fn page(&self, ask: &Ask) -> Page {
         let rows = self.rows(&ask.part);
         let total = rows.len();
-        let at = |key: &RowKey| rows.iter().position(|row| row.key().as_ref() == Some(key));
+        // The place of a file is where it would be, if it is not there.
+        let is_at_or_behind = |row: &SnapshotRow, key: &RowKey| match (row, key) {
+            (SnapshotRow::File(file), RowKey::File { name, nth }) => {
+                (&file.name, file.nth) >= (name, *nth)
+            }
+            _ => row.key().as_ref() == Some(key),
+        };
+        let at = |key: &RowKey| rows.iter().position(|row| is_at_or_behind(row, key));
         let at = |key: &RowKey| at(key).unwrap_or(total);
         let range = match &ask.at {
             At::Start => 0..ask.limit.min(total),

@@ -112,9 +112,15 @@ impl Context {
         }
     }
 
-    /// Whether to show a screen or a menu instead of plain lines.
+    /// Whether to show a screen instead of plain lines.
     pub fn can_draw(&self, lines: bool) -> bool {
-        !lines && !self.global.json && self.terminals.can_draw(logging::is_on(self.global.verbose))
+        self.can_converse(lines) && self.terminals.able
+    }
+
+    /// Whether to show a menu instead of plain lines.
+    pub fn can_converse(&self, lines: bool) -> bool {
+        let is_logging = logging::is_on(self.global.verbose);
+        !lines && !self.global.json && self.terminals.can_converse(is_logging)
     }
 
     /// Says something that `--quiet` and `--json` leave out.

@@ -112,16 +112,17 @@ async fn attend(
     start_lines: StartLines,
     signals: &mut Signals,
 ) -> End {
-    let is_drawn = context.can_draw(lines);
-    let start_lines = if is_drawn {
+    let is_asked = context.can_converse(lines);
+    let start_lines = if is_asked {
         start_lines.end().await;
         None
     } else {
         Some(start_lines)
     };
-    if is_drawn {
+    if is_asked {
         let mut welcome = vec![words::sharing(&peer.directory, peer.listen)];
         welcome.extend(peer.door.as_ref().map(lines::door));
+        welcome.extend(context.terminals.able.then(|| words::TABS.into()));
         // If the terminal cannot show it after all, there are lines.
         if let Ok(end) = terminal::run(peer, welcome, context.terminals, signals).await {
             return end;

@@ -79,7 +79,7 @@ async fn attend(context: &Context, tracker: &mut LocalTracker, lines: bool, sign
     let is_shown = context.can_draw(lines) && context.terminals.in_foreground;
     if is_shown {
         tokio::select! {
-            shown = screen::run(tracker, context.terminals.colour) => if shown.is_ok() {
+            shown = screen::tracker::run(tracker, context.terminals.colour) => if shown.is_ok() {
                 return;
             },
             () = signals.next() => return,

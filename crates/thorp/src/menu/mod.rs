@@ -5,19 +5,19 @@
 
 pub mod terminal;
 
-use thorp_node::api::{ErrorKind, Event, Get, GetTorrent, Notice, TorrentSource, Wait};
+use thorp_node::api::{Event, Get, GetTorrent, Notice, TorrentSource, Wait};
 
-use crate::answer::{self, FetchTotals};
+use crate::answer::FetchTotals;
 use crate::args::Args;
 use crate::choose::{self, Pick};
 use crate::conversation::{Conversation, Step};
-use crate::exit::{Complaint, Result};
+use crate::exit::Result;
 use crate::given::may_be_torrent;
 use crate::lines;
 use crate::node::Door;
 use crate::quoting::{printable_lines, quoted, unquoted};
 use crate::tables::Neighbourhood;
-use crate::words;
+use crate::{told, words};
 
 /// What the terminal has to do.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -44,6 +44,8 @@ pub struct Menu {
     state: State,
     /// How to join the group, if this peer has its tracker inside.
     door: Option<Door>,
+    /// Whether a key leads to the tabs beside the menu.
+    has_tabs: bool,
     tally: FetchTotals,
     /// The neighbours as last shown. At first there are none, which is not shown.
     neighbours: String,
@@ -66,10 +68,11 @@ enum State {
 
 impl Menu {
     /// Creates a menu that has not asked anything yet.
-    pub fn new(door: Option<Door>) -> Self {
+    pub fn new(door: Option<Door>, has_tabs: bool) -> Self {
         Self {
             state: State::default(),
             door,
+            has_tabs,
             tally: FetchTotals::default(),
             neighbours: lines::NO_NEIGHBOURS.into(),
         }
@@ -108,7 +111,7 @@ impl Menu {
             _ => return Vec::new(),
         };
         let summary = self.tally.on_event(event);
-        let said = shown(event).into_iter().chain(summary);
+        let said = told::event(event).into_iter().chain(summary);
         let mut effects: Vec<_> = said.map(Effect::Say).collect();
         if let Some(step) = step {
             effects.extend(self.step(step));
@@ -219,7 +222,7 @@ impl Menu {
             ("invite", "") => self.invite(),
             ("?" | "help" | "h", "") => {
                 vec![
-                    Effect::Say(words::menu_help(self.door.is_some())),
+                    Effect::Say(words::menu_help(self.door.is_some(), self.has_tabs)),
                     self.start(),
                 ]
             }
@@ -318,41 +321,18 @@ impl Menu {
                     }
                     (State::Fetching(conversation), Some(failure)) => {
                         let names = &conversation.wanted().names;
-                        (Some(said(failure)), words::odd_name(failure.kind, names))
+                        (
+                            Some(told::failure(failure)),
+                            words::odd_name(failure.kind, names),
+                        )
                     }
-                    (_, Some(failure)) => (Some(said(failure)), None),
+                    (_, Some(failure)) => (Some(told::failure(failure)), None),
                 };
                 let said = said.into_iter().chain(hint.map(str::to_owned));
                 let said: Vec<_> = said.map(Effect::Say).collect();
                 said.into_iter().chain([self.start()]).collect()
             }
         }
-    }
-}
-
-/// Returns what to show for an event. The end of an answer is shown by the conversation.
-fn shown(event: &Event) -> Option<String> {
-    match event {
-        Event::Fetched(fetched) => Some(answer::arrival(fetched)),
-        Event::Failed { name, failure } => {
-            Some(format!("{}: {}", quoted(name), said(&failure.into())))
-        }
-        Event::Waiting { name, failure } => Some(words::waited_for(name, failure)),
-        Event::Note(note) => Some(printable_lines(&words::note(note))),
-        Event::Hashing(hashing) => Some(answer::being_hashed(hashing)),
-        Event::Resumed {
-            name,
-            bytes,
-            of_bytes,
-        } => Some(answer::resumed(name, *bytes, *of_bytes)),
-        _ => None,
-    }
-}
-
-fn said(failure: &Complaint) -> String {
-    match failure.kind {
-        ErrorKind::NotFound => words::NOBODY.into(),
-        _ => printable_lines(&failure.message),
     }
 }
 

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::samples;
-use thorp_node::api::{AnswerSource, Done};
+use thorp_node::api::{AnswerSource, Done, ErrorKind};
 
 const TOP: &str = "What you wish to do?\n1. Request a file.\n2. Leave.\n? for what else there is.";
 
@@ -16,7 +16,7 @@ fn say(text: &str) -> Effect {
 
 /// A menu that has just requested `3.txt`.
 fn requested() -> Menu {
-    let mut menu = Menu::new(None);
+    let mut menu = Menu::new(None, true);
     assert_eq!(menu.start(), ask(TOP));
     assert_eq!(
         menu.line("1"),
@@ -46,7 +46,7 @@ fn a_file_is_requested_and_arrives() {
 
 #[test]
 fn a_fetch_that_has_begun_waits_for_its_holder_to_come_back() {
-    let mut menu = Menu::new(None);
+    let mut menu = Menu::new(None, true);
     menu.start();
     let effects = menu.line("get 3.txt");
     assert!(matches!(&effects[..], [Effect::Request(get)] if get.wait == Wait::Begun));
@@ -135,7 +135,7 @@ fn an_interrupt_ends_the_fetch_and_asks_what_next() {
 
 #[test]
 fn nonsense_gets_a_helpful_answer() {
-    let mut menu = Menu::new(None);
+    let mut menu = Menu::new(None, true);
     menu.start();
     let effects = menu.line("3.txt");
     assert_eq!(
@@ -156,7 +156,7 @@ fn nonsense_gets_a_helpful_answer() {
 #[test]
 fn leaving_by_number_or_word() {
     for typed in ["2", " 2. ", "Leave", "quit"] {
-        let mut menu = Menu::new(None);
+        let mut menu = Menu::new(None, true);
         menu.start();
         assert_eq!(menu.line(typed), [Effect::Leave]);
     }
@@ -164,7 +164,7 @@ fn leaving_by_number_or_word() {
 
 #[test]
 fn neighbours_are_shown_when_they_change() {
-    let mut menu = Menu::new(None);
+    let mut menu = Menu::new(None, true);
     let mut view = Neighbourhood {
         files: 7,
         ..Neighbourhood::default()
@@ -180,7 +180,7 @@ fn neighbours_are_shown_when_they_change() {
 }
 
 fn host() -> Menu {
-    let mut menu = Menu::new(Some(Door::default()));
+    let mut menu = Menu::new(Some(Door::default()), true);
     let first = menu.start();
     let with_invite = TOP.replace("Leave.\n", "Leave.\n3. Invite another machine.\n");
     assert_eq!(first, ask(&with_invite));
@@ -198,7 +198,7 @@ fn an_invite_is_made_where_the_tracker_is_by_number_or_word() {
             "{said:?}"
         );
     }
-    let mut elsewhere = Menu::new(None);
+    let mut elsewhere = Menu::new(None, true);
     elsewhere.start();
     let said = elsewhere.line("thorp invite");
     assert!(
@@ -206,11 +206,14 @@ fn an_invite_is_made_where_the_tracker_is_by_number_or_word() {
     );
     let three = elsewhere.line("3");
     assert!(matches!(&three[..], [Effect::Say(text), _] if text.starts_with("3 is not a choice")));
-    let mut open = Menu::new(Some(Door {
-        open: true,
-        tracker: "10.0.0.7".into(),
-        ..Door::default()
-    }));
+    let mut open = Menu::new(
+        Some(Door {
+            open: true,
+            tracker: "10.0.0.7".into(),
+            ..Door::default()
+        }),
+        true,
+    );
     open.start();
     let said = open.line("3");
     assert!(matches!(&said[..], [Effect::Say(text), _] if text.contains("--tracker 10.0.0.7")));
@@ -218,7 +221,7 @@ fn an_invite_is_made_where_the_tracker_is_by_number_or_word() {
 
 #[test]
 fn command_lines_are_understood_in_the_menu() {
-    let mut menu = Menu::new(None);
+    let mut menu = Menu::new(None, true);
     menu.start();
     let said = menu.line("?");
     assert!(matches!(&said[..], [Effect::Say(text), _] if text.contains("thorp ls")));
@@ -257,7 +260,7 @@ fn an_interrupt_leads_back_to_the_menu_and_asks_there() {
 
 /// A menu at which this was typed, which may be a torrent.
 fn looked_for(typed: &str) -> Menu {
-    let mut menu = Menu::new(None);
+    let mut menu = Menu::new(None, true);
     menu.start();
     menu.line("1");
     let effects = menu.line(typed);
@@ -286,7 +289,7 @@ fn a_magnet_link_or_a_torrent_can_be_typed_as_a_name() {
         )]
     );
     assert_eq!(menu.event(&Event::Done(Done::default())), [ask(TOP)]);
-    let mut menu = Menu::new(None);
+    let mut menu = Menu::new(None, true);
     menu.start();
     let typed = menu.line("thorp get ~/a.torrent");
     assert_eq!(typed, [Effect::LookForTorrent("~/a.torrent".into())]);

@@ -38,7 +38,9 @@ pub use failure::{failure, is_folder, odd_name, trouble, waited_for, way_out};
 pub use launch::{invite, launch};
 pub use left_out::why_left_out;
 pub use menu::{
-    ENDS_SHARING, ENDS_SHARING_AND_TRACKER, INVITES_ELSEWHERE, end_tracker, invited, menu_help,
+    END_SHARING, END_SHARING_AND_TRACKER, ENDS_SHARING, ENDS_SHARING_AND_TRACKER,
+    INVITES_ELSEWHERE, TABS, asked_on_screen, cancel_fetch, end_tracker, fetch_folder, invited,
+    menu_help,
 };
 pub use note::note;
 pub use story::{

@@ -1,14 +1,15 @@
-//! The appearance of the screen: header, the two tables, the keys.
+//! The appearance of the screen: header, the two tables, and the frame of the other tabs.
 
 use ratatui::Frame;
 use ratatui::layout::{Constraint, Layout, Rect};
-use ratatui::style::{Color, Modifier, Style};
 use ratatui::text::{Line, Text};
 use ratatui::widgets::{Block, Cell, Paragraph, Row, Table};
 
-use super::slice::{Scroll, Slice};
-use super::{Focus, Screen};
+use super::{EVERYWHERE, Focus, Screen, TABLES, Tab};
 use crate::fit::{self, clip, columns, middle};
+use crate::screen::slice::{Scroll, Slice};
+use crate::screen::tabs::{self, Areas, Hint, bold};
+use crate::screen::{claim, messages, peers};
 use crate::tables::{self, Cell as Content, Column, Width};
 use crate::{lines, listing, table, words};
 use thorp_node::printable::printable;
@@ -24,31 +25,51 @@ const ADDRESS: usize = 15;
 /// The space between two columns.
 const GAP: u16 = 2;
 
-const KEYS: &str = "Tab other table   ↑ ↓ PgUp PgDn Home End scroll   q leave";
-
 impl Screen {
     /// Draws everything, and determines how far the tables are scrolled.
     pub(super) fn draw(&mut self, frame: &mut Frame<'_>) {
-        let area = frame.area();
-        // If there is hardly room for a row, the hints give way to it.
-        let hints = u16::from(area.height > 3 + FRAME_LINES);
-        let [head, hint, body, foot] = Layout::vertical([
-            Constraint::Length(1),
-            Constraint::Length(hints),
-            Constraint::Fill(1),
-            Constraint::Length(hints),
-        ])
-        .areas(area);
-        let width = usize::from(area.width);
-        let title = if self.is_asked {
+        let areas @ Areas { title, body, .. } = tabs::areas(frame.area());
+        let text = if self.is_asked {
             words::end_tracker(self.peers.total)
         } else {
-            self.title(width)
+            self.title(usize::from(title.width))
         };
-        frame.render_widget(Paragraph::new(clip(&title, width)).style(bold()), head);
-        let hint_text = self.hint();
-        frame.render_widget(Paragraph::new(clip(&hint_text, width)), hint);
-        frame.render_widget(Paragraph::new(clip(KEYS, width)).style(self.dim()), foot);
+        tabs::title(frame, title, &text);
+        if self.is_helping {
+            tabs::help(frame, body, self.hints(), &EVERYWHERE);
+        } else {
+            self.draw_tab(frame, body);
+        }
+        self.bar().draw(frame, areas, self.palette);
+    }
+
+    fn draw_tab(&mut self, frame: &mut Frame<'_>, body: Rect) {
+        let palette = self.palette;
+        match self.tab {
+            Tab::Tables => self.draw_tables(frame, body),
+            Tab::Peers => self.present.draw(frame, body, words::WAITING, palette),
+            Tab::Swarms => self.swarms.draw(frame, body),
+            Tab::Claim => self.claim.draw(frame, body, palette),
+            Tab::Messages => self.messages.draw(frame, body, palette),
+        }
+    }
+
+    fn hints(&self) -> &'static [Hint] {
+        match self.tab {
+            Tab::Tables => &TABLES,
+            Tab::Peers => &peers::HINTS,
+            Tab::Claim | Tab::Swarms => &claim::HINTS,
+            Tab::Messages => &messages::HINTS,
+        }
+    }
+
+    fn draw_tables(&mut self, frame: &mut Frame<'_>, body: Rect) {
+        // If there is hardly room for a row, the hint gives way to it.
+        let hints = u16::from(body.height > 2 + FRAME_LINES);
+        let [hint, body] =
+            Layout::vertical([Constraint::Length(hints), Constraint::Fill(1)]).areas(body);
+        let hint_text = clip(&self.hint(), usize::from(hint.width));
+        frame.render_widget(Paragraph::new(hint_text), hint);
 
         if body.height < 2 * ONE_ROW {
             match self.focus {
@@ -98,13 +119,15 @@ impl Screen {
             "thorp tracker  {group}  {}  {counts}",
             printable(&self.door.tracker)
         );
-        if let Some(swarms) = self.swarms {
-            let more = format!("{title}  {}", listing::swarms(swarms));
+        let node = self.node.as_ref();
+        if let Some(node) = node.filter(|node| node.bittorrent.is_on()) {
+            let more = format!("{title}  {}", listing::swarms(node.swarms));
             if columns(&more) <= width {
                 title = more;
             }
         }
-        let Some(percent) = self.spared.last_hour.percent_spared() else {
+        let spared = node.and_then(|node| node.counts.spared.last_hour.percent_spared());
+        let Some(percent) = spared else {
             return title;
         };
         let forms = ["% of lookups this hour", "% of lookups", "%"];
@@ -126,7 +149,7 @@ impl Screen {
         let (title, focus) = table;
         let mut block = Block::bordered().title(format!(" {title} "));
         if self.focus == focus {
-            block = block.border_style(self.accent());
+            block = block.border_style(self.palette.accent());
         }
         if at.shown > 0 && (at.shown as u64) < total {
             let first = at.start + at.first as u64;
@@ -137,22 +160,6 @@ impl Screen {
             }
         }
         block
-    }
-
-    fn accent(&self) -> Style {
-        if self.colour {
-            Style::new().fg(Color::Cyan)
-        } else {
-            bold()
-        }
-    }
-
-    fn dim(&self) -> Style {
-        if self.colour {
-            Style::new().fg(Color::DarkGray)
-        } else {
-            Style::new()
-        }
     }
 }
 
@@ -298,8 +305,4 @@ fn head_row<R>(columns: &[Column<R>]) -> Row<'static> {
 
 fn length(width: usize) -> Constraint {
     Constraint::Length(u16::try_from(width).unwrap_or(u16::MAX))
-}
-
-fn bold() -> Style {
-    Style::new().add_modifier(Modifier::BOLD)
 }

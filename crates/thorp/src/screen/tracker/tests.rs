@@ -1,10 +1,10 @@
 //! The story's tables as the screen draws them, and the keys.
 
-use ratatui::Terminal;
-use ratatui::backend::TestBackend;
+use crossterm::event::KeyModifiers;
 
 use super::*;
 use crate::samples;
+use crate::screen;
 use crate::story::{self, Shown};
 use thorp_node::api::{Lookups, SwarmTotals, TrackerStatus};
 use thorp_node::launch::Tracks;
@@ -30,16 +30,7 @@ fn screen(shown: Shown) -> Screened {
 fn drawn(Screened { screen, shown }: &mut Screened, width: u16, height: u16) -> String {
     let asks = screen.asks(width, height);
     screen.take(asks.map(|ask| shown.page(&ask)));
-    let mut terminal = Terminal::new(TestBackend::new(width, height)).expect("a backend");
-    terminal.draw(|frame| screen.draw(frame)).expect("drawn");
-    let buffer = terminal.backend().buffer();
-    let mut text = String::new();
-    for row in buffer.content().chunks(usize::from(width)) {
-        let line: String = row.iter().map(ratatui::buffer::Cell::symbol).collect();
-        text.push_str(line.trim_end());
-        text.push('\n');
-    }
-    text
+    screen::drawn(width, height, |frame| screen.draw(frame))
 }
 
 #[test]
@@ -146,7 +137,7 @@ On another machine: thorp share --tracker 192.168.198.138
 │client           192.168.198.138 192.168.198.139                          │
 │                                                                          │
 └──────────────────────────────────────────────────────────────────────────┘
-Tab other table   ↑ ↓ PgUp PgDn Home End scroll   q leave
+1 Tables  2 Peers  3 Swarms  4 Claim  5 Messages   ? help  q leave
 ";
     assert_eq!(text, expected, "\n{text}");
 }
