@@ -85,6 +85,10 @@ settings! {
     "bittorrent.interval_ms" => announce_interval: Duration = 1200000, Number(10_000, 3_600_000);
     /// for how long a tracker takes the connection id that it gave a client over UDP; many clients use theirs for longer than the standard's two minutes
     "bittorrent.connection_ms" => udp_connection: Duration = 600000, Number(120_000, 86_400_000);
+    /// serve the page of this node, the gateway and metrics to its own user, on loopback
+    "page.on" => page_on: bool = true, Switch;
+    /// the page's port; 0: any free one. A program that reads by the gateway wants one that stays
+    "page.port" => page_port: u16 = 0, Number(0, 65_535);
 }
 
 impl Config {
@@ -261,6 +265,12 @@ trait Plain {
 }
 
 impl Plain for u8 {
+    fn of(value: u64) -> Self {
+        Self::try_from(value).unwrap_or(Self::MAX)
+    }
+}
+
+impl Plain for u16 {
     fn of(value: u64) -> Self {
         Self::try_from(value).unwrap_or(Self::MAX)
     }

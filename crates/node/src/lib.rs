@@ -14,6 +14,7 @@
 //! rows       the machines' values in the words of the interface
 //!
 //! config     what may be tuned, and where a value came from
+//! page       whether a node has a page, and where the program serves it
 //! process    whether another process of this machine can answer at all
 //! system     the time, a wait and a seed, as a machine is handed them
 //! ```
@@ -29,6 +30,7 @@ pub mod launch;
 pub mod local;
 pub mod log;
 pub mod net;
+pub mod page;
 mod process;
 mod rows;
 mod sessions;

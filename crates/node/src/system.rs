@@ -18,6 +18,13 @@ pub(crate) async fn sleep(duration: Option<Duration>) {
     }
 }
 
+/// Returns 32 random bytes for a secret, if the system has any.
+pub(crate) fn secret() -> Option<[u8; 32]> {
+    let mut bytes = [0; 32];
+    getrandom::fill(&mut bytes).ok()?;
+    Some(bytes)
+}
+
 /// Returns a random seed.
 pub(crate) fn random() -> u64 {
     // Without the system's random generator, no key could have been made either.

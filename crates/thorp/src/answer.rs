@@ -256,7 +256,10 @@ impl<O: Write, T: Write> Renderer<O, T> {
                 }
             }
             // Programs ask for these, on the socket.
-            Event::Page(_) | Event::Changes { .. } | Event::StartAgain { .. } => {}
+            Event::Page(_)
+            | Event::Changes { .. }
+            | Event::StartAgain { .. }
+            | Event::Link { .. } => {}
             Event::Done(done) => self.end(done, summary)?,
             Event::Error(failure) => {
                 self.bar.finish();

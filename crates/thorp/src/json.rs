@@ -29,6 +29,12 @@ pub fn event(event: &Event) -> serde_json::Result<String> {
     serde_json::to_string(&said)
 }
 
+/// Returns an event of an answer as the page reads it.
+pub fn value(event: &Event) -> serde_json::Value {
+    let line = self::event(event).unwrap_or_default();
+    serde_json::from_str(&line).unwrap_or_default()
+}
+
 /// Returns a notice as a line.
 pub fn notice(notice: &Notice) -> serde_json::Result<String> {
     serde_json::to_string(&match notice {

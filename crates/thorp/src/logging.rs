@@ -12,9 +12,10 @@ use crate::out::{self, Terminals};
 const VARIABLE: &str = "RUST_LOG";
 
 /// The crates that `-v` is about.
-const OWN: [&str; 6] = [
+const OWN: [&str; 7] = [
     "thorp",
     "thorp_node",
+    "thorp_web",
     "thorp_group",
     "thorp_files",
     "thorp_core",

@@ -16,14 +16,15 @@ use thorp_node::api::{Command, ErrorKind, Event, Notice};
 use thorp_node::clock::Clock;
 use thorp_node::config::Setting;
 use thorp_node::invite::{Invite, InviteError};
-use thorp_node::launch::{self, Common, Decided, EMBEDDED, Group};
+use thorp_node::launch::{self, Clerk, Common, Decided, EMBEDDED, Group};
 use thorp_node::net::addresses;
 use thorp_node::share;
 use thorp_node::snapshot::Viewer;
+use thorp_web::{AskNode, PageOf, ServedNode, Web};
 use tokio::sync::mpsc;
 
 use crate::exit::{Result, failure};
-use crate::words;
+use crate::{json, words};
 
 /// The events of an answer; dropping it abandons the request.
 pub type Answers = mpsc::Receiver<Event>;
@@ -72,6 +73,8 @@ pub struct LocalPeer {
     pub stop: Stop,
     /// How to join the group, if this process is its tracker.
     pub door: Option<Door>,
+    /// Whether it has a page.
+    pub has_page: bool,
     /// Returns whether it has ended because the group has removed this machine.
     pub was_removed: Arc<dyn Fn() -> bool + Send + Sync>,
 }
@@ -98,6 +101,8 @@ pub struct LocalTracker {
     pub stop: Stop,
     /// How to join the group.
     pub door: Door,
+    /// Whether it has a page.
+    pub has_page: bool,
 }
 
 impl LocalPeer {
@@ -170,12 +175,26 @@ pub async fn share(
             started = &mut starting => break started,
         }
     };
-    let running = started.inspect_err(|_| {
+    let mut running = started.inspect_err(|_| {
         while let Ok(notice) = notices.try_recv() {
             show(&notice);
         }
     })?;
     let asked = running.peer.clone();
+    let web = match running.page.take() {
+        Some(setup) => {
+            let (peer, clerk) = (running.peer.clone(), running.clerk.clone());
+            let node = ServedNode {
+                kind: PageOf::Peer,
+                viewer: peer.viewer().clone(),
+                ask: Arc::new(move |command| peer.command(command)),
+                ask_keeper: clerk.map(asking_clerk),
+                say: json::value,
+            };
+            Web::start(node, setup).await
+        }
+        None => None,
+    };
     Ok(LocalPeer {
         directory: dir.to_owned(),
         listen: running.listen.map(reachable),
@@ -191,20 +210,46 @@ pub async fn share(
             let peer = running.peer.clone();
             Arc::new(move || peer.was_removed())
         },
-        stop: Box::pin(running.stop(LEAVING)),
+        has_page: web.is_some(),
+        stop: Box::pin(async move {
+            running.stop(LEAVING).await;
+            drop(web);
+        }),
     })
+}
+
+fn asking_clerk(clerk: Clerk) -> AskNode {
+    Arc::new(move |command| clerk.command(command))
 }
 
 /// Starts a tracker, as its owner has decided.
 pub async fn tracker(common: Common, decided: Decided) -> Result<LocalTracker> {
     let (sender, notices) = mpsc::channel(NOTICES);
-    let running = launch::tracker(common, decided, sender).await?;
+    let mut running = launch::tracker(common, decided, sender).await?;
+    let web = match running.page.take() {
+        Some(setup) => {
+            let ask = asking_clerk(running.clerk.clone());
+            let node = ServedNode {
+                kind: PageOf::Tracker,
+                viewer: running.tracker.viewer().clone(),
+                ask_keeper: Some(Arc::clone(&ask)),
+                ask,
+                say: json::value,
+            };
+            Web::start(node, setup).await
+        }
+        None => None,
+    };
     Ok(LocalTracker {
         listen: reachable(running.listen),
         viewer: running.tracker.viewer().clone(),
         notices,
         door: Door::from(&running.access),
-        stop: Box::pin(running.stop(LEAVING)),
+        has_page: web.is_some(),
+        stop: Box::pin(async move {
+            running.stop(LEAVING).await;
+            drop(web);
+        }),
     })
 }
 

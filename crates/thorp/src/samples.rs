@@ -218,6 +218,10 @@ pub fn events() -> Vec<Event> {
             invite: "thorp1abc".into(),
         },
         Event::Torrent(made_torrent()),
+        Event::Link {
+            link: "http://127.0.0.1:4000/#code".into(),
+            address: "http://127.0.0.1:4000/".into(),
+        },
         Event::Member(group_member()),
         Event::Backup {
             backup: "{}".into(),

@@ -27,7 +27,7 @@ fn text(bytes: &[u8]) -> String {
     String::from_utf8(bytes.to_vec()).expect("UTF-8")
 }
 
-const VERBS: [&str; 19] = [
+const VERBS: [&str; 20] = [
     "share",
     "tracker",
     "invite",
@@ -42,6 +42,7 @@ const VERBS: [&str; 19] = [
     "peers",
     "neighbours",
     "status",
+    "page",
     "stop",
     "clean",
     "leave",

@@ -34,6 +34,14 @@ pub enum Event {
         /// The line to paste on another machine. Any machine that has it can join.
         invite: String,
     },
+    /// How a browser gets to the node's page, in answer to
+    /// [`Command::Page`](super::Command::Page).
+    Link {
+        /// The address with a code, which is good once and soon.
+        link: String,
+        /// The same without the code.
+        address: String,
+    },
     /// A member of the group, in answer to `members` and `remove`.
     Member(GroupMember),
     /// The group's hard state, in answer to [`Command::Backup`].

@@ -17,6 +17,13 @@ use super::rows::{Member, MemberRole};
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "code", rename_all = "kebab-case")]
 pub enum Failure {
+    /// The node serves no page.
+    NoPage {
+        /// Why it cannot, unless it was not asked to.
+        why: Option<String>,
+    },
+    /// A link to the page was made, and no browser has used it in time.
+    LinkUnused,
     /// No file was named.
     NothingNamed,
     /// Another name was given for more than one file.
@@ -326,7 +333,9 @@ impl Failure {
             | Self::OfAnotherVersion { kind, .. }
             | Self::Library { kind, .. } => *kind,
             Self::Removed => ErrorKind::NotAMember,
-            Self::NotAnswering { .. }
+            Self::NoPage { .. }
+            | Self::LinkUnused
+            | Self::NotAnswering { .. }
             | Self::KeepsTheGroup { .. }
             | Self::Reserved { .. }
             | Self::TooManyRemoved { .. }

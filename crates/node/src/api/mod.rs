@@ -69,6 +69,8 @@ pub enum Command {
     Status,
     /// Say goodbye to every member with a link, and end.
     Stop,
+    /// Make a link to the node's page, and wait until a browser has used it.
+    Page,
     /// Make an invite.
     Invite {
         /// How many machines may join with it.
@@ -212,7 +214,7 @@ impl Command {
             | Self::Ls { .. }
             | Self::Peers => AskedOf::Peer,
             Self::Neighbours | Self::Torrent(_) => AskedOf::RunningPeer,
-            Self::Status | Self::Stop | Self::Snapshot(_) | Self::Watch { .. } => {
+            Self::Status | Self::Stop | Self::Page | Self::Snapshot(_) | Self::Watch { .. } => {
                 AskedOf::RunningNode
             }
             Self::Invite { .. } => AskedOf::RunningTracker,
@@ -244,6 +246,7 @@ pub(crate) fn one_of_each() -> Vec<Command> {
         Command::Neighbours,
         Command::Status,
         Command::Stop,
+        Command::Page,
         Command::Invite {
             uses: 1,
             seconds: 1,
@@ -271,6 +274,7 @@ pub(crate) fn one_of_each() -> Vec<Command> {
             | Command::Neighbours
             | Command::Status
             | Command::Stop
+            | Command::Page
             | Command::Invite { .. }
             | Command::Members
             | Command::Remove { .. }

@@ -158,6 +158,11 @@ pub enum Warning {
     /// The user wants the share served to ordinary BitTorrent clients, but the group's owner has
     /// not said that the group serves any.
     FaceOff,
+    /// The page cannot be served.
+    NoPage {
+        /// Why not.
+        why: String,
+    },
     /// A warning about the share.
     Share(share::ShareWarning),
 }

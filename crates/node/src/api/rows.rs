@@ -167,6 +167,12 @@ pub struct Status {
     pub certificate_ends: i64,
     /// Whether that is in less than ten days, although certificates are renewed daily.
     pub certificate_ends_soon: bool,
+    /// The address of its page, without a secret, if it serves one. It is missing in a snapshot.
+    #[serde(default)]
+    pub page: Option<String>,
+    /// The file with the token by which programs of its user read `/get` and `/metrics` there.
+    #[serde(default)]
+    pub token_file: Option<PathBuf>,
     /// The program's version.
     pub version: String,
 }
@@ -228,6 +234,12 @@ pub struct TrackerStatus {
     /// Its counters since the start.
     #[serde(flatten)]
     pub counts: Counts,
+    /// The address of its page, without a secret, if it serves one. It is missing in a snapshot.
+    #[serde(default)]
+    pub page: Option<String>,
+    /// The file with the token by which programs of its user read `/get` and `/metrics` there.
+    #[serde(default)]
+    pub token_file: Option<PathBuf>,
     /// The program's version.
     pub version: String,
 }

@@ -324,7 +324,7 @@ impl Ask {
     }
 
     /// Whether ids are valid, and the place belongs to the part.
-    pub(crate) fn is_possible(&self) -> bool {
+    pub fn is_possible(&self) -> bool {
         let is_id = |id: &str| id.parse::<PeerId>().is_ok();
         let has_part = match &self.part {
             Part::FilesOf { id } => is_id(id),

@@ -22,6 +22,7 @@ use super::{LaunchError, on_disk};
 use crate::api::{Command, Event, Failure};
 use crate::local;
 use crate::log;
+use crate::page;
 use crate::peer::Memory;
 
 /// The files that make a peer a member, and in which it remembers its group.
@@ -189,7 +190,7 @@ fn clear(disk: DiskThread, state: StateDir) -> Result<(), LaunchError> {
         state.remove(disk, name)?;
         state.remove(disk, &StateDir::temporary(name))?;
     }
-    for folder in [backup::STAGING, share::CACHE] {
+    for folder in [backup::STAGING, share::CACHE, page::CACHE] {
         if let Err(error) = fs::remove_dir_all(state.file(folder))
             && error.kind() != io::ErrorKind::NotFound
         {
@@ -210,6 +211,8 @@ fn own_files() -> impl Iterator<Item = &'static str> {
         log::FILE,
         log::OLD_FILE,
         TOLD_WHERE,
+        page::TOKEN_FILE,
+        page::LINK_FILE,
     ];
     GROUP.into_iter().chain(authority::FILES).chain(others)
 }

@@ -4,6 +4,7 @@
 //! mod       a peer or a tracker that keeps running
 //! visit     a visitor, used if no peer runs
 //! office    the tracker's part: the group's CA, its certificate, its socket
+//! clerk     what a tracker answers callers on its own machine
 //! desk      answers about members, invites and backups, where the CA is
 //! owner     which process uses a state directory, and waiting for it to end
 //! leaving   how a state directory forgets its group, or everything
@@ -18,6 +19,7 @@
 //! This module owns the order in which the parts are assembled. Each part is a module of its own
 //! and does not know that order.
 
+mod clerk;
 mod common;
 mod desk;
 mod failure;
@@ -51,9 +53,11 @@ use crate::net::addresses::Reach;
 use crate::net::face::Face;
 use crate::net::face::udp::{self, UdpThreads};
 use crate::net::listener::{Listen, ListenError, Listener, Running, Service};
+use crate::page::{PageSetup, PageSlot};
 use crate::peer::{Memory, Peer, PeerSetup, Role};
 use crate::tracker::Tracker;
 
+pub use clerk::Clerk;
 pub use common::Common;
 pub use desk::{
     ask_keeper, ask_running, has_ca, invite, is_by_invitation, meant, removable, restore, shared_by,
@@ -86,7 +90,8 @@ pub async fn share(
     let state = Arc::new(free_state(&common.state).await?);
     let (dir, at) = (dir.to_owned(), Arc::clone(&state));
     let opened = on_disk(move |disk| Opened::new(disk, &at, &dir, &options)).await?;
-    let office = own_office(&common, &config, &group, opened.remembered.as_ref()).await?;
+    let office = own_office(&common, &config, &group, opened.remembered.as_ref());
+    let office = Box::pin(office).await?;
     let (membership, announced, listener) = if let Some(office) = &office {
         // The port comes first, since it is part of the tracker's address in the membership.
         let usual = Listen::PortOrNext(TRACKER_PORT);
@@ -133,6 +138,7 @@ pub async fn share(
         }
         None => (listener.serve(vec![service]), None, None),
     };
+    let settings = config.clone();
     let setup = PeerSetup {
         tls: credentials.tls,
         trackers: credentials.trackers,
@@ -148,7 +154,9 @@ pub async fn share(
         announced,
         renewal: credentials.renewal,
     };
-    let (peer, task) = Peer::start(setup, notices);
+    let (peer, task) = Peer::start(setup, notices.clone());
+    // Boxed, as above: the future of a start is large already.
+    let page = Box::pin(page_setup(&settings, &state, peer.page(), notices)).await?;
 
     let asked = peer.clone();
     let mut held = Held {
@@ -159,17 +167,21 @@ pub async fn share(
         udp,
         states: vec![state],
     };
+    let mut clerk = None;
     if let (Some(office), Some((tracker, _)), Some(socket)) =
         (office, &tracker, settled.office_socket)
     {
-        let socket = office.answer(socket, tracker, &reach, &common.clock)?;
-        held.sockets.push(socket);
+        let inside = office.clerk(tracker, &reach, &common.clock);
+        held.sockets.push(inside.attend(socket)?);
         held.states.push(Arc::clone(&office.state));
+        clerk = Some(inside);
     }
     Ok(RunningPeer {
         peer,
         listen: Some(listen),
         access: settled.access,
+        clerk,
+        page,
         task,
         tracker,
         held: LetGo::new(held),
@@ -403,12 +415,17 @@ pub async fn tracker(
     let udp = answering_udp(listen, face.as_ref())?;
     let (service, incoming) = office.service(&common.clock, face.clone())?;
     let port = listener.serve(vec![service]);
-    let clock = &common.clock;
+    let (clock, settings) = (&common.clock, config.clone());
+    let warned = notices.clone();
     let (tracker, task) = office.start(config, clock, reach.clone(), incoming, face, notices);
-    let socket = office.answer(socket, &tracker, &reach, &common.clock)?;
+    let clerk = office.clerk(&tracker, &reach, &common.clock);
+    let socket = clerk.attend(socket)?;
+    let page = page_setup(&settings, &office.state, &clerk.page, warned).await?;
     Ok(RunningTracker {
         tracker,
         listen,
+        clerk,
+        page,
         access: office.access(&reach),
         task,
         held: LetGo::new(Held {
@@ -431,6 +448,17 @@ fn answering_udp(
         address: listen,
         error,
     })
+}
+
+/// Prepares the page of a node.
+async fn page_setup(
+    config: &Config,
+    state: &Arc<StateDir>,
+    slot: &PageSlot,
+    notices: mpsc::Sender<Notice>,
+) -> Result<Option<PageSetup>, LaunchError> {
+    let (config, state, slot) = (config.clone(), Arc::clone(state), slot.clone());
+    on_disk(move |disk| Ok(PageSetup::new(disk, &config, &state, &slot, &notices)?)).await
 }
 
 /// Warns the user that the group knows this machine by another name than requested, since a

@@ -3,14 +3,12 @@
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::Path;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
 
 use thorp_disk::DiskThread;
 use thorp_group::address::NetAddress;
 use thorp_group::authority::{Authority, INVITE_VALIDITY, Tracks};
 use thorp_group::clock::Clock;
 use thorp_group::identity::{Identity, Membership};
-use thorp_group::invite::Invite;
 use thorp_group::join::JoinService;
 use thorp_group::renewal::OwnRenewal;
 use thorp_group::sightings::Sightings;
@@ -20,19 +18,19 @@ use thorp_wire::MemberName;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
+use super::clerk::{Clerk, invite_line};
 use super::common::Common;
-use super::desk::{Desk, send};
+use super::desk::Desk;
 use super::member::INCOMING;
 use super::owner::free_state;
 use super::running::Access;
 use super::{LaunchError, on_disk};
-use crate::api::{Command, Done, Event, Failure, Notice};
+use crate::api::{Failure, Notice};
 use crate::config::Config;
-use crate::local::{self, Answering, Listening, LocalError};
 use crate::net::addresses::Reach;
 use crate::net::face::Face;
 use crate::net::listener::{Incoming, Service};
-use crate::snapshot;
+use crate::page::PageSlot;
 use crate::tracker::{Tracker, TrackerSetup};
 
 /// A tracker's state: the group's CA, and its own certificate.
@@ -209,104 +207,22 @@ impl Office {
         }
     }
 
-    /// Answers callers of this tracker on its own machine.
-    pub(super) fn answer(
-        &self,
-        listening: Listening,
-        tracker: &Tracker,
-        reach: &Reach,
-        clock: &Clock,
-    ) -> Result<Answering, LocalError> {
-        let (tracker, clock) = (tracker.clone(), clock.clone());
-        let reach = reach.clone();
-        let authority = Arc::clone(&self.authority);
-        let desk = self.desk.clone();
-        local::answer(listening, move |command| {
-            let room = match command {
-                // A watching caller gets more only when it has taken what was sent before.
-                Command::Watch { .. } => 1,
-                _ => 4,
-            };
-            let (events, receiver) = mpsc::channel(room);
-            let (tracker, clock, reach, authority, desk) = (
-                tracker.clone(),
-                clock.clone(),
-                reach.clone(),
-                Arc::clone(&authority),
-                desk.clone(),
-            );
-            tokio::spawn(async move {
-                let answer = match command {
-                    Command::Status => tracker
-                        .status()
-                        .await
-                        .map(|status| vec![Event::Tracker(status)])
-                        .ok_or(Failure::TrackerStopping),
-                    Command::Snapshot(ask) => {
-                        let stopping = Failure::TrackerStopping;
-                        let page = snapshot::page(tracker.viewer(), ask, stopping).await;
-                        page.map(|page| {
-                            let done = page.done();
-                            vec![Event::Page(page), Event::Done(done)]
-                        })
-                    }
-                    Command::Watch { since } => {
-                        let done = snapshot::watch(tracker.viewer(), since, &events).await;
-                        Ok(vec![Event::Done(done)])
-                    }
-                    command @ (Command::Find { .. } | Command::Ls { .. } | Command::Peers) => {
-                        let since = Instant::now();
-                        tracker.list(command, &events).await.map(|done| {
-                            let ms = since.elapsed().as_secs_f64() * 1000.0;
-                            vec![Event::Done(Done { ms, ..done })]
-                        })
-                    }
-                    Command::Stop => {
-                        tracker.stop("stopped by its user").await;
-                        Ok(vec![Event::Done(Done::default())])
-                    }
-                    command => {
-                        let present = match command {
-                            Command::Members | Command::Remove { .. } => tracker.present().await,
-                            _ => None,
-                        };
-                        let work = thorp_disk::spawn(move |disk| match command {
-                            Command::Invite { uses, seconds } => {
-                                let validity = Duration::from_secs(seconds);
-                                invite_line(disk, &authority, uses, validity, &reach, &clock)
-                                    .map(|invite| vec![Event::Invite { invite }])
-                            }
-                            command => desk.answer(disk, &command, present.as_ref()),
-                        });
-                        work.await.unwrap_or(Err(Failure::TrackerStopping))
-                    }
-                };
-                send(answer, &events).await;
-            });
-            receiver
-        })
+    /// Returns what answers callers on this tracker's own machine.
+    pub(super) fn clerk(&self, tracker: &Tracker, reach: &Reach, clock: &Clock) -> Clerk {
+        Clerk {
+            tracker: tracker.clone(),
+            clock: clock.clone(),
+            reach: reach.clone(),
+            authority: Arc::clone(&self.authority),
+            desk: self.desk.clone(),
+            page: PageSlot::default(),
+        }
     }
 }
 
 pub(super) async fn is_there(state: &Path) -> Result<bool, LaunchError> {
     let state = state.to_owned();
     on_disk(move |disk| Ok(StateDir::is_there(disk, &state)?)).await
-}
-
-fn invite_line(
-    disk: DiskThread,
-    authority: &Authority,
-    uses: u32,
-    validity: Duration,
-    reach: &Reach,
-    clock: &Clock,
-) -> Result<String, Failure> {
-    let invite = Invite {
-        trackers: reach.named(),
-        ca: authority.ca(),
-        token: authority.invite(disk, uses, validity, clock.wall())?,
-    };
-    Ok(invite.to_string())
 }
 
 /// Returns the address at which this machine itself reaches a socket that listens on `listen`.

@@ -9,9 +9,11 @@ use thorp_group::certificate::CaKey;
 use thorp_group::state::StateDir;
 use tokio::task::JoinHandle;
 
+use super::clerk::Clerk;
 use crate::local::Answering;
 use crate::net::face::udp::UdpThreads;
 use crate::net::listener::Running;
+use crate::page::PageSetup;
 use crate::peer::Peer;
 use crate::tracker::Tracker;
 
@@ -23,6 +25,10 @@ pub struct RunningPeer {
     pub listen: Option<SocketAddr>,
     /// How other machines join, if this peer keeps its own group.
     pub access: Option<Access>,
+    /// What answers where the group's CA is, if this peer keeps its own group.
+    pub clerk: Option<Clerk>,
+    /// What its page needs, if it is to have one.
+    pub page: Option<PageSetup>,
     pub(super) task: JoinHandle<()>,
     pub(super) tracker: Option<(Tracker, JoinHandle<()>)>,
     pub(super) held: LetGo<Held>,
@@ -36,6 +42,10 @@ pub struct RunningTracker {
     pub listen: SocketAddr,
     /// How other machines get into the group.
     pub access: Access,
+    /// What answers its own user.
+    pub clerk: Clerk,
+    /// What its page needs, if it is to have one.
+    pub page: Option<PageSetup>,
     pub(super) task: JoinHandle<()>,
     pub(super) held: LetGo<Held>,
 }

@@ -153,6 +153,8 @@ async fn visit(
         ..Held::default()
     };
     Ok(RunningPeer {
+        clerk: None,
+        page: None,
         peer,
         listen: None,
         access: None,

@@ -3,8 +3,8 @@
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 /// Descriptors that incoming connections leave for the node's own use: the files it reads and
-/// writes, its local socket, the connections it dials.
-const RESERVE: u64 = 128;
+/// writes, its local socket, the connections it dials, and those of its page (64).
+const RESERVE: u64 = 192;
 
 /// Raises the limit of open files to the maximum: many systems start a program with 1024 but
 /// allow far more.

@@ -36,10 +36,15 @@ impl Viewer {
 
     /// Returns these pages, all from the same moment, or `None` if the node has ended.
     pub async fn pages<const N: usize>(&self, asks: [Ask; N]) -> Option<[Page; N]> {
+        self.all_pages(asks.into()).await?.try_into().ok()
+    }
+
+    /// Returns these pages, as many as there are, all from the same moment.
+    pub async fn all_pages(&self, asks: Vec<Ask>) -> Option<Vec<Page>> {
         let (reply, answer) = oneshot::channel();
-        let look = ViewRequest::Pages(asks.into(), reply);
+        let look = ViewRequest::Pages(asks, reply);
         self.looks.send(look).await.ok()?;
-        answer.await.ok()?.try_into().ok()
+        answer.await.ok()
     }
 
     /// Extends a page with those after it, until it has `most` rows. The pages are requested one

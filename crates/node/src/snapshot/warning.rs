@@ -43,6 +43,7 @@ impl WarningRow {
             Warning::NeighboursUnsaved { why } => row("neighbours-unsaved").because(why),
             Warning::GroupUnsaved { why } => row("group-unsaved").because(why),
             Warning::FaceOff => row("face-off"),
+            Warning::NoPage { why } => row("no-page").because(why),
             Warning::Share(warning) => Self::about_share(warning),
         }
     }

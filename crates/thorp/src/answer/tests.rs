@@ -155,7 +155,7 @@ fn json_lines_are_stable_and_documented() {
 fn there_is_a_sample_of_every_kind() {
     let mut kinds: Vec<_> = samples::events().iter().map(kind).collect();
     kinds.sort_unstable();
-    assert_eq!(kinds, (0..21).collect::<Vec<_>>());
+    assert_eq!(kinds, (0..22).collect::<Vec<_>>());
 }
 
 /// A new kind is not compiled before it has a number here, and so a sample.
@@ -182,6 +182,7 @@ fn kind(event: &Event) -> usize {
         Event::StartAgain { .. } => 18,
         Event::Waiting { .. } => 19,
         Event::Torrent(_) => 20,
+        Event::Link { .. } => 21,
     }
 }
 

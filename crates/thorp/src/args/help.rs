@@ -112,6 +112,13 @@ Examples:
   thorp ls slides/            the files in a folder
   thorp ls --sort time        the newest first";
 
+pub const PAGE_EXAMPLES: &str = "\
+Examples:
+  thorp page                  opens it in a browser
+  thorp page --print          prints a link, where there is no browser
+  ssh -L 4000:127.0.0.1:4000 HOST
+                              the page of another machine, with page.port=4000 there";
+
 pub const CLEAN_EXAMPLES: &str = "\
 Examples:
   thorp clean                 lists what is left in the share, and asks

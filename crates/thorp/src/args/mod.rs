@@ -35,7 +35,8 @@ pub use values::HowLong;
 use values::setting;
 pub use verbs::{
     CleanArgs, CompletionsArgs, FindArgs, GetArgs, InviteArgs, JoinArgs, LeaveArgs, ListArgs,
-    LsArgs, MagnetArgs, RemoveArgs, ShareArgs, StatusArgs, TorrentArgs, TrackerArgs, Visiting,
+    LsArgs, MagnetArgs, PageArgs, RemoveArgs, ShareArgs, StatusArgs, TorrentArgs, TrackerArgs,
+    Visiting,
 };
 
 /// Share directories among your machines, and fetch any file in them by its name.
@@ -131,6 +132,7 @@ pub enum Verb {
     /// List this peer's neighbours
     Neighbours,
     Status(StatusArgs),
+    Page(PageArgs),
     /// End the running peer with a goodbye
     Stop,
     Clean(CleanArgs),
@@ -269,10 +271,20 @@ impl Args {
             _ => {}
         }
         // A flag for a setting wins over all other ways to set it.
+        let set = |key, value, flag| {
+            let setting = Setting::new(key, value, flag);
+            setting.map_err(|error| (ErrorKind::ValueValidation, error.to_string()))
+        };
         if matches!(&self.verb, Verb::Share(share) if share.bittorrent) {
-            let on = Setting::new("share.bittorrent", "true", "--bittorrent")
-                .map_err(|error| (ErrorKind::ValueValidation, error.to_string()))?;
-            self.settings.push(on);
+            self.settings
+                .push(set("share.bittorrent", "true", "--bittorrent")?);
+        }
+        if matches!(
+            &self.verb,
+            Verb::Share(ShareArgs { no_page: true, .. })
+                | Verb::Tracker(TrackerArgs { no_page: true, .. })
+        ) {
+            self.settings.push(set("page.on", "false", "--no-page")?);
         }
         Ok(())
     }

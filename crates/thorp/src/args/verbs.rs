@@ -11,8 +11,8 @@ use thorp_node::address::{ListenAddress, NetAddress, OuterAddress};
 
 use super::help::{
     CLEAN_EXAMPLES, COMPLETIONS_EXAMPLES, FIND_EXAMPLES, GET_EXAMPLES, INVITE_EXAMPLES,
-    JOIN_EXAMPLES, LEAVE_EXAMPLES, LS_EXAMPLES, MAGNET_EXAMPLES, REMOVE_EXAMPLES, SHARE_EXAMPLES,
-    TORRENT_EXAMPLES, TRACKER_EXAMPLES,
+    JOIN_EXAMPLES, LEAVE_EXAMPLES, LS_EXAMPLES, MAGNET_EXAMPLES, PAGE_EXAMPLES, REMOVE_EXAMPLES,
+    SHARE_EXAMPLES, TORRENT_EXAMPLES, TRACKER_EXAMPLES,
 };
 use super::values::{HowLong, WhichTorrents, WhichTracker, expiry, root_prefix};
 use crate::completing;
@@ -72,6 +72,10 @@ pub struct ShareArgs {
     /// whose tracker says --bittorrent
     #[arg(long, env = "THORP_SHARE_BITTORRENT", value_parser = FalseyValueParser::new())]
     pub bittorrent: bool,
+
+    /// Serve no page for a browser, no /get and no /metrics
+    #[arg(long, env = "THORP_SHARE_NO_PAGE", value_parser = FalseyValueParser::new())]
+    pub no_page: bool,
 }
 
 /// Run a tracker alone
@@ -126,6 +130,10 @@ pub struct TrackerArgs {
     /// Serve no ordinary BitTorrent clients, from now on
     #[arg(long, env = "THORP_TRACKER_NO_BITTORRENT", value_parser = FalseyValueParser::new())]
     pub no_bittorrent: bool,
+
+    /// Serve no page for a browser and no /metrics
+    #[arg(long, env = "THORP_TRACKER_NO_PAGE", value_parser = FalseyValueParser::new())]
+    pub no_page: bool,
 
     /// Open a group that was by invitation without asking
     #[arg(long, short, env = "THORP_YES", value_parser = FalseyValueParser::new())]
@@ -375,6 +383,20 @@ pub struct StatusArgs {
     /// List what of the directory is not shared, and why
     #[arg(long, env = "THORP_STATUS_LEFT_OUT", value_parser = FalseyValueParser::new())]
     pub left_out: bool,
+}
+
+/// Open the page of the running peer or tracker in a browser
+///
+/// The page shows what the village has, fetches it, and shows how the node is. It is for
+/// you alone: on this machine only, and the browser is led there by a file that only you
+/// can read.
+#[derive(Clone, Copy, Debug, clap::Args)]
+#[command(after_long_help = PAGE_EXAMPLES)]
+pub struct PageArgs {
+    /// Print a link instead, for a browser that cannot be opened from here; it is good once
+    /// and for a minute, and as good as a key: keep it out of logs
+    #[arg(long, env = "THORP_PAGE_PRINT", value_parser = FalseyValueParser::new())]
+    pub print: bool,
 }
 
 /// Remove what interrupted fetches have left

@@ -267,6 +267,7 @@ fn nothing(command: &Command) -> Option<String> {
         | Command::Snapshot(_)
         | Command::Watch { .. }
         | Command::Stop
+        | Command::Page
         | Command::Invite { .. }
         | Command::Members
         | Command::Remove { .. }

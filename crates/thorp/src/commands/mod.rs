@@ -27,6 +27,7 @@ mod ls;
 mod magnet;
 mod members;
 mod neighbours;
+mod page;
 mod peers;
 mod remove;
 mod share;
@@ -61,6 +62,7 @@ pub async fn run(args: Args) -> Result {
         Verb::Peers(visiting) => peers::run(&context, visiting).await,
         Verb::Neighbours => neighbours::run(&context).await,
         Verb::Status(status) => status::run(&context, status).await,
+        Verb::Page(page) => page::run(&context, page).await,
         Verb::Stop => stop::run(&context).await,
         Verb::Clean(clean) => clean::run(&context, clean).await,
         Verb::Leave(leave) => leave::run(&context, &leave).await,

@@ -123,6 +123,7 @@ async fn attend(
         let mut welcome = vec![words::sharing(&peer.directory, peer.listen)];
         welcome.extend(peer.door.as_ref().map(lines::door));
         welcome.extend(context.terminals.able.then(|| words::TABS.into()));
+        welcome.extend(peer.has_page.then(|| words::PAGE_OPENS.to_owned()));
         // If the terminal cannot show it after all, there are lines.
         if let Ok(end) = terminal::run(peer, welcome, context.terminals, signals).await {
             return end;

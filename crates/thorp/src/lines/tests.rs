@@ -22,6 +22,7 @@ fn peer() -> (LocalPeer, mpsc::Sender<Shown>, mpsc::Sender<Notice>) {
         invite: Box::new(|| Box::pin(async { Ok(String::new()) })),
         stop: Box::pin(async {}),
         door: None,
+        has_page: false,
         was_removed: Arc::new(|| false),
     };
     (peer, shown_in, notice_in)
@@ -40,6 +41,7 @@ fn tracker() -> (LocalTracker, mpsc::Sender<Shown>) {
             ca: "d".repeat(52),
             invite: None,
         },
+        has_page: false,
     };
     (tracker, shown_in)
 }

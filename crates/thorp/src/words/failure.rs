@@ -11,6 +11,17 @@ use crate::units::{count, size};
 /// A failure in a sentence.
 pub fn failure(failure: &Failure) -> String {
     match failure {
+        Failure::NoPage { why: None } => "This node has no page: it was started with --no-page, \
+             or page.on is false in its settings. Start it again without that"
+            .into(),
+        Failure::NoPage { why: Some(why) } => format!(
+            "This node has no page: {}. Start it again with another port: --set page.port=0 is \
+             any free one",
+            one_line(why)
+        ),
+        Failure::LinkUnused => "No browser has opened the page, and the link to it is good no \
+             longer. Print a link, and open it yourself within a minute: thorp page --print"
+            .into(),
         Failure::NothingNamed => "Which file? Name one: thorp get NAME".into(),
         Failure::NotOneFile => {
             "Another name can be given to one file only. Ask for one file by its name.".into()

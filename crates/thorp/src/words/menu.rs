@@ -12,6 +12,9 @@ pub const ENDS_SHARING_AND_TRACKER: &str =
 pub const INVITES_ELSEWHERE: &str =
     "Invites are made where the group's tracker is: type thorp invite on that machine.";
 
+/// Where the page is. Its link is a secret, and never printed unasked.
+pub const PAGE_OPENS: &str = "In a browser: thorp page";
+
 /// An invite, and what to do with it.
 pub fn invited(invite: &str) -> String {
     format!(

@@ -335,6 +335,18 @@ fn failures() -> Vec<(Failure, &'static str)> {
             "This torrent cannot be fetched: the torrent names no file. Ask whoever made it for \
              another one",
         ),
+        (
+            Failure::NoPage {
+                why: Some("port 80 on 127.0.0.1 cannot be used (Permission denied)".into()),
+            },
+            "This node has no page: port 80 on 127.0.0.1 cannot be used (Permission denied). \
+             Start it again with another port: --set page.port=0 is any free one",
+        ),
+        (
+            Failure::LinkUnused,
+            "No browser has opened the page, and the link to it is good no longer. Print a link, \
+             and open it yourself within a minute: thorp page --print",
+        ),
     ]
 }
 
@@ -392,6 +404,8 @@ fn number(failure: &Failure) -> usize {
         Failure::NothingShared { .. } => 48,
         Failure::TorrentNotKept { .. } => 49,
         Failure::NotATorrent { .. } => 50,
+        Failure::NoPage { .. } => 51,
+        Failure::LinkUnused => 52,
     }
 }
 
@@ -399,7 +413,7 @@ fn number(failure: &Failure) -> usize {
 fn every_failure_has_its_sentence() {
     let failures = failures();
     let numbers: Vec<_> = failures.iter().map(|(code, _)| number(code)).collect();
-    assert_eq!(numbers, (0..51).collect::<Vec<_>>());
+    assert_eq!(numbers, (0..53).collect::<Vec<_>>());
     for (code, sentence) in failures {
         assert_eq!(failure(&code), sentence);
     }
@@ -797,6 +811,9 @@ fn every_note_and_warning_is_a_sentence() {
             set_aside: why.clone(),
         },
         Warning::NeighboursUnread { why: why.clone() },
+        Warning::NoPage {
+            why: "port 80 on 127.0.0.1 cannot be used (Permission denied)".into(),
+        },
         Warning::FaceOff,
         Warning::GroupUnsaved { why: why.clone() },
         Warning::NeighboursUnsaved { why },

@@ -56,6 +56,11 @@ fn sentence(warning: &Warning) -> String {
         Warning::NeighboursUnsaved { why } => {
             format!("{why}. Neighbours are not remembered for the next start")
         }
+        Warning::NoPage { why } => format!(
+            "{why}: there is no page, and /get and /metrics do not answer; everything else goes \
+             on. Choose another port (--set page.port=0 is any free one), or start without it: \
+             --no-page"
+        ),
         Warning::FaceOff => "this group does not serve ordinary BitTorrent clients, so this share is not \
              served to them either. Its owner turns that on where the tracker runs: thorp tracker --bittorrent"
             .into(),

@@ -206,6 +206,7 @@ pub(super) async fn status(peer: &Peer, events: &Events) -> Result<Done, Failure
     if let Some(share) = status.share.clone() {
         status.partial = partial_files(share).await;
     }
+    (status.page, status.token_file) = peer.page.shown();
     tell(events, Event::Status(status)).await;
     Ok(Done::default())
 }

@@ -72,6 +72,7 @@ use crate::api::{Command, Done, Event, Failure, Notice, Trouble};
 use crate::config::Config;
 use crate::net::addresses::Reach;
 use crate::net::listener::{Client, Inbound};
+use crate::page::PageSlot;
 use crate::sessions::{self, Swarms};
 use crate::snapshot::{self, Keeper, Viewer};
 
@@ -141,6 +142,7 @@ pub struct Peer {
     trackers: Arc<[NetAddress]>,
     /// As the user has set it.
     executable: bool,
+    page: PageSlot,
 }
 
 /// What the handle asks of the task.
@@ -216,6 +218,7 @@ impl Peer {
             tls,
             trackers,
             executable,
+            page: PageSlot::default(),
         };
         (peer, task)
     }
@@ -235,6 +238,11 @@ impl Peer {
     /// no record, the group may be open.
     fn takes_executables(&self) -> bool {
         self.executable && self.tls.records().is_by_invitation()
+    }
+
+    /// Where its page is, once it is served.
+    pub(crate) fn page(&self) -> &PageSlot {
+        &self.page
     }
 
     /// What it shows of itself.
@@ -284,6 +292,7 @@ impl Peer {
                 self.stop("stopped by its user").await;
                 Ok(Done::default())
             }
+            Command::Page => self.page.link(events).await,
             Command::Torrent(of) => torrents::make(self, of, events).await,
             Command::Snapshot(ask) => listings::page(self, ask, events).await,
             Command::Watch { since } => Ok(snapshot::watch(&self.viewer, since, events).await),

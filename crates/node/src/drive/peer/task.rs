@@ -525,6 +525,8 @@ impl Task {
             spared: machine.spared(now(&self.clock)),
             certificate_ends: i64::try_from(unix_seconds(member.ends)).unwrap_or(i64::MAX),
             certificate_ends_soon,
+            page: None,
+            token_file: None,
             version: env!("CARGO_PKG_VERSION").to_owned(),
         }
     }

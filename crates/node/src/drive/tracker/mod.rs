@@ -432,6 +432,8 @@ impl Task {
             peers: machine.present().listed_count() as u64,
             entries: machine.catalogue().entries() as u64,
             counts: machine.counts(system::now(&self.clock)),
+            page: None,
+            token_file: None,
             version: env!("CARGO_PKG_VERSION").to_owned(),
         }
     }

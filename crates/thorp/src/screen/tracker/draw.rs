@@ -68,7 +68,7 @@ impl Screen {
         let hints = u16::from(body.height > 2 + FRAME_LINES);
         let [hint, body] =
             Layout::vertical([Constraint::Length(hints), Constraint::Fill(1)]).areas(body);
-        let hint_text = clip(&self.hint(), usize::from(hint.width));
+        let hint_text = self.hint_within(usize::from(hint.width));
         frame.render_widget(Paragraph::new(hint_text), hint);
 
         if body.height < 2 * ONE_ROW {
@@ -136,6 +136,17 @@ impl Screen {
             .into_iter();
         let fitting = forms.find(|form| columns(form) <= width);
         fitting.unwrap_or(title)
+    }
+
+    /// Returns the hint. What it says of the page gives way where the line is short.
+    fn hint_within(&self, width: usize) -> String {
+        let hint = self.hint();
+        let more = format!("{hint}   {}", words::PAGE_OPENS);
+        if self.has_page && columns(&more) <= width {
+            more
+        } else {
+            clip(&hint, width)
+        }
     }
 
     fn hint(&self) -> String {

@@ -56,6 +56,7 @@ const NOT_SUSPENDED: &str = "Ctrl-Z would suspend the tracker of the whole group
 pub async fn run(tracker: &mut LocalTracker, colour: bool) -> io::Result<()> {
     let mut terminal = FullScreen::open()?;
     let mut screen = Screen::new(tracker.door.clone(), colour);
+    screen.has_page = tracker.has_page;
     let mut notices = true;
     let mut following = Following::of(&tracker.viewer);
     loop {
@@ -105,6 +106,8 @@ struct Screen {
     messages: MessagesTab,
     /// What the tracker says of itself.
     node: Option<TrackerStatus>,
+    /// Whether the tracker has a page.
+    has_page: bool,
 }
 
 /// The table that the arrow keys scroll.
@@ -137,6 +140,7 @@ impl Screen {
             claim: ClaimTab::default(),
             messages: MessagesTab::default(),
             node: None,
+            has_page: false,
         }
     }
 

@@ -1,0 +1,20 @@
+//! A file by its name, as it arrives.
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::middleware::from_fn_with_state;
+
+use crate::door;
+use crate::refusal::Refusal;
+use crate::shared::Shared;
+
+/// Returns the routes, which the page and programs with the token may ask.
+pub(crate) fn routes(shared: &Arc<Shared>) -> Router<Arc<Shared>> {
+    Router::new()
+        .route(
+            "/get/{*name}",
+            axum::routing::get(|| async { Refusal::NotFound }),
+        )
+        .route_layer(from_fn_with_state(Arc::clone(shared), door::for_readers))
+}

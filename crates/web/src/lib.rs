@@ -1,0 +1,120 @@
+//! The page of a node, the gateway and metrics: HTTP on loopback, for the node's own user.
+//!
+//! ```text
+//! listener  a port on loopback, its connections, and how many there may be
+//! door      what every request is looked at for, and which secret a route wants
+//! keys      these secrets: codes, bearers, the token of programs
+//! page      the page's assets and its API (API.md)
+//! gateway   a file by its name, as it arrives
+//! metrics   figures for Prometheus
+//! refusal   what is not answered, and why
+//! ```
+//!
+//! Nothing is decided here: what is shown is the node's snapshot and its changes, what is wanted
+//! is a [`Command`]. There are no sentences either: those for a node's codes are given by the
+//! program, the page's own labels are in its assets.
+
+mod door;
+mod gateway;
+mod keys;
+mod listener;
+mod metrics;
+mod page;
+mod refusal;
+mod shared;
+
+use std::io;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use thiserror::Error;
+use thorp_node::page::{PageSetup, ServedPage, TOKEN_FILE};
+use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
+
+use listener::Port;
+pub use refusal::Saying;
+use shared::Shared;
+pub use shared::{AskNode, PageOf, ServedNode};
+
+/// A page that is served until this is dropped, or its node ends.
+#[derive(Debug)]
+pub struct Web {
+    address: String,
+    task: JoinHandle<()>,
+}
+
+/// A port cannot be used.
+#[derive(Debug, Error)]
+#[error("port {port} on 127.0.0.1 cannot be used ({error})")]
+struct WebError {
+    port: u16,
+    error: io::Error,
+}
+
+impl Web {
+    /// Serves the page of a node, and tells the node where it is. If it cannot be served, the
+    /// node is told why.
+    pub async fn start(node: ServedNode, setup: PageSetup) -> Option<Self> {
+        let port = match Port::bind(setup.port).await {
+            Ok(port) => port,
+            Err(error) => {
+                let port = setup.port;
+                setup.on_failed(WebError { port, error }.to_string());
+                return None;
+            }
+        };
+        let address = format!("http://127.0.0.1:{}/", port.number());
+        let shared = Arc::new(Shared::new(node, port.number(), &setup));
+        let served = Served {
+            address: address.clone(),
+            token_file: setup.state.join(TOKEN_FILE),
+            shared: Arc::clone(&shared),
+        };
+        setup.on_served(Arc::new(served));
+        let routes = page::routes(&shared)
+            .merge(gateway::routes(&shared))
+            .merge(metrics::routes(&shared));
+        let app = door::guard(routes, &shared).with_state(Arc::clone(&shared));
+        let task = tokio::spawn(async move {
+            tokio::select! {
+                () = port.serve(app) => {}
+                () = shared.ended() => {}
+            }
+        });
+        Some(Self { address, task })
+    }
+
+    /// Returns the page's address, without a secret.
+    pub fn address(&self) -> &str {
+        &self.address
+    }
+}
+
+impl Drop for Web {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+/// What a node knows of its page.
+struct Served {
+    address: String,
+    token_file: PathBuf,
+    shared: Arc<Shared>,
+}
+
+impl ServedPage for Served {
+    fn address(&self) -> String {
+        self.address.clone()
+    }
+
+    fn token_file(&self) -> PathBuf {
+        self.token_file.clone()
+    }
+
+    fn link(&self) -> (String, oneshot::Receiver<()>) {
+        let (code, used) = self.shared.door.new_code();
+        (format!("{}#{code}", self.address), used)
+    }
+}

@@ -1,0 +1,284 @@
+//! A port on loopback, its connections, and how many there may be.
+//!
+//! Other users of the machine can connect as well, so a connection is worth little: when all
+//! seats are taken, the one of a stranger that has been silent longest is given to the next.
+
+use std::io;
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::pin::Pin;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use axum::Router;
+use hyper::server::conn::http1;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::service::TowerToHyperService;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Notify;
+use tokio::task::JoinSet;
+use tokio::time::{Instant, sleep};
+
+/// The most connections at once.
+const CONNECTIONS: usize = 64;
+/// How long a client may take to send the head of a request, or to send another request.
+const HEAD_WITHIN: Duration = Duration::from_secs(30);
+/// The most bytes of a request's head.
+const LONGEST_HEAD: usize = 16 * 1024;
+/// The most headers of a request.
+const MOST_HEADERS: usize = 64;
+/// A connection that was let in keeps its seat unless nothing has moved on it for this long.
+const SILENT_FOR: Duration = Duration::from_mins(1);
+
+/// A port on loopback, for IPv4 and, where the machine has it, for IPv6.
+pub(crate) struct Port {
+    number: u16,
+    v4: TcpListener,
+    v6: Option<TcpListener>,
+}
+
+impl Port {
+    /// Takes a port; 0 means any free one.
+    pub(crate) async fn bind(port: u16) -> io::Result<Self> {
+        let v4 = TcpListener::bind((Ipv4Addr::LOCALHOST, port)).await?;
+        let number = v4.local_addr()?.port();
+        let v6 = TcpListener::bind((Ipv6Addr::LOCALHOST, number)).await.ok();
+        Ok(Self { number, v4, v6 })
+    }
+
+    pub(crate) fn number(&self) -> u16 {
+        self.number
+    }
+
+    /// Serves connections until it is dropped, which ends them as well.
+    pub(crate) async fn serve(self, app: Router) {
+        let seats = Arc::new(Seats::default());
+        let mut connections = JoinSet::new();
+        loop {
+            let accepted = tokio::select! {
+                accepted = self.v4.accept() => accepted,
+                accepted = accept(self.v6.as_ref()) => accepted,
+                Some(_) = connections.join_next() => continue,
+            };
+            match accepted {
+                Ok((stream, _)) => {
+                    if let Some(seat) = seats.take() {
+                        connections.spawn(attend(stream, app.clone(), seat));
+                    }
+                }
+                Err(error) => {
+                    tracing::warn!(%error, "the page's port cannot accept");
+                    sleep(Duration::from_millis(100)).await;
+                }
+            }
+        }
+    }
+}
+
+async fn accept(listener: Option<&TcpListener>) -> io::Result<(TcpStream, SocketAddr)> {
+    match listener {
+        Some(listener) => listener.accept().await,
+        None => std::future::pending().await,
+    }
+}
+
+/// Answers the requests of a connection until it ends or has to give its seat to another.
+async fn attend(stream: TcpStream, app: Router, seat: Taken) {
+    // Answers are written whole, so waiting for more of them only delays a live page.
+    let _ = stream.set_nodelay(true);
+    let seat_of_requests = Arc::clone(&seat.seat);
+    let app = app.layer(axum::Extension(seat_of_requests));
+    let stream = TokioIo::new(Moving {
+        stream,
+        seat: Arc::clone(&seat.seat),
+        begun: seat.seats.begun,
+    });
+    let connection = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(HEAD_WITHIN)
+        .max_buf_size(LONGEST_HEAD)
+        .max_headers(MOST_HEADERS)
+        .serve_connection(stream, TowerToHyperService::new(app));
+    tokio::select! {
+        ended = connection => if let Err(error) = ended {
+            tracing::debug!(%error, "a connection to the page ended");
+        },
+        () = seat.seat.leave.notified() => {
+            tracing::debug!("a connection to the page gave way to another");
+        }
+    }
+}
+
+/// The seat of a connection.
+#[derive(Debug, Default)]
+pub(crate) struct Seat {
+    /// When bytes moved last, in milliseconds since the listener began.
+    moved: AtomicU64,
+    /// Whether a request on it had a good bearer or token.
+    is_known: AtomicBool,
+    leave: Notify,
+}
+
+impl Seat {
+    /// A request had a good bearer or token.
+    pub(crate) fn on_known(&self) {
+        self.is_known.store(true, Ordering::Relaxed);
+    }
+}
+
+struct Seats {
+    begun: Instant,
+    taken: Mutex<Vec<Arc<Seat>>>,
+}
+
+impl Default for Seats {
+    fn default() -> Self {
+        Self {
+            begun: Instant::now(),
+            taken: Mutex::default(),
+        }
+    }
+}
+
+/// A seat that is given back when this is dropped.
+struct Taken {
+    seats: Arc<Seats>,
+    seat: Arc<Seat>,
+}
+
+impl Seats {
+    /// Takes a seat for a new connection, if there is one or another connection can be sent away.
+    fn take(self: &Arc<Self>) -> Option<Taken> {
+        let now = millis(self.begun.elapsed());
+        let mut taken = self.lock();
+        if taken.len() >= CONNECTIONS {
+            let at = leaving(&taken, now)?;
+            taken.swap_remove(at).leave.notify_one();
+        }
+        let seat = Arc::new(Seat {
+            moved: AtomicU64::new(now),
+            ..Seat::default()
+        });
+        taken.push(Arc::clone(&seat));
+        drop(taken);
+        Some(Taken {
+            seats: Arc::clone(self),
+            seat,
+        })
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Vec<Arc<Seat>>> {
+        self.taken.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Returns which connection has to leave: the stranger that has been silent longest; without a
+/// stranger, the one that has been silent longest, if that is long enough.
+fn leaving(taken: &[Arc<Seat>], now: u64) -> Option<usize> {
+    let order = |seat: &Seat| {
+        let is_known = seat.is_known.load(Ordering::Relaxed);
+        (is_known, seat.moved.load(Ordering::Relaxed))
+    };
+    let (at, seat) = taken
+        .iter()
+        .enumerate()
+        .min_by_key(|(_, seat)| order(seat))?;
+    let (is_known, moved) = order(seat);
+    (!is_known || now.saturating_sub(moved) > millis(SILENT_FOR)).then_some(at)
+}
+
+impl Drop for Taken {
+    fn drop(&mut self) {
+        self.seats
+            .lock()
+            .retain(|seat| !Arc::ptr_eq(seat, &self.seat));
+    }
+}
+
+/// A connection that tells its seat when bytes move.
+struct Moving {
+    stream: TcpStream,
+    seat: Arc<Seat>,
+    begun: Instant,
+}
+
+impl Moving {
+    fn on_moved(&self) {
+        let now = millis(self.begun.elapsed());
+        self.seat.moved.store(now, Ordering::Relaxed);
+    }
+}
+
+impl AsyncRead for Moving {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        ready!(Pin::new(&mut self.stream).poll_read(cx, buf))?;
+        self.on_moved();
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl AsyncWrite for Moving {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        let written = ready!(Pin::new(&mut self.stream).poll_write(cx, buf))?;
+        self.on_moved();
+        Poll::Ready(Ok(written))
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(cx)
+    }
+}
+
+fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn seat(is_known: bool, moved: u64) -> Arc<Seat> {
+        Arc::new(Seat {
+            moved: AtomicU64::new(moved),
+            is_known: AtomicBool::new(is_known),
+            leave: Notify::new(),
+        })
+    }
+
+    #[test]
+    fn a_stranger_gives_way_before_a_page_and_the_most_silent_first() {
+        let taken = [seat(true, 0), seat(false, 9), seat(false, 5), seat(true, 1)];
+        assert_eq!(leaving(&taken, 10), Some(2));
+    }
+
+    #[test]
+    fn a_page_gives_way_only_when_nothing_has_moved_for_a_minute() {
+        let taken = [seat(true, 40_000), seat(true, 30_000)];
+        assert_eq!(leaving(&taken, 90_000), None);
+        assert_eq!(leaving(&taken, 90_001), Some(1));
+    }
+
+    #[test]
+    fn there_are_never_more_connections_than_seats() {
+        let seats = Arc::new(Seats::default());
+        let all: Vec<_> = (0..3 * CONNECTIONS).filter_map(|_| seats.take()).collect();
+        assert_eq!(all.len(), 3 * CONNECTIONS, "strangers give way");
+        assert_eq!(seats.lock().len(), CONNECTIONS);
+        drop(all);
+        assert!(seats.lock().is_empty());
+    }
+}

@@ -1,0 +1,107 @@
+//! What is not answered: a status, a code, and the node's own sentence where it said one.
+
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use serde_json::{Value, json};
+use thorp_node::api::{ErrorKind, Event, Failure};
+
+/// Returns an event as `--json` has it, with the sentence of a failure or a remark.
+pub type Saying = fn(&Event) -> Value;
+
+/// Why a request is refused.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum Refusal {
+    /// The request is not what the route wants.
+    BadRequest,
+    /// There is no bearer or token, or one that is good no longer.
+    NoBearer,
+    /// The token of programs opens only the gateway and metrics.
+    ReadOnly,
+    /// The code of a link was used, or is too old.
+    BadCode,
+    /// The request comes from another site.
+    OtherOrigin,
+    /// The request is meant for another host.
+    OtherHost,
+    /// There is no such route or thing.
+    NotFound,
+    /// The request's body is too long.
+    TooLarge,
+    /// There are too many of that kind at once.
+    TooMany,
+    /// The node is ending.
+    Stopping,
+    /// What the node said: its failure, as `--json` has it.
+    Failed(StatusCode, Value),
+}
+
+impl Refusal {
+    /// A failure of the node, with the program's sentence for it.
+    pub(crate) fn failed(failure: Failure, say: Saying) -> Self {
+        let status = status_of(failure.kind());
+        let said = say(&Event::Error(failure));
+        let error = json!({ "code": said["kind"], "message": said["message"] });
+        Self::Failed(status, error)
+    }
+
+    fn status(&self) -> StatusCode {
+        match self {
+            Self::BadRequest => StatusCode::BAD_REQUEST,
+            Self::NoBearer => StatusCode::UNAUTHORIZED,
+            Self::ReadOnly | Self::BadCode | Self::OtherOrigin => StatusCode::FORBIDDEN,
+            Self::OtherHost => StatusCode::MISDIRECTED_REQUEST,
+            Self::NotFound => StatusCode::NOT_FOUND,
+            Self::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::TooMany => StatusCode::TOO_MANY_REQUESTS,
+            Self::Stopping => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Failed(status, _) => *status,
+        }
+    }
+
+    fn code(&self) -> &'static str {
+        match self {
+            Self::BadRequest => "bad-request",
+            Self::NoBearer => "no-bearer",
+            Self::ReadOnly => "read-only",
+            Self::BadCode => "bad-code",
+            Self::OtherOrigin => "other-origin",
+            Self::OtherHost => "other-host",
+            Self::NotFound => "not-found",
+            Self::TooLarge => "too-large",
+            Self::TooMany => "too-many",
+            Self::Stopping => "stopping",
+            Self::Failed(..) => "failed",
+        }
+    }
+}
+
+impl IntoResponse for Refusal {
+    fn into_response(self) -> Response {
+        let error = match &self {
+            Self::Failed(_, error) => error.clone(),
+            _ => json!({ "code": self.code() }),
+        };
+        let body = json!({ "error": error }).to_string();
+        let json = HeaderValue::from_static("application/json");
+        let mut answer = (self.status(), [(header::CONTENT_TYPE, json)], body).into_response();
+        if self == Self::NoBearer {
+            // A program that has the token in a `.netrc` sends it when it is asked.
+            let basic = HeaderValue::from_static("Basic realm=\"thorp\"");
+            answer.headers_mut().insert(header::WWW_AUTHENTICATE, basic);
+        }
+        answer
+    }
+}
+
+/// Returns the status for a failure of this kind.
+fn status_of(kind: ErrorKind) -> StatusCode {
+    match kind {
+        ErrorKind::Usage => StatusCode::BAD_REQUEST,
+        ErrorKind::NotFound => StatusCode::NOT_FOUND,
+        ErrorKind::Exists | ErrorKind::Ambiguous => StatusCode::CONFLICT,
+        ErrorKind::Network | ErrorKind::Unfinished => StatusCode::SERVICE_UNAVAILABLE,
+        ErrorKind::Verification => StatusCode::BAD_GATEWAY,
+        ErrorKind::NotAMember => StatusCode::FORBIDDEN,
+        ErrorKind::Other => StatusCode::INTERNAL_SERVER_ERROR,
+    }
+}

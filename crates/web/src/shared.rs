@@ -1,0 +1,100 @@
+//! What every route has: the node, the door, and the room for streams.
+
+use std::fmt;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use thorp_node::api::{Command, Event};
+use thorp_node::page::PageSetup;
+use thorp_node::snapshot::Viewer;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
+
+use crate::keys::{BearerId, Doorkeeper};
+use crate::refusal::{Refusal, Saying};
+
+/// The most answers that go on for long at once: event streams, files on their way.
+const STREAMS: usize = 16;
+
+/// Sends a command to a node; the receiver has the events of the answer.
+pub type AskNode = Arc<dyn Fn(Command) -> mpsc::Receiver<Event> + Send + Sync>;
+
+/// Which kind of node a page is of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PageOf {
+    /// A peer, perhaps with its group's tracker inside.
+    Peer,
+    /// A tracker alone.
+    Tracker,
+}
+
+/// The node that a page is of.
+#[derive(Clone)]
+pub struct ServedNode {
+    /// Which kind of node it is.
+    pub kind: PageOf,
+    /// The view of its state.
+    pub viewer: Viewer,
+    /// Sends it a command.
+    pub ask: AskNode,
+    /// Sends a command to the keeper of the group's CA, if that is in this process.
+    pub ask_keeper: Option<AskNode>,
+    /// How its events are said.
+    pub say: Saying,
+}
+
+impl fmt::Debug for ServedNode {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "ServedNode({:?})", self.kind)
+    }
+}
+
+/// What every route has.
+pub(crate) struct Shared {
+    pub(crate) node: ServedNode,
+    pub(crate) door: Doorkeeper,
+    pub(crate) port: u16,
+    /// The node's state directory.
+    pub(crate) state: PathBuf,
+    pub(crate) readers: Readers,
+    streams: Arc<Semaphore>,
+}
+
+impl Shared {
+    pub(crate) fn new(node: ServedNode, port: u16, setup: &PageSetup) -> Self {
+        Self {
+            node,
+            door: Doorkeeper::new(setup.token.clone()),
+            port,
+            state: setup.state.clone(),
+            readers: Readers::default(),
+            streams: Arc::new(Semaphore::new(STREAMS)),
+        }
+    }
+
+    /// Returns the room for an answer that goes on for long, which is taken until it is dropped.
+    pub(crate) fn stream(&self) -> Result<OwnedSemaphorePermit, Refusal> {
+        let room = Arc::clone(&self.streams).try_acquire_owned();
+        room.map_err(|_| Refusal::TooMany)
+    }
+
+    /// Waits until the node has ended.
+    pub(crate) async fn ended(&self) {
+        let mut news = self.node.viewer.news();
+        while news.changed().await.is_ok() {}
+    }
+}
+
+/// The pages that read the stream of events: each reads one.
+#[derive(Default)]
+pub(crate) struct Readers(Mutex<Vec<(BearerId, oneshot::Sender<()>)>>);
+
+impl Readers {
+    /// Begins a stream for a page. The receiver closes when the page begins another one.
+    pub(crate) fn begin(&self, bearer: BearerId) -> oneshot::Receiver<()> {
+        let (reading, elsewhere) = oneshot::channel();
+        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        all.retain(|(of, reading)| *of != bearer && !reading.is_closed());
+        all.push((bearer, reading));
+        elsewhere
+    }
+}
