@@ -6,7 +6,7 @@
 //! get        get                 files by name for the user of a peer, from start to end
 //! rules      lookup survey neighbours remembered publisher
 //!            liveness budget bound   small machines, each testable alone
-//! memory     catalogue presence gather answer matching glob
+//! memory     catalogue presence gather answer matching glob words
 //!                                which peer has what, who is present, how both are found
 //! clients    swarms announces exchange
 //!                                which peers of BitTorrent are in which torrent; when this peer
@@ -51,3 +51,4 @@ mod testing;
 pub mod time;
 pub mod torrent;
 pub mod tracker;
+pub mod words;

@@ -57,7 +57,8 @@ pub fn likeness(name: &Name, typed: &str) -> Option<Likeness> {
     (folded(name.as_str()) == typed || folded(name.base()) == typed).then_some(Likeness::OtherCase)
 }
 
-fn folded(text: &str) -> String {
+/// Returns the text in small letters, in Unicode normalisation form C.
+pub(crate) fn folded(text: &str) -> String {
     nfc(&text.to_lowercase())
 }
 

@@ -38,6 +38,7 @@ pub mod snapshot;
 mod system;
 
 pub use drive::{peer, tracker};
+pub use thorp_core::words::Words;
 // What the program needs from below.
 pub use thorp_files::{leftovers, share};
 pub use thorp_group::{address, backup, certificate, clock, identity, invite, join, state};

@@ -218,7 +218,7 @@ pub async fn share(
     })
 }
 
-fn asking_clerk(clerk: Clerk) -> AskNode {
+fn asking_clerk(clerk: Arc<Clerk>) -> AskNode {
     Arc::new(move |command| clerk.command(command))
 }
 
@@ -228,7 +228,7 @@ pub async fn tracker(common: Common, decided: Decided) -> Result<LocalTracker> {
     let mut running = launch::tracker(common, decided, sender).await?;
     let web = match running.page.take() {
         Some(setup) => {
-            let ask = asking_clerk(running.clerk.clone());
+            let ask = asking_clerk(Arc::clone(&running.clerk));
             let node = ServedNode {
                 kind: PageOf::Tracker,
                 viewer: running.tracker.viewer().clone(),

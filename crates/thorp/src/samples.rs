@@ -231,6 +231,8 @@ pub fn events() -> Vec<Event> {
             total: 2,
             rows: vec![SnapshotRow::File(tracked_file())],
             more: true,
+            reached: None,
+            busy: false,
         }),
         Event::Changes {
             number: 1_795_409_040_009,

@@ -148,6 +148,8 @@ impl Shown {
             total: total as u64,
             rows: rows[range].to_vec(),
             more,
+            reached: None,
+            busy: false,
         }
     }
 

@@ -55,7 +55,7 @@ struct WebError {
 impl Web {
     /// Serves the page of a node, and tells the node where it is. If it cannot be served, the
     /// node is told why.
-    pub async fn start(node: ServedNode, setup: PageSetup) -> Option<Self> {
+    pub async fn start(node: ServedNode, setup: Box<PageSetup>) -> Option<Self> {
         let port = match Port::bind(setup.port).await {
             Ok(port) => port,
             Err(error) => {

@@ -118,6 +118,16 @@ impl Indices {
         named(listings, self.names.from(self.names.place(is_before)))
     }
 
+    /// Entries by name, from the first whose name is not before this text.
+    pub fn texts_from<'a>(
+        &'a self,
+        listings: &'a Listings,
+        from: &str,
+    ) -> impl Iterator<Item = (&'a Name, At)> + use<'a> {
+        let is_before = |at| listings.name(at).as_str() < from;
+        named(listings, self.names.from(self.names.place(is_before)))
+    }
+
     /// Entries by name, from the last that is before this one, backwards.
     pub fn names_before<'a>(
         &'a self,

@@ -14,6 +14,7 @@
 //! files     the walk over all files, or those that match a pattern
 //! watched   what changes in some listings, for an index that is kept elsewhere
 //! pages     the walks from any place among files, forwards and backwards
+//! searching files whose names contain words, a part at a time; what is in a folder
 //! ```
 //!
 //! An entry is held once, in the listing of its peer; a name is held once, however many
@@ -29,6 +30,7 @@ mod keys;
 mod listing;
 mod listings;
 mod pages;
+mod searching;
 mod watched;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -47,6 +49,7 @@ use listing::Facts;
 pub use listing::Listing;
 use listings::{At, Listings, Slot};
 pub use pages::{NamedFile, Spot, Walk};
+pub use searching::{Children, ChildrenFrom, FolderChild, SearchSlice};
 pub(crate) use watched::Watched;
 
 /// What listings may grow to where they are kept.

@@ -77,7 +77,7 @@ impl Catalogue {
     }
 
     /// The files of a name.
-    fn stops(&self, name: &Name) -> Vec<NamedFile> {
+    pub(super) fn stops(&self, name: &Name) -> Vec<NamedFile> {
         let mut stops: Vec<NamedFile> = Vec::new();
         let mut contents: BTreeMap<(u64, Option<Root>), usize> = BTreeMap::new();
         for (_, at) in self.indices.of_name(&self.listings, name) {

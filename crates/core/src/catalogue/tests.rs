@@ -9,6 +9,7 @@ use proptest::sample::select;
 use super::keys::{KEY, ROWS};
 use super::*;
 use crate::matching::fit;
+use crate::words::Words;
 use thorp_wire::InfoHash;
 
 /// Few names, so that they meet: in folders, with folders, composed and decomposed.
@@ -293,6 +294,66 @@ proptest! {
             let rest = whole.iter().filter(|file| file.entry.name > after).cloned();
             let found: Vec<File> = catalogue.matching(&pattern, Some(&after), &|_| true).collect();
             prop_assert_eq!(found, rest.collect::<Vec<_>>());
+        }
+    }
+
+    #[test]
+    fn a_search_in_parts_finds_what_one_look_at_all_files_finds(ops in ops(), typed in select(&["", "a", "D A", "e/a", "\u{dc}", "x"][..]), limit in 1..4usize, most in 0..4u64) {
+        let mut catalogue = Catalogue::default();
+        let mut model = Model::new();
+        for op in ops {
+            apply(op, &mut catalogue, &mut model);
+        }
+        let words = Words::new(typed).expect("few");
+        let all: Vec<NamedFile> = catalogue.files_from(None).collect();
+        let matching = all.into_iter().filter(|file| words.matches(file.file.entry.name.as_str()));
+        let (mut found, mut behind) = (Vec::new(), None);
+        loop {
+            let slice = catalogue.search(&words, behind.as_ref(), limit, most * 40);
+            prop_assert!(behind < slice.reached || slice.reached.is_none(), "it goes on");
+            found.extend(slice.files);
+            behind = slice.reached;
+            if behind.is_none() {
+                break;
+            }
+        }
+        prop_assert_eq!(found, matching.collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn the_children_of_a_folder_are_its_files_and_each_folder_once_from_any_of_them_on(ops in ops(), folder in select(&["", "d", "d/e", "d/a", "none"][..])) {
+        let mut catalogue = Catalogue::default();
+        let mut model = Model::new();
+        for op in ops {
+            apply(op, &mut catalogue, &mut model);
+        }
+        let prefix = if folder.is_empty() { String::new() } else { format!("{folder}/") };
+        let mut expected: Vec<FolderChild> = Vec::new();
+        for file in catalogue.files_from(None) {
+            let Some(rest) = file.file.entry.name.as_str().strip_prefix(&prefix) else {
+                continue;
+            };
+            let child = match rest.split_once('/') {
+                Some((called, _)) => FolderChild::Folder(format!("{prefix}{called}")),
+                None => FolderChild::File(file),
+            };
+            if expected.last() != Some(&child) {
+                expected.push(child);
+            }
+        }
+        let children: Vec<FolderChild> = catalogue.children(folder, ChildrenFrom::Start).collect();
+        prop_assert_eq!(&children, &expected);
+        for (at, child) in children.iter().enumerate() {
+            let (from, at) = match child {
+                FolderChild::Folder(path) => (ChildrenFrom::BehindFolder(path), at + 1),
+                FolderChild::File(file) => {
+                    let name = &file.file.entry.name;
+                    let is_same = |child: &&FolderChild| matches!(child, FolderChild::File(file) if file.file.entry.name == *name);
+                    let twins = children[at..].iter().take_while(is_same).count();
+                    (ChildrenFrom::BehindFile(name.as_str()), at + twins)
+                }
+            };
+            prop_assert_eq!(catalogue.children(folder, from).collect::<Vec<_>>(), &children[at..]);
         }
     }
 }

@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 
 use data_encoding::HEXLOWER;
 use serde::{Deserialize, Serialize};
+use thorp_core::words::Words;
 use thorp_files::share::LeftOutCause;
 use thorp_wire::{Name, PeerId};
 
@@ -46,6 +47,18 @@ pub enum Part {
     FilesOf {
         /// The peer's key, 52 characters of base32.
         id: String,
+    },
+    /// The files whose paths contain these words, in any case, ordered by name. A page is what a
+    /// few milliseconds of search have found, which may be nothing: it goes on after
+    /// [`Page::reached`].
+    Found {
+        /// The words, separated by spaces.
+        words: String,
+    },
+    /// The files and folders that are directly in a folder, ordered by name.
+    Folder {
+        /// The folder's path; empty for all that is in no folder.
+        path: String,
     },
     /// The node itself, in one row: its link to the tracker, and its lookups by which member
     /// answered.
@@ -95,6 +108,11 @@ pub enum RowKey {
         /// Its number, from 0, among the files of this name.
         nth: usize,
     },
+    /// The place of a folder's row.
+    Folder {
+        /// The folder's path.
+        name: String,
+    },
     /// The place of a row about something left out.
     Path {
         /// Its path, relative to the share.
@@ -110,13 +128,21 @@ pub enum RowKey {
 pub struct Page {
     /// The number of the latest change that is included.
     pub number: u64,
-    /// The number of rows in the part. A file without a root counts for each member that lists
+    /// The number of rows in the part; 0 where they are not counted, in [`Part::Found`] and
+    /// [`Part::Folder`]. A file without a root counts for each member that lists
     /// it.
     pub total: u64,
     /// The rows.
     pub rows: Vec<SnapshotRow>,
     /// Whether there are more rows in the requested direction.
     pub more: bool,
+    /// Of [`Part::Found`], if there is more: the place after which the search goes on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reached: Option<RowKey>,
+    /// Of [`Part::Found`]: searches have cost so much lately that nothing was done. The same page
+    /// can be asked for again in a moment.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub busy: bool,
 }
 
 /// A row of a page.
@@ -129,6 +155,8 @@ pub enum SnapshotRow {
     File(TrackedFile),
     /// Of [`Part::FilesOf`].
     Listed(FileRow),
+    /// Of [`Part::Folder`].
+    Folder(FolderRow),
     /// Of [`Part::Node`] at a peer.
     Node(Status),
     /// Of [`Part::Node`] at a tracker.
@@ -141,6 +169,13 @@ pub enum SnapshotRow {
     Transfer(TransferRow),
     /// Of [`Part::Warnings`].
     Warning(WarningRow),
+}
+
+/// A folder of which some file is listed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FolderRow {
+    /// Its whole path.
+    pub name: String,
 }
 
 /// What a peer shares.
@@ -328,6 +363,7 @@ impl Ask {
         let is_id = |id: &str| id.parse::<PeerId>().is_ok();
         let has_part = match &self.part {
             Part::FilesOf { id } => is_id(id),
+            Part::Found { words } => Words::new(words).is_some(),
             _ => true,
         };
         let has_place = match &self.at {
@@ -337,11 +373,21 @@ impl Ask {
                 (Part::Files | Part::FilesOf { .. }, RowKey::File { name, .. }) => {
                     name.parse::<Name>().is_ok()
                 }
+                (Part::Found { .. }, RowKey::File { name, .. }) => {
+                    name.parse::<Name>().is_ok() && matches!(self.at, At::After(_))
+                }
+                (Part::Folder { .. }, RowKey::File { .. } | RowKey::Folder { .. }) => {
+                    matches!(self.at, At::After(_))
+                }
                 (Part::LeftOut, key) => key.as_path().is_some(),
                 _ => false,
             },
         };
-        has_part && has_place
+        let is_forwards = match &self.part {
+            Part::Found { .. } | Part::Folder { .. } => self.at != At::End,
+            _ => true,
+        };
+        has_part && has_place && is_forwards
     }
 }
 
@@ -357,9 +403,10 @@ impl Page {
     /// Returns the request for the page after this one, given this page's request; `None` after
     /// the last page.
     pub fn next(&self, ask: &Ask) -> Option<Ask> {
-        let last = self.rows.last().filter(|_| self.more)?;
+        let last = || self.rows.last().filter(|_| self.more)?.key();
+        let after = self.reached.clone().or_else(last)?;
         Some(Ask {
-            at: At::After(last.key()?),
+            at: At::After(after),
             ..ask.clone()
         })
     }
@@ -389,6 +436,9 @@ impl SnapshotRow {
                 name: file.name.clone(),
                 nth: 0,
             }),
+            Self::Folder(folder) => Some(RowKey::Folder {
+                name: folder.name.clone(),
+            }),
             Self::LeftOut(row) => Some(RowKey::Path {
                 path: row.path.clone(),
                 bytes: row.bytes.clone(),
@@ -406,6 +456,7 @@ impl SnapshotRow {
             Self::Peer(peer) => names(&peer.names) + MEMBER * peer.neighbours.len(),
             Self::File(file) => file.name.len() + MEMBER * file.holders.len(),
             Self::Listed(file) => file.name.len() + MEMBER,
+            Self::Folder(folder) => folder.name.len(),
             Self::Node(_) | Self::Tracker(_) | Self::Share(_) => ROW,
             Self::LeftOut(row) => 3 * row.path.len(),
             Self::Transfer(transfer) => MEMBER * transfer.sent_by.len(),
@@ -425,7 +476,7 @@ impl RowKey {
                 let bytes = HEXLOWER.decode(bytes.as_bytes()).ok()?;
                 Some(OsString::from_vec(bytes).into())
             }
-            Self::Peer { .. } | Self::File { .. } => None,
+            Self::Peer { .. } | Self::File { .. } | Self::Folder { .. } => None,
         }
     }
 }

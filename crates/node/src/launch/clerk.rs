@@ -18,8 +18,7 @@ use crate::page::PageSlot;
 use crate::snapshot;
 use crate::tracker::Tracker;
 
-/// Answers what callers ask a tracker on its own machine. Cheap to clone.
-#[derive(Clone)]
+/// Answers what callers ask a tracker on its own machine.
 pub struct Clerk {
     pub(super) tracker: Tracker,
     pub(super) clock: Clock,
@@ -31,20 +30,20 @@ pub struct Clerk {
 
 impl Clerk {
     /// Answers callers over the tracker's local socket.
-    pub(super) fn attend(&self, listening: Listening) -> Result<Answering, LocalError> {
-        let clerk = self.clone();
+    pub(super) fn attend(self: &Arc<Self>, listening: Listening) -> Result<Answering, LocalError> {
+        let clerk = Arc::clone(self);
         local::answer(listening, move |command| clerk.command(command))
     }
 
     /// Carries out a command. The answer ends with [`Event::Done`] or [`Event::Error`].
-    pub fn command(&self, command: Command) -> mpsc::Receiver<Event> {
+    pub fn command(self: &Arc<Self>, command: Command) -> mpsc::Receiver<Event> {
         let room = match command {
             // A watching caller gets more only when it has taken what was sent before.
             Command::Watch { .. } => 1,
             _ => 4,
         };
         let (events, receiver) = mpsc::channel(room);
-        let clerk = self.clone();
+        let clerk = Arc::clone(self);
         tokio::spawn(async move {
             let answer = clerk.answer(command, &events).await;
             send(answer, &events).await;
@@ -54,7 +53,7 @@ impl Clerk {
 
     /// Returns the last events of an answer.
     async fn answer(
-        self,
+        self: Arc<Self>,
         command: Command,
         events: &mpsc::Sender<Event>,
     ) -> Result<Vec<Event>, Failure> {

@@ -456,9 +456,10 @@ async fn page_setup(
     state: &Arc<StateDir>,
     slot: &PageSlot,
     notices: mpsc::Sender<Notice>,
-) -> Result<Option<PageSetup>, LaunchError> {
+) -> Result<Option<Box<PageSetup>>, LaunchError> {
     let (config, state, slot) = (config.clone(), Arc::clone(state), slot.clone());
-    on_disk(move |disk| Ok(PageSetup::new(disk, &config, &state, &slot, &notices)?)).await
+    let made = move |disk| Ok(PageSetup::new(disk, &config, &state, &slot, &notices)?);
+    Ok(on_disk(made).await?.map(Box::new))
 }
 
 /// Warns the user that the group knows this machine by another name than requested, since a

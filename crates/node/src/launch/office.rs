@@ -208,15 +208,15 @@ impl Office {
     }
 
     /// Returns what answers callers on this tracker's own machine.
-    pub(super) fn clerk(&self, tracker: &Tracker, reach: &Reach, clock: &Clock) -> Clerk {
-        Clerk {
+    pub(super) fn clerk(&self, tracker: &Tracker, reach: &Reach, clock: &Clock) -> Arc<Clerk> {
+        Arc::new(Clerk {
             tracker: tracker.clone(),
             clock: clock.clone(),
             reach: reach.clone(),
             authority: Arc::clone(&self.authority),
             desk: self.desk.clone(),
             page: PageSlot::default(),
-        }
+        })
     }
 }
 

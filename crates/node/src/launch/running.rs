@@ -26,9 +26,9 @@ pub struct RunningPeer {
     /// How other machines join, if this peer keeps its own group.
     pub access: Option<Access>,
     /// What answers where the group's CA is, if this peer keeps its own group.
-    pub clerk: Option<Clerk>,
+    pub clerk: Option<Arc<Clerk>>,
     /// What its page needs, if it is to have one.
-    pub page: Option<PageSetup>,
+    pub page: Option<Box<PageSetup>>,
     pub(super) task: JoinHandle<()>,
     pub(super) tracker: Option<(Tracker, JoinHandle<()>)>,
     pub(super) held: LetGo<Held>,
@@ -43,9 +43,9 @@ pub struct RunningTracker {
     /// How other machines get into the group.
     pub access: Access,
     /// What answers its own user.
-    pub clerk: Clerk,
+    pub clerk: Arc<Clerk>,
     /// What its page needs, if it is to have one.
-    pub page: Option<PageSetup>,
+    pub page: Option<Box<PageSetup>>,
     pub(super) task: JoinHandle<()>,
     pub(super) held: LetGo<Held>,
 }

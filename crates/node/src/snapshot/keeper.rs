@@ -2,11 +2,13 @@
 //! readers.
 
 use std::collections::VecDeque;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use thorp_core::budget::{Allowance, Work};
 use thorp_core::changes::{Changes, Row};
+use thorp_core::time::Instant;
 use tokio::sync::{mpsc, watch};
 
 use super::known::{Knowledge, PageRows};
@@ -22,6 +24,9 @@ const WARNINGS: usize = 100;
 /// start again.
 const BEHIND: usize = 1024 * 1024;
 
+/// What a part of a search may cost: 5 ms.
+const SLICE: Work = Work(5_000);
+
 /// What a node keeps for its readers: only numbers, as long as there are no readers.
 pub struct Keeper {
     changes: Changes,
@@ -29,6 +34,9 @@ pub struct Keeper {
     warnings: VecDeque<(u64, Warning)>,
     looks: mpsc::Receiver<ViewRequest>,
     made: Arc<AtomicU64>,
+    begun: std::time::Instant,
+    /// What searches may still cost.
+    searches: Mutex<Allowance>,
 }
 
 impl Keeper {
@@ -47,6 +55,8 @@ impl Keeper {
             warnings: VecDeque::new(),
             looks,
             made: Arc::clone(&made),
+            begun: std::time::Instant::now(),
+            searches: Mutex::new(Allowance::new(Instant::default())),
         };
         (keeper, Viewer::new(looks_in, news_in, made))
     }
@@ -100,6 +110,9 @@ impl Keeper {
         known: &Knowledge<'_>,
         own: &mut dyn FnMut(&Ask) -> PageRows,
     ) -> Page {
+        if let Part::Found { .. } = &ask.part {
+            return self.search(ask, known);
+        }
         let (rows, total, more) = match (known.page(ask), &ask.part) {
             (Some(found), _) => found,
             (None, Part::Warnings) => whole(self.warnings.iter().map(warning)),
@@ -111,6 +124,34 @@ impl Keeper {
             total,
             rows,
             more,
+            reached: None,
+            busy: false,
+        }
+    }
+
+    /// Makes a part of a search, which takes a few milliseconds at most. All searches together
+    /// may cost what a member's questions may; beyond that a page is empty, and the reader asks
+    /// for it again.
+    fn search(&self, ask: &Ask, known: &Knowledge<'_>) -> Page {
+        let now = Instant::after_start(self.begun.elapsed());
+        let mut allowance = self.searches.lock().unwrap_or_else(PoisonError::into_inner);
+        let busy = allowance.is_spent(now);
+        let (rows, reached) = if busy {
+            (Vec::new(), None)
+        } else {
+            let (rows, reached, steps) = known.search(ask, SLICE.0 * Work::STEPS);
+            allowance.charge(Work(steps / Work::STEPS));
+            (rows, reached)
+        };
+        drop(allowance);
+        self.count(rows.len());
+        Page {
+            number: self.changes.number(),
+            total: 0,
+            more: busy || reached.is_some(),
+            rows,
+            reached,
+            busy,
         }
     }
 

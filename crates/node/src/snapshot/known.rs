@@ -6,14 +6,15 @@
 
 use std::net::SocketAddr;
 
-use thorp_core::catalogue::{Catalogue, Listing, NamedFile};
+use thorp_core::catalogue::{Catalogue, ChildrenFrom, FolderChild, Listing, NamedFile};
 use thorp_core::peer::Peer;
 use thorp_core::presence::{Place, Presence, Presences};
 use thorp_core::tracker::Tracker;
+use thorp_core::words::Words;
 use thorp_wire::frame::{Holder, MemberRow};
 use thorp_wire::{Entry, Name, PeerId};
 
-use crate::api::snapshot::{Ask, At, Part, RowKey, SnapshotRow};
+use crate::api::snapshot::{Ask, At, FolderRow, Part, RowKey, SnapshotRow};
 use crate::api::tracked::{Around, MemberRef, TrackedFile, TrackedPeer};
 use crate::api::{self, FileRow};
 
@@ -64,7 +65,14 @@ impl Knowledge<'_> {
             Part::Peers => Some(self.peers(ask)),
             Part::Files => Some(self.files(ask)),
             Part::FilesOf { id } => Some(self.files_of(id, ask)),
-            Part::Node | Part::Share | Part::LeftOut | Part::Transfers | Part::Warnings => None,
+            Part::Folder { path } => Some(self.folder(path, ask)),
+            // A search is made a part at a time, and charged for.
+            Part::Found { .. }
+            | Part::Node
+            | Part::Share
+            | Part::LeftOut
+            | Part::Transfers
+            | Part::Warnings => None,
         }
     }
 
@@ -77,7 +85,7 @@ impl Knowledge<'_> {
     fn peers(&self, ask: &Ask) -> PageRows {
         let place = |key: &RowKey| match key {
             RowKey::Peer { address, id } => Some((*address, id.parse().ok()?)),
-            RowKey::File { .. } | RowKey::Path { .. } => None,
+            RowKey::File { .. } | RowKey::Folder { .. } | RowKey::Path { .. } => None,
         };
         let forwards = |from: Option<Place>| self.present.from_place(from);
         let backwards = |before: Option<Place>| self.present.before_place(before);
@@ -119,6 +127,46 @@ impl Knowledge<'_> {
             }
         };
         (rows, self.catalogue.rows(), more)
+    }
+
+    fn folder(&self, path: &str, ask: &Ask) -> PageRows {
+        let from = match &ask.at {
+            At::After(RowKey::Folder { name }) => ChildrenFrom::BehindFolder(name),
+            At::After(RowKey::File { name, .. }) => ChildrenFrom::BehindFile(name),
+            _ => ChildrenFrom::Start,
+        };
+        let row = |child| match child {
+            FolderChild::Folder(name) => SnapshotRow::Folder(FolderRow { name }),
+            FolderChild::File(file) => self.file_row(&file, ask.names),
+        };
+        let (rows, more) = forth(self.catalogue.children(path, from), ask, row);
+        (rows, 0, more)
+    }
+
+    /// Searches until there are enough rows or it has taken this many steps. Returns the rows,
+    /// where to go on, and what it has cost.
+    pub(super) fn search(&self, ask: &Ask, most: u64) -> (Vec<SnapshotRow>, Option<RowKey>, u64) {
+        let words = match &ask.part {
+            Part::Found { words } => Words::new(words),
+            _ => None,
+        };
+        let Some(words) = words else {
+            return (Vec::new(), None, 0);
+        };
+        let behind = match &ask.at {
+            At::After(key) => named(key).and_then(|(name, _)| name),
+            _ => None,
+        };
+        let slice = self
+            .catalogue
+            .search(&words, behind.as_ref(), ask.limit, most);
+        let row = |file: &NamedFile| self.file_row(file, ask.names);
+        let rows = slice.files.iter().map(row).collect();
+        let reached = slice.reached.map(|name| RowKey::File {
+            name: name.to_string(),
+            nth: usize::MAX,
+        });
+        (rows, reached, slice.steps)
     }
 
     fn files_of(&self, id: &str, ask: &Ask) -> PageRows {
@@ -257,7 +305,7 @@ fn listed(entry: &Entry, holder: Option<&Holder>) -> SnapshotRow {
 fn named(key: &RowKey) -> Option<(Option<Name>, usize)> {
     match key {
         RowKey::File { name, nth } => Some((name.parse().ok(), *nth)),
-        RowKey::Peer { .. } | RowKey::Path { .. } => None,
+        RowKey::Peer { .. } | RowKey::Folder { .. } | RowKey::Path { .. } => None,
     }
 }
 

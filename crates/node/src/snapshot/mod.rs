@@ -19,8 +19,8 @@ mod warning;
 mod watch;
 
 pub use crate::api::snapshot::{
-    Ask, At, Change, Fresh, Gone, LeftOut, LeftOutRow, Page, Part, RowKey, ShareRow, SnapshotRow,
-    TransferRow, WarningRow, WhyLeftOut,
+    Ask, At, Change, FolderRow, Fresh, Gone, LeftOut, LeftOutRow, Page, Part, RowKey, ShareRow,
+    SnapshotRow, TransferRow, WarningRow, WhyLeftOut,
 };
 pub use crate::api::tracked::{MemberRef, TrackedFile, TrackedPeer};
 pub use keeper::{Keeper, whole};

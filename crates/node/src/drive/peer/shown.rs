@@ -31,9 +31,12 @@ impl Task {
                     .share()
                     .map_or_else(PageRows::default, |share| left_out(share, ask)),
                 Part::Transfers => whole(self.transfers(machine, &mut paces)),
-                Part::Peers | Part::Files | Part::FilesOf { .. } | Part::Warnings => {
-                    PageRows::default()
-                }
+                Part::Peers
+                | Part::Files
+                | Part::FilesOf { .. }
+                | Part::Found { .. }
+                | Part::Folder { .. }
+                | Part::Warnings => PageRows::default(),
             });
         drop(itself);
         self.paces = paces;
