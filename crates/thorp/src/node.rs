@@ -20,7 +20,7 @@ use thorp_node::launch::{self, Clerk, Common, Decided, EMBEDDED, Group};
 use thorp_node::net::addresses;
 use thorp_node::share;
 use thorp_node::snapshot::Viewer;
-use thorp_web::{AskNode, PageOf, ServedNode, Web};
+use thorp_web::{AskNode, PageOf, ServedNode, WebServer};
 use tokio::sync::mpsc;
 
 use crate::exit::{Result, failure};
@@ -191,7 +191,7 @@ pub async fn share(
                 ask_keeper: clerk.map(asking_clerk),
                 say: json::value,
             };
-            Web::start(node, setup).await
+            WebServer::start(node, setup).await
         }
         None => None,
     };
@@ -236,7 +236,7 @@ pub async fn tracker(common: Common, decided: Decided) -> Result<LocalTracker> {
                 ask,
                 say: json::value,
             };
-            Web::start(node, setup).await
+            WebServer::start(node, setup).await
         }
         None => None,
     };

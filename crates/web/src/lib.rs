@@ -39,7 +39,7 @@ pub use shared::{AskNode, PageOf, ServedNode};
 
 /// A page that is served until this is dropped, or its node ends.
 #[derive(Debug)]
-pub struct Web {
+pub struct WebServer {
     address: String,
     task: JoinHandle<()>,
 }
@@ -52,7 +52,7 @@ struct WebError {
     error: io::Error,
 }
 
-impl Web {
+impl WebServer {
     /// Serves the page of a node, and tells the node where it is. If it cannot be served, the
     /// node is told why.
     pub async fn start(node: ServedNode, setup: Box<PageSetup>) -> Option<Self> {
@@ -91,7 +91,7 @@ impl Web {
     }
 }
 
-impl Drop for Web {
+impl Drop for WebServer {
     fn drop(&mut self) {
         self.task.abort();
     }
