@@ -124,7 +124,7 @@ pub enum RowKey {
 }
 
 /// A page. Its rows are in the order of their part.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Page {
     /// The number of the latest change that is included.
     pub number: u64,

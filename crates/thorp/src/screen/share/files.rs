@@ -489,5 +489,6 @@ fn page_of(rows: &[FileRow]) -> Page {
         total: rows.len() as u64,
         rows: rows.iter().cloned().map(SnapshotRow::Listed).collect(),
         more: false,
+        ..Page::default()
     }
 }

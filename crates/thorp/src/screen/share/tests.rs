@@ -322,6 +322,7 @@ async fn large_files_on_their_way_are_shown_whoever_asked_for_them() {
         total: 1,
         rows: vec![SnapshotRow::Transfer(film)],
         more: false,
+        ..thorp_node::snapshot::Page::default()
     });
     let text = screen::drawn(100, 24, |frame| peer.screen.draw(frame));
     assert!(
