@@ -196,22 +196,52 @@ struct Purse {
     lately: Lately,
 }
 
-/// Recent work: the weight of work halves every ten seconds.
+/// Recent work: the weight of work halves every ten seconds, for all accounts at the same moment.
 #[derive(Clone, Copy, Debug)]
 struct Lately {
     work: u64,
-    halved: Instant,
+    /// In which of these periods that is what it was.
+    period: u64,
 }
 
 impl Lately {
     const HALVED_EVERY: Duration = Duration::from_secs(10);
 
+    fn nothing(now: Instant) -> Self {
+        Self {
+            work: 0,
+            period: Self::period_of(now),
+        }
+    }
+
+    fn period_of(now: Instant) -> u64 {
+        (now - Instant::default()).as_secs() / Self::HALVED_EVERY.as_secs()
+    }
+
     fn fade(&mut self, now: Instant) {
-        let times = (now - self.halved).as_secs() / Self::HALVED_EVERY.as_secs();
-        let times = u32::try_from(times).unwrap_or(u32::MAX);
-        self.halved = self.halved + Self::HALVED_EVERY * times;
+        let period = Self::period_of(now).max(self.period);
+        let times = u32::try_from(period - self.period).unwrap_or(u32::MAX);
+        self.period = period;
         self.work = self.work.checked_shr(times).unwrap_or(0);
     }
+
+    fn rank(self) -> CostRank {
+        match self.work {
+            0 => CostRank::default(),
+            work => CostRank {
+                magnitude: self.period + u64::from(u64::BITS - work.leading_zeros()),
+                digits: work << work.leading_zeros(),
+            },
+        }
+    }
+}
+
+/// A place in the order of what accounts have cost lately. Time does not change that order, since
+/// all their costs are halved at the same moment; only further costs do.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct CostRank {
+    magnitude: u64,
+    digits: u64,
 }
 
 impl Budgets {
@@ -319,6 +349,16 @@ impl Budgets {
         })
     }
 
+    /// Returns the place of an account in that order.
+    pub fn rank(&mut self, now: Instant, account: Account) -> CostRank {
+        self.accounts
+            .get_mut(&account)
+            .map_or_else(CostRank::default, |purse| {
+                purse.lately.fade(now);
+                purse.lately.rank()
+            })
+    }
+
     fn all(&mut self, effort: Effort) -> &mut Allowance {
         match effort {
             Effort::Named => &mut self.named,
@@ -333,20 +373,20 @@ impl Budgets {
         self.accounts.entry(account).or_insert_with(|| Purse {
             questions: Allowance::at(QUESTIONS, now),
             listings: Allowance::at(LISTINGS, now),
-            lately: Lately {
-                work: 0,
-                halved: now,
-            },
+            lately: Lately::nothing(now),
         })
     }
 
-    /// Forgets accounts with full allowances, which are equivalent to unknown ones. The number of
+    /// Forgets accounts with full allowances that have cost nothing lately: they are equivalent to
+    /// unknown ones. The number of
     /// others is limited by how many can use some of their allowance within minutes.
     fn forget_the_full(&mut self, now: Instant) {
         self.accounts.retain(|_, purse| {
             purse.questions.refill(now);
             purse.listings.refill(now);
-            !(purse.questions.is_full() && purse.listings.is_full())
+            purse.lately.fade(now);
+            let has_cost = purse.lately.work > 0;
+            has_cost || !(purse.questions.is_full() && purse.listings.is_full())
         });
         self.many = Self::MANY.max(2 * self.accounts.len());
     }
@@ -356,6 +396,14 @@ impl Purse {
     fn charge(&mut self, now: Instant, work: Work) {
         self.lately.fade(now);
         self.lately.work = self.lately.work.saturating_add(work.0);
+    }
+}
+
+#[cfg(test)]
+impl CostRank {
+    /// The place of an account that has cost this much in the first period.
+    pub fn of_cost(work: u64) -> Self {
+        Lately { work, period: 0 }.rank()
     }
 }
 
@@ -396,6 +444,32 @@ mod tests {
         let ready = allowance.ready_at();
         assert_eq!(ready, Instant::after_start(Duration::from_micros(20 * 101)));
         assert!(!allowance.is_spent(ready));
+    }
+
+    #[test]
+    fn accounts_keep_their_order_while_nothing_is_charged_though_what_they_have_cost_fades() {
+        let mut budgets = Budgets::new(Instant::default());
+        let account = |n| Account::Member(PeerId::new([n; 32]));
+        let at = |seconds| Instant::after_start(Duration::from_secs(seconds));
+        // The first one was charged most, but long ago.
+        for (n, seconds, work) in [(1, 3, 1 << 20), (2, 48, 1 << 18), (3, 49, 1 << 14)] {
+            budgets.on_answered(at(seconds), account(n), Effort::Named, Work(work));
+        }
+        let mut order = |seconds| {
+            let mut order = [4, 3, 2, 1];
+            order.sort_by_key(|n| budgets.rank(at(seconds), account(*n)));
+            let lately = order.map(|n| budgets.lately(at(seconds), account(n)));
+            assert!(lately.is_sorted(), "{lately:?}");
+            order
+        };
+        assert_eq!(order(49), [4, 3, 1, 2]);
+        for seconds in [50, 59, 60, 100, 137] {
+            assert_eq!(order(seconds), [4, 3, 1, 2]);
+        }
+        let ranked = budgets.rank(at(49), account(2));
+        assert_eq!(budgets.rank(at(99), account(2)), ranked);
+        budgets.on_answered(at(99), account(2), Effort::Named, Work(1));
+        assert!(budgets.rank(at(99), account(2)) > ranked);
     }
 
     #[test]

@@ -154,7 +154,7 @@ impl Links {
             request,
             find,
         };
-        self.turns.ask(account, question, &self.budgets);
+        self.turns.ask(now, account, question, &mut self.budgets);
         for link in self.table.queue(id, account, size) {
             self.crowd_out(now, link);
         }

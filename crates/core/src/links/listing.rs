@@ -138,7 +138,7 @@ impl Links {
                 cost,
                 progress: ChangeProgress::Waits(gathered),
             };
-            if !self.turns.change(account, change, &self.budgets) {
+            if !self.turns.change(now, account, change, &mut self.budgets) {
                 return self.on_refused(now, id, peer);
             }
             for link in self.table.queue(id, account, cost) {
@@ -233,7 +233,7 @@ impl Links {
             cost,
             progress,
         };
-        self.turns.put_back(account, change);
+        self.turns.put_back(now, account, change, &mut self.budgets);
     }
 
     /// An update was not taken: the listing must be sent as a whole, or is not kept.

@@ -5,14 +5,14 @@
 //! for each account, and the account that has cost least comes first. How much may wait is bounded
 //! in [`Table`](super::table::Table).
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use thorp_wire::PeerId;
 use thorp_wire::frame::{Find, Query, RequestId};
 
 use super::table::LinkId;
 use crate::bound::Account;
-use crate::budget::{Budgets, Effort};
+use crate::budget::{Budgets, CostRank, Effort};
 use crate::catalogue::Applying;
 use crate::gather::Gathered;
 use crate::time::Instant;
@@ -62,17 +62,27 @@ pub struct Turns {
 /// The waiting items of each account, in order.
 #[derive(Debug)]
 struct Line<T> {
-    rows: BTreeMap<Account, VecDeque<T>>,
+    rows: BTreeMap<Account, Row<T>>,
+    /// The accounts by what they have cost lately, as each was ranked last. One that has cost more
+    /// since then is ranked anew when it is the first.
+    order: BTreeSet<(CostRank, Account)>,
     /// Before that, there is no time for any of them: until then they are not looked at again,
     /// of which there may be thousands. `None` if it is not known.
     rests_until: Option<Instant>,
+}
+
+/// What waits of one account, in order.
+#[derive(Debug)]
+struct Row<T> {
+    rank: CostRank,
+    waits: VecDeque<T>,
 }
 
 impl Turns {
     /// Whether a question of this account can be answered at once: the budget allows, and it does
     /// not overtake an older one of the account, nor one of an account that has cost less.
     pub fn is_next(
-        &self,
+        &mut self,
         now: Instant,
         account: Account,
         effort: Effort,
@@ -81,11 +91,11 @@ impl Turns {
         if budgets.is_spent(now, account, effort) {
             return false;
         }
-        let line = self.questions(effort);
+        let line = self.questions_mut(effort);
         if line.rows.contains_key(&account) {
             return false;
         }
-        let first = line.first(|account| Some(budgets.lately(now, account)));
+        let first = line.first(|account| budgets.rank(now, account));
         first.is_none_or(|first| budgets.lately(now, account) < budgets.lately(now, first))
     }
 
@@ -97,22 +107,38 @@ impl Turns {
     }
 
     /// Queues a question.
-    pub fn ask(&mut self, account: Account, question: Question, budgets: &Budgets) {
+    pub fn ask(
+        &mut self,
+        now: Instant,
+        account: Account,
+        question: Question,
+        budgets: &mut Budgets,
+    ) {
         *self.asked.entry(question.link).or_default() += 1;
         let effort = effort_of(&question.find);
-        let ready = budgets.ready_at(account, effort);
-        self.questions_mut(effort).push(account, question, ready);
+        let when = (
+            budgets.ready_at(account, effort),
+            budgets.rank(now, account),
+        );
+        self.questions_mut(effort).push(account, question, when);
     }
 
     /// Queues a change of a listing. Returns whether there was room for it.
-    pub fn change(&mut self, account: Account, change: ListingChange, budgets: &Budgets) -> bool {
+    pub fn change(
+        &mut self,
+        now: Instant,
+        account: Account,
+        change: ListingChange,
+        budgets: &mut Budgets,
+    ) -> bool {
         let changing = self.changing.entry(change.peer).or_default();
         if *changing >= CHANGES_EACH {
             return false;
         }
         *changing += 1;
         let ready = ready_to_list_at(account, budgets);
-        self.changes.push(account, change, ready);
+        let when = (ready, budgets.rank(now, account));
+        self.changes.push(account, change, when);
         true
     }
 
@@ -128,7 +154,7 @@ impl Turns {
             if line.rests(now) {
                 continue;
             }
-            let Some(first) = line.first(|account| Some(budgets.lately(now, account))) else {
+            let Some(first) = line.first(|account| budgets.rank(now, account)) else {
                 continue;
             };
             // The others have cost more, so there is no time for theirs either.
@@ -153,9 +179,9 @@ impl Turns {
         if self.changes.rests(now) {
             return None;
         }
-        let first = self.changes.first(|account| {
+        let first = self.changes.first_of(|account| {
             let may = !budgets.has_listed_enough(now, account);
-            may.then(|| budgets.lately(now, account))
+            may.then(|| budgets.rank(now, account))
         });
         let first = first.filter(|first| !budgets.is_spent(now, *first, Effort::Costly));
         let Some(first) = first else {
@@ -168,10 +194,16 @@ impl Turns {
     }
 
     /// Returns an unfinished change to the front of its queue.
-    pub fn put_back(&mut self, account: Account, change: ListingChange) {
+    pub fn put_back(
+        &mut self,
+        now: Instant,
+        account: Account,
+        change: ListingChange,
+        budgets: &mut Budgets,
+    ) {
         *self.changing.entry(change.peer).or_default() += 1;
         self.changes.rests_until = None;
-        let row = self.changes.rows.entry(account).or_default();
+        let row = self.changes.row(account, budgets.rank(now, account));
         row.push_front(change);
     }
 
@@ -279,6 +311,7 @@ impl<T> Default for Line<T> {
     fn default() -> Self {
         Self {
             rows: BTreeMap::new(),
+            order: BTreeSet::new(),
             rests_until: None,
         }
     }
@@ -286,9 +319,21 @@ impl<T> Default for Line<T> {
 
 impl<T> Line<T> {
     /// `ready` is when there is time for this account.
-    fn push(&mut self, account: Account, waits: T, ready: Instant) {
+    fn push(&mut self, account: Account, waits: T, (ready, rank): (Instant, CostRank)) {
         self.rests_until = self.rests_until.map(|until| until.min(ready));
-        self.rows.entry(account).or_default().push_back(waits);
+        self.row(account, rank).push_back(waits);
+    }
+
+    fn row(&mut self, account: Account, rank: CostRank) -> &mut VecDeque<T> {
+        let order = &mut self.order;
+        let row = self.rows.entry(account).or_insert_with(|| {
+            order.insert((rank, account));
+            Row {
+                rank,
+                waits: VecDeque::new(),
+            }
+        });
+        &mut row.waits
     }
 
     fn rests(&self, now: Instant) -> bool {
@@ -309,31 +354,51 @@ impl<T> Line<T> {
 
     fn pop(&mut self, account: Account) -> Option<T> {
         let row = self.rows.get_mut(&account)?;
-        let first = row.pop_front();
-        if row.is_empty() {
+        let first = row.waits.pop_front();
+        if row.waits.is_empty() {
+            self.order.remove(&(row.rank, account));
             self.rows.remove(&account);
         }
         first
     }
 
-    /// Returns the account that has cost least lately, of those for which `lately` returns a cost.
-    fn first(&self, mut lately: impl FnMut(Account) -> Option<u64>) -> Option<Account> {
+    /// Returns the account that has cost least lately. Only accounts that have cost something since
+    /// they were ranked last are looked at beside it.
+    fn first(&mut self, mut rank: impl FnMut(Account) -> CostRank) -> Option<Account> {
+        loop {
+            let (known, account) = *self.order.first()?;
+            let row = self.rows.get_mut(&account)?;
+            row.rank = rank(account);
+            if row.rank == known {
+                return Some(account);
+            }
+            self.order.pop_first();
+            self.order.insert((row.rank, account));
+        }
+    }
+
+    /// Returns the account that has cost least lately, of those for which `rank` returns a place.
+    fn first_of(&self, mut rank: impl FnMut(Account) -> Option<CostRank>) -> Option<Account> {
         let accounts = self.rows.keys();
-        let may = accounts.filter_map(|account| Some((lately(*account)?, *account)));
+        let may = accounts.filter_map(|account| Some((rank(*account)?, *account)));
         may.min().map(|(_, account)| account)
     }
 
     fn take(&mut self, is_wanted: impl Fn(&T) -> bool) -> Vec<T> {
         let mut taken = Vec::new();
-        self.rows.retain(|_, row| {
-            for waits in std::mem::take(row) {
+        let order = &mut self.order;
+        self.rows.retain(|account, row| {
+            for waits in std::mem::take(&mut row.waits) {
                 if is_wanted(&waits) {
                     taken.push(waits);
                 } else {
-                    row.push_back(waits);
+                    row.waits.push_back(waits);
                 }
             }
-            !row.is_empty()
+            if row.waits.is_empty() {
+                order.remove(&(row.rank, *account));
+            }
+            !row.waits.is_empty()
         });
         taken
     }
@@ -366,13 +431,13 @@ mod tests {
         };
         let (mut turns, mut budgets) = (Turns::default(), Budgets::new(now));
         budgets.on_answered(now, much, Effort::Costly, Work(250_000));
-        turns.ask(much, question(1), &budgets);
+        turns.ask(now, much, question(1), &mut budgets);
         assert!(turns.next_question(now, &mut budgets).is_none());
         let late = budgets.ready_at(much, Effort::Costly);
         assert!(turns.costly.rests(now));
         assert_eq!(turns.next_question_at(&budgets), Some(late));
         // An account that has to wait less brings that forward.
-        turns.ask(nothing, question(2), &budgets);
+        turns.ask(now, nothing, question(2), &mut budgets);
         let soon = budgets.ready_at(nothing, Effort::Costly);
         assert!(now < soon && soon < late);
         assert_eq!(turns.next_question_at(&budgets), Some(soon));
@@ -385,5 +450,52 @@ mod tests {
             assert!(turns.next_question(at, &mut budgets).is_none());
         }
         assert_eq!(turns.next_question_at(&budgets), None);
+    }
+
+    #[test]
+    fn of_thousands_of_accounts_that_wait_only_the_first_is_looked_at() {
+        let account = |n: u32| {
+            let mut id = [0; 32];
+            id[..4].copy_from_slice(&n.to_be_bytes());
+            Account::Member(PeerId::new(id))
+        };
+        let number_of = |account: Account| match account {
+            Account::Member(id) => id.as_bytes()[..4]
+                .iter()
+                .fold(0, |n, byte| n << 8 | u32::from(*byte)),
+            Account::Address(_) => unreachable!("there are members only"),
+        };
+        let mut line = Line::<u32>::default();
+        // Who has cost how much lately; it changes for those who wait, too.
+        let mut costs: Vec<u64> = (0..5000).map(|n| (n * 7919) % 5000).collect();
+        let ranked = CostRank::of_cost;
+        for n in 0..5000 {
+            let rank = ranked(costs[n as usize]);
+            line.push(account(n), n, (Instant::default(), rank));
+        }
+        let mut looked_at = 0;
+        for round in 0..1000_u64 {
+            let least = (0..5000_u32)
+                .filter(|n| line.rows.contains_key(&account(*n)))
+                .min_by_key(|n| (costs[*n as usize], account(*n)));
+            let first = line.first(|account| {
+                looked_at += 1;
+                ranked(costs[number_of(account) as usize])
+            });
+            assert_eq!(first, least.map(account), "in round {round}");
+            // It is served, and costs something; every other time it asks again.
+            let first = first.expect("some wait");
+            let n = line.pop(first).expect("it waits");
+            costs[n as usize] += 3;
+            if round % 2 == 0 {
+                line.push(first, n, (Instant::default(), ranked(costs[n as usize])));
+            }
+            // And one of the others costs something while it waits.
+            costs[(round * 31 % 5000) as usize] += 2000;
+        }
+        assert!(
+            looked_at < 4000,
+            "{looked_at} were looked at for a thousand"
+        );
     }
 }
