@@ -66,12 +66,15 @@ impl Links {
             return self.acknowledge(now, id, Some(frame.seq));
         }
         let account = self.account(id);
-        if is_wanted && self.is_worth_another_try(now, peer, account, &frame) {
+        // Between the frames of an update that is not kept nothing new can begin.
+        let is_alone = frame.first && frame.last && !is_gathering;
+        if is_wanted && is_alone && self.is_worth_another_try(now, peer, account, &frame) {
             return self.acknowledge(now, id, None);
         }
         let is_kept = is_wanted && !self.is_turned_down(peer);
         if !is_kept {
             if self.role.grants().is_none() {
+                self.table.drop_gathering(id, account);
                 return;
             }
             frame.added.clear();

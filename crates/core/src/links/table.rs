@@ -396,6 +396,15 @@ impl Table {
         (gathered, self.on_waiting(id, account))
     }
 
+    /// Drops the update that is arriving on a link; its other frames are not gathered either.
+    pub fn drop_gathering(&mut self, id: LinkId, account: Account) {
+        if let Some(link) = self.all.get_mut(&id).filter(|link| link.is_gathering()) {
+            link.gathering = Gathering::default();
+            // There is always room for less.
+            self.on_waiting(id, account);
+        }
+    }
+
     /// Counts more queued work of a link. Returns the links for which there is no room any more,
     /// as [`gather`](Self::gather) does.
     pub fn queue(&mut self, id: LinkId, account: Account, bytes: u64) -> Vec<LinkId> {

@@ -205,6 +205,45 @@ fn a_listing_that_announces_too_little_is_turned_down_again_and_waits_twice_as_l
 }
 
 #[test]
+fn a_listing_that_is_turned_down_while_it_arrives_is_asked_for_only_once_all_of_it_has_come() {
+    for mut node in Node::both() {
+        for member in [2, 3, 4] {
+            node.comes(member, many(124, 4000, 'x'));
+        }
+        assert_eq!(node.lists(4), None);
+        // There is room for it soon, long before a slow sender is through.
+        let reason = "gone".to_owned();
+        let link = LinkId(2);
+        node.handle(Input::Disconnected { link, reason });
+        node.settle();
+        node.acks(4);
+        let all = many(124, 4000, 'h');
+        for part in 0..3 {
+            node.pass(15 * SECOND);
+            let added = all.added[40 * part..][..40].to_vec();
+            let (first, last) = (part == 0, part == 2);
+            node.hear(
+                4,
+                Update {
+                    added,
+                    first,
+                    last,
+                    ..all.clone()
+                },
+            );
+            node.settle();
+            assert_eq!(node.lists(4), None, "it is not whole");
+        }
+        assert!(!node.acks(4).contains(&(None, false)));
+        node.hear(4, Update::heartbeat(1));
+        assert_eq!(node.acks(4), [(None, false)], "now it is asked for");
+        node.hear(4, all);
+        node.settle();
+        assert_eq!(node.lists(4), Some(124));
+    }
+}
+
+#[test]
 fn a_member_that_changes_its_listing_all_the_time_pays_for_it_alone() {
     for mut node in Node::both() {
         for member in [2, 3] {
