@@ -96,12 +96,9 @@ impl Swarm {
 
     /// Returns the next bytes of a piece for this session.
     fn ask_there(&mut self, id: SessionId, piece: u32, longest: u32) -> Option<Block> {
-        let block = self.pieces.ask_next(piece, longest)?;
-        if self.sessions.get(&id)?.touches(block) {
-            self.pieces.release(block);
-            return None;
-        }
-        Some(block)
+        let session = self.sessions.get(&id)?;
+        let is_free = |block| !session.touches(block);
+        self.pieces.ask_next(piece, longest, is_free)
     }
 
     /// Returns bytes of a piece under way, if `by` accepts the session that owns it.
@@ -215,6 +212,8 @@ impl Swarm {
             return false;
         };
         let Some(untold) = session.came(now, block) else {
+            // It was cancelled while it was arriving.
+            self.wake |= session.on_dropped(span_of(block));
             return false;
         };
         self.received += untold;
@@ -289,7 +288,6 @@ impl Swarm {
             self.wake = true;
             return;
         }
-        self.sources.on_kept(peer, block.length());
         if self.pieces.on_block_written(block, leaves, peer) {
             self.judge(now, block.piece());
         }

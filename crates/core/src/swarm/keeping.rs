@@ -110,7 +110,7 @@ impl Swarm {
         let choked_for_long = session
             .choked_since
             .is_some_and(|since| now - since >= CHOKED_FOR_LONG);
-        let proven = session.given > 0 || self.sources.failures(session.peer) == 0;
+        let proven = session.came > 0 || self.sources.failures(session.peer) == 0;
         // What cannot be verified is not asked for.
         let is_of_use = session.offer.hashes || self.can_verify();
         is_of_use && session.gives_hope(now) && !session.silent && !choked_for_long && proven

@@ -302,8 +302,11 @@ impl Swarm {
 
     /// Returns the requested block that a `Piece` message with this span answers. If there is
     /// none, the shell drops the bytes and reports nothing.
-    pub fn expects(&self, session: SessionId, span: Span) -> Option<Block> {
-        self.sessions.get(&session)?.expects(span)
+    pub fn expects(&mut self, session: SessionId, span: Span) -> Option<Block> {
+        let session = self.sessions.get_mut(&session)?;
+        let block = session.expects(span);
+        self.wake |= block.is_none() && session.on_dropped(span);
+        block
     }
 
     /// Reports that all bytes of an expected block have arrived. Returns whether the shell must
@@ -422,6 +425,7 @@ impl Swarm {
             Consequence::Withdraw(block) => self.outputs.push_back(Output::Withdraw(id, block)),
             Consequence::Answer(message) => self.send(id, message),
             Consequence::Rejected(block) => self.rejected(now, id, block),
+            Consequence::Freed => self.wake = true,
             Consequence::HashRequest(range) => self.hash_request(id, range),
             Consequence::Hashes(range, hashes) => self.hashes_came(now, id, range, &hashes),
             Consequence::HashReject(range) => self.hashes_refused(now, id, range),

@@ -83,8 +83,8 @@ enum LeafState {
 /// The result of verifying a piece.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Verdict {
-    /// The piece has the expected hash.
-    Good,
+    /// The piece has the expected hash; so many bytes of it came from each of these peers.
+    Good(Vec<(SourceId, u32)>),
     /// The piece is wrong; these peers sent leaves of it.
     Bad(Vec<SourceId>),
 }
@@ -255,14 +255,29 @@ impl Pieces {
     }
 
     /// Returns at most `longest` of the next bytes of a piece that are neither present nor asked
-    /// for, and counts them as asked.
-    pub fn ask_next(&mut self, piece: u32, longest: u32) -> Option<Block> {
+    /// for and that `may` be asked for, and counts them as asked.
+    pub fn ask_next(
+        &mut self,
+        piece: u32,
+        longest: u32,
+        may: impl Fn(Block) -> bool,
+    ) -> Option<Block> {
         let begun = self.begun.get(&piece).filter(|begun| !begun.doubted)?;
-        let first = begun.leaves.iter().position(Leaf::is_open)?;
         let most = (longest / LEAF_LENGTH).max(1) as usize;
-        let run = begun.leaves[first..].iter().take(most);
-        let count = run.take_while(|leaf| leaf.is_open()).count();
-        let block = self.block(piece, first, count)?;
+        let run = |first: usize, is_free: &dyn Fn(usize) -> bool| {
+            let leaves = begun.leaves.iter().enumerate().skip(first).take(most);
+            let free = leaves.take_while(|(at, leaf)| leaf.is_open() && is_free(*at));
+            self.block(piece, first, free.count())
+        };
+        let first = begun.leaves.iter().position(Leaf::is_open)?;
+        let block = run(first, &|_| true).filter(|block| may(*block));
+        let block = block.or_else(|| {
+            // Some of these may not: the next ones that may, leaf by leaf.
+            let may_one = |at| self.block(piece, at, 1).is_some_and(&may);
+            let mut open = (first..begun.leaves.len()).filter(|at| begun.leaves[*at].is_open());
+            let first = open.find(|at| may_one(*at))?;
+            run(first, &may_one)
+        })?;
         self.ask(block);
         Some(block)
     }
@@ -357,10 +372,12 @@ impl Pieces {
     pub fn judge(&mut self, piece: Piece, good: bool) -> Verdict {
         let number = piece.number();
         if good {
-            self.begun.remove(&number);
+            let begun = self.begun.remove(&number);
             self.open.remove(&number);
             self.verify(piece);
-            return Verdict::Good;
+            let length = self.length_of(piece);
+            let given = begun.map(|begun| begun.given_of(length));
+            return Verdict::Good(given.unwrap_or_default());
         }
         let Some(begun) = self.begun.get_mut(&number) else {
             return Verdict::Bad(Vec::new());
@@ -512,6 +529,23 @@ impl Begun {
         };
         let senders: BTreeSet<SourceId> = self.leaves.iter().filter_map(sender).collect();
         senders.into_iter().collect()
+    }
+
+    /// Returns how many bytes of the piece, which has this length, came from each peer.
+    fn given_of(&self, length: u32) -> Vec<(SourceId, u32)> {
+        let mut given = vec![0; self.senders.len()];
+        let mut left = length;
+        for leaf in &self.leaves {
+            let bytes = left.min(LEAF_LENGTH);
+            left -= bytes;
+            if let LeafState::There { sender, .. } = leaf.state
+                && let Some(given) = given.get_mut(usize::from(sender))
+            {
+                *given += bytes;
+            }
+        }
+        let given = self.senders.iter().copied().zip(given);
+        given.filter(|(_, bytes)| *bytes > 0).collect()
     }
 
     fn forget_sent_by(&mut self, peer: SourceId) {

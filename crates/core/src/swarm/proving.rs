@@ -240,7 +240,8 @@ impl Swarm {
     pub(super) fn judged(&mut self, now: Instant, piece: Piece, good: bool) {
         let number = piece.number();
         match self.pieces.judge(piece, good) {
-            Verdict::Good => {
+            Verdict::Good(given) => {
+                self.on_given(&given);
                 self.doubts.resolved(number);
                 self.tell_verified(piece);
             }
@@ -252,6 +253,17 @@ impl Swarm {
                     _ => self.doubts.add(number),
                 }
                 self.wake = true;
+            }
+        }
+    }
+
+    /// A piece was verified: what came of it counts for those who sent it.
+    fn on_given(&mut self, given: &[(SourceId, u32)]) {
+        for (peer, bytes) in given {
+            self.sources.on_given(*peer, *bytes);
+            let id = self.by_peer.get(peer);
+            if let Some(session) = id.and_then(|id| self.sessions.get_mut(id)) {
+                session.given += u64::from(*bytes);
             }
         }
     }

@@ -72,7 +72,9 @@ pub struct Session {
     pub worked: Instant,
     /// Since when the other end chokes this peer, if it does.
     pub choked_since: Option<Instant>,
-    /// Bytes of blocks received from and sent to the other end.
+    /// Bytes of blocks that have come from the other end, whatever they are worth.
+    pub came: u64,
+    /// Bytes of verified pieces that came from the other end, and bytes sent to it.
     pub given: u64,
     pub taken: u64,
     /// The value of `given` when the sessions to serve were last chosen.
@@ -122,6 +124,8 @@ pub enum Consequence {
     Answer(Message),
     /// The other end will not send this block.
     Rejected(Block),
+    /// A cancelled request is over: its bytes can be asked for again.
+    Freed,
     /// The other end asks for hashes.
     HashRequest(HashRange),
     Hashes(HashRange, Vec<[u8; 32]>),
@@ -150,6 +154,7 @@ impl Session {
             since: now,
             worked: now,
             choked_since: (!offer.member).then_some(now),
+            came: 0,
             given: 0,
             taken: 0,
             given_before: 0,
@@ -376,8 +381,8 @@ impl Session {
 
     fn on_reject(&mut self, span: Span, had: &Bits) -> Consequence {
         let place = (span.piece, span.begin);
-        if self.taken_back.remove(&place).is_some() {
-            return Consequence::Nothing;
+        if self.on_dropped(span) {
+            return Consequence::Freed;
         }
         let asked = self.asked.get(&place);
         match asked.map(|asked| asked.block) {
@@ -493,7 +498,7 @@ impl Session {
         self.heard = now;
         self.denials = 0;
         let length = block.length();
-        self.given += u64::from(length);
+        self.came += u64::from(length);
         Some(self.pipeline.on_block_received(now, asked.mark, length))
     }
 
@@ -517,6 +522,15 @@ impl Session {
         if self.forget(block) && self.offer.fast {
             self.taken_back.insert(begin_of(block), (block, now));
         }
+    }
+
+    /// Bytes have come that are not expected. Returns whether they answer a cancelled request, which
+    /// is over by that.
+    pub fn on_dropped(&mut self, span: Span) -> bool {
+        let place = (span.piece, span.begin);
+        let taken_back = self.taken_back.get(&place);
+        let is_answer = taken_back.is_some_and(|(block, _)| span_of(*block) == span);
+        is_answer && self.taken_back.remove(&place).is_some()
     }
 
     /// Forgets requests that were cancelled long ago.

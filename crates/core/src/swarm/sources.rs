@@ -42,7 +42,8 @@ pub struct Sources {
     contact: Contact,
     /// Machines of clients that sent wrong data.
     lying_clients: BTreeSet<IpAddr>,
-    /// The bytes kept from each peer, including peers that are not known any more.
+    /// The bytes of verified pieces that came from each peer, including peers that are not known any
+    /// more.
     given: BTreeMap<SourceId, u64>,
     widen_at: Instant,
     widen_gap: Duration,
@@ -231,14 +232,14 @@ impl Sources {
         self.contact
     }
 
-    /// Counts bytes from a peer that are on disk.
-    pub fn on_kept(&mut self, peer: SourceId, bytes: u32) {
+    /// Counts bytes of a verified piece that came from a peer.
+    pub fn on_given(&mut self, peer: SourceId, bytes: u32) {
         if !self.is_liar(peer) {
             *self.given.entry(peer).or_default() += u64::from(bytes);
         }
     }
 
-    /// Returns the peers that sent bytes that were kept and how many, the largest first.
+    /// Returns the peers from which verified bytes came and how many, the largest first.
     pub fn givers(&self) -> Vec<(SourceId, u64)> {
         let mut givers: Vec<_> = self.given.iter().map(|(peer, n)| (*peer, *n)).collect();
         givers.sort_by_key(|(_, bytes)| std::cmp::Reverse(*bytes));
@@ -576,12 +577,12 @@ mod tests {
     fn the_bytes_of_each_peer_are_counted_until_it_lies() {
         let mut sources = sources(vec![holder(1, false)]);
         for (number, bytes) in [(1, 5), (2, 6), (1, 2), (3, 1)] {
-            sources.on_kept(peer(number), bytes);
+            sources.on_given(peer(number), bytes);
         }
         assert_eq!(sources.givers(), [(peer(1), 7), (peer(2), 6), (peer(3), 1)]);
         sources.lied(at(0), peer(1));
-        // A block that was still being written when the lie was found.
-        sources.on_kept(peer(1), 9);
+        // A piece that was still being hashed when the lie was found.
+        sources.on_given(peer(1), 9);
         assert_eq!(sources.givers(), [(peer(2), 6), (peer(3), 1)]);
     }
 

@@ -2,6 +2,7 @@
 
 #![expect(clippy::cast_precision_loss, reason = "figures to be compared")]
 
+mod cancelled;
 mod crowd;
 mod sparse;
 mod torrent;

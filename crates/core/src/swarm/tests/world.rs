@@ -183,7 +183,7 @@ impl File {
         self.leaves[piece as usize].clone()
     }
 
-    fn leaves_in(&self, block: Block) -> Vec<Hash> {
+    pub fn leaves_in(&self, block: Block) -> Vec<Hash> {
         let first = (block.begin() / LEAF_LENGTH) as usize;
         let end = (block.begin() + block.length()).div_ceil(LEAF_LENGTH) as usize;
         self.leaves[block.piece().number() as usize][first..end].to_vec()

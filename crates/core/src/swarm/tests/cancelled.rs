@@ -1,0 +1,240 @@
+//! Requests that were cancelled, and whose bytes are wanted after all; and whose bytes count.
+
+use std::time::Duration;
+
+use thorp_wire::PeerId;
+use thorp_wire::session::{Message, Span};
+
+use super::world::File;
+use crate::bound::Account;
+use crate::swarm::{Config, Have, Input, Offer, Output, SessionId, SourceId, Swarm, SwarmLimits};
+use crate::time::Instant;
+
+const LEAF: u32 = 16 * 1024;
+/// How often a swarm looks at its sessions.
+const LOOK: u64 = 250;
+
+/// The swarm of a file of one piece, and what it wants of its two sources.
+struct Fetching {
+    file: File,
+    swarm: Swarm,
+    now: Instant,
+    asked: Vec<(u64, Span)>,
+    cancelled: Vec<(u64, Span)>,
+    /// How many bytes were written.
+    there: u32,
+}
+
+impl Fetching {
+    fn begin() -> Self {
+        let file = File::of(16 * u64::from(LEAF));
+        let config = Config {
+            content: file.content,
+            me: PeerId::new([0; 32]),
+            seed: 1,
+            have: Have::Nothing,
+            limits: SwarmLimits::default(),
+        };
+        let now = Instant::default();
+        let mut fetching = Self {
+            file,
+            swarm: Swarm::new(now, config).expect("it has a piece"),
+            now,
+            asked: Vec::new(),
+            cancelled: Vec::new(),
+            there: 0,
+        };
+        fetching.handle(Input::Holders(Vec::new()));
+        fetching
+    }
+
+    fn handle(&mut self, input: Input) {
+        self.swarm.handle(self.now, input);
+        self.drain();
+    }
+
+    fn drain(&mut self) {
+        while let Some(output) = self.swarm.poll_output() {
+            match output {
+                Output::Send(session, Message::Request(span)) => {
+                    self.asked.push((session.0, span));
+                }
+                Output::Send(session, Message::Cancel(span)) => {
+                    self.asked.retain(|asked| *asked != (session.0, span));
+                    self.cancelled.push((session.0, span));
+                }
+                _ => {}
+            }
+        }
+    }
+
+    fn wait(&mut self, millis: u64) {
+        self.now = self.now + Duration::from_millis(millis);
+        self.handle(Input::Tick);
+    }
+
+    /// A member that has all of it connects.
+    fn come(&mut self, number: u8) {
+        let session = SessionId(number.into());
+        let peer = PeerId::new([number; 32]);
+        self.handle(Input::Opened {
+            session,
+            peer: peer.into(),
+            account: Account::Member(peer),
+            dialled: false,
+            offer: Offer {
+                fast: true,
+                longest_request: 2 * LEAF,
+                most_requests: None,
+                member: true,
+                hashes: true,
+            },
+        });
+        let message = Message::HaveAll;
+        self.handle(Input::Message { session, message });
+    }
+
+    /// What is asked of a source and has not come.
+    fn owed(&self, session: u64) -> Vec<Span> {
+        let owed = self.asked.iter().filter(|(of, _)| *of == session);
+        owed.map(|(_, span)| *span).collect()
+    }
+
+    /// All bytes of a block come. Returns whether they are to be written.
+    fn bring(&mut self, session: u64, span: Span) -> bool {
+        self.asked.retain(|asked| *asked != (session, span));
+        let id = SessionId(session);
+        let Some(block) = self.swarm.expects(id, span) else {
+            return false;
+        };
+        let claimed = self.swarm.claim(self.now, id, block);
+        self.drain();
+        claimed
+    }
+
+    /// A source brings what it is asked for, until it is asked for nothing.
+    fn bring_all_of(&mut self, session: u64) {
+        loop {
+            self.wait(LOOK);
+            let Some(span) = self.owed(session).first().copied() else {
+                return;
+            };
+            assert!(self.bring(session, span));
+            self.written(session, span);
+        }
+    }
+
+    fn written(&mut self, session: u64, span: Span) {
+        let layout = thorp_wire::layout::Layout::of(self.file.content.length);
+        let block = layout.block(span.piece, span.begin, span.length);
+        let block = block.expect("is one of this file");
+        let leaves = self.file.leaves_in(block);
+        self.there += span.length;
+        self.handle(Input::Written {
+            session: SessionId(session),
+            block,
+            leaves,
+        });
+    }
+}
+
+/// A slow source was asked for some bytes first; a fast one, asked for these as well, has brought the
+/// first of them, and is lost before they are written, with others that it alone was asked for.
+/// Returns what was cancelled at the slow one.
+fn lost_what_was_cancelled() -> (Fetching, Span) {
+    let mut fetching = Fetching::begin();
+    fetching.come(1);
+    fetching.come(2);
+    let slow = fetching.owed(1);
+    let mut last = None;
+    while fetching.cancelled.is_empty() {
+        fetching.wait(1);
+        let owed = fetching.owed(2);
+        let of_both = owed.iter().find(|span| slow.contains(span));
+        let span = *of_both.unwrap_or(&owed[0]);
+        assert!(fetching.bring(2, span));
+        if slow.contains(&span) {
+            last = Some(span);
+        } else {
+            fetching.written(2, span);
+        }
+    }
+    let span = last.expect("it was asked of both");
+    assert_eq!(fetching.cancelled, [(1, span)]);
+    assert!(!fetching.owed(2).iter().all(|span| slow.contains(span)));
+    let session = SessionId(2);
+    let reason = "gone".to_owned();
+    fetching.handle(Input::Closed { session, reason });
+    (fetching, span)
+}
+
+#[test]
+fn bytes_whose_cancelled_request_was_answered_are_asked_for_again_at_once() {
+    for is_rejected in [true, false] {
+        let (mut fetching, span) = lost_what_was_cancelled();
+        fetching.wait(LOOK);
+        assert!(
+            !fetching.owed(1).contains(&span),
+            "its answer may be on its way"
+        );
+        if is_rejected {
+            let (session, message) = (SessionId(1), Message::Reject(span));
+            fetching.handle(Input::Message { session, message });
+        } else {
+            assert!(!fetching.bring(1, span), "nobody waits for it any more");
+        }
+        fetching.bring_all_of(1);
+        assert!(fetching.swarm.is_complete(), "{is_rejected}");
+    }
+}
+
+#[test]
+fn the_rest_of_a_piece_does_not_wait_for_the_answer_to_a_cancelled_request() {
+    let (mut fetching, span) = lost_what_was_cancelled();
+    // All else comes from the slow source, which says nothing to the cancelled request.
+    let began = fetching.now;
+    fetching.bring_all_of(1);
+    assert!(fetching.now - began < Duration::from_secs(5));
+    assert_eq!(fetching.there, 16 * LEAF - span.length);
+    // Nor does that one take longer than any silent request.
+    while fetching.owed(1).is_empty() {
+        fetching.wait(LOOK);
+        assert!(fetching.now - began < Duration::from_secs(11));
+    }
+    assert!(fetching.owed(1)[0].begin < span.begin + span.length);
+    fetching.bring_all_of(1);
+    assert!(fetching.swarm.is_complete());
+}
+
+#[test]
+fn bytes_count_as_given_once_they_are_verified_each_for_its_sender() {
+    let mut fetching = Fetching::begin();
+    fetching.come(1);
+    let source = |n: u8| SourceId::from(PeerId::new([n; 32]));
+    for _ in 0..4 {
+        let span = fetching.owed(1)[0];
+        fetching.wait(1);
+        assert!(fetching.bring(1, span));
+        fetching.written(1, span);
+    }
+    assert_eq!(fetching.swarm.sources(), [], "nothing is verified yet");
+    fetching.come(2);
+    let mut first = 4 * 2 * LEAF;
+    while !fetching.swarm.is_complete() {
+        fetching.wait(1);
+        for number in [1, 2] {
+            let Some(span) = fetching.owed(number).first().copied() else {
+                continue;
+            };
+            if fetching.bring(number, span) {
+                first += if number == 1 { span.length } else { 0 };
+                fetching.written(number, span);
+            }
+        }
+    }
+    let second = 16 * LEAF - first;
+    let mut given = vec![(source(1), first.into()), (source(2), second.into())];
+    given.sort_by_key(|(_, bytes)| std::cmp::Reverse(*bytes));
+    given.retain(|(_, bytes): &(_, u64)| *bytes > 0);
+    assert_eq!(fetching.swarm.sources(), given);
+}
