@@ -15,8 +15,9 @@ use thorp_wire::torrent::{Info, TorrentError, TorrentFile};
 use thorp_wire::{Content, InfoHash, Name, Root};
 
 use super::kept::Row;
-use super::locks::{read, write};
+use super::locks::{lock, read, write};
 use super::shared::{Share, Shared};
+use super::warning::ShareWarning;
 
 /// A torrent that is kept, as it is on disk.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -147,6 +148,8 @@ impl Shared {
     }
 
     fn keep(&self, torrent: &KeptTorrent) -> Result<(), KeepError> {
+        // Else it could be written to the place of one that is just being removed from there.
+        let _keeping = lock(&self.keeping);
         let hashes: Vec<InfoHash> = torrent.info.info_hashes().collect();
         {
             let index = read(&self.index);
@@ -166,6 +169,18 @@ impl Shared {
         write(&self.index).keep(number, row);
         self.inbox.poke();
         Ok(())
+    }
+
+    /// Removes the torrents that are not kept any more from the disk. Returns the info-hashes of
+    /// those that are, if they are others than before.
+    pub(super) fn forget_torrents(&self) -> (Option<Vec<InfoHash>>, Result<(), ShareWarning>) {
+        let _keeping = lock(&self.keeping);
+        let (news, forgotten) = {
+            let mut index = write(&self.index);
+            let kept = index.kept_mut();
+            (kept.take_news(), kept.take_forgotten())
+        };
+        (news, self.cache.forget_torrents(&forgotten))
     }
 
     /// Reads the torrents that were kept when the share was last open.

@@ -185,6 +185,7 @@ impl Share {
             index: RwLock::new(Index::new(options.bittorrent)),
             options,
             left_out: Mutex::default(),
+            keeping: Mutex::default(),
             queue: Queue::default(),
             cache: Cache::default(),
             opened: AtomicU64::new(0),

@@ -136,6 +136,8 @@ pub(super) struct Shared {
     pub(super) options: Options,
     pub(super) index: RwLock<Index>,
     pub(super) left_out: Mutex<LeftOut>,
+    /// Held while torrents are kept or forgotten: each is done in memory and on disk.
+    pub(super) keeping: Mutex<()>,
     pub(super) queue: Queue,
     pub(super) cache: Cache,
     pub(super) opened: AtomicU64,

@@ -27,12 +27,7 @@ impl Keeper {
 
     /// Tells which kept torrents there are, and forgets those that are none any more.
     pub(super) fn tell_torrents(&mut self) -> Result<(), Closed> {
-        let (news, forgotten) = {
-            let mut index = write(&self.shared.index);
-            let kept = index.kept_mut();
-            (kept.take_news(), kept.take_forgotten())
-        };
-        let is_forgotten = self.shared.cache.forget_torrents(&forgotten);
+        let (news, is_forgotten) = self.shared.forget_torrents();
         self.shared.remembered(is_forgotten);
         match news {
             Some(torrents) => self.send(ShareEvent::Torrents(torrents)),

@@ -178,6 +178,34 @@ async fn what_follows_from_a_file_is_not_written() {
     assert!(follower.share.shared.cache.torrents().is_empty());
 }
 
+#[tokio::test]
+async fn a_torrent_that_is_kept_anew_while_it_is_being_forgotten_is_on_disk_in_the_end() {
+    let (dir, state) = (tempdir(), tempdir());
+    put(&dir, "d/a", "a");
+    put(&dir, "d/b", "bb");
+    let mut follower = Follower::with(&dir, serving(&state)).await;
+    follower.until_hashed().await;
+    let share = &follower.share;
+    let (raw, names) = folder(share, "d", &["a", "b"]);
+    let hash = hash_of(&keep(share, &raw, &names).expect("is kept"));
+    let entry = read(&share.shared.index).entry(&names[0]);
+    let changed = Entry {
+        length: 7,
+        ..entry.expect("is listed")
+    };
+    for round in 0..200 {
+        write(&share.shared.index).kept_mut().on_listed(&changed);
+        assert!(!share.has_kept(hash));
+        std::thread::scope(|scope| {
+            scope.spawn(|| share.shared.forget_torrents());
+            scope.spawn(|| keep(share, &raw, &names).expect("is kept"));
+        });
+        assert!(share.has_kept(hash));
+        let kept = share.kept_torrent(DISK, hash);
+        assert!(kept.is_some(), "round {round}: it is kept in memory only");
+    }
+}
+
 #[test]
 fn torrents_that_rest_give_way_first_and_then_the_oldest() {
     let entry = |content: Content| Entry {
