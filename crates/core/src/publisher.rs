@@ -2,10 +2,11 @@
 //!
 //! Owns the history of the own listing: a number that grows with each batch of
 //! changes, and which names changed at which number. From it an update can be
-//! made for any copy, whatever its state. The listing itself is in the
-//! catalogue; which links want updates is decided in the peer machine.
+//! made for any copy, whatever its state, one frame at a time. The listing itself is in the
+//! catalogue; which links want updates, and when, is decided in the peer machine.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::Arc;
 use std::time::Duration;
 
 use thorp_wire::frame::Update;
@@ -21,12 +22,18 @@ pub const GATHER: Duration = Duration::from_millis(100);
 /// dropped, and a copy that is older gets a full update.
 const HISTORY: usize = if cfg!(test) { 40 } else { 200_000 };
 
+/// An update takes further changes as long as it has no more names than this. The others come with
+/// the next one.
+const NAMES_AT_ONCE: usize = if cfg!(test) { 10 } else { 10_000 };
+
 /// How many comings and goings of neighbours are kept.
 const NEIGHBOUR_CHANGES: usize = 256;
 
 /// Bytes of entries that go into one frame: far below the limit, so that
 /// other frames can go in between.
-const FRAME: usize = 128 * 1024;
+pub(crate) const FRAME: usize = if cfg!(test) { 16 * 1024 } else { 128 * 1024 };
+/// What an entry or a name takes in a frame, beside its text.
+const ENTRY: usize = 64;
 
 /// The own listing's history.
 #[derive(Debug)]
@@ -35,7 +42,8 @@ pub struct Publisher {
     epoch: u64,
     /// The state that has been published.
     seq: u64,
-    history: BTreeMap<u64, Vec<Name>>,
+    /// The names that changed with each state, in order.
+    history: BTreeMap<u64, Arc<[Name]>>,
     history_names: usize,
     /// Updates can be made from any state since this one.
     oldest: u64,
@@ -55,6 +63,27 @@ pub enum Reader {
     Peer,
     /// A tracker of an older version shows the neighbours, and knows no changes of them.
     Tracker,
+}
+
+/// An update that is being sent, frame by frame.
+///
+/// It brings a copy from one state to another, however much the share changes meanwhile: what is
+/// not in a frame yet is taken as it is when the frame is made, and all that has changed since that
+/// other state comes with the next update.
+#[derive(Debug)]
+pub struct OutgoingUpdate {
+    /// What its first frame says, without the entries.
+    blank: Update,
+    rest: Rest,
+}
+
+/// What is left to be sent of an update.
+#[derive(Debug)]
+enum Rest {
+    /// The entries behind this name, at most so many.
+    Entries { after: Option<Name>, most: usize },
+    /// The names that have changed, from this one on.
+    Names { names: Arc<[Name]>, next: usize },
 }
 
 /// Changes that are not published yet.
@@ -198,8 +227,10 @@ impl Publisher {
         true
     }
 
-    /// The frames that bring a copy at state `since` (nothing: no copy) to the
-    /// published state. None when it is there already.
+    /// Begins the update of a copy at state `since` (`None`: there is no copy). Returns `None` if
+    /// the copy is at the published state already.
+    ///
+    /// A long change is cut into several updates, each of which the copy is a whole listing after.
     ///
     /// A receiver that keeps at most `most` entries of a peer gets one more
     /// than that, so that it knows that they are too many. It would throw the
@@ -210,34 +241,20 @@ impl Publisher {
         most: usize,
         reader: Reader,
         catalogue: &Catalogue,
-    ) -> Vec<Update> {
+    ) -> Option<OutgoingUpdate> {
         let since = since.filter(|since| (self.oldest..=self.seq).contains(since));
         if since == Some(self.seq) {
-            return Vec::new();
+            return None;
         }
-        let Some(own) = catalogue.listing(self.own) else {
-            return Vec::new();
-        };
-        let (added, removed) = match since {
-            None => (
-                own.entries().take(most.saturating_add(1)).collect(),
-                Vec::new(),
-            ),
+        let own = catalogue.listing(self.own)?;
+        let (seq, rest) = match since {
+            None => {
+                let most = most.saturating_add(1);
+                (self.seq, Rest::Entries { after: None, most })
+            }
             Some(since) => {
-                let names: BTreeSet<&Name> = self
-                    .history
-                    .range(since + 1..)
-                    .flat_map(|(_, names)| names)
-                    .collect();
-                let mut added = Vec::new();
-                let mut removed = Vec::new();
-                for name in names {
-                    match own.entry(name) {
-                        Some(entry) => added.push(entry),
-                        None => removed.push(name.clone()),
-                    }
-                }
-                (added, removed)
+                let (seq, names) = self.changed_since(since);
+                (seq, Rest::Names { names, next: 0 })
             }
         };
         let tell_neighbours = since.is_none_or(|since| self.neighbours_changed > since);
@@ -273,45 +290,105 @@ impl Publisher {
             torrents,
             met,
             parted,
-            ..Update::heartbeat(self.seq)
+            ..Update::heartbeat(seq)
         };
-        cut(&blank, added, removed)
+        Some(OutgoingUpdate { blank, rest })
+    }
+
+    /// Returns the names that have changed since a state, in order, up to the state from which on
+    /// they are too many for one update, and that state.
+    fn changed_since(&self, since: u64) -> (u64, Arc<[Name]>) {
+        let mut until = since;
+        let mut batches: Vec<&Arc<[Name]>> = Vec::new();
+        let mut count = 0;
+        for (seq, names) in self.history.range(since + 1..) {
+            if count > 0 && count + names.len() > NAMES_AT_ONCE {
+                break;
+            }
+            until = *seq;
+            count += names.len();
+            if !names.is_empty() {
+                batches.push(names);
+            }
+        }
+        let names = match &batches[..] {
+            // It may be as long as the whole history: it is not copied.
+            [one] => Arc::clone(one),
+            several => {
+                let names: BTreeSet<&Name> =
+                    several.iter().flat_map(|names| names.iter()).collect();
+                names.into_iter().cloned().collect()
+            }
+        };
+        (until, names)
+    }
+
+    /// Makes the next frame of an update; the last one is marked as such. There is nothing left to
+    /// be sent after that one.
+    pub fn next_frame(&self, update: &mut OutgoingUpdate, catalogue: &Catalogue) -> Update {
+        let mut frame = update.next_blank();
+        let Some(own) = catalogue.listing(self.own) else {
+            return frame;
+        };
+        let mut filled = 0;
+        let mut has_room_for = |name: &Name| {
+            let size = name.as_str().len() + ENTRY;
+            let has_room = filled == 0 || filled + size <= FRAME;
+            filled += size;
+            has_room
+        };
+        match &mut update.rest {
+            Rest::Entries { after, most } => {
+                for entry in own.entries_after(after.as_ref()).take(*most) {
+                    if !has_room_for(&entry.name) {
+                        frame.last = false;
+                        break;
+                    }
+                    frame.added.push(entry);
+                }
+                *most -= frame.added.len();
+                if let Some(last) = frame.added.last() {
+                    *after = Some(last.name.clone());
+                }
+            }
+            Rest::Names { names, next } => {
+                for name in &names[*next..] {
+                    if !has_room_for(name) {
+                        frame.last = false;
+                        break;
+                    }
+                    *next += 1;
+                    match own.entry(name) {
+                        Some(entry) => frame.added.push(entry),
+                        None => frame.removed.push(name.clone()),
+                    }
+                }
+            }
+        }
+        frame
     }
 }
 
-/// Spreads entries and names over as many frames as they need.
-fn cut(blank: &Update, added: Vec<Entry>, removed: Vec<Name>) -> Vec<Update> {
-    const ENTRY: usize = 64;
-    let mut frames = vec![blank.clone()];
-    let mut filled = 0;
-    let mut frame_for = |size: usize, frames: &mut Vec<Update>| {
-        if filled > 0 && filled + size > FRAME {
-            filled = 0;
-            frames.push(Update {
-                neighbours: None,
-                torrents: None,
-                met: Vec::new(),
-                parted: Vec::new(),
-                ..blank.clone()
-            });
-        }
-        filled += size;
-        frames.len() - 1
-    };
-    for name in removed {
-        let frame = frame_for(name.as_str().len() + ENTRY, &mut frames);
-        frames[frame].removed.push(name);
+impl OutgoingUpdate {
+    /// The state of the copy once all frames have arrived.
+    pub fn seq(&self) -> u64 {
+        self.blank.seq
     }
-    for entry in added {
-        let frame = frame_for(entry.name.as_str().len() + ENTRY, &mut frames);
-        frames[frame].added.push(entry);
+
+    /// Ends the update before all of it was sent, to a receiver that keeps nothing of it.
+    pub fn cut_short(mut self) -> Update {
+        self.next_blank()
     }
-    let last = frames.len() - 1;
-    for (i, frame) in frames.iter_mut().enumerate() {
-        frame.first = i == 0;
-        frame.last = i == last;
+
+    /// A last frame without entries. Only the first one says what has changed beside them.
+    fn next_blank(&mut self) -> Update {
+        let rest = Update {
+            first: false,
+            since: self.blank.since,
+            ..Update::heartbeat(self.blank.seq)
+        };
+        std::mem::replace(&mut self.blank, rest)
     }
-    frames
 }
 
 #[cfg(test)]

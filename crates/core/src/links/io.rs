@@ -55,6 +55,12 @@ pub enum Input {
         /// The link.
         link: LinkId,
     },
+    /// Most of the updates that were sent on this link are written: the answer to
+    /// [`Output::AwaitRoom`].
+    Room {
+        /// The link.
+        link: LinkId,
+    },
     /// A group record was verified and is in force: it came on a link, was stored earlier, or was
     /// made by the CA of this node.
     Adopted {
@@ -85,6 +91,8 @@ impl Input {
 pub enum Output {
     /// Send a frame.
     Send(LinkId, Frame),
+    /// Send [`Input::Room`] as soon as few bytes of updates wait to be written on this link.
+    AwaitRoom(LinkId),
     /// Close a connection, after sending everything that was sent before.
     Close(LinkId, Closing),
     /// Verify a group record that came on this link and is newer than this node's, then send

@@ -138,7 +138,7 @@ impl Links {
     /// Handles an input. Returns the resulting events, in order.
     pub(crate) fn handle(&mut self, now: Instant, input: Input, offer: Offer<'_>) -> Vec<Event> {
         match input {
-            Input::Tick => {}
+            Input::Tick | Input::Room { .. } => {}
             Input::Connected {
                 link,
                 member,

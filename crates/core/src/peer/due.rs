@@ -4,10 +4,11 @@
 
 use thorp_wire::frame::{Frame, Update};
 
+use super::publishing::Next;
 use super::{Output, Peer, Target};
 use crate::catalogue::Listing;
 use crate::changes::Row;
-use crate::links::{LinkId, NEIGHBOUR_BOUNDS, TRACKER_ENTRIES};
+use crate::links::{self, LinkId, NEIGHBOUR_BOUNDS, TRACKER_ENTRIES};
 use crate::publisher::Reader;
 use crate::time::Instant;
 
@@ -31,6 +32,11 @@ impl Peer {
     /// gets none once it is no longer needed, and so ends. It is needed as long as a file arrives
     /// over it, which may take a while on a slow one.
     pub(super) fn on_silent(&mut self, now: Instant, id: LinkId) {
+        if self.publishing.is_under_way(id) {
+            // The bytes that wait to be written are the sign of life. One more update between the
+            // frames of this one could not be read.
+            return;
+        }
         let is_kept = self.links.get(id).is_some_and(|link| {
             let member = link.member.id;
             link.member.tracker
@@ -59,18 +65,31 @@ impl Peer {
         if self.publisher.publish(now, self.links.catalogue_mut()) {
             self.out.push_back(Output::Changed(Row::Share));
         }
-        for (link, since) in self.publishing.due(now, self.publisher.seq()) {
-            let (most, reader) = match self.links.get(link) {
-                Some(link) if link.member.tracker => (TRACKER_ENTRIES, Reader::Tracker),
-                _ => (NEIGHBOUR_BOUNDS.entries, Reader::Peer),
-            };
-            let updates = self
-                .publisher
-                .update_since(since, most, reader, self.links.catalogue());
-            for update in updates {
-                self.send(now, link, Frame::plain(update));
+        for link in self.publishing.due(now, self.publisher.seq()) {
+            self.update(now, link);
+        }
+    }
+
+    /// Brings the copy of the other end of a link nearer to the published state, as far as there is
+    /// room on the link.
+    fn update(&mut self, now: Instant, link: LinkId) {
+        let reader = match self.links.get(link) {
+            Some(link) if link.member.tracker => (TRACKER_ENTRIES, Reader::Tracker),
+            _ => (NEIGHBOUR_BOUNDS.entries, Reader::Peer),
+        };
+        loop {
+            let catalogue = self.links.catalogue();
+            match self
+                .publishing
+                .next(link, reader, &self.publisher, catalogue)
+            {
+                Next::Send(frame) => self.send(now, link, frame),
+                Next::AwaitRoom => {
+                    let awaits = links::Output::AwaitRoom(link);
+                    return self.out.push_back(Output::Link(awaits));
+                }
+                Next::Nothing => return,
             }
-            self.publishing.sent(link, self.publisher.seq());
         }
     }
 }

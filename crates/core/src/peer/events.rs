@@ -18,6 +18,7 @@ impl Peer {
             links::Input::Connected {
                 member, dialled, ..
             } if *dialled => self.wanted.dialled(member.id),
+            links::Input::Room { link } => self.publishing.on_room(*link),
             links::Input::Stop { .. } => self.on_stop(now),
             _ => {}
         }

@@ -1,9 +1,14 @@
-//! Which links get updates of this peer's listing, and how far each has got.
+//! Which links get updates of this peer's listing, how far each has got, and how much of an update
+//! may wait to be sent.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+use thorp_wire::frame::Frame;
+
+use crate::catalogue::Catalogue;
 use crate::links::LinkId;
+use crate::publisher::{self, OutgoingUpdate, Publisher};
 use crate::time::Instant;
 
 /// A new neighbour probably came for a file: the listing follows after the file, or after this
@@ -12,19 +17,22 @@ const FILE_FIRST: Duration = Duration::from_secs(1);
 /// How long a member that repeatedly asks for the whole listing waits for it, since it may be
 /// large.
 const WHOLE_AGAIN: Duration = Duration::from_secs(1);
+/// After this many bytes of updates no more are made for a link until most of them are written: a
+/// listing of a million entries is neither made in one step nor held in memory.
+const AT_ONCE: usize = 4 * publisher::FRAME;
 
 /// The links on which this peer's listing is published.
 #[derive(Debug, Default)]
 pub(super) struct Publishing {
     readers: BTreeMap<LinkId, Reader>,
-    /// The links that may need an update, now or once they are no longer held. The others need not
-    /// be checked.
+    /// The links that may need an update, now or once they are no longer held or have room. The
+    /// others need not be checked.
     behind: BTreeSet<LinkId>,
     /// The state of the listing with which the readers were compared.
     seq: u64,
 }
 
-#[derive(Clone, Copy, Debug)]
+#[derive(Debug)]
 struct Reader {
     /// The state of the other end's copy.
     at: Option<u64>,
@@ -35,6 +43,24 @@ struct Reader {
     is_known_to_stop: bool,
     /// When it last asked for the whole listing.
     started_over: Option<Instant>,
+    /// The update of which some frames were sent.
+    under_way: Option<OutgoingUpdate>,
+    /// Whether the other end asked for the whole listing since that update began.
+    starts_over: bool,
+    /// Bytes of updates that were sent since there was last room for them.
+    sent: usize,
+    awaits_room: bool,
+}
+
+/// What to send next on a link.
+#[derive(Debug)]
+pub(super) enum Next {
+    /// This frame, and then what is next.
+    Send(Frame),
+    /// Nothing until the shell reports that there is room again.
+    AwaitRoom,
+    /// Nothing: the other end is told all, or has to wait.
+    Nothing,
 }
 
 impl Publishing {
@@ -46,6 +72,10 @@ impl Publishing {
             stopped: false,
             is_known_to_stop: false,
             started_over: None,
+            under_way: None,
+            starts_over: false,
+            sent: 0,
+            awaits_room: false,
         };
         self.readers.insert(link, reader);
         self.behind.insert(link);
@@ -65,14 +95,14 @@ impl Publishing {
 
     pub(super) fn next_release(&self) -> Option<Instant> {
         let behind = self.behind.iter();
+        let held = |reader: &Reader| reader.held_until.filter(|_| !reader.is_busy());
         behind
-            .filter_map(|link| self.readers.get(link)?.held_until)
+            .filter_map(|link| held(self.readers.get(link)?))
             .min()
     }
 
-    /// Returns the links that are behind `seq` and may get an update, with the state of their
-    /// copies.
-    pub(super) fn due(&mut self, now: Instant, seq: u64) -> Vec<(LinkId, Option<u64>)> {
+    /// Returns the links on which something of `seq` may be sent now.
+    pub(super) fn due(&mut self, now: Instant, seq: u64) -> Vec<LinkId> {
         let mut due = Vec::new();
         if std::mem::replace(&mut self.seq, seq) != seq {
             self.behind.extend(self.readers.keys());
@@ -81,24 +111,78 @@ impl Publishing {
             let Some(reader) = self.readers.get_mut(link) else {
                 return false;
             };
-            if reader.held_until.is_some_and(|until| now < until) {
+            if reader.awaits_room {
                 return true;
             }
-            reader.held_until = None;
-            let is_due = !reader.stopped && reader.at != Some(seq);
+            if reader.under_way.is_none() {
+                if reader.held_until.is_some_and(|until| now < until) {
+                    return true;
+                }
+                reader.held_until = None;
+            }
+            let is_due = reader.under_way.is_some() || !reader.stopped && reader.at != Some(seq);
             if is_due {
-                due.push((*link, reader.at));
+                due.push(*link);
             }
             is_due
         });
         due
     }
 
-    pub(super) fn sent(&mut self, link: LinkId, seq: u64) {
-        if let Some(reader) = self.readers.get_mut(&link) {
-            reader.at = Some(seq);
-            self.behind.remove(&link);
+    /// Returns what to send next on a link that is due, to a reader that keeps at most `most`
+    /// entries.
+    pub(super) fn next(
+        &mut self,
+        link: LinkId,
+        (most, of): (usize, publisher::Reader),
+        publisher: &Publisher,
+        catalogue: &Catalogue,
+    ) -> Next {
+        let Some(reader) = self.readers.get_mut(&link) else {
+            return Next::Nothing;
+        };
+        if reader.sent >= AT_ONCE {
+            reader.awaits_room = true;
+            return Next::AwaitRoom;
         }
+        let may_begin = !reader.stopped && reader.held_until.is_none();
+        let update = match reader.under_way.take() {
+            None if may_begin => publisher.update_since(reader.at, most, of, catalogue),
+            under_way => under_way,
+        };
+        let Some(mut update) = update else {
+            return Next::Nothing;
+        };
+        let seq = update.seq();
+        let frame = if reader.stopped {
+            update.cut_short()
+        } else {
+            let frame = publisher.next_frame(&mut update, catalogue);
+            reader.under_way = (!frame.last).then_some(update);
+            frame
+        };
+        if frame.last {
+            let is_lost = std::mem::take(&mut reader.starts_over) || reader.stopped;
+            reader.at = (!is_lost).then_some(seq);
+        }
+        let frame = Frame::plain(frame);
+        reader.sent += frame.size();
+        Next::Send(frame)
+    }
+
+    /// Most of the updates that were sent on this link are written.
+    pub(super) fn on_room(&mut self, link: LinkId) {
+        if let Some(reader) = self.readers.get_mut(&link) {
+            reader.sent = 0;
+            reader.awaits_room = false;
+        }
+    }
+
+    /// Whether only some frames of an update were sent on this link, so that no other update may
+    /// be sent there.
+    pub(super) fn is_under_way(&self, link: LinkId) -> bool {
+        let reader = self.readers.get(&link);
+        reader.is_some_and(|reader| reader.under_way.is_some())
     }
 
     /// Returns the state of the other end's copy, if it has one.
@@ -111,6 +195,7 @@ impl Publishing {
     pub(super) fn start_over(&mut self, now: Instant, link: LinkId) {
         if let Some(reader) = self.readers.get_mut(&link) {
             reader.at = None;
+            reader.starts_over = reader.under_way.is_some();
             reader.stopped = false;
             self.behind.insert(link);
             if reader.started_over.replace(now).is_some() {
@@ -127,6 +212,9 @@ impl Publishing {
         };
         reader.at = None;
         reader.stopped = true;
+        if reader.under_way.is_some() {
+            self.behind.insert(link);
+        }
         !std::mem::replace(&mut reader.is_known_to_stop, true)
     }
 
@@ -136,65 +224,12 @@ impl Publishing {
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    const LINK: LinkId = LinkId(1);
-
-    fn at(millis: u64) -> Instant {
-        Instant::after_start(Duration::from_millis(millis))
-    }
-
-    #[test]
-    fn each_reader_is_due_until_it_is_told_and_again_when_the_share_changes() {
-        let mut publishing = Publishing::default();
-        publishing.begin(LINK, Some(3), None);
-        publishing.begin(LinkId(2), Some(4), None);
-        publishing.begin(LinkId(3), None, None);
-        let behind = [(LINK, Some(3)), (LinkId(3), None)];
-        assert_eq!(publishing.due(at(0), 4), behind);
-        assert_eq!(publishing.due(at(0), 4), behind, "they were not told");
-        publishing.sent(LINK, 4);
-        publishing.end(LinkId(3));
-        assert_eq!(publishing.due(at(0), 4), []);
-        assert!(publishing.stop(LinkId(2)));
-        assert_eq!(publishing.due(at(0), 5), [(LINK, Some(4))]);
-        publishing.sent(LINK, 5);
-        publishing.start_over(at(0), LINK);
-        assert_eq!(publishing.due(at(0), 5), [(LINK, None)], "at once");
-        publishing.sent(LINK, 5);
-        publishing.start_over(at(0), LINK);
-        assert_eq!(publishing.due(at(999), 5), [], "not at once again");
-        assert_eq!(publishing.next_release(), Some(at(1000)));
-        assert_eq!(publishing.due(at(1000), 5), [(LINK, None)]);
-    }
-
-    #[test]
-    fn a_reader_that_keeps_no_copy_gets_no_entries_until_it_asks() {
-        let mut publishing = Publishing::default();
-        publishing.begin(LINK, Some(3), None);
-        assert!(publishing.stop(LINK) && publishing.is_stopped(LINK));
-        assert_eq!(publishing.due(at(0), 4), []);
-        publishing.start_over(at(0), LINK);
-        assert_eq!(publishing.due(at(0), 4), [(LINK, None)]);
-        publishing.sent(LINK, 4);
-        assert!(!publishing.stop(LINK), "the user knows");
-    }
-
-    #[test]
-    fn a_reader_that_came_for_a_file_gets_the_listing_after_it() {
-        for served in [true, false] {
-            let mut publishing = Publishing::default();
-            publishing.begin(LINK, None, Some(at(0)));
-            assert_eq!(publishing.due(at(1), 1), []);
-            assert_eq!(publishing.next_release(), Some(at(1000)));
-            let then = if served { at(2) } else { at(1000) };
-            if served {
-                publishing.release(LINK);
-            }
-            assert_eq!(publishing.due(then, 1), [(LINK, None)]);
-            assert_eq!(publishing.next_release(), None);
-        }
+impl Reader {
+    /// Whether it gets nothing new before something else has happened than that time passes.
+    fn is_busy(&self) -> bool {
+        self.awaits_room || self.under_way.is_some()
     }
 }
+
+#[cfg(test)]
+mod tests;

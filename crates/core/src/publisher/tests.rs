@@ -22,6 +22,8 @@ enum Op {
     Torrents(Vec<u8>),
     Wait(u64),
     Read(usize),
+    /// A reader takes one frame.
+    ReadAFrame(usize),
     /// A reader loses its copy.
     Lose(usize),
 }
@@ -33,7 +35,8 @@ fn ops() -> impl Strategy<Value = Vec<Op>> {
         1 => vec(0..9u8, 0..4).prop_map(Op::Neighbours),
         1 => vec(0..9u8, 0..4).prop_map(Op::Torrents),
         3 => (0..150u64).prop_map(Op::Wait),
-        4 => (0..3usize).prop_map(Op::Read),
+        2 => (0..3usize).prop_map(Op::Read),
+        6 => (0..3usize).prop_map(Op::ReadAFrame),
         1 => (0..3usize).prop_map(Op::Lose),
     ];
     vec(op, 1..40)
@@ -43,9 +46,11 @@ fn me() -> PeerId {
     PeerId::new([1; 32])
 }
 
+/// Names are so long that some five of them fill a frame.
 fn entry(n: u8, length: u8) -> Entry {
+    let folder = format!("{}/", "x".repeat(250)).repeat(12);
     Entry {
-        name: format!("{n}").parse().expect("a name"),
+        name: format!("{folder}{n:03}").parse().expect("a name"),
         length: length.into(),
         mtime: 0,
         root: None,
@@ -54,6 +59,27 @@ fn entry(n: u8, length: u8) -> Entry {
         executable: false,
         v1: None,
     }
+}
+
+/// All frames of an update, made at once.
+fn frames_since(
+    publisher: &Publisher,
+    since: Option<u64>,
+    most: usize,
+    reader: Reader,
+    catalogue: &Catalogue,
+) -> Vec<Update> {
+    let mut update = publisher.update_since(since, most, reader, catalogue);
+    let mut frames = Vec::new();
+    while let Some(under_way) = &mut update {
+        let frame = publisher.next_frame(under_way, catalogue);
+        if frame.last {
+            assert_eq!(frame.seq, under_way.seq());
+            update = None;
+        }
+        frames.push(frame);
+    }
+    frames
 }
 
 #[test]
@@ -83,7 +109,13 @@ fn a_reader_that_takes_changes_is_told_of_the_neighbours_that_came_and_went() {
         publisher.publish(now, &mut catalogue);
         let told = |reader| {
             let seq = publisher.seq();
-            let frames = publisher.update_since(Some(seq - 1), BOUNDS.entries, reader, &catalogue);
+            let frames = frames_since(
+                &publisher,
+                Some(seq - 1),
+                BOUNDS.entries,
+                reader,
+                &catalogue,
+            );
             let [frame] = &frames[..] else {
                 panic!("{frames:?}");
             };
@@ -101,33 +133,62 @@ fn a_reader_that_takes_changes_is_told_of_the_neighbours_that_came_and_went() {
 }
 
 /// A peer that keeps a copy, and may take changes of the neighbours in place of all of them.
-struct Keeper(Catalogue, Reader);
+struct Keeper {
+    copy: Catalogue,
+    reader: Reader,
+    under_way: Option<OutgoingUpdate>,
+    gathering: Gathering,
+}
 
 impl Keeper {
     fn new(reader: Reader) -> Self {
-        Self(Catalogue::default(), reader)
+        Self {
+            copy: Catalogue::default(),
+            reader,
+            under_way: None,
+            gathering: Gathering::default(),
+        }
     }
 
     fn read(&mut self, publisher: &Publisher, catalogue: &Catalogue) {
-        let at = self.0.position(me()).map(|position| position.seq);
-        let mut gathering = Gathering::default();
-        for frame in publisher.update_since(at, BOUNDS.entries, self.1, catalogue) {
-            if let Some(whole) = gathering.push(frame, BOUNDS).expect("frames in order") {
-                assert_eq!(self.0.apply(me(), EPOCH, whole.update), Applied::Yes);
-            }
+        while self.read_a_frame(publisher, catalogue) {}
+        assert_eq!(self.at(), Some(publisher.seq()));
+    }
+
+    /// Takes the next frame of the update that is under way, or of a new one. Returns whether there
+    /// was one.
+    fn read_a_frame(&mut self, publisher: &Publisher, catalogue: &Catalogue) -> bool {
+        let update = match self.under_way.take() {
+            None => publisher.update_since(self.at(), BOUNDS.entries, self.reader, catalogue),
+            under_way => under_way,
+        };
+        let Some(mut update) = update else {
+            return false;
+        };
+        let frame = publisher.next_frame(&mut update, catalogue);
+        if !frame.last {
+            self.under_way = Some(update);
         }
-        let at = self.0.position(me()).map(|position| position.seq);
-        assert_eq!(at, Some(publisher.seq()));
+        let gathered = self.gathering.push(frame, BOUNDS);
+        if let Some(whole) = gathered.expect("frames in order") {
+            assert_eq!(self.copy.apply(me(), EPOCH, whole.update), Applied::Yes);
+        }
+        true
+    }
+
+    fn at(&self) -> Option<u64> {
+        let position = self.copy.position(me());
+        position.map(|position| position.seq)
     }
 }
 
 fn same(reader: &Keeper, original: &Catalogue) {
-    let (copy, original) = (reader.0.listing(me()), original.listing(me()));
+    let (copy, original) = (reader.copy.listing(me()), original.listing(me()));
     let (copy, original) = (copy.expect("a copy"), original.expect("an original"));
     assert!(copy.entries().eq(original.entries()));
     assert_eq!(copy.neighbours(), original.neighbours());
     // Only a tracker is told of torrents.
-    let told = reader.1 == Reader::Tracker;
+    let told = reader.reader == Reader::Tracker;
     let torrents = if told { original.torrents() } else { &[] };
     assert_eq!(copy.torrents(), torrents);
 }
@@ -164,14 +225,17 @@ proptest! {
                     prop_assert!(publisher.publish_at().is_none_or(|at| at > now));
                 }
                 Op::Read(reader) => readers[reader].read(&publisher, &catalogue),
-                Op::Lose(reader) => readers[reader] = Keeper::new(readers[reader].1),
+                Op::ReadAFrame(reader) => {
+                    readers[reader].read_a_frame(&publisher, &catalogue);
+                }
+                Op::Lose(reader) => readers[reader] = Keeper::new(readers[reader].reader),
             }
         }
         publisher.publish(now + GATHER, &mut catalogue);
         for reader in &mut readers {
             reader.read(&publisher, &catalogue);
             same(reader, &catalogue);
-            prop_assert!(publisher.update_since(Some(publisher.seq()), BOUNDS.entries, Reader::Tracker, &catalogue).is_empty());
+            prop_assert!(publisher.update_since(Some(publisher.seq()), BOUNDS.entries, Reader::Tracker, &catalogue).is_none());
         }
         catalogue.check();
     }
@@ -190,7 +254,13 @@ fn changes_within_a_tenth_of_a_second_are_one_state() {
     assert_eq!(publisher.publish_at(), Some(start + GATHER));
     assert!(publisher.publish(start + GATHER, &mut catalogue));
     assert_eq!(publisher.seq(), 1);
-    let frames = publisher.update_since(Some(0), BOUNDS.entries, Reader::Tracker, &catalogue);
+    let frames = frames_since(
+        &publisher,
+        Some(0),
+        BOUNDS.entries,
+        Reader::Tracker,
+        &catalogue,
+    );
     assert_eq!(
         frames.iter().map(|frame| frame.added.len()).sum::<usize>(),
         10
@@ -209,14 +279,29 @@ fn a_copy_from_before_the_history_gets_the_whole_listing() {
     }
     assert!(publisher.history_names <= HISTORY);
     assert_eq!(
-        publisher.update_since(Some(0), BOUNDS.entries, Reader::Tracker, &catalogue)[0].since,
+        frames_since(
+            &publisher,
+            Some(0),
+            BOUNDS.entries,
+            Reader::Tracker,
+            &catalogue
+        )[0]
+        .since,
         None
     );
     assert_eq!(
-        publisher.update_since(Some(1), BOUNDS.entries, Reader::Tracker, &catalogue)[0].since,
+        frames_since(
+            &publisher,
+            Some(1),
+            BOUNDS.entries,
+            Reader::Tracker,
+            &catalogue
+        )[0]
+        .since,
         Some(1)
     );
-    let from_the_future = publisher.update_since(
+    let from_the_future = frames_since(
+        &publisher,
         Some(publisher.seq() + 1),
         BOUNDS.entries,
         Reader::Tracker,
@@ -245,7 +330,13 @@ fn frames_stay_far_below_the_limit_however_long_the_names() {
     let ids = (0..2000u16).map(|n| PeerId::new([n.to_be_bytes()[1]; 32]));
     publisher.neighbours_changed(start, ids.collect());
     publisher.publish(start + GATHER, &mut catalogue);
-    let frames = publisher.update_since(None, BOUNDS.entries, Reader::Tracker, &catalogue);
+    let frames = frames_since(
+        &publisher,
+        None,
+        BOUNDS.entries,
+        Reader::Tracker,
+        &catalogue,
+    );
     assert!(frames.len() > 10);
     for (i, update) in frames.iter().enumerate() {
         assert_eq!((update.first, update.last), (i == 0, i == frames.len() - 1));
@@ -266,7 +357,7 @@ fn a_reader_that_keeps_fewer_entries_is_sent_one_too_many_and_no_more() {
     publisher.share_changed(start, &mut catalogue, added, Vec::new());
     publisher.publish(start + GATHER, &mut catalogue);
     for (most, sent) in [(5, 6), (19, 20), (20, 20), (1000, 20)] {
-        let frames = publisher.update_since(None, most, Reader::Tracker, &catalogue);
+        let frames = frames_since(&publisher, None, most, Reader::Tracker, &catalogue);
         let added: usize = frames.iter().map(|update| update.added.len()).sum();
         assert_eq!(added, sent);
         // So the reader knows that they are too many, and keeps none.

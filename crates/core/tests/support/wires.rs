@@ -199,6 +199,10 @@ impl Village {
     fn carry_out_on_link(&mut self, node: Node, output: links::Output) {
         match output {
             links::Output::Send(link, frame) => self.transmit(node, link.0, &frame),
+            links::Output::AwaitRoom(link) => {
+                self.on_link(node, links::Input::Room { link });
+                self.drain(node);
+            }
             links::Output::Close(link, reason) => {
                 if let Machine::Peer(host) = &mut self.nodes[node].machine {
                     host.closed.push(reason.to_string());

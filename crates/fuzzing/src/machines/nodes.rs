@@ -161,6 +161,11 @@ impl Run {
                     self.on_link(links::Input::Heard { link, content });
                 }
             }
+            21 if source.flag() => {
+                if let Some(link) = self.link(source) {
+                    self.on_link(links::Input::Room { link });
+                }
+            }
             21 if source.byte() == 0xff => {
                 self.stopped = true;
                 let reason = "stopped".to_owned();

@@ -102,6 +102,7 @@ impl<M: Machine> Engine<M> {
     ) {
         match output {
             links::Output::Send(link, frame) => self.wires.send(link, frame),
+            links::Output::AwaitRoom(link) => self.wires.await_room(link),
             links::Output::Close(link, reason) => self.wires.close(link, &reason.to_string()),
             links::Output::Verify(link, record) => {
                 if !verify(record) {

@@ -111,6 +111,7 @@ fn on_arrival<N: Node>(node: &mut N, engine: &mut Engine<N::Machine>, arrival: A
             engine.handle(links::Input::heard(link));
         }
         LinkEvent::Heard { content } => engine.handle(links::Input::Heard { link, content }),
+        LinkEvent::Room => engine.handle(links::Input::Room { link }),
         LinkEvent::Expiring => engine.handle(links::Input::Expiring { link }),
         LinkEvent::Closed(end) => {
             let who = engine.wires.who(link);

@@ -97,6 +97,13 @@ impl Wires {
         }
     }
 
+    /// Has it reported once few bytes of updates wait to be written on a link.
+    pub(super) fn await_room(&self, link: LinkId) {
+        if let Some(sender) = self.get(link) {
+            sender.await_room();
+        }
+    }
+
     /// Who is at the other end, for the log.
     pub(super) fn who(&self, link: LinkId) -> &str {
         self.all.get(&link).map_or("?", |wire| &wire.who)

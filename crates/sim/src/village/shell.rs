@@ -174,6 +174,14 @@ impl World {
     pub(super) fn carry_out(&mut self, node: Node, output: peer::Output) {
         match output {
             peer::Output::Link(links::Output::Send(link, frame)) => self.send(node, link.0, frame),
+            peer::Output::Link(links::Output::AwaitRoom(link)) => {
+                let now = self.now;
+                if let Some(household) = self.hosts[node].peer() {
+                    household
+                        .peer
+                        .handle(now, links::Input::Room { link }.into());
+                }
+            }
             peer::Output::Link(links::Output::Close(link, why)) => {
                 if let Closing::Silence(_) = why {
                     self.on_given_up(node, link.0);

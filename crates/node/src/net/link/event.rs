@@ -31,6 +31,8 @@ pub enum LinkEvent {
         /// only.
         content: u32,
     },
+    /// Few bytes of updates wait to be written, which was [awaited](super::LinkSender::await_room).
+    Room,
     /// The link has ended. This is its last event.
     Closed(LinkEnd),
 }

@@ -21,14 +21,41 @@ pub(super) const MAX_WAITING_IN_ALL: usize = 64 * 1024 * 1024;
 #[derive(Clone)]
 pub struct Inbox {
     pub(super) events: mpsc::Sender<Arrival>,
+    /// Bounded by the links: each reports room once for each time it is awaited.
+    pub(super) rooms: mpsc::UnboundedSender<LinkId>,
     /// The memory of waiting frames, over all links.
     room: Room,
     /// The account that is charged for frames of this link.
     account: Account,
 }
 
-/// The events of all links of a node, in the order of arrival.
-pub type Arrivals = mpsc::Receiver<Arrival>;
+/// The events of all links of a node: those of each link in the order of arrival.
+pub struct Arrivals {
+    events: mpsc::Receiver<Arrival>,
+    /// The links on which there is room for updates again, where that was awaited.
+    rooms: mpsc::UnboundedReceiver<LinkId>,
+}
+
+impl Arrivals {
+    /// Waits for the next event. Returns `None` if there is no inbox any more.
+    pub async fn recv(&mut self) -> Option<Arrival> {
+        let roomy = |link| Arrival {
+            link,
+            event: LinkEvent::Room,
+            _room: None,
+        };
+        tokio::select! {
+            arrival = self.events.recv() => arrival,
+            Some(link) = self.rooms.recv() => Some(roomy(link)),
+        }
+    }
+
+    /// Returns the next event if it is there.
+    #[cfg(test)]
+    pub fn try_recv(&mut self) -> Option<Arrival> {
+        self.events.try_recv().ok()
+    }
+}
 
 /// An event of a link. While it lives, it takes up room for which other events wait.
 #[derive(Debug)]
@@ -46,8 +73,14 @@ pub(super) type FrameRoom = (OwnedSemaphorePermit, Taken);
 /// Makes an inbox and its receiving end.
 pub fn inbox() -> (Inbox, Arrivals) {
     let (events, arrivals) = mpsc::channel(MAX_EVENTS);
+    let (sends_rooms, rooms) = mpsc::unbounded_channel();
+    let arrivals = Arrivals {
+        events: arrivals,
+        rooms,
+    };
     let inbox = Inbox {
         events,
+        rooms: sends_rooms,
         room: Room::new(MAX_WAITING_IN_ALL),
         account: Account::Member(PeerId::new([0; 32])),
     };

@@ -15,8 +15,8 @@
 //! writer  queued frames to bytes
 //! ```
 //!
-//! Invariant: for every link exactly one [`LinkEvent::Closed`] arrives, as its last event. This
-//! module does not interpret frames.
+//! Invariant: for every link exactly one [`LinkEvent::Closed`] arrives, as its last event but for a
+//! [`LinkEvent::Room`] that was awaited. This module does not interpret frames.
 
 mod event;
 mod inbox;
@@ -54,6 +54,7 @@ where
 {
     let (read, write) = tokio::io::split(stream);
     let shared = Arc::new(Shared::new());
+    let rooms = inbox.rooms.clone();
     let reader = Reader {
         id,
         stream: read,
@@ -66,6 +67,8 @@ where
         counted: 0,
     };
     let writer = Writer {
+        id,
+        rooms,
         stream: write,
         shared: shared.clone(),
         buffer: Vec::new(),
@@ -109,6 +112,11 @@ impl LinkSender {
     /// closes the link. Does nothing if the link is closed.
     pub fn send(&self, frame: Frame) {
         self.shared.push(frame, None);
+    }
+
+    /// Has [`LinkEvent::Room`] sent once few bytes of updates wait to be written, perhaps at once.
+    pub fn await_room(&self) {
+        self.shared.await_room();
     }
 
     /// Waits until this link has space for this many bytes of a file. Returns `None` if the link

@@ -12,9 +12,8 @@ use super::event::LinkEnd;
 /// The maximum size, in bytes and in frames, of a queue before the link is closed.
 const MAX_QUEUED_BYTES: usize = 4 * 1024 * 1024;
 pub(super) const MAX_QUEUED_FRAMES: usize = 4096;
-/// The maximum size of the queue of updates, in bytes: the whole listing of a share may wait
-/// there.
-const MAX_QUEUED_UPDATES: usize = 256 * 1024 * 1024;
+/// If no more bytes of updates than this wait to be written, there is room for more of a listing.
+pub(super) const FEW_UPDATES: usize = 256 * 1024;
 /// The space, in bytes, that [`LinkSender::space`](super::LinkSender::space) distributes among
 /// files.
 pub(super) const MAX_CONTENT: usize = 1024 * 1024;
@@ -76,6 +75,11 @@ impl Shared {
         self.end.borrow().is_some()
     }
 
+    pub(super) fn await_room(&self) {
+        self.queues().awaits_room = true;
+        self.wake.notify_one();
+    }
+
     /// Waits for the end of the link, and returns the reason.
     pub(super) async fn ended(&self) -> LinkEnd {
         let mut end = self.end.subscribe();
@@ -112,6 +116,8 @@ pub(super) struct Queues {
     pub(super) control: Queue,
     pub(super) content: Queue,
     pub(super) updates: Queue,
+    /// Whether to report that few updates wait.
+    awaits_room: bool,
 }
 
 #[derive(Default)]
@@ -159,16 +165,23 @@ pub(super) fn space_for(bytes: u64) -> u32 {
 impl Queues {
     /// Queues a frame. Returns `false` if its queue exceeds a bound.
     fn push(&mut self, frame: Frame, space: Option<Space>) -> bool {
-        let (queue, frames, bytes) = match frame.body {
+        let queue = match frame.body {
             // All updates share one queue, so that they stay in order.
-            Body::Update(_) => (&mut self.updates, usize::MAX, MAX_QUEUED_UPDATES),
-            Body::Content(_) => (&mut self.content, MAX_QUEUED_FRAMES, MAX_QUEUED_BYTES),
-            _ => (&mut self.control, MAX_QUEUED_FRAMES, MAX_QUEUED_BYTES),
+            Body::Update(_) => &mut self.updates,
+            Body::Content(_) => &mut self.content,
+            _ => &mut self.control,
         };
         let size = frame.size();
         queue.bytes += size;
         queue.frames.push_back(Queued { frame, size, space });
-        queue.frames.len() <= frames && queue.bytes <= bytes
+        queue.frames.len() <= MAX_QUEUED_FRAMES && queue.bytes <= MAX_QUEUED_BYTES
+    }
+
+    /// Whether to report now that few updates wait. It is reported once.
+    pub(super) fn has_room(&mut self) -> bool {
+        let has_room = self.awaits_room && self.updates.bytes <= FEW_UPDATES;
+        self.awaits_room &= !has_room;
+        has_room
     }
 
     pub(super) fn pop(&mut self) -> Option<Queued> {

@@ -9,7 +9,7 @@ use tokio::time::{Instant, sleep};
 
 use super::event::STUCK;
 use super::inbox::MAX_WAITING_IN_ALL;
-use super::queues::{IDLE, MAX_CONTENT, MAX_QUEUED_FRAMES};
+use super::queues::{FEW_UPDATES, IDLE, MAX_CONTENT, MAX_QUEUED_FRAMES};
 use super::writer::BATCH;
 use super::*;
 use crate::net::dial::{Expected, dial};
@@ -260,6 +260,44 @@ async fn a_queue_that_grows_too_long_closes_the_link() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn room_for_more_of_a_listing_is_reported_once_and_not_before_most_of_it_is_written() {
+    let (ours, mut theirs) = duplex(1024);
+    let (link, mut events) = link(ours);
+    let part = |seq| {
+        let removed = (0..1000).map(|n| format!("{n:0100}").parse().expect("a name"));
+        Frame::plain(Update {
+            since: Some(0),
+            removed: removed.collect(),
+            ..Update::heartbeat(seq)
+        })
+    };
+    for seq in 1..=4 {
+        link.send(part(seq));
+    }
+    let size = part(1).size();
+    assert!(2 * size > FEW_UPDATES && size < FEW_UPDATES);
+    link.await_room();
+    let mut bytes = Vec::new();
+    let waiting = |link: &LinkSender| link.shared.queues().updates.frames.len();
+    while waiting(&link) > 2 {
+        tokio::task::yield_now().await;
+        assert!(events.try_recv().is_none(), "{} wait", waiting(&link));
+        theirs.read_buf(&mut bytes).await.expect("reads");
+    }
+    tokio::spawn(async move { while theirs.read_buf(&mut bytes).await.is_ok_and(|n| n > 0) {} });
+    assert!(matches!(next(&mut events).await, LinkEvent::Room));
+    assert_eq!(waiting(&link), 1);
+    // Where there is room, it is reported at once, and as often as it is awaited.
+    for _ in 0..2 {
+        link.await_room();
+        assert!(matches!(next(&mut events).await, LinkEvent::Room));
+    }
+    assert!(timeout(STUCK / 2, next(&mut events)).await.is_err());
+    link.close();
+    assert_eq!(end(&mut events).await, LinkEnd::Here);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_goodbye_to_somebody_who_does_not_read_is_short() {
     let (ours, _theirs) = duplex(16);
     let (link, mut events) = link(ours);
@@ -481,7 +519,7 @@ async fn what_waits_is_bounded_over_all_links_of_a_node() {
     }
     let frames = |arrivals: &mut Arrivals| {
         let mut held = Vec::new();
-        while let Ok(arrival) = arrivals.try_recv() {
+        while let Some(arrival) = arrivals.try_recv() {
             if matches!(arrival.event, LinkEvent::Frame(_)) {
                 held.push(arrival);
             }

@@ -3,9 +3,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use thorp_core::links::LinkId;
 use thorp_wire::Frame;
 use thorp_wire::frame::Leave;
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, WriteHalf};
+use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 
 use super::event::{LinkEnd, STUCK, broken};
@@ -17,6 +19,9 @@ pub(super) const BATCH: usize = 64 * 1024;
 pub(super) const GOODBYE: Duration = Duration::from_secs(1);
 
 pub(super) struct Writer<S> {
+    pub(super) id: LinkId,
+    /// Where room for updates is reported.
+    pub(super) rooms: mpsc::UnboundedSender<LinkId>,
     pub(super) stream: WriteHalf<S>,
     pub(super) shared: Arc<Shared>,
     pub(super) buffer: Vec<u8>,
@@ -72,7 +77,12 @@ impl<S: AsyncRead + AsyncWrite> Writer<S> {
             bytes += queued.size;
             batch.push(queued);
         }
+        let has_room = queues.has_room();
         drop(queues);
+        if has_room {
+            // Without a receiver the node has ended.
+            let _ = self.rooms.send(self.id);
+        }
         self.buffer.reserve(bytes);
         for queued in batch {
             self.encode(&queued.frame);
