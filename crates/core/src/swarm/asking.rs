@@ -288,6 +288,7 @@ impl Swarm {
             self.wake = true;
             return;
         }
+        self.sources.on_kept(peer, block.length());
         if self.pieces.on_block_written(block, leaves, peer) {
             self.judge(now, block.piece());
         }

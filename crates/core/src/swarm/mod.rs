@@ -365,6 +365,12 @@ impl Swarm {
         self.sources.givers()
     }
 
+    /// Returns the sources whose data is on disk, verified or not, and how many bytes each has sent,
+    /// the largest first. Those that sent wrong data are left out.
+    pub fn senders(&self) -> Vec<(SourceId, u64)> {
+        self.sources.senders()
+    }
+
     /// Whether a piece is verified.
     pub fn has(&self, piece: Piece) -> bool {
         self.pieces.had().has(piece.number())

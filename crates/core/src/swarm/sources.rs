@@ -42,8 +42,9 @@ pub struct Sources {
     contact: Contact,
     /// Machines of clients that sent wrong data.
     lying_clients: BTreeSet<IpAddr>,
-    /// The bytes of verified pieces that came from each peer, including peers that are not known any
-    /// more.
+    /// The bytes on disk that came from each peer, including peers that are not known any more, and
+    /// those of verified pieces among them.
+    kept: BTreeMap<SourceId, u64>,
     given: BTreeMap<SourceId, u64>,
     widen_at: Instant,
     widen_gap: Duration,
@@ -93,6 +94,7 @@ impl Sources {
             known: BTreeMap::new(),
             contact: Contact::None,
             lying_clients: BTreeSet::new(),
+            kept: BTreeMap::new(),
             given: BTreeMap::new(),
             widen_at: now + FIRST_WIDEN,
             widen_gap: FIRST_WIDEN,
@@ -232,6 +234,13 @@ impl Sources {
         self.contact
     }
 
+    /// Counts bytes from a peer that are on disk.
+    pub fn on_kept(&mut self, peer: SourceId, bytes: u32) {
+        if !self.is_liar(peer) {
+            *self.kept.entry(peer).or_default() += u64::from(bytes);
+        }
+    }
+
     /// Counts bytes of a verified piece that came from a peer.
     pub fn on_given(&mut self, peer: SourceId, bytes: u32) {
         if !self.is_liar(peer) {
@@ -241,9 +250,13 @@ impl Sources {
 
     /// Returns the peers from which verified bytes came and how many, the largest first.
     pub fn givers(&self) -> Vec<(SourceId, u64)> {
-        let mut givers: Vec<_> = self.given.iter().map(|(peer, n)| (*peer, *n)).collect();
-        givers.sort_by_key(|(_, bytes)| std::cmp::Reverse(*bytes));
-        givers
+        largest_first(&self.given)
+    }
+
+    /// Returns the peers from which bytes came that are on disk, verified or not, and how many, the
+    /// largest first.
+    pub fn senders(&self) -> Vec<(SourceId, u64)> {
+        largest_first(&self.kept)
     }
 
     /// A connection to the peer was opened.
@@ -281,6 +294,7 @@ impl Sources {
     /// Excludes a source that sent wrong data, and discounts what it gave. A client is excluded by
     /// its machine, since its next connection comes from another port.
     pub fn lied(&mut self, now: Instant, peer: SourceId) {
+        self.kept.remove(&peer);
         self.given.remove(&peer);
         if let SourceId::Client(address) = peer {
             if self.lying_clients.len() >= LYING_CLIENTS {
@@ -390,6 +404,12 @@ impl Sources {
         };
         self.last_failure = Some(format!("{name}: {reason}"));
     }
+}
+
+fn largest_first(of: &BTreeMap<SourceId, u64>) -> Vec<(SourceId, u64)> {
+    let mut sorted: Vec<_> = of.iter().map(|(peer, bytes)| (*peer, *bytes)).collect();
+    sorted.sort_by_key(|(_, bytes)| std::cmp::Reverse(*bytes));
+    sorted
 }
 
 impl Known {

@@ -468,8 +468,8 @@ impl Table {
 
 impl Fetch {
     fn of(transfer: &Transfer) -> Self {
-        let sources = transfer.sources().into_iter();
-        let members = sources.filter_map(|(id, bytes)| Some((id.member()?, bytes)));
+        let senders = transfer.senders().into_iter();
+        let members = senders.filter_map(|(id, bytes)| Some((id.member()?, bytes)));
         Self {
             content: transfer.content(),
             torrent: transfer

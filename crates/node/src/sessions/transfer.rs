@@ -235,7 +235,12 @@ impl Transfer {
         self.lock().swarm.awaited(self.now())
     }
 
-    /// The sources that sent what was kept, and how much, the most first.
+    /// The sources that sent what is on disk, verified or not, and how much, the most first.
+    pub fn senders(&self) -> Vec<(SourceId, u64)> {
+        self.lock().swarm.senders()
+    }
+
+    /// The sources that sent what was verified, and how much, the most first.
     pub fn sources(&self) -> Vec<(SourceId, u64)> {
         self.lock().swarm.sources()
     }

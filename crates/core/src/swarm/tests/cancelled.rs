@@ -218,6 +218,7 @@ fn bytes_count_as_given_once_they_are_verified_each_for_its_sender() {
         fetching.written(1, span);
     }
     assert_eq!(fetching.swarm.sources(), [], "nothing is verified yet");
+    assert_eq!(fetching.swarm.senders(), [(source(1), 8 * u64::from(LEAF))]);
     fetching.come(2);
     let mut first = 4 * 2 * LEAF;
     while !fetching.swarm.is_complete() {
@@ -237,4 +238,5 @@ fn bytes_count_as_given_once_they_are_verified_each_for_its_sender() {
     given.sort_by_key(|(_, bytes)| std::cmp::Reverse(*bytes));
     given.retain(|(_, bytes): &(_, u64)| *bytes > 0);
     assert_eq!(fetching.swarm.sources(), given);
+    assert_eq!(fetching.swarm.senders(), given);
 }
