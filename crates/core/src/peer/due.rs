@@ -83,7 +83,7 @@ impl Peer {
                 .publishing
                 .next(link, reader, &self.publisher, catalogue)
             {
-                Next::Send(frame) => self.send(now, link, frame),
+                Next::Send(frame) => self.send(now, link, *frame),
                 Next::AwaitRoom => {
                     let awaits = links::Output::AwaitRoom(link);
                     return self.out.push_back(Output::Link(awaits));

@@ -44,19 +44,25 @@ struct Reader {
     /// When it last asked for the whole listing.
     started_over: Option<Instant>,
     /// The update of which some frames were sent.
-    under_way: Option<OutgoingUpdate>,
-    /// Whether the other end asked for the whole listing since that update began.
-    starts_over: bool,
+    under_way: Option<UnderWay>,
     /// Bytes of updates that were sent since there was last room for them.
     sent: usize,
     awaits_room: bool,
+}
+
+/// An update of which some frames were sent.
+#[derive(Debug)]
+struct UnderWay {
+    update: OutgoingUpdate,
+    /// Whether the other end has asked for the whole listing since it began.
+    starts_over: bool,
 }
 
 /// What to send next on a link.
 #[derive(Debug)]
 pub(super) enum Next {
     /// This frame, and then what is next.
-    Send(Frame),
+    Send(Box<Frame>),
     /// Nothing until the shell reports that there is room again.
     AwaitRoom,
     /// Nothing: the other end is told all, or has to wait.
@@ -73,7 +79,6 @@ impl Publishing {
             is_known_to_stop: false,
             started_over: None,
             under_way: None,
-            starts_over: false,
             sent: 0,
             awaits_room: false,
         };
@@ -146,28 +151,36 @@ impl Publishing {
             return Next::AwaitRoom;
         }
         let may_begin = !reader.stopped && reader.held_until.is_none();
-        let update = match reader.under_way.take() {
-            None if may_begin => publisher.update_since(reader.at, most, of, catalogue),
+        let begin = |at| {
+            let update = publisher.update_since(at, most, of, catalogue)?;
+            let starts_over = false;
+            Some(UnderWay {
+                update,
+                starts_over,
+            })
+        };
+        let under_way = match reader.under_way.take() {
+            None if may_begin => begin(reader.at),
             under_way => under_way,
         };
-        let Some(mut update) = update else {
+        let Some(mut under_way) = under_way else {
             return Next::Nothing;
         };
-        let seq = update.seq();
         let frame = if reader.stopped {
-            update.cut_short()
+            under_way.update.cut_short()
         } else {
-            let frame = publisher.next_frame(&mut update, catalogue);
-            reader.under_way = (!frame.last).then_some(update);
+            let frame = publisher.next_frame(&mut under_way.update, catalogue);
+            if frame.last {
+                let seq = under_way.update.seq();
+                reader.at = (!under_way.starts_over).then_some(seq);
+            } else {
+                reader.under_way = Some(under_way);
+            }
             frame
         };
-        if frame.last {
-            let is_lost = std::mem::take(&mut reader.starts_over) || reader.stopped;
-            reader.at = (!is_lost).then_some(seq);
-        }
         let frame = Frame::plain(frame);
         reader.sent += frame.size();
-        Next::Send(frame)
+        Next::Send(Box::new(frame))
     }
 
     /// Most of the updates that were sent on this link are written.
@@ -195,7 +208,9 @@ impl Publishing {
     pub(super) fn start_over(&mut self, now: Instant, link: LinkId) {
         if let Some(reader) = self.readers.get_mut(&link) {
             reader.at = None;
-            reader.starts_over = reader.under_way.is_some();
+            if let Some(under_way) = &mut reader.under_way {
+                under_way.starts_over = true;
+            }
             reader.stopped = false;
             self.behind.insert(link);
             if reader.started_over.replace(now).is_some() {
