@@ -171,8 +171,18 @@ fn libtorrent_fetches_what_is_shared_by_its_torrent_and_by_a_magnet_link() {
 }
 
 #[test]
-fn a_client_that_seeds_a_file_of_the_group_is_a_source_for_members() {
-    let test = "a_client_that_seeds_a_file_of_the_group_is_a_source_for_members";
+fn a_client_that_seeds_a_v2_torrent_of_a_file_of_the_group_is_a_source_for_members() {
+    is_a_source("is_a_source_v2", "v2");
+}
+
+#[test]
+fn a_client_that_seeds_a_v1_torrent_of_a_file_of_the_group_is_a_source_for_members() {
+    is_a_source("is_a_source_v1", "v1");
+}
+
+/// A member asks by its name for a file that a slow member has, and a client by a torrent that it has
+/// made itself.
+fn is_a_source(test: &str, version: &str) {
     let Some(python) = libtorrent(test) else {
         return;
     };
@@ -208,10 +218,14 @@ fn a_client_that_seeds_a_file_of_the_group_is_a_source_for_members() {
         .arg("make")
         .arg(ash.share().join("film"))
         .arg(&torrent)
-        .args(["v2", &piece_length, &format!("http://{at}/announce")])
+        .args([version, &piece_length, &format!("http://{at}/announce")])
         .output()
         .unwrap();
     assert!(made.status.success(), "{made:?}");
+    // Two of v2, and the one of v1 once it is hashed for that.
+    poll("all torrents of the file", LONG, || {
+        (tracker.tracker_status()["swarms"]["torrents"] == 3).then_some(())
+    });
     let mut seed = net.host(seeds).command(python.to_str().unwrap());
     seed.args(client(&python).get_args());
     seed.arg("seed").arg(&torrent).arg(ash.share());
@@ -227,6 +241,12 @@ fn a_client_that_seeds_a_file_of_the_group_is_a_source_for_members() {
     assert!(
         sent > 3 * MIB as u64,
         "the client has sent {sent} bytes: {fetched:#}"
+    );
+    let clients = fetched["clients"].as_array().unwrap();
+    let seeds = format!("{seeds}:");
+    assert!(
+        clients.len() == 1 && clients[0].as_str().unwrap().starts_with(&seeds),
+        "{fetched:#}"
     );
 }
 

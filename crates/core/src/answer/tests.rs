@@ -4,8 +4,8 @@ use std::cell::Cell;
 use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
 
-use thorp_wire::Frame;
 use thorp_wire::frame::{PREFIX, RequestId, Update};
+use thorp_wire::{Frame, InfoHash};
 
 use super::*;
 use crate::budget::Allowance;
@@ -14,6 +14,7 @@ use crate::presence;
 use crate::time::Instant;
 
 const EVERYBODY: u8 = 60;
+const V1: InfoHash = InfoHash::new([255; 20]);
 /// For it the holders of the village's files begin with the first.
 const ASKER: PeerId = PeerId::new([255; 32]);
 
@@ -52,7 +53,8 @@ fn village(names: &[String]) -> (Catalogue, Presences) {
             partial: false,
             nanos: 0,
             executable: false,
-            v1: None,
+            // One holder says it.
+            v1: (n == 7).then_some(V1),
         };
         let full = Update {
             since: None,
@@ -85,6 +87,32 @@ fn find(query: Query, after: Option<Name>) -> Find {
         hash_now: false,
         after,
         most: None,
+    }
+}
+
+#[test]
+fn a_file_is_told_with_the_info_hash_of_its_v1_torrent_if_one_holder_says_it() {
+    let (catalogue, there) = village(&["a".to_owned()]);
+    let library = Library {
+        catalogue: &catalogue,
+        present: &there,
+        me: id(0),
+        among: &|_| true,
+        asker: ASKER,
+        unlisted: &Unlisted::default,
+        most: Work::ENOUGH,
+    };
+    for query in [
+        Query::Names(vec!["a".to_owned()]),
+        Query::Pattern("*".to_owned()),
+    ] {
+        let found = sent(library.files(&find(query, None)).0.expect("a pattern"));
+        let told: Vec<_> = found
+            .variants
+            .iter()
+            .map(|variant| variant.entry.v1)
+            .collect();
+        assert_eq!(told, [Some(V1)]);
     }
 }
 

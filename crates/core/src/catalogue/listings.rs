@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-use thorp_wire::{Content, Name, PeerId};
+use thorp_wire::{Content, InfoHash, Name, PeerId};
 
 use super::listing::{Facts, Listing, Row};
 
@@ -114,6 +114,11 @@ impl Listings {
 
     pub fn name(&self, at: At) -> &Name {
         &self.row(at).name
+    }
+
+    /// The info-hash of the file's v1 torrent, if its holder says one.
+    pub fn v1(&self, at: At) -> Option<InfoHash> {
+        self.listing(at).v1(self.name(at))
     }
 
     pub fn facts(&self, at: At) -> &Facts {

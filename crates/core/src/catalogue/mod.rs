@@ -520,7 +520,10 @@ impl Catalogue {
                     holders: Vec::new(),
                 });
             }
-            files[nth].holders.push(peer);
+            let file = &mut files[nth];
+            // Holders that serve no clients say none.
+            file.entry.v1 = file.entry.v1.or_else(|| self.listings.v1(at));
+            file.holders.push(peer);
         }
     }
 

@@ -99,7 +99,9 @@ impl Catalogue {
                     has_twin: false,
                 });
             }
-            stops[nth].file.holders.push(peer);
+            let file = &mut stops[nth].file;
+            file.entry.v1 = file.entry.v1.or_else(|| self.listings.v1(at));
+            file.holders.push(peer);
             if !row.facts.partial {
                 stops[nth].wholes.push(peer);
             }

@@ -202,6 +202,10 @@ proptest! {
         let entries: usize = model.values().map(|(_, files)| files.len()).sum();
         prop_assert_eq!(catalogue.entries(), entries);
         prop_assert_eq!(seen(catalogue.files()), expected(&model, &|_| true, |_| true));
+        for File { entry, .. } in catalogue.files() {
+            let content = entry.root.map_or(0, |root| root.as_bytes()[0]);
+            prop_assert_eq!(entry.v1, v1_of(content), "{}", entry.name);
+        }
         for (peer, (position, files)) in &model {
             prop_assert_eq!(catalogue.position(*peer), Some(*position));
             let listing = catalogue.listing(*peer).expect("listed");

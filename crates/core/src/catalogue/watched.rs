@@ -122,7 +122,7 @@ impl Catalogue {
             }
             let is_whole = Some(!self.listings.facts(at).partial);
             has = is_whole;
-            if let (Some((v1, has_v1)), said) = (&mut v1, self.v1_at(at))
+            if let (Some((v1, has_v1)), said) = (&mut v1, self.listings.v1(at))
                 && said == Some(*v1)
             {
                 *has_v1 = is_whole;
@@ -153,12 +153,7 @@ impl Catalogue {
             name: row.name.clone(),
             content: row.facts.content()?,
             has,
-            v1: self.v1_at(at).map(|v1| (v1, has)),
+            v1: self.listings.v1(at).map(|v1| (v1, has)),
         })
-    }
-
-    fn v1_at(&self, at: At) -> Option<InfoHash> {
-        let listing = self.listings.at(at.slot)?;
-        listing.v1(self.listings.name(at))
     }
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use thorp_wire::frame::{Holder, Variant};
-use thorp_wire::{Attributes, Content, Name, NameError};
+use thorp_wire::{Attributes, Content, InfoHash, Name, NameError};
 
 use crate::lookup::{Only, Source};
 use crate::matching::PatternError;
@@ -92,6 +92,8 @@ pub struct Item {
     pub attributes: Attributes,
     /// What it is.
     pub content: Content,
+    /// The info-hash of its v1 torrent, as members make it, if a holder says one.
+    pub v1: Option<InfoHash>,
 }
 
 /// A place to look at.

@@ -491,6 +491,7 @@ impl Terms {
             // It is this user's own already.
             attributes: own.attributes(),
             content,
+            v1: own.v1,
         };
         Some(Planned {
             item,
@@ -550,6 +551,7 @@ impl Terms {
                 ..attributes
             },
             content,
+            v1: hashed.iter().find_map(|variant| variant.entry.v1),
         };
         let mut known = BTreeSet::new();
         let holders = hashed.into_iter().flat_map(|variant| variant.holders);

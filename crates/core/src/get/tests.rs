@@ -490,6 +490,7 @@ fn large(n: u8) -> (Item, WantedFile) {
         target: name,
         attributes: Attributes::default(),
         content,
+        v1: None,
     };
     let wanted = WantedFile {
         content,

@@ -115,7 +115,10 @@ pub(super) fn merge(known: &mut Vec<Variant>, variant: Variant) {
             && v.entry.root == variant.entry.root
     };
     match known.iter_mut().find(same) {
-        Some(same) => add_holders(same, variant.holders),
+        Some(same) => {
+            same.entry.v1 = same.entry.v1.or(variant.entry.v1);
+            add_holders(same, variant.holders);
+        }
         None => known.push(variant),
     }
 }

@@ -104,6 +104,11 @@ impl Swarms {
         client: SocketAddr,
     ) -> Result<(), String> {
         let torrent = transfer.torrent_at(client).ok_or("it is of no torrent")?;
+        let version = if transfer.is_v1(torrent) {
+            Version::V1
+        } else {
+            Version::V2
+        };
         let stream = dial::dial_client(client, self.0.source).await;
         let stream = stream.map_err(|error| error.to_string())?;
         transfer.was_reached();
@@ -113,9 +118,11 @@ impl Swarms {
         let talk = Talk::new(torrent, info).or_public(transfer.is_public(torrent));
         let greeting = timeout(GREETING, async {
             let mut ours = Handshake::of_client(torrent, self.0.client_id);
-            // A client that has a v1 torrent takes whoever offers v2 to mean another one.
-            let fetched = transfer.torrent();
-            ours.extensions.v2 = fetched.is_none_or(|fetched| fetched.is_v2(torrent));
+            // A client that has a v1 torrent takes a peer that offers v2 to mean another one.
+            ours.extensions.v2 = match transfer.torrent() {
+                Some(fetched) => fetched.is_v2(torrent),
+                None => version == Version::V2,
+            };
             greeting::say(&mut outward, &ours, None).await?;
             let theirs = inward.handshake().await?;
             if theirs.extensions.extended {
@@ -143,7 +150,7 @@ impl Swarms {
             peer: SourceId::Client(client),
             account: Account::Address(client.ip()),
             dialled: true,
-            offer: offer_of(&theirs, Version::V2),
+            offer: offer_of(&theirs, version),
             client: Some((talk, LastUse::now())),
         };
         let cut = self.cut_client(std::future::pending());

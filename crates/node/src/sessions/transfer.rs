@@ -68,6 +68,9 @@ struct State {
     torrents: BTreeMap<SocketAddr, InfoHash>,
     /// The one of these that is not private.
     public_torrent: Option<InfoHash>,
+    /// The one of these that is of v1. Its clients know no hashes that the file could be verified by:
+    /// these have to come from others.
+    v1_torrent: Option<InfoHash>,
     exchange: ClientExchange,
 }
 
@@ -152,6 +155,7 @@ impl Transfer {
                 members: BTreeSet::new(),
                 torrents: BTreeMap::new(),
                 public_torrent: None,
+                v1_torrent: None,
                 exchange: ClientExchange::default(),
                 stage: if complete {
                     Stage::Serving
@@ -287,7 +291,12 @@ impl Transfer {
         // Members are in swarms, too, and are asked as members.
         clients.retain(|client| !state.members.contains(client));
         for client in &clients {
-            if state.torrents.len() < MOST_CLIENTS || state.torrents.contains_key(client) {
+            let known = state.torrents.get(client);
+            // One that has both is of more use with v2.
+            if known.is_some() && state.v1_torrent == Some(torrent) {
+                continue;
+            }
+            if state.torrents.len() < MOST_CLIENTS || known.is_some() {
                 state.torrents.insert(*client, torrent);
             }
         }
@@ -302,6 +311,16 @@ impl Transfer {
     /// Whether clients of this torrent may be told of one another.
     pub(super) fn is_public(&self, torrent: InfoHash) -> bool {
         self.lock().public_torrent == Some(torrent)
+    }
+
+    /// Clients of this torrent have it as one of v1.
+    pub fn is_v1_as(&self, torrent: InfoHash) {
+        self.lock().v1_torrent = Some(torrent);
+    }
+
+    /// Whether clients of this torrent have it as one of v1.
+    pub(super) fn is_v1(&self, torrent: InfoHash) -> bool {
+        self.lock().v1_torrent == Some(torrent)
     }
 
     /// The torrent as which a client may have the file.

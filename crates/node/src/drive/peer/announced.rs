@@ -21,15 +21,24 @@ use crate::system;
 pub(super) struct Seeking(Vec<Announcing>);
 
 impl Seeking {
-    /// Begins, where clients are asked for files.
-    pub(super) fn start(peer: &Peer, transfer: &Arc<Transfer>, name: &Name) -> Self {
+    /// Begins, where clients are asked for files. The file has this name, and perhaps a v1 torrent
+    /// of which its holders say the info-hash.
+    pub(super) fn start(
+        peer: &Peer,
+        transfer: &Arc<Transfer>,
+        (name, v1): (&Name, Option<InfoHash>),
+    ) -> Self {
         if !peer.swarms.serves_clients() || peer.swarms.port().is_none() {
             return Self(Vec::new());
         }
         let [private, public] = torrents_of(name, transfer.content());
         transfer.is_public_as(public);
-        let torrents = [private, public].map(|torrent| seek(peer, transfer, torrent));
-        Self(torrents.into())
+        if let Some(v1) = v1 {
+            transfer.is_v1_as(v1);
+        }
+        let torrents = [private, public].into_iter().chain(v1);
+        let seeking = torrents.map(|torrent| seek(peer, transfer, torrent));
+        Self(seeking.collect())
     }
 
     /// More sources are wanted.
@@ -43,7 +52,7 @@ impl Seeking {
     }
 }
 
-/// The torrents that members make of a file that has this name: the private one, and the other.
+/// The v2 torrents that members make of a file that has this name: the private one, and the other.
 fn torrents_of(name: &Name, content: Content) -> [InfoHash; 2] {
     [Privacy::Private, Privacy::Public]
         .map(|privacy| info_hash_v2(&v2_info(name.base(), content, privacy)).truncated())

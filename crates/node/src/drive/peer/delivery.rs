@@ -9,7 +9,7 @@ use thorp_disk::DiskThread;
 use thorp_files::share::{Arriving, ReadError, Share};
 use thorp_files::store::{Destination, Partial, Replace, Store, StoreError, Stored};
 use thorp_wire::merkle::Hash;
-use thorp_wire::{Attributes, Content, Name, merkle};
+use thorp_wire::{Attributes, Content, InfoHash, Name, merkle};
 
 use crate::api::{Failure, Note};
 
@@ -89,6 +89,11 @@ impl Delivery {
     /// The name under which it was listed.
     pub fn name(&self) -> &Name {
         &self.item.listed
+    }
+
+    /// The info-hash of its v1 torrent, if a holder said one.
+    pub fn v1(&self) -> Option<InfoHash> {
+        self.item.v1
     }
 
     /// What the core is told of an error.
@@ -311,6 +316,7 @@ mod tests {
             target: name,
             attributes: Attributes::default(),
             content,
+            v1: None,
         };
         let delivery = Delivery::new(terms, item);
         // Looking at the share leads in a circle: no disk says so of what is gone.

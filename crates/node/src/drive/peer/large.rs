@@ -92,7 +92,8 @@ impl FileTask<'_> {
         let listed = blocking(move |disk| place.arriving(disk)).await?;
         self.tell(get::LargeEvent::Begun { there }).await;
         let delivery = self.delivery.clone();
-        let seeking = Seeking::start(self.peer, &fetching.transfer, delivery.name());
+        let wanted = (delivery.name(), delivery.v1());
+        let seeking = Seeking::start(self.peer, &fetching.transfer, wanted);
         tokio::select! {
             gathered = self.gather(&mut fetching, &partial, &seeking) => gathered?,
             error = delivery.closed() => return Err(error.into()),
