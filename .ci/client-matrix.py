@@ -378,7 +378,7 @@ def clients_of(rqbit):
         # It looks at files that are there only if it is told to.
         Client("aria2 1.36", ARIA, 1, seed="--check-integrity=true", leech="--seed-time=0"),
         Client("Transmission 3.00 without uTP", TRANSMISSION, 1, settings={"utp-enabled": False}),
-        # It does not come: neither silence nor a reset makes it try TCP within minutes.
+        # It does not come: after silence as after a refusal it tries nothing for 15 minutes, then uTP.
         Client("Transmission 3.00", TRANSMISSION, 1, only=2),
     ]
     if rqbit:

@@ -105,8 +105,8 @@ def filled_in(command, source, path):
 
 
 def write_transmission_settings(directory):
-    # It tries uTP first and waits for an answer without end; a reset makes it open a TCP connection
-    # and close it unused, and it was not seen to try again. Without a port of its own it has no UDP.
+    # It tries uTP first. A refusal makes it open a TCP connection, close it unused, and try uTP again
+    # after 15 and after 25 minutes. Without a port of its own it has no UDP.
     settings = {"utp-enabled": False, "peer-port": next(PORTS)}
     os.makedirs(directory, exist_ok=True)
     with open(os.path.join(directory, "settings.json"), "w") as file:

@@ -1,8 +1,9 @@
 //! A tracker for ordinary BitTorrent clients: its store in this process, and announces over UDP to
-//! the real program, beside an echo that sends an answer of the same length back, and opentracker
-//! where it is installed.
+//! the real program, beside an echo that sends an answer of the same length back, and beside
+//! opentracker and `aquatic_udp` where these are installed.
 //!
-//! Whatever answers has one processor, whatever asks another one; so at least two are needed.
+//! Whatever answers has one processor, whatever asks another one; so at least two are needed. What an
+//! answer costs in time of the answering program's processor can be compared on a busy machine, too.
 
 use std::fmt::Write as _;
 use std::fs;
@@ -53,9 +54,14 @@ pub fn run(peers: u32, torrents: u32, seconds: u64) -> Result<()> {
         .stdout(Stdio::piped())
         .spawn()
         .with_context(|| format!("cannot start {}", program.display()))?;
+    let load = Asked {
+        peers,
+        torrents,
+        seconds,
+    };
     let mut tracker = Ended(tracker);
     let at = said_where(&mut tracker)?;
-    let length = ask("thorp", at, peers, torrents, seconds)?;
+    let length = load.ask("thorp", at, &tracker)?;
     drop(tracker);
     let echo = pinned(1, &std::env::current_exe()?)
         .args(["echo", "--length", &length.to_string()])
@@ -63,15 +69,26 @@ pub fn run(peers: u32, torrents: u32, seconds: u64) -> Result<()> {
         .spawn()?;
     let mut echo = Ended(echo);
     let at = said_where(&mut echo)?;
-    ask("an echo of the same length", at, peers, torrents, seconds)?;
+    load.ask("an echo of the same length", at, &echo)?;
     drop(echo);
-    if let Some(mut opentracker) = opentracker(scratch.path(), torrents)? {
+    if let Some(opentracker) = opentracker(scratch.path(), torrents)? {
         let at = SocketAddr::from((Ipv4Addr::LOCALHOST, OPENTRACKER));
-        let asked = ask("opentracker", at, peers, torrents, seconds);
-        opentracker.0.kill()?;
-        asked?;
+        load.ask("opentracker", at, &opentracker)?;
+    }
+    for (name, io_uring) in [("aquatic_udp, io_uring", true), ("aquatic_udp, mio", false)] {
+        if let Some(aquatic) = aquatic(scratch.path(), io_uring)? {
+            let at = SocketAddr::from((Ipv4Addr::LOCALHOST, AQUATIC));
+            load.ask(name, at, &aquatic)?;
+        }
     }
     Ok(())
+}
+
+/// How a tracker is asked.
+struct Asked {
+    peers: u32,
+    torrents: u32,
+    seconds: u64,
 }
 
 /// Measures a store alone, on this thread.
@@ -111,28 +128,41 @@ fn store(peers: u32, torrents: u32) -> Result<()> {
     Ok(())
 }
 
-/// Announces to a tracker as many peers, some of them again and again, and prints how fast it
-/// answers. Returns the mean length of an answer.
-fn ask(what: &str, at: SocketAddr, peers: u32, torrents: u32, seconds: u64) -> Result<usize> {
-    let output = pinned(0, &std::env::current_exe()?)
-        .args(["load", &at.to_string()])
-        .args([
-            "--peers",
-            &peers.to_string(),
-            "--torrents",
-            &torrents.to_string(),
-        ])
-        .args(["--seconds", &seconds.to_string()])
-        .stderr(Stdio::inherit())
-        .output()?;
-    let said = String::from_utf8(output.stdout)?;
-    ensure!(output.status.success(), "{what}: the load has failed");
-    let (length, figures) = said.trim().split_once(' ').context("a length")?;
-    println!("{what}: {figures}");
-    Ok(length.parse()?)
+impl Asked {
+    /// Announces to a tracker as many peers, some of them again and again, and prints how fast it
+    /// answers. Returns the mean length of an answer.
+    fn ask(&self, what: &str, at: SocketAddr, answers: &Ended) -> Result<usize> {
+        let before = answers.processor_time()?;
+        let output = pinned(0, &std::env::current_exe()?)
+            .args(["load", &at.to_string()])
+            .args(["--peers", &self.peers.to_string()])
+            .args(["--torrents", &self.torrents.to_string()])
+            .args(["--seconds", &self.seconds.to_string()])
+            .stderr(Stdio::inherit())
+            .output()?;
+        let took = answers.processor_time()?.saturating_sub(before);
+        let said = String::from_utf8(output.stdout)?;
+        ensure!(output.status.success(), "{what}: the load has failed");
+        let mut words = said.trim().splitn(3, ' ');
+        let mut number = || {
+            words
+                .next()
+                .context("a number")?
+                .parse()
+                .context("a number")
+        };
+        let (length, all): (usize, u32) = (number()?, u32::try_from(number()?)?);
+        let figures = words.next().context("figures")?;
+        let each = took / all.max(1);
+        println!(
+            "{what}: {figures}; {} ns of its processor each",
+            each.as_nanos()
+        );
+        Ok(length)
+    }
 }
 
-/// Asks, and prints the mean length of answers and the figures.
+/// Asks, and prints the mean length of answers, the number of all answers and the figures.
 pub fn load(at: SocketAddr, peers: u32, torrents: u32, seconds: u64) -> Result<()> {
     let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0))?;
     socket.connect(at)?;
@@ -159,6 +189,7 @@ pub fn load(at: SocketAddr, peers: u32, torrents: u32, seconds: u64) -> Result<(
         next += 1;
         (next <= peers).then_some(next - 1)
     })?;
+    let first = load.received;
     (load.received, load.bytes, load.lost) = (0, 0, 0);
     load.took.clear();
     let begun = Instant::now();
@@ -183,8 +214,9 @@ pub fn load(at: SocketAddr, peers: u32, torrents: u32, seconds: u64) -> Result<(
     let length = load.bytes / load.received.max(1);
     #[expect(clippy::cast_precision_loss, reason = "to be read by people")]
     let a_second = load.received as f64 / took;
+    let all = first + load.received;
     println!(
-        "{length} {a_second:.0} answers/s of {length} bytes, {} lost; p50 {} us, p99 {} us, p99.9 {} us",
+        "{length} {all} {a_second:.0} answers/s of {length} bytes, {} lost; p50 {} us, p99 {} us, p99.9 {} us",
         load.lost,
         at(0.5),
         at(0.99),
@@ -364,9 +396,30 @@ fn opentracker(scratch: &Path, torrents: u32) -> Result<Option<Ended>> {
         .stdout(Stdio::null())
         .stderr(Stdio::null())
         .spawn();
-    let mut started = Ended(started?);
+    still_there(Ended(started?))
+}
+
+const AQUATIC: u16 = 16_970;
+
+/// Starts `aquatic_udp`, with one thread that answers.
+fn aquatic(scratch: &Path, io_uring: bool) -> Result<Option<Ended>> {
+    let settings = scratch.join("aquatic.toml");
+    let text = format!(
+        "socket_workers = 1\n[network]\naddress = \"127.0.0.1:{AQUATIC}\"\nuse_io_uring = {io_uring}\n"
+    );
+    fs::write(&settings, text)?;
+    let started = pinned(1, Path::new("aquatic_udp"))
+        .arg("-c")
+        .arg(&settings)
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn();
+    still_there(Ended(started?))
+}
+
+/// `None` if it has ended, as `taskset` does where there is no such program.
+fn still_there(mut started: Ended) -> Result<Option<Ended>> {
     std::thread::sleep(Duration::from_secs(1));
-    // `taskset` ends where there is no such program.
     Ok(started.0.try_wait()?.is_none().then_some(started))
 }
 
@@ -401,6 +454,19 @@ fn pinned(processor: u32, program: &Path) -> Command {
 
 /// A process that is ended when this is dropped.
 struct Ended(Child);
+
+impl Ended {
+    /// How long it has had a processor.
+    fn processor_time(&self) -> Result<Duration> {
+        let stat = fs::read_to_string(format!("/proc/{}/stat", self.0.id()))?;
+        // After its name, which may have any bytes in it.
+        let (_, fields) = stat.rsplit_once(") ").context("a name")?;
+        let ticks = fields.split(' ').skip(11).take(2).map(str::parse::<u64>);
+        let ticks = ticks.sum::<Result<u64, _>>()?;
+        let a_second = rustix::param::clock_ticks_per_second();
+        Ok(Duration::from_millis(ticks * 1000 / a_second))
+    }
+}
 
 impl Drop for Ended {
     fn drop(&mut self) {
