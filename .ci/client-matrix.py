@@ -254,7 +254,7 @@ class Ground:
             os.makedirs(path)
             original = os.path.join(path, name)
             shutil.copyfile(os.path.join(self.shared, self.file(client, size)), original)
-            torrent, magnet = self.make(client, original, over)
+            torrent, magnet = self.make(client, original, by, over)
             process = client.start(self.seed_hosts[client.name], "seed", torrent, path)
             wants = os.path.join(home, "wants")
             os.makedirs(wants)
@@ -285,11 +285,12 @@ class Ground:
         told = subprocess.run(on(self.oak.host, sys.executable, "-c", ask, url), capture_output=True)
         return re.search(rb"8:completei[1-9]", told.stdout) is not None
 
-    def make(self, client, path, over):
+    def make(self, client, path, by, over):
         flags = lt.create_torrent.v2_only if client.version == 2 else lt.create_torrent.v1_only
         maker = lt.create_torrent(lt.list_files(path), flags=flags)
         maker.add_tracker(f"{over}://{HALL}:3333/announce")
-        maker.set_priv(True)
+        # Of a private one libtorrent and rqbit tell no client what it is.
+        maker.set_priv(by == "torrent")
         lt.set_piece_hashes(maker, os.path.dirname(path))
         torrent = os.path.join(os.path.dirname(os.path.dirname(path)), "made.torrent")
         with open(torrent, "wb") as file:
