@@ -339,6 +339,7 @@ impl Node {
                 hops: 0,
                 after: None,
                 most: None,
+                until: None,
                 hash_now: false,
             };
             self.says(asker, Frame::with_request(RequestId(number), find));

@@ -118,7 +118,8 @@ impl Library<'_> {
         } else {
             FEW_HOLDERS
         };
-        let files = self.catalogue.beyond(known, &among);
+        let (after, until) = (find.after.as_ref(), find.until.as_ref());
+        let files = self.catalogue.beyond(known, after, until, &among);
         let mut files = files.taking(work.remaining(self.most) * Work::STEPS);
         let few = files.by_ref().filter_map(|mut file| {
             file.entry.root?;

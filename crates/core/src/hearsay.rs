@@ -39,6 +39,10 @@ const EACH: usize = 1024 * 1024;
 const MOST_GONE: usize = 32;
 
 /// How neighbours are asked in advance.
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "rules that can be left out, one by one"
+)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Hearing {
     /// How often one is asked; never, if it is zero.
@@ -55,6 +59,16 @@ pub struct Hearing {
     /// Until so many neighbours have answered, or all, they are also asked when a name is looked
     /// up.
     pub few: usize,
+    /// How many names, and names with a holder, one question may say to be known.
+    pub items: usize,
+    /// Whether a holder that one neighbour has told of is asked for again, where another
+    /// neighbour that says the same would be the second witness.
+    pub seconds: bool,
+    /// A neighbour that was not asked yet is asked this long after the last one.
+    pub fresh: Duration,
+    /// Whether a member is dialled of which neighbours have said something, one in each
+    /// [`every`](Self::every), while there is room for neighbours.
+    pub meets: bool,
 }
 
 impl Default for Hearing {
@@ -66,6 +80,10 @@ impl Default for Hearing {
             lasts: Duration::from_hours(1),
             outlasts: true,
             few: 4,
+            items: 4096,
+            seconds: true,
+            fresh: Duration::from_secs(15),
+            meets: true,
         }
     }
 }
@@ -76,20 +94,22 @@ pub struct Hearsay {
     how: Hearing,
     ask_at: Option<Instant>,
     asked: u32,
-    /// There were too many names here to ask the last time.
-    knows_too_much: bool,
     tellers: BTreeMap<PeerId, Teller>,
     /// Counts the neighbours that have gone.
     parted: u64,
     claims: Claims,
     refreshed: Option<Instant>,
+    /// When another member may be dialled to become a neighbour.
+    meet_at: Option<Instant>,
     random: fastrand::Rng,
 }
 
 /// A neighbour, or one that was.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Debug, Default)]
 struct Teller {
     asked: Option<Instant>,
+    /// The last question was about names up to this one, and the next one is about those behind.
+    asked_until: Option<Name>,
     /// It has answered since it is a neighbour.
     has_answered: bool,
     /// It does not know the question: its version is older.
@@ -110,11 +130,11 @@ impl Hearsay {
             how,
             ask_at: None,
             asked: 0,
-            knows_too_much: false,
             tellers: BTreeMap::new(),
             parted: 0,
             claims: Claims::default(),
             refreshed: None,
+            meet_at: None,
             random: fastrand::Rng::with_seed(seed),
         }
     }
@@ -132,7 +152,7 @@ impl Hearsay {
         let answered = willing.clone().filter(|teller| teller.has_answered).count();
         let is_enough = answered >= willing.count().min(self.how.few);
         let is_willing = self.tellers.get(&id).is_some_and(answers);
-        self.is_on() && is_willing && is_enough && !self.knows_too_much
+        self.is_on() && is_willing && is_enough
     }
 
     /// A peer has become a neighbour, or is one over a new link.
@@ -147,13 +167,9 @@ impl Hearsay {
             has_answered: teller.has_answered && teller.parted.is_none(),
             ..Teller::default()
         };
-        let soon = now + SOON;
-        if self.asked < FIRST {
-            let at = self.ask_at.map_or(soon, |at| at.min(soon));
-            self.ask_at = Some(at);
-        } else {
-            self.ask_at.get_or_insert(soon);
-        }
+        let soon = now + self.until_fresh();
+        let at = self.ask_at.map_or(now + SOON, |at| at.min(soon));
+        self.ask_at = Some(at);
     }
 
     /// A peer is no neighbour any more.
@@ -213,38 +229,53 @@ impl Hearsay {
         self.asked = self.asked.saturating_add(1);
         let is_new =
             |teller: &Teller| teller.asked.is_none() && !teller.refuses && teller.parted.is_none();
-        let early = self.asked < FIRST && self.tellers.values().any(is_new);
-        let every = self.how.every;
-        self.ask_at = Some(now + if early { SOON.min(every) } else { every });
+        let wait = if self.tellers.values().any(is_new) {
+            self.until_fresh()
+        } else {
+            self.how.every
+        };
+        self.ask_at = Some(now + wait);
         Some(id)
     }
 
-    /// Returns the question: which files are there that this peer does not know enough of?
-    /// `None`, if there are too many names here to say that.
+    /// How long a neighbour that was not asked yet waits.
+    fn until_fresh(&self) -> Duration {
+        let wait = if self.asked < FIRST {
+            SOON
+        } else {
+            self.how.fresh
+        };
+        wait.min(self.how.every)
+    }
+
+    /// Returns the question to a neighbour: which files are there that this peer does not know
+    /// enough of? If more names are known here than a question has room for, it is about some of
+    /// them, and the next one to this neighbour goes on behind these.
     pub fn question(
         &mut self,
         now: Instant,
         me: PeerId,
+        asked: PeerId,
         catalogue: &Catalogue,
         counts: Believed<'_>,
-    ) -> Option<Find> {
+    ) -> Find {
         let is_due = |at| now - at >= REFRESHED_EVERY;
         if self.refreshed.is_none_or(is_due) {
             self.refreshed = Some(now);
             self.refresh(now, counts);
         }
-        let lasts = self.how.lasts;
         let mut known: Vec<&Name> = Vec::new();
         // Of these another holder is of use, and the same one is not.
         let mut held: Vec<(&Name, PeerId)> = Vec::new();
-        let mut pairs: Vec<(PeerId, PeerId)> = Vec::new();
-        let mut listed = catalogue.names(me).peekable();
-        let mut told = self.claims.by_name().peekable();
+        let mut pairs = Vec::new();
+        let teller = self.tellers.get(&asked);
+        let after = teller.and_then(|teller| teller.asked_until.clone());
+        let mut until = None;
+        let mut last: Option<&Name> = None;
+        let mut counted = self.claims.counted(now, self.how.lasts, counts);
+        let mut listed = catalogue.names(me, after.as_ref()).peekable();
+        let mut told = self.claims.behind(after.as_ref()).peekable();
         loop {
-            self.knows_too_much = known.len() + held.len() > NameFilter::MAX_ITEMS;
-            if self.knows_too_much {
-                return None;
-            }
             // Both are in the order of names.
             let name = match (listed.peek(), told.peek()) {
                 (Some((listed, _)), Some((told, _))) => *listed.min(told),
@@ -252,6 +283,11 @@ impl Hearsay {
                 (None, Some((told, _))) => told,
                 (None, None) => break,
             };
+            if known.len() + held.len() >= self.how.items {
+                until = last.cloned();
+                break;
+            }
+            last = Some(name);
             let holders = listed.next_if(|(listed, _)| *listed == name);
             let claims = told.next_if(|(told, _)| *told == name);
             let holders = holders.map(|(_, holders)| holders).unwrap_or_default();
@@ -261,17 +297,29 @@ impl Hearsay {
                 continue;
             }
             pairs.clear();
-            pairs.extend(holders.into_iter().flatten().map(|holder| (holder, holder)));
-            let claims = claims.into_iter().flat_map(|(_, claims)| claims);
-            let claims = claims.filter(|told| told.age(now) < lasts);
-            let claims = claims.map(|told| (told.teller, told.holder.id));
-            let claims = claims.filter(|(teller, holder)| counts(*teller, *holder));
-            pairs.extend(claims.take(MOST_PAIRS));
-            if are_enough(&pairs) {
-                known.push(name);
-            } else {
-                held.extend(pairs.iter().map(|(_, holder)| (name, *holder)));
+            for holder in holders.into_iter().flatten() {
+                let number = counted.number_of(holder);
+                pairs.push((number, number));
             }
+            let claims = claims.map_or(&[][..], |(_, files)| files);
+            let mut told = counted.pairs(claims).take(MOST_PAIRS);
+            // Most names have many claims, and the first few are enough.
+            let is_known = told.any(|pair| {
+                let is_enough = is_second(&pairs, pair);
+                pairs.push(pair);
+                is_enough
+            });
+            drop(told);
+            if is_known {
+                known.push(name);
+                continue;
+            }
+            let teller = counted.number_of(asked);
+            let is_of_use = |holder| self.how.seconds && is_second(&pairs, (teller, holder));
+            let holders = pairs.iter().map(|(_, holder)| *holder);
+            let holders = holders.filter(|holder| !is_of_use(*holder));
+            let holders = holders.filter_map(|holder| counted.member(holder));
+            held.extend(holders.map(|holder| (name, holder)));
         }
         let items = known.len() + held.len();
         let mut filter = NameFilter::new(self.random.u64(..), items);
@@ -281,14 +329,39 @@ impl Hearsay {
         for (name, holder) in held {
             filter.insert_holder(name, holder);
         }
+        drop((listed, told));
+        if let Some(teller) = self.tellers.get_mut(&asked) {
+            teller.asked_until.clone_from(&until);
+        }
         let told = self.how.tables.then_some(Told::MAX_FILES);
-        Some(Find {
+        Find {
             query: Query::Beyond(filter, told.and_then(|told| u32::try_from(told).ok())),
             hops: 1,
             hash_now: false,
-            after: None,
+            after,
             most: Some(AT_ONCE),
-        })
+            until,
+        }
+    }
+
+    /// Returns a member to dial, so that it may become a neighbour, if it is time for another one:
+    /// the one that fewest neighbours name as theirs, of those for which `named` says how many do.
+    pub fn next_to_meet(
+        &mut self,
+        now: Instant,
+        named: &dyn Fn(PeerId) -> Option<usize>,
+    ) -> Option<Holder> {
+        let is_first = self.meet_at.is_none();
+        let at = *self.meet_at.get_or_insert(now + self.how.every);
+        if !self.how.meets || is_first || now < at {
+            return None;
+        }
+        self.meet_at = Some(now + self.how.every);
+        let random = &mut self.random;
+        let holders = self.claims.holders();
+        let worth = holders.filter_map(|holder| Some((named(holder.id)?, random.u64(..), holder)));
+        let first = worth.min_by_key(|(named, drawn, _)| (*named, *drawn));
+        first.map(|(_, _, holder)| holder.clone())
     }
 
     /// A neighbour has answered with a table.
@@ -388,17 +461,12 @@ fn freed_of(tellers: &mut BTreeMap<PeerId, Teller>, teller: PeerId, bytes: usize
     }
 }
 
-/// Whether two of these pairs of teller and holder have no member in common: that is what a
-/// lookup wants to hear of a base name.
-fn are_enough(pairs: &[(PeerId, PeerId)]) -> bool {
-    let are_apart = |(teller, holder): &(PeerId, PeerId), of: &(PeerId, PeerId)| {
-        ![of.0, of.1].contains(teller) && ![of.0, of.1].contains(holder)
-    };
-    let before = |at| pairs.get(..at).unwrap_or_default();
-    let pairs = (0..).zip(pairs);
-    pairs
-        .into_iter()
-        .any(|(at, pair)| before(at).iter().any(|other| are_apart(pair, other)))
+/// Whether one of these pairs of teller and holder has no member in common with another pair: two
+/// such are what a lookup wants to hear of a base name.
+fn is_second<Id: Copy + PartialEq>(pairs: &[(Id, Id)], another: (Id, Id)) -> bool {
+    let is_other = |member: &Id| *member != another.0 && *member != another.1;
+    let mut pairs = pairs.iter();
+    pairs.any(|(teller, holder)| is_other(teller) && is_other(holder))
 }
 
 #[cfg(test)]

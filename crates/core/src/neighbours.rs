@@ -69,10 +69,7 @@ impl Neighbours {
         if self.scores.len() < self.max {
             return Room::Free;
         }
-        let newcomer = Score {
-            useful: 1.0,
-            ..Score::fresh(now)
-        };
+        let newcomer = Score::newcomer(now);
         match self.worst(now) {
             Some((id, score)) if newcomer.value(now) > score.value(now) * CLEARLY => {
                 Room::Replacing(*id)
@@ -81,12 +78,22 @@ impl Neighbours {
         }
     }
 
-    /// Returns which neighbour must go when one more is taken; `None` while there is room.
-    pub fn surplus(&self, now: Instant) -> Option<PeerId> {
+    /// Returns which neighbour must go when one more is taken; `None` while there is room. Of those
+    /// that a new neighbour may replace it is the one that adds least, as `adds` says.
+    pub fn surplus(&self, now: Instant, adds: &dyn Fn(PeerId) -> usize) -> Option<PeerId> {
         if self.scores.len() < self.max {
             return None;
         }
-        Some(*self.worst(now)?.0)
+        let newcomer = Score::newcomer(now).value(now);
+        let replaceable = self
+            .replaceable(now)
+            .filter(|(_, score)| newcomer > score.value(now) * CLEARLY);
+        let least = replaceable.min_by(|(one, a), (other, b)| {
+            let by_value = || a.value(now).total_cmp(&b.value(now));
+            adds(**one).cmp(&adds(**other)).then_with(by_value)
+        });
+        let (id, _) = least.or_else(|| self.worst(now))?;
+        Some(*id)
     }
 
     /// Adds a neighbour.
@@ -154,11 +161,14 @@ impl Neighbours {
 
 impl Neighbours {
     fn worst(&self, now: Instant) -> Option<(&PeerId, &Score)> {
-        let idle = |score: &Score| now - score.used >= IN_USE;
-        self.scores
-            .iter()
-            .filter(|(_, score)| !score.protected && idle(score))
+        self.replaceable(now)
             .min_by(|(_, a), (_, b)| a.value(now).total_cmp(&b.value(now)))
+    }
+
+    fn replaceable(&self, now: Instant) -> impl Iterator<Item = (&PeerId, &Score)> {
+        let idle = move |score: &Score| now - score.used >= IN_USE;
+        let scores = self.scores.iter();
+        scores.filter(move |(_, score)| !score.protected && idle(score))
     }
 }
 
@@ -170,6 +180,14 @@ impl Score {
             used: now,
             rtt: USUAL_RTT,
             protected: false,
+        }
+    }
+
+    /// A new neighbour, which is assumed to be useful once.
+    fn newcomer(now: Instant) -> Self {
+        Self {
+            useful: 1.0,
+            ..Self::fresh(now)
         }
     }
 
@@ -238,6 +256,34 @@ mod tests {
         }
         assert_eq!(table.room(at(118)), Room::Full);
         assert!(matches!(table.room(at(119)), Room::Replacing(_)));
+    }
+
+    #[test]
+    fn of_neighbours_that_were_of_little_use_the_one_goes_that_adds_least() {
+        let mut table = Neighbours::new(6, 7);
+        for n in 1..=6 {
+            table.add(at(0), id(n));
+            table.was_useful(at(0), id(n), RTT);
+        }
+        let hour = at(3600);
+        table.was_useful(hour, id(1), RTT);
+        let replaceable = |n: &u8| *n > 1 && !table.scores[&id(*n)].protected;
+        let adds = |of: PeerId| 10 - usize::from(of.as_bytes()[0]);
+        let last = (1..=6).filter(replaceable).max().map(id);
+        assert_eq!(table.surplus(hour, &adds), last);
+        let first = (1..=6).filter(replaceable).min().map(id);
+        assert_eq!(
+            table.surplus(hour, &|of| 10 - adds(of)),
+            first,
+            "1 is of use"
+        );
+        for n in 2..=6 {
+            table.was_useful(hour, id(n), RTT);
+        }
+        assert!(
+            table.surplus(hour, &adds).is_some(),
+            "one must go in any case"
+        );
     }
 
     #[test]

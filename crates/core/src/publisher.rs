@@ -48,6 +48,8 @@ pub struct Publisher {
     /// Updates can be made from any state since this one.
     oldest: u64,
     neighbours_changed: u64,
+    /// The state in which a neighbour was missing that had not said goodbye.
+    neighbour_lost: u64,
     torrents_changed: u64,
     /// Which neighbours came or went at which number, as far back as it is kept.
     neighbour_changes: VecDeque<(u64, PeerId)>,
@@ -91,6 +93,7 @@ enum Rest {
 struct Unpublished {
     names: BTreeSet<Name>,
     neighbours: Option<Vec<PeerId>>,
+    has_lost_neighbour: bool,
     torrents: Option<Vec<InfoHash>>,
     since: Option<Instant>,
 }
@@ -111,6 +114,7 @@ impl Publisher {
             history_names: 0,
             oldest: 0,
             neighbours_changed: 0,
+            neighbour_lost: 0,
             torrents_changed: 0,
             neighbour_changes: VecDeque::new(),
             neighbours_known_since: 0,
@@ -149,9 +153,10 @@ impl Publisher {
         catalogue.apply(self.own, self.epoch, change);
     }
 
-    /// The neighbours have changed. Published soon.
-    pub fn neighbours_changed(&mut self, now: Instant, neighbours: Vec<PeerId>) {
+    /// The neighbours have changed; one of them was lost, if `is_lost`. Published soon.
+    pub fn neighbours_changed(&mut self, now: Instant, neighbours: Vec<PeerId>, is_lost: bool) {
         self.unpublished.since.get_or_insert(now);
+        self.unpublished.has_lost_neighbour |= is_lost;
         self.unpublished.neighbours = Some(neighbours);
     }
 
@@ -184,6 +189,7 @@ impl Publisher {
         let Unpublished {
             names,
             neighbours,
+            has_lost_neighbour,
             torrents,
             since: _,
         } = std::mem::take(&mut self.unpublished);
@@ -212,6 +218,9 @@ impl Publisher {
         if neighbours.is_some() {
             self.neighbours_changed = self.seq;
         }
+        if has_lost_neighbour {
+            self.neighbour_lost = self.seq;
+        }
         if has_other_torrents {
             self.torrents_changed = self.seq;
         }
@@ -225,6 +234,18 @@ impl Publisher {
             self.oldest = seq;
         }
         true
+    }
+
+    /// Whether a copy at this state lacks what its reader should be told at once, and not with the
+    /// next message: anything but other neighbours; for a peer these too, if one of them was lost.
+    pub fn is_urgent(&self, since: Option<u64>, reader: Reader) -> bool {
+        let Some(since) = since.filter(|since| (self.oldest..self.seq).contains(since)) else {
+            return true;
+        };
+        let mut names = self.history.range(since + 1..);
+        names.any(|(_, names)| !names.is_empty())
+            || self.torrents_changed > since
+            || reader == Reader::Peer && self.neighbour_lost > since
     }
 
     /// Begins the update of a copy at state `since` (`None`: there is no copy). Returns `None` if

@@ -483,6 +483,7 @@ impl Survey {
                 hash_now: false,
                 after: member.files.reached().cloned(),
                 most: u32::try_from(Found::MAX_VARIANTS).ok(),
+                until: None,
             };
             let member = member.unlisted.clone().unwrap_or_else(|| linked(*id));
             asks.push(SurveyAction::Ask(member, find));

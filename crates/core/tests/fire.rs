@@ -270,6 +270,7 @@ fn nuisances(round: u32, at_any_price: bool) -> Vec<Frame> {
         hash_now: true,
         after: None,
         most: None,
+        until: None,
     };
     let costly = "[x]".repeat(50) + &"{a,b}".repeat(5);
     let moved = Hello {

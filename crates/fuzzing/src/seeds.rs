@@ -214,6 +214,7 @@ fn frames() -> Vec<Frame> {
         hash_now: false,
         after: None,
         most: None,
+        until: None,
     };
     let found = Found {
         variants: vec![variant("a", 1), variant("d/a", 2)],

@@ -338,6 +338,7 @@ fn find_names_in_bytes() {
         hash_now: true,
         after: None,
         most: None,
+        until: None,
     };
     golden(
         Frame::with_request(QUESTION, find),
@@ -366,6 +367,7 @@ fn find_pattern_in_bytes() {
         hash_now: false,
         after: Some(name("m.txt")),
         most: None,
+        until: None,
     };
     golden(
         Frame::with_request(QUESTION, find),
@@ -393,6 +395,7 @@ fn find_content_in_bytes() {
         hash_now: false,
         after: None,
         most: None,
+        until: None,
     };
     golden(
         Frame::with_request(QUESTION, find),
@@ -424,6 +427,7 @@ fn find_with_long_answers_in_bytes() {
                 hash_now: false,
                 after: None,
                 most: Some(1000),
+                until: None,
             },
         ),
         "
@@ -450,6 +454,7 @@ fn find_members_in_bytes() {
         hash_now: false,
         after: None,
         most: None,
+        until: None,
     };
     golden(
         Frame::with_request(QUESTION, find(None)),
@@ -538,6 +543,7 @@ fn find_beyond_in_bytes() {
         hash_now: false,
         after: None,
         most: None,
+        until: None,
     };
     golden(
         Frame::with_request(QUESTION, find),
@@ -555,6 +561,38 @@ fn find_beyond_in_bytes() {
                  19 01f4       #     told: 500
            03 01               # hops: 1
            04 f4               # hash now: false
+        ",
+    );
+}
+
+#[test]
+fn find_beyond_of_some_names_in_bytes() {
+    let find = Find {
+        query: Query::Beyond(NameFilter::new(7, 1), Some(500)),
+        hops: 1,
+        hash_now: false,
+        after: Some(name("a")),
+        most: None,
+        until: Some(name("b")),
+    };
+    golden(
+        Frame::with_request(QUESTION, find),
+        "
+        00 00 00 1a            # 26 bytes follow
+        a7                     # a map of 7
+           00 05               # type: Find
+           01 07               # request: 7
+           02 82               # query: kind and arguments
+              04               #   kind: beyond
+              82               #   2 arguments: a filter, and how many files
+                 82            #     salt and bits
+                    07         #       salt: 7
+                    41 00      #       bits: 1 byte
+                 19 01f4       #     told: 500
+           03 01               # hops: 1
+           04 f4               # hash now: false
+           05 61 61            # after: a
+           07 61 62            # until: b
         ",
     );
 }

@@ -87,6 +87,7 @@ fn find(query: Query, after: Option<Name>) -> Find {
         hash_now: false,
         after,
         most: None,
+        until: None,
     }
 }
 
@@ -152,6 +153,16 @@ fn a_table_has_each_holder_once_and_no_file_that_its_asker_knows() {
     let cut = answer(Some(2));
     assert_eq!(cut.told.map(|told| told.files.len()), Some(2));
     assert!(cut.more);
+    // The asker knows more names than its filter has room for.
+    let part = Find {
+        after: Some("a".parse().expect("a name")),
+        until: Some("d/c".parse().expect("a name")),
+        ..asks(Some(2000))
+    };
+    let found = sent(library.files(&part).0.expect("no pattern"));
+    let files = found.told.expect("a table").files;
+    let names: Vec<_> = files.iter().map(|file| file.entry.name.as_str()).collect();
+    assert_eq!((names, found.more), (vec!["d/c"], false));
     // A version that knows no table.
     let variants = answer(None);
     assert_eq!((variants.variants.len(), variants.told), (3, None));

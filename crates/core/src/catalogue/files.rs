@@ -15,6 +15,8 @@ pub struct Files<'a> {
     pub(super) pattern: Option<&'a Pattern>,
     /// Names that are left out.
     pub(super) known: Option<&'a NameFilter>,
+    /// The last name that is looked at.
+    pub(super) until: Option<&'a Name>,
     pub(super) among: Among<'a>,
     /// Files of the current name, last first.
     pub(super) ready: Vec<File>,
@@ -34,6 +36,7 @@ impl<'a> Files<'a> {
             next: None,
             pattern: None,
             known: None,
+            until: None,
             among: &|_| true,
             steps: 0,
             most: u64::MAX,
@@ -84,6 +87,9 @@ impl<'a> Files<'a> {
                 if name.as_str() < prefix {
                     continue;
                 }
+                return None;
+            }
+            if self.until.is_some_and(|until| name > until) {
                 return None;
             }
             last = Some(name);

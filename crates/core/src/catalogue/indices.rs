@@ -128,6 +128,16 @@ impl Indices {
         named(listings, self.names.from(self.names.place(is_before)))
     }
 
+    /// Entries by name, behind this one.
+    pub fn names_behind<'a>(
+        &'a self,
+        listings: &'a Listings,
+        after: Option<&Name>,
+    ) -> impl Iterator<Item = (&'a Name, At)> + use<'a> {
+        let is_before = |at| after.is_some_and(|after| listings.name_key(at).0 <= after);
+        named(listings, self.names.from(self.names.place(is_before)))
+    }
+
     /// Entries by name, from the last that is before this one, backwards.
     pub fn names_before<'a>(
         &'a self,

@@ -287,6 +287,7 @@ impl Catalogue {
             next: Some(start),
             pattern: Some(pattern),
             known: None,
+            until: None,
             among,
             steps: 0,
             most: u64::MAX,
@@ -295,23 +296,39 @@ impl Catalogue {
         }
     }
 
-    /// Files whose names a filter does not contain, in the order of their names, held by
-    /// those peers that `among` allows.
-    pub fn beyond<'a>(&'a self, known: &'a NameFilter, among: Among<'a>) -> Files<'a> {
-        let first = self.indices.all_names(&self.listings).next();
+    /// Files whose names a filter does not contain, in the order of their names behind `after`
+    /// and up to `until`, held by those peers that `among` allows.
+    pub fn beyond<'a>(
+        &'a self,
+        known: &'a NameFilter,
+        after: Option<&Name>,
+        until: Option<&'a Name>,
+        among: Among<'a>,
+    ) -> Files<'a> {
+        let first = || self.indices.all_names(&self.listings).next();
+        let next = match after {
+            Some(after) => Some((after.clone(), Slot::MAX)),
+            None => first().map(|(name, at)| (name.clone(), at.slot)),
+        };
         Files {
-            next: first.map(|(name, at)| (name.clone(), at.slot)),
+            next,
             known: Some(known),
+            until,
             among,
             ..Files::none(self)
         }
     }
 
-    /// Every name that is listed, in order, and its first holders: two at most, and `me`, if
-    /// it is one of them.
-    pub fn names(&self, me: PeerId) -> impl Iterator<Item = (&Name, [Option<PeerId>; 2])> {
+    /// Every name that is listed behind `after`, in order, and its first holders: two at most,
+    /// and `me`, if it is one of them.
+    pub fn names(
+        &self,
+        me: PeerId,
+        after: Option<&Name>,
+    ) -> impl Iterator<Item = (&Name, [Option<PeerId>; 2])> {
         let own = self.listings.of(me).map(|(slot, _)| slot);
-        let mut rows = self.indices.all_names(&self.listings).peekable();
+        let rows = self.indices.names_behind(&self.listings, after);
+        let mut rows = rows.peekable();
         std::iter::from_fn(move || {
             let (name, first) = rows.next()?;
             let mut second = None;

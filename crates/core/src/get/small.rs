@@ -531,6 +531,7 @@ fn who_else(content: Content) -> Find {
         hash_now: false,
         after: None,
         most: None,
+        until: None,
     }
 }
 

@@ -64,6 +64,7 @@ impl SoughtFiles {
             hash_now: false,
             after: None,
             most: None,
+            until: None,
         })
     }
 

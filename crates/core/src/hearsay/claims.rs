@@ -4,6 +4,7 @@
 //! once, however many members are said to have it.
 
 use std::collections::BTreeMap;
+use std::ops::Bound;
 use std::time::Duration;
 
 use thorp_wire::frame::Holder;
@@ -32,7 +33,7 @@ pub(super) struct Claims {
 
 /// A file of which something is said.
 #[derive(Debug)]
-struct Said {
+pub(super) struct Said {
     entry: Entry,
     claims: Vec<Claim>,
 }
@@ -119,12 +120,49 @@ impl Claims {
         files.flat_map(|said| self.told(said))
     }
 
+    /// Returns what is said of each name behind this one, in the order of names.
+    pub fn behind(&self, after: Option<&Name>) -> impl Iterator<Item = (&Name, &[Said])> {
+        let start = after.map_or(Bound::Unbounded, Bound::Excluded);
+        let files = self.files.range::<Name, _>((start, Bound::Unbounded));
+        files.map(|(name, files)| (name, &files[..]))
+    }
+
+    /// Returns which claims count now, for a walk over many names.
+    pub fn counted<'a>(
+        &'a self,
+        now: Instant,
+        lasts: Duration,
+        counts: Believed<'a>,
+    ) -> Counted<'a> {
+        let first = |known: &Known| {
+            let slots = self.members.slots.get(&known.holder.id);
+            slots
+                .and_then(|slots| slots.first())
+                .copied()
+                .unwrap_or_default()
+        };
+        Counted {
+            now: seconds(now),
+            lasts: lasts.as_secs(),
+            asked: Asked::new(&self.members, counts),
+            first: self.members.known.iter().map(first).collect(),
+            others: Vec::new(),
+        }
+    }
+
     /// Returns what is said of each name, in the order of names.
-    pub fn by_name(&self) -> impl Iterator<Item = (&Name, impl Iterator<Item = Told<'_>> + Clone)> {
+    fn by_name(&self) -> impl Iterator<Item = (&Name, impl Iterator<Item = Told<'_>> + Clone)> {
         let told = |said| self.told(said);
         self.files
             .iter()
             .map(move |(name, files)| (name, files.iter().flat_map(told)))
+    }
+
+    /// Returns the members of which it is said where they are, and that they have something.
+    pub fn holders(&self) -> impl Iterator<Item = &Holder> {
+        let used = self.members.known.iter().filter(|known| known.uses > 0);
+        let holders = used.map(|known| &known.holder);
+        holders.filter(|holder| !holder.addresses.is_empty())
     }
 
     /// Returns the names with a folder that end in this.
@@ -253,6 +291,60 @@ impl Claims {
         let based: usize = self.bases.values().map(Vec::len).sum();
         assert_eq!(based, self.files.keys().filter(has_folder).count());
         bytes
+    }
+}
+
+/// Which claims count, with members as small numbers: a walk over all names compares these some
+/// hundred thousand times.
+pub(super) struct Counted<'a> {
+    /// In seconds since the start.
+    now: u32,
+    lasts: u64,
+    asked: Asked<'a>,
+    /// By slot: the first slot of the same member, which is the member's number.
+    first: Vec<Slot>,
+    /// Members of which nothing is said, numbered behind the slots.
+    others: Vec<PeerId>,
+}
+
+impl Counted<'_> {
+    /// Returns the number of a member.
+    pub fn number_of(&mut self, id: PeerId) -> Slot {
+        let slots = self.asked.members.slots.get(&id);
+        if let Some(first) = slots.and_then(|slots| slots.first()) {
+            return *first;
+        }
+        let place = self.others.iter().position(|other| *other == id);
+        let place = place.unwrap_or_else(|| {
+            self.others.push(id);
+            self.others.len() - 1
+        });
+        Slot::try_from(self.first.len() + place).unwrap_or(Slot::MAX)
+    }
+
+    /// Returns the member with this number.
+    pub fn member(&self, number: Slot) -> Option<PeerId> {
+        let number = number as usize;
+        match self.asked.members.known.get(number) {
+            Some(known) => Some(known.holder.id),
+            None => self.others.get(number - self.first.len()).copied(),
+        }
+    }
+
+    /// Returns the numbers of teller and holder of each claim that counts.
+    pub fn pairs<'b>(&'b mut self, files: &'b [Said]) -> impl Iterator<Item = (Slot, Slot)> + 'b {
+        let Self {
+            now,
+            lasts,
+            asked,
+            first,
+            ..
+        } = self;
+        let is_fresh = |claim: &&Claim| u64::from(now.saturating_sub(claim.heard)) < *lasts;
+        let claims = files.iter().flat_map(|said| &said.claims);
+        let counts = claims.filter(is_fresh).filter(|claim| asked.counts(claim));
+        let number = |slot: Slot| first.get(slot as usize).copied().unwrap_or(slot);
+        counts.map(move |claim| (number(claim.teller), number(claim.holder)))
     }
 }
 

@@ -62,6 +62,10 @@ const FLEETING: Hearing = Hearing {
     lasts: Duration::from_mins(30),
     outlasts: false,
     few: 0,
+    items: 4096,
+    seconds: true,
+    fresh: EVERY,
+    meets: true,
 };
 
 fn tellers(hearsay: &Hearsay, now: Instant, typed: &str) -> Vec<PeerId> {
@@ -72,7 +76,7 @@ fn tellers(hearsay: &Hearsay, now: Instant, typed: &str) -> Vec<PeerId> {
 
 /// Whether a question asks for what is called so.
 fn asks_for(find: &Find, name: &str) -> bool {
-    let Query::Beyond(known, _) = &find.query else {
+    let Query::Beyond(known, ..) = &find.query else {
         panic!("{find:?}");
     };
     !known.contains(&name.parse().expect("a name"))
@@ -94,6 +98,30 @@ fn each_neighbour_is_asked_soon_and_then_one_in_each_interval() {
     );
     hearsay.on_neighbour(at(300), id(3));
     assert_eq!(hearsay.due(at(303)), Some(id(3)));
+}
+
+#[test]
+fn a_neighbour_that_was_not_asked_yet_does_not_wait_for_all_others() {
+    let how = Hearing {
+        fresh: Duration::from_secs(15),
+        ..FLEETING
+    };
+    let first: Vec<u8> = (1..=8).collect();
+    let mut hearsay = hearsay_as(how, &first);
+    for (n, second) in (1..=8).zip((3..).step_by(3)) {
+        assert_eq!(hearsay.due(at(second)), Some(id(n)));
+    }
+    assert_eq!(
+        hearsay.next_deadline(),
+        Some(at(84)),
+        "a minute after the last"
+    );
+    hearsay.on_neighbour(at(30), id(10));
+    hearsay.on_neighbour(at(31), id(9));
+    assert_eq!(hearsay.next_deadline(), Some(at(45)));
+    assert_eq!(hearsay.due(at(45)), Some(id(9)));
+    assert_eq!(hearsay.due(at(60)), Some(id(10)));
+    assert_eq!(hearsay.next_deadline(), Some(at(120)), "all were asked");
 }
 
 #[test]
@@ -156,15 +184,14 @@ fn a_name_is_asked_for_until_four_different_members_stand_for_it() {
         id(2),
         &[variant("d/told", &[8]), variant("d/same", &[7])],
     );
-    let find = hearsay.question(at(1), ME, &catalogue, &|_, _| true);
-    let find = find.expect("a question");
+    let find = hearsay.question(at(1), ME, id(1), &catalogue, &|_, _| true);
     for known in ["own", "d/both", "d/told"] {
         assert!(!asks_for(&find, known), "{known}");
     }
     for open in ["d/one", "d/same", "d/none"] {
         assert!(asks_for(&find, open), "{open}");
     }
-    let Query::Beyond(known, _) = &find.query else {
+    let Query::Beyond(known, ..) = &find.query else {
         panic!("{find:?}");
     };
     let holds = |name: &str, n| known.contains_holder(&name.parse().expect("a name"), id(n));
@@ -173,9 +200,108 @@ fn a_name_is_asked_for_until_four_different_members_stand_for_it() {
         "they are told no more"
     );
     assert!(!holds("d/one", 7) && !holds("d/same", 1));
-    let find = hearsay.question(at(1), ME, &catalogue, &|_, holder| holder != id(8));
-    assert!(asks_for(&find.expect("a question"), "d/told"), "8 is gone");
+    let find = hearsay.question(at(1), ME, id(1), &catalogue, &|_, holder| holder != id(8));
+    assert!(asks_for(&find, "d/told"), "8 is gone");
     hearsay.check();
+}
+
+#[test]
+fn a_holder_that_was_told_of_is_asked_for_again_where_a_second_witness_is_missing() {
+    let mut hearsay = hearsay(&[1, 2, 3]);
+    hearsay.learn(
+        at(0),
+        id(1),
+        &[variant("d/two", &[7, 8]), variant("d/one", &[7])],
+    );
+    let catalogue = Catalogue::default();
+    let holds = |find: &Find, name: &str, n| {
+        let Query::Beyond(known, ..) = &find.query else {
+            panic!("{find:?}");
+        };
+        known.contains_holder(&name.parse().expect("a name"), id(n))
+    };
+    let to_another = hearsay.question(at(1), ME, id(2), &catalogue, &|_, _| true);
+    assert!(
+        !holds(&to_another, "d/two", 7),
+        "1 says it of 8, and 2 may of 7"
+    );
+    assert!(!holds(&to_another, "d/two", 8));
+    assert!(holds(&to_another, "d/one", 7), "that would be 7 twice");
+    let to_it = hearsay.question(at(1), ME, id(1), &catalogue, &|_, _| true);
+    assert!(
+        holds(&to_it, "d/two", 7) && holds(&to_it, "d/two", 8),
+        "it is one member"
+    );
+    let to_holder = hearsay.question(at(1), ME, id(7), &catalogue, &|_, _| true);
+    assert!(!holds(&to_holder, "d/one", 8));
+}
+
+#[test]
+fn of_more_names_than_a_question_has_room_for_each_neighbour_is_asked_in_parts() {
+    let how = Hearing {
+        items: 100,
+        ..FLEETING
+    };
+    let mut hearsay = hearsay_as(how, &[1, 2]);
+    let mut catalogue = Catalogue::default();
+    let names: Vec<String> = (0..1000).map(|n| format!("{n:03}")).collect();
+    let update = Update {
+        since: None,
+        added: names.iter().map(|name| entry(name)).collect(),
+        ..Update::heartbeat(1)
+    };
+    catalogue.apply(ME, 1, update);
+    for n in [1, 1, 2, 1] {
+        let mut asked = Vec::new();
+        let mut behind = None;
+        loop {
+            let find = hearsay.question(at(1), ME, id(n), &catalogue, &|_, _| true);
+            let Query::Beyond(known, _) = find.query else {
+                panic!("it asks otherwise");
+            };
+            assert_eq!(find.after, behind, "it goes on behind the last question");
+            let is_in_part = |name: &&String| {
+                let name = name.parse::<Name>().expect("a name");
+                find.after.as_ref().is_none_or(|after| name > *after)
+                    && find.until.as_ref().is_none_or(|until| name <= *until)
+            };
+            let part: Vec<_> = names.iter().filter(is_in_part).collect();
+            assert!(part.len() <= 100);
+            assert!(
+                part.iter()
+                    .all(|name| known.contains(&name.parse().expect("a name")))
+            );
+            asked.extend(part);
+            behind.clone_from(&find.until);
+            if behind.is_none() {
+                break;
+            }
+        }
+        assert_eq!(asked, names.iter().collect::<Vec<_>>(), "each once");
+    }
+}
+
+#[test]
+fn the_member_that_fewest_neighbours_name_is_met_one_in_each_interval() {
+    let mut hearsay = hearsay(&[1]);
+    hearsay.learn(at(0), id(1), &[variant("d/a", &[7, 8, 9])]);
+    let named = |of: PeerId| match of.as_bytes()[0] {
+        7 => Some(3),
+        8 => Some(1),
+        // It is a neighbour, or nobody names it any more.
+        _ => None,
+    };
+    let mut met = |second| {
+        hearsay
+            .next_to_meet(at(second), &named)
+            .map(|holder| holder.id)
+    };
+    assert_eq!(met(1), None, "neighbours may come by themselves");
+    assert_eq!(met(60), None);
+    assert_eq!(met(61), Some(id(8)));
+    assert_eq!(met(62), None);
+    assert_eq!(met(121), Some(id(8)));
+    assert_eq!(hearsay.next_to_meet(at(181), &|_| None), None);
 }
 
 #[test]
@@ -191,8 +317,8 @@ fn what_a_neighbour_has_said_outlasts_it_while_the_holder_is_known_to_be_there()
     );
     let catalogue = Catalogue::default();
     let has_lost = |_, holder| holder != id(7);
-    let find = hearsay.question(at(4), ME, &catalogue, &has_lost);
-    assert!(asks_for(&find.expect("a question"), "d/a"));
+    let find = hearsay.question(at(4), ME, id(2), &catalogue, &has_lost);
+    assert!(asks_for(&find, "d/a"));
     assert_eq!(tellers(&hearsay, at(4), "a"), [id(1)]);
     hearsay.on_neighbour(at(5), id(1));
     assert!(
@@ -200,8 +326,8 @@ fn what_a_neighbour_has_said_outlasts_it_while_the_holder_is_known_to_be_there()
         "none has answered since it is here"
     );
     assert_eq!(tellers(&hearsay, at(5), "a"), [id(1)]);
-    let find = hearsay.question(at(3600), ME, &catalogue, &|_, _| true);
-    assert!(asks_for(&find.expect("a question"), "d/a"));
+    let find = hearsay.question(at(3600), ME, id(2), &catalogue, &|_, _| true);
+    assert!(asks_for(&find, "d/a"));
     assert_eq!(tellers(&hearsay, at(3600), "a"), []);
 }
 
@@ -261,6 +387,8 @@ fn a_table_says_what_variants_do() {
 #[test]
 fn two_pairs_that_have_no_member_in_common_are_found_whatever_is_said_first() {
     let pair = |teller, holder| (id(teller), id(holder));
+    let are_enough =
+        |pairs: &[(PeerId, PeerId)]| (0..pairs.len()).any(|at| is_second(&pairs[..at], pairs[at]));
     assert!(are_enough(&[pair(1, 7), pair(1, 8), pair(2, 7)]));
     assert!(are_enough(&[pair(1, 1), pair(2, 2)]));
     assert!(!are_enough(&[pair(1, 7), pair(2, 7), pair(3, 7)]));

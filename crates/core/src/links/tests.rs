@@ -424,6 +424,7 @@ fn a_member_whose_questions_cost_too_much_is_refused_at_no_further_cost() {
             hash_now: false,
             after: None,
             most: None,
+            until: None,
         };
         let events = node.ask(1, find());
         assert!(matches!(events[..], [Event::Asked { .. }]));
@@ -451,6 +452,7 @@ fn the_members_in_an_answer_include_the_asker_at_a_tracker_and_not_at_a_peer() {
             hash_now: false,
             after: None,
             most: None,
+            until: None,
         };
         let now = node.now;
         node.links
@@ -478,6 +480,7 @@ fn an_invalid_question_is_refused_and_charged() {
             hash_now: false,
             after: None,
             most: None,
+            until: None,
         };
         let now = node.now;
         let account = node.links.account(LinkId(1));

@@ -299,12 +299,9 @@ pub fn size_of(find: &Find) -> u64 {
         Query::Content(_) | Query::Members(_) => 0,
         Query::Beyond(known, _) => known.length() as u64,
     };
-    QUESTION
-        + query
-        + find
-            .after
-            .as_ref()
-            .map_or(0, |name| name.as_str().len() as u64)
+    let names = find.after.iter().chain(&find.until);
+    let names: usize = names.map(|name| name.as_str().len()).sum();
+    QUESTION + query + names as u64
 }
 
 impl<T> Default for Line<T> {
@@ -427,6 +424,7 @@ mod tests {
                 hash_now: false,
                 after: None,
                 most: None,
+                until: None,
             },
         };
         let (mut turns, mut budgets) = (Turns::default(), Budgets::new(now));

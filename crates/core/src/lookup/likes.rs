@@ -55,6 +55,7 @@ impl Lookup {
                 hash_now: false,
                 after: None,
                 most: None,
+                until: None,
             })
             .collect();
         match around.tracker() {

@@ -597,6 +597,7 @@ impl Lookup {
             hash_now: false,
             after: None,
             most: None,
+            until: None,
         };
         names.chunks(Find::MAX_NAMES).map(find).collect()
     }
@@ -624,6 +625,7 @@ impl Lookup {
                     hash_now: true,
                     after: None,
                     most: None,
+                    until: None,
                 };
                 asks.push((holder.clone(), find));
             }

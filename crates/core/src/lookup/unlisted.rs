@@ -60,6 +60,7 @@ impl Lookup {
             hash_now: false,
             after: None,
             most: None,
+            until: None,
         };
         let until = now + WITHIN;
         Some(self.ask(Stage::Unlisted, members, &[find], until))
@@ -122,5 +123,6 @@ fn members_after(last: Option<PeerId>) -> Find {
         hash_now: false,
         after: None,
         most: None,
+        until: None,
     }
 }

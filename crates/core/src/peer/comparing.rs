@@ -44,9 +44,27 @@ impl Peer {
         }
         named.sort_unstable();
         let counts = |teller, holder| named.binary_search(&(by(teller), holder)).is_ok();
-        let question = self.hearsay.question(now, me, catalogue, &counts);
-        if let Some(find) = question {
-            self.run(now, link, Errand::Ask(Asker::Comparison, find));
+        let find = self
+            .hearsay
+            .question(now, me, neighbour, catalogue, &counts);
+        self.run(now, link, Errand::Ask(Asker::Comparison, find));
+        if self.neighbours.len() < self.config.max_neighbours * 7 / 8 {
+            self.meet(now);
+        }
+    }
+
+    /// Dials a member of which neighbours have said something, so that it may become a neighbour.
+    fn meet(&mut self, now: Instant) {
+        let namers = self.named_by_neighbours();
+        let named = |id| {
+            let is_free = id != self.config.me.id
+                && self.links.to(id).is_none()
+                && !self.links.is_opening(id)
+                && !self.fetches.is_liar(id);
+            namers.get(&id).copied().filter(|_| is_free)
+        };
+        if let Some(holder) = self.hearsay.next_to_meet(now, &named) {
+            self.send_to(now, holder, Errand::Meet);
         }
     }
 }

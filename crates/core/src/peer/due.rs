@@ -2,7 +2,7 @@
 //!
 //! Each machine knows its own deadlines; only the order in which they run is decided here.
 
-use thorp_wire::frame::{Frame, Update};
+use thorp_wire::frame::{Body, Frame, Update};
 
 use super::publishing::Next;
 use super::{Output, Peer, Target};
@@ -11,6 +11,10 @@ use crate::changes::Row;
 use crate::links::{self, LinkId, NEIGHBOUR_BOUNDS, TRACKER_ENTRIES};
 use crate::publisher::Reader;
 use crate::time::Instant;
+
+/// Up to so many neighbours each change of them is told at once: that costs little, and users see
+/// it.
+const FEW_NEIGHBOURS: usize = 8;
 
 impl Peer {
     pub(super) fn advance(&mut self, now: Instant, share_changed: bool) {
@@ -43,7 +47,9 @@ impl Peer {
                 || self.neighbours.contains(member)
                 || self.fetches.is_asking(member)
         });
-        if is_kept {
+        if is_kept && self.publishing.is_behind(id, self.publisher.seq()) {
+            self.update(now, id);
+        } else if is_kept {
             let mut heartbeat = Update::heartbeat(self.publishing.position(id).unwrap_or(0));
             if self.links.get(id).is_some_and(|link| link.member.tracker) {
                 let untold = std::mem::take(&mut self.untold);
@@ -65,25 +71,44 @@ impl Peer {
         if self.publisher.publish(now, self.links.catalogue_mut()) {
             self.out.push_back(Output::Changed(Row::Share));
         }
+        let may_wait = self.config.unhurried && self.neighbours.len() > FEW_NEIGHBOURS;
         for link in self.publishing.due(now, self.publisher.seq()) {
-            self.update(now, link);
+            let (_, reader) = self.reader(link);
+            if may_wait && self.publishing.may_wait(link, reader, &self.publisher) {
+                self.publishing.wait(link);
+            } else {
+                self.update(now, link);
+            }
+        }
+    }
+
+    /// How many entries of a listing the member at the other end keeps, and who it is.
+    fn reader(&self, link: LinkId) -> (usize, Reader) {
+        match self.links.get(link) {
+            Some(link) if link.member.tracker => (TRACKER_ENTRIES, Reader::Tracker),
+            _ => (NEIGHBOUR_BOUNDS.entries, Reader::Peer),
         }
     }
 
     /// Brings the copy of the other end of a link nearer to the published state, as far as there is
     /// room on the link.
     fn update(&mut self, now: Instant, link: LinkId) {
-        let reader = match self.links.get(link) {
-            Some(link) if link.member.tracker => (TRACKER_ENTRIES, Reader::Tracker),
-            _ => (NEIGHBOUR_BOUNDS.entries, Reader::Peer),
-        };
+        let reader = self.reader(link);
         loop {
             let catalogue = self.links.catalogue();
             match self
                 .publishing
                 .next(link, reader, &self.publisher, catalogue)
             {
-                Next::Send(frame) => self.send(now, link, *frame),
+                Next::Send(mut frame) => {
+                    if let (Body::Update(update), (_, Reader::Tracker)) = (&mut frame.body, reader)
+                    {
+                        let untold = std::mem::take(&mut self.untold);
+                        update.lookups = u32::try_from(untold.lookups).unwrap_or(u32::MAX);
+                        update.spared = u32::try_from(untold.spared).unwrap_or(u32::MAX);
+                    }
+                    self.send(now, link, *frame);
+                }
                 Next::AwaitRoom => {
                     let awaits = links::Output::AwaitRoom(link);
                     return self.out.push_back(Output::Link(awaits));

@@ -16,6 +16,10 @@ use crate::remembered::Known;
 use crate::survey::{Coverage, Findings};
 
 /// The settings of a peer.
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "settings that are independent"
+)]
 #[derive(Clone, Debug)]
 pub struct Config {
     /// What it announces of itself.
@@ -37,6 +41,12 @@ pub struct Config {
     pub max_neighbours: usize,
     /// What neighbours tell each other unasked.
     pub exchange: Exchange,
+    /// Whether, of the neighbours that this peer could do without, that one goes which adds least:
+    /// whose neighbours are named by others.
+    pub spread: bool,
+    /// Whether the tracker is told of this peer's neighbours with the next message and not by one
+    /// of its own; and a neighbour too, unless a neighbour was lost.
+    pub unhurried: bool,
     /// Neighbours of earlier runs, to be dialled before the tracker.
     pub remembered: Vec<Known>,
     /// The seed for all random choices.

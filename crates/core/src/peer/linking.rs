@@ -4,6 +4,7 @@
 //! What happens on a link that is up is decided in [`links`](crate::links), when to dial the
 //! tracker in [`home`](super::home), the worth of neighbours in [`neighbours`](crate::neighbours).
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
 use thorp_wire::PeerId;
@@ -11,6 +12,7 @@ use thorp_wire::frame::{Frame, Holder, RequestId};
 
 use super::wanted::Wanted;
 use super::{Config, Exchange, Notice, Output, Peer, Target, Unreached};
+use crate::catalogue::Listing;
 use crate::changes::Row;
 use crate::get::small::{Fetches, NotSent};
 use crate::get::sought::SoughtFiles;
@@ -82,14 +84,14 @@ impl Peer {
             if self.config.exchange == Exchange::Listings {
                 self.publishing.begin(id, their_copy, Some(now));
             }
-            self.neighbours_changed(now, peer);
+            self.neighbours_changed(now, peer, false);
         } else {
             match link {
                 link if link.is_visitor() => self.remembered.failed(now, peer),
                 link if link.willing => self.remembered.forget(now, peer),
                 _ => self.remembered.parted(now, peer),
             }
-            self.no_neighbour_any_more(now, peer);
+            self.no_neighbour_any_more(now, peer, false);
         }
         if self.links.present().count() == 1 {
             // The network may be back.
@@ -118,7 +120,7 @@ impl Peer {
         self.hashing.retain(|hashing| hashing.link != id);
         if was_in_use && !was.member.tracker {
             self.remembered.lost(now, peer);
-            self.no_neighbour_any_more(now, peer);
+            self.no_neighbour_any_more(now, peer, !on_purpose);
         }
         let lost = self.home.lost(now, id);
         let not_reached = !came_up && was.member.tracker && was.dialled;
@@ -266,25 +268,56 @@ impl Peer {
         if self.neighbours.contains(id) {
             return;
         }
-        if let Some(worst) = self.neighbours.surplus(now) {
+        let named = if self.config.spread {
+            self.named_by_neighbours()
+        } else {
+            BTreeMap::new()
+        };
+        let adds = |id| self.added_by(id, &named);
+        if let Some(worst) = self.neighbours.surplus(now, &adds) {
             if let Some((link, _)) = self.links.to(worst) {
                 self.close(now, link, "its place as a neighbour is needed");
             }
-            self.no_neighbour_any_more(now, worst);
+            self.no_neighbour_any_more(now, worst, false);
         }
     }
 
-    fn no_neighbour_any_more(&mut self, now: Instant, peer: PeerId) {
+    /// How many neighbours name each member as their own neighbour.
+    pub(super) fn named_by_neighbours(&self) -> BTreeMap<PeerId, usize> {
+        let mut named = BTreeMap::new();
+        let neighbours = self.neighbours.ids();
+        let listings = neighbours.filter_map(|id| self.links.catalogue().listing(id));
+        for member in listings.flat_map(Listing::neighbours) {
+            *named.entry(*member).or_default() += 1;
+        }
+        named
+    }
+
+    /// How many members this peer would hear nothing of without a neighbour: it, if no other one
+    /// names it, and those that it alone names.
+    fn added_by(&self, id: PeerId, named: &BTreeMap<PeerId, usize>) -> usize {
+        let listing = self.links.catalogue().listing(id);
+        let neighbours = listing.map_or(&[][..], Listing::neighbours);
+        let is_unknown = |member: &&PeerId| {
+            let is_its_own = !self.neighbours.contains(**member);
+            named.get(*member) == Some(&1) && is_its_own && **member != self.config.me.id
+        };
+        let others = neighbours.iter().filter(is_unknown).count();
+        others + usize::from(self.config.spread && !named.contains_key(&id))
+    }
+
+    fn no_neighbour_any_more(&mut self, now: Instant, peer: PeerId, is_lost: bool) {
         if self.neighbours.remove(peer) {
             self.hearsay.on_parted(peer);
-            self.neighbours_changed(now, peer);
+            self.neighbours_changed(now, peer, is_lost);
         }
     }
 
-    /// A peer has become a neighbour, or has ceased to be one.
-    fn neighbours_changed(&mut self, now: Instant, peer: PeerId) {
+    /// A peer has become a neighbour, or has ceased to be one. One that was lost was silent for
+    /// three intervals already, so the others hear of it at once.
+    fn neighbours_changed(&mut self, now: Instant, peer: PeerId, is_lost: bool) {
         let ids: Vec<PeerId> = self.neighbours.ids().collect();
-        self.publisher.neighbours_changed(now, ids);
+        self.publisher.neighbours_changed(now, ids, is_lost);
         self.out.push_back(Output::Changed(Row::Member(peer)));
     }
 

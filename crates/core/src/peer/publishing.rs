@@ -134,6 +134,32 @@ impl Publishing {
         due
     }
 
+    /// Whether the other end lacks something that it may be sent now.
+    pub(super) fn is_behind(&self, link: LinkId, seq: u64) -> bool {
+        let reader = self.readers.get(&link);
+        reader.is_some_and(|reader| {
+            let is_held = reader.stopped || reader.held_until.is_some() || reader.awaits_room;
+            !is_held && reader.at.is_some_and(|at| at != seq)
+        })
+    }
+
+    /// Whether all that the other end lacks can wait for the next message.
+    pub(super) fn may_wait(
+        &self,
+        link: LinkId,
+        of: publisher::Reader,
+        publisher: &Publisher,
+    ) -> bool {
+        let reader = self.readers.get(&link);
+        reader
+            .is_some_and(|reader| reader.under_way.is_none() && !publisher.is_urgent(reader.at, of))
+    }
+
+    /// A link is not told of this state of the listing, as it can wait for the next message.
+    pub(super) fn wait(&mut self, link: LinkId) {
+        self.behind.remove(&link);
+    }
+
     /// Returns what to send next on a link that is due, to a reader that keeps at most `most`
     /// entries.
     pub(super) fn next(

@@ -58,6 +58,8 @@ fn config() -> Config {
         max_neighbours: 2,
         exchange: Exchange::Listings,
         hearsay: true,
+        spread: true,
+        unhurried: true,
         remembered: (1..6).map(known).collect(),
         seed: 1,
     }
@@ -184,6 +186,7 @@ fn finds() -> impl Strategy<Value = Find> {
             hash_now,
             after,
             most: None,
+            until: None,
         },
     )
 }

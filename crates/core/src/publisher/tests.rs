@@ -88,7 +88,7 @@ fn neighbours_that_come_and_go_without_end_leave_a_bounded_history() {
     let mut publisher = Publisher::new(me(), EPOCH, &mut catalogue);
     let mut now = Instant::default();
     for n in (0..=u8::MAX).take(3 * HISTORY) {
-        publisher.neighbours_changed(now, vec![PeerId::new([n; 32])]);
+        publisher.neighbours_changed(now, vec![PeerId::new([n; 32])], false);
         now = now + GATHER;
         assert!(publisher.publish(now, &mut catalogue));
         assert!(publisher.history.len() <= HISTORY);
@@ -98,13 +98,42 @@ fn neighbours_that_come_and_go_without_end_leave_a_bounded_history() {
 }
 
 #[test]
+fn other_neighbours_can_wait_unless_one_was_lost_and_for_a_tracker_in_any_case() {
+    let mut catalogue = Catalogue::default();
+    let mut publisher = Publisher::new(me(), EPOCH, &mut catalogue);
+    let mut now = Instant::default();
+    let mut urgent_after = |change: &dyn Fn(&mut Publisher, &mut Catalogue, Instant)| {
+        let since = publisher.seq();
+        change(&mut publisher, &mut catalogue, now);
+        now = now + GATHER;
+        assert!(publisher.publish(now, &mut catalogue));
+        let is_urgent = |reader| publisher.is_urgent(Some(since), reader);
+        assert!(publisher.is_urgent(None, Reader::Tracker));
+        (is_urgent(Reader::Peer), is_urgent(Reader::Tracker))
+    };
+    let have = |neighbours: &'static [u8], is_lost| {
+        move |publisher: &mut Publisher, _: &mut Catalogue, now| {
+            let ids = neighbours.iter().map(|n| PeerId::new([*n; 32])).collect();
+            publisher.neighbours_changed(now, ids, is_lost);
+        }
+    };
+    assert_eq!(urgent_after(&have(&[3, 4], false)), (false, false));
+    assert_eq!(urgent_after(&have(&[4, 5], false)), (false, false));
+    assert_eq!(urgent_after(&have(&[5], true)), (true, false));
+    let share = |publisher: &mut Publisher, catalogue: &mut Catalogue, now| {
+        publisher.share_changed(now, catalogue, vec![entry(1, 1)], Vec::new());
+    };
+    assert_eq!(urgent_after(&share), (true, true));
+}
+
+#[test]
 fn a_reader_that_takes_changes_is_told_of_the_neighbours_that_came_and_went() {
     let mut catalogue = Catalogue::default();
     let mut publisher = Publisher::new(me(), EPOCH, &mut catalogue);
     let mut now = Instant::default();
     let mut have = |neighbours: &[u8]| {
         let ids = neighbours.iter().map(|n| PeerId::new([*n; 32])).collect();
-        publisher.neighbours_changed(now, ids);
+        publisher.neighbours_changed(now, ids, false);
         now = now + GATHER;
         publisher.publish(now, &mut catalogue);
         let told = |reader| {
@@ -213,7 +242,7 @@ proptest! {
                 }
                 Op::Neighbours(ids) => {
                     let ids: BTreeSet<_> = ids.into_iter().map(|n| PeerId::new([n; 32])).collect();
-                    publisher.neighbours_changed(now, ids.into_iter().collect());
+                    publisher.neighbours_changed(now, ids.into_iter().collect(), false);
                 }
                 Op::Torrents(torrents) => {
                     let torrents = torrents.into_iter().map(|n| InfoHash::new([n; 20]));
@@ -328,7 +357,7 @@ fn frames_stay_far_below_the_limit_however_long_the_names() {
     let start = Instant::default();
     publisher.share_changed(start, &mut catalogue, added.collect(), Vec::new());
     let ids = (0..2000u16).map(|n| PeerId::new([n.to_be_bytes()[1]; 32]));
-    publisher.neighbours_changed(start, ids.collect());
+    publisher.neighbours_changed(start, ids.collect(), false);
     publisher.publish(start + GATHER, &mut catalogue);
     let frames = frames_since(
         &publisher,

@@ -239,6 +239,8 @@ impl Village {
             max_neighbours: 32,
             exchange: peer::Exchange::Listings,
             hearsay: true,
+            spread: true,
+            unhurried: true,
             remembered: Vec::new(),
             seed: node as u64,
         };

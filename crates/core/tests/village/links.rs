@@ -149,6 +149,32 @@ fn a_full_neighbour_table_lets_the_worst_go_for_a_newcomer() {
 }
 
 #[test]
+fn a_peer_with_few_neighbours_makes_one_of_a_member_that_a_neighbour_names() {
+    for meets in [false, true] {
+        let mut village = Village::new();
+        let hears = |config: &mut thorp_core::peer::Config| {
+            config.hearing.every = Duration::from_mins(1);
+            config.hearing.meets = meets;
+        };
+        let one = village.peer_with(ONE, &[("1.txt", "one")], hears);
+        let files = [("2.txt", "two"), ("3.txt", "three")];
+        let two = village.peer_with(TWO, &files, hears);
+        let three = village.peer_with(THREE, &[("4.txt", "four")], hears);
+        village.run(SECOND);
+        village.get(one, "2.txt");
+        village.get(three, "3.txt");
+        let met = |village: &mut Village| {
+            let of = |village: &mut Village, node| village.neighbours(node).len();
+            (of(village, one), of(village, two), of(village, three))
+        };
+        assert_eq!(met(&mut village), (1, 2, 1));
+        village.run(Duration::from_mins(5));
+        let all = if meets { (2, 2, 2) } else { (1, 2, 1) };
+        assert_eq!(met(&mut village), all);
+    }
+}
+
+#[test]
 fn a_visitor_asks_and_fetches_and_is_seen_by_nobody() {
     let mut village = Village::new();
     let one = village.peer(ONE, &[("1.txt", "one")]);

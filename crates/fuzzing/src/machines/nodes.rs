@@ -53,6 +53,8 @@ pub(crate) fn peer(bytes: &[u8]) {
         max_neighbours: usize::from(settings >> 3 & 3),
         exchange: peer::Exchange::Listings,
         hearsay: true,
+        spread: true,
+        unhurried: true,
         remembered: Vec::new(),
         seed: settings.into(),
     };

@@ -246,6 +246,7 @@ async fn members_tell_one_another_who_was_removed_while_the_tracker_is_down() {
         hash_now: false,
         after: None,
         most: None,
+        until: None,
     };
     let request = RequestId(77);
     to_oak.send(Frame::with_request(request, question)).await;

@@ -229,6 +229,7 @@ pub fn find(query: Query) -> Find {
         hash_now: false,
         after: None,
         most: None,
+        until: None,
     }
 }
 

@@ -34,6 +34,10 @@ pub struct Find {
     /// takes [`Found::MAX_UNASKED`].
     #[n(6)]
     pub most: Option<u32>,
+    /// For [`Query::Beyond`]: the last name that is asked about, since the filter says nothing of
+    /// those behind it.
+    #[n(7)]
+    pub until: Option<Name>,
 }
 
 impl Find {

@@ -190,13 +190,15 @@ pub fn any_find() -> impl Strategy<Value = Find> {
             .prop_map(|(known, told)| Query::Beyond(known, told)),
     ];
     let most = option::of(any::<u32>());
-    (query, 0u8..=1, any::<bool>(), option::of(any_name()), most).prop_map(
-        |(query, hops, hash_now, after, most)| Find {
+    let part = (option::of(any_name()), option::of(any_name()));
+    (query, 0u8..=1, any::<bool>(), part, most).prop_map(
+        |(query, hops, hash_now, (after, until), most)| Find {
             query,
             hops,
             hash_now,
             after,
             most,
+            until,
         },
     )
 }

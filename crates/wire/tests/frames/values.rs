@@ -89,6 +89,7 @@ pub fn names(names: Vec<String>) -> Find {
         hash_now: false,
         after: None,
         most: None,
+        until: None,
     }
 }
 

@@ -22,6 +22,7 @@ fn find(query: Query) -> Find {
         hash_now: false,
         after: None,
         most: None,
+        until: None,
     }
 }
 

@@ -304,6 +304,8 @@ impl Task {
             max_neighbours: config.max_neighbours,
             exchange: machine::Exchange::Listings,
             hearsay: true,
+            spread: true,
+            unhurried: true,
             remembered: remembered.unwrap_or_default(),
             seed: random(),
         };
