@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use thorp_core::peer::{Exchange, Hearing};
+use thorp_core::tracker::SMALL_GROUP;
 
 /// One way to find files, by the program's settings.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -19,12 +20,18 @@ pub struct Arm {
     pub hops: u8,
     /// Whether what they say of their neighbours counts for a base name.
     pub hearsay: bool,
+    /// Whether the neighbour that adds least goes first.
+    pub spread: bool,
+    /// Whether it is told with the next message that the neighbours are others.
+    pub unhurried: bool,
     /// How neighbours are asked in advance what they know of others.
     pub hearing: Hearing,
     /// The silence that a peer promises its neighbours not to exceed.
     pub neighbour_interval: Duration,
     /// The same to the tracker of a small group.
     pub tracker_interval: Duration,
+    /// How many members are a small group to the tracker.
+    pub small_group: u32,
     /// The longest that the tracker grants to a large one.
     pub longest_tracker_interval: Duration,
     /// Plain BitTorrent: each file is announced by itself, once in this time, and that
@@ -40,6 +47,10 @@ const IN_ADVANCE: Hearing = Hearing {
     lasts: Duration::from_hours(1),
     outlasts: true,
     few: 4,
+    items: 4096,
+    seconds: true,
+    fresh: Duration::from_secs(15),
+    meets: true,
 };
 
 /// Neighbours are asked when a name is looked up.
@@ -56,9 +67,12 @@ const AS_IT_IS: Arm = Arm {
     exchange: Exchange::Listings,
     hops: 1,
     hearsay: true,
+    spread: true,
+    unhurried: true,
     hearing: IN_ADVANCE,
     neighbour_interval: Duration::from_mins(1),
     tracker_interval: Duration::from_secs(5),
+    small_group: SMALL_GROUP,
     longest_tracker_interval: Duration::from_mins(1),
     announces: None,
 };
@@ -68,6 +82,8 @@ const BEFORE: Arm = Arm {
     name: "before",
     what: "thorp before this was measured: signs of life every 5 s to the tracker and every 15 s to neighbours, and what a neighbour says of others counts for nothing",
     hearsay: false,
+    spread: false,
+    unhurried: false,
     hearing: NEVER,
     neighbour_interval: Duration::from_secs(15),
     longest_tracker_interval: Duration::from_secs(5),
@@ -83,7 +99,7 @@ const TRACKER_ONLY: Arm = Arm {
 };
 
 /// All arms.
-pub const ARMS: [Arm; 14] = [
+pub const ARMS: [Arm; 20] = [
     Arm {
         name: "bittorrent",
         what: "plain BitTorrent: every lookup asks the tracker, each file is announced every 30 min",
@@ -161,6 +177,51 @@ pub const ARMS: [Arm; 14] = [
             few: usize::MAX,
             ..IN_ADVANCE
         },
+        ..AS_IT_IS
+    },
+    Arm {
+        name: "clustered",
+        what: "as thorp, but the neighbour goes that was of least use, whatever its own neighbours are",
+        spread: false,
+        ..AS_IT_IS
+    },
+    Arm {
+        name: "drawn",
+        what: "as thorp, but neighbours come by what is fetched only, and no member is dialled to become one",
+        hearing: Hearing {
+            meets: false,
+            ..IN_ADVANCE
+        },
+        ..AS_IT_IS
+    },
+    Arm {
+        name: "unseconded",
+        what: "as thorp, but a holder that one neighbour has told of is asked for no more, even where a second witness is missing",
+        hearing: Hearing {
+            seconds: false,
+            ..IN_ADVANCE
+        },
+        ..AS_IT_IS
+    },
+    Arm {
+        name: "late",
+        what: "as thorp, but a new neighbour is asked in advance when its turn comes, one each minute",
+        hearing: Hearing {
+            fresh: Duration::from_mins(1),
+            ..IN_ADVANCE
+        },
+        ..AS_IT_IS
+    },
+    Arm {
+        name: "hasty",
+        what: "as thorp, but each change of the neighbours is told at once",
+        unhurried: false,
+        ..AS_IT_IS
+    },
+    Arm {
+        name: "crowded",
+        what: "as thorp, with a tracker that grants each peer what it grants where fifty times as many are online",
+        small_group: SMALL_GROUP / 50,
         ..AS_IT_IS
     },
     Arm {

@@ -56,7 +56,11 @@ pub struct Summary {
     /// no single member is believed of a base name: those by path, and those by a base name that
     /// two machines have.
     pub witnessed: f64,
-    /// The same of the best eight neighbours that a peer could have had in each hour, and
+    /// The same where only neighbours and their neighbours at that moment are counted.
+    pub within_reach: f64,
+    /// How many members these are for a lookup, the mean.
+    pub reached: f64,
+    /// The same as [`region_oracle`](Self::region_oracle) of the best eight neighbours that a peer could have had in each hour, and
     /// of the best 32.
     pub best_neighbours: (Best, Best),
     /// The share of answerable lookups that ended without the file.
@@ -73,6 +77,8 @@ pub struct Summary {
     pub to_tracker: f64,
     /// Of these: signs of life.
     pub beats: f64,
+    /// The same messages by kind, and those that a peer sends other peers.
+    pub messages_by: Vec<(FrameKind, f64, f64)>,
     /// Bytes that a peer sends in a second online, files left out: the mean.
     pub bytes: f64,
     /// The same of the peer in the middle, and of the one that 99 of 100 stay below.
@@ -139,6 +145,7 @@ pub fn play(trace: &Trace, arm: Arm, loss: f64, seed: u64) -> Run {
 
 impl Run {
     /// What these hours came to.
+    #[expect(clippy::too_many_lines, reason = "a figure each")]
     pub fn summary(&self, hours: Range<usize>) -> Summary {
         let within = |at: Instant| {
             let hour = (at - Instant::default()).as_secs() / 3600;
@@ -202,6 +209,13 @@ impl Run {
             cached: share(&|asked| asked.is_cached),
             region_oracle: share(&|asked| asked.available.in_region),
             witnessed: share(&|asked| asked.wording == Wording::Path || asked.available.twice),
+            within_reach: share(&|asked| asked.vicinity.is_enough_for(asked.wording)),
+            reached: as_f64(
+                answerable
+                    .iter()
+                    .map(|asked| asked.vicinity.members as u64)
+                    .sum(),
+            ) / as_f64(answerable.len().max(1) as u64),
             best_neighbours: (self.oracle.best(&hours, 8), self.oracle.best(&hours, 32)),
             missed: share(&|asked| !matches!(asked.fate, Fate::Fetched { .. })),
             forged: share(&|asked| {
@@ -219,6 +233,13 @@ impl Run {
                 / as_f64(lookups.len() as u64).max(1.0),
             to_tracker: an_hour(to_tracker.iter().sum()),
             beats: an_hour(to_tracker[FrameKind::Beat as usize]),
+            messages_by: FrameKind::ALL
+                .into_iter()
+                .map(|kind| {
+                    let nth = kind as usize;
+                    (kind, an_hour(to_tracker[nth]), an_hour(among_peers[nth]))
+                })
+                .collect(),
             bytes: sent.iter().sum::<f64>() / all_online.max(1e-9),
             bytes_of: (quantile(&rates, 0.5), quantile(&rates, 0.99)),
             bytes_by: bytes_by(of, all_online),

@@ -13,8 +13,12 @@ use crate::network::{Node, TRACKER};
 pub enum FrameKind {
     /// An update that says nothing but that its sender lives.
     Beat,
-    /// An update of a listing.
+    /// A change of a listing.
     Update,
+    /// A whole listing.
+    Listing,
+    /// A change of the neighbours, and of nothing else.
+    Neighbours,
     /// What became of an update.
     Ack,
     /// A question.
@@ -35,9 +39,11 @@ pub enum FrameKind {
 
 impl FrameKind {
     /// All of them, in the order of [`Traffic::to_tracker`].
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 12] = [
         Self::Beat,
         Self::Update,
+        Self::Listing,
+        Self::Neighbours,
         Self::Ack,
         Self::Find,
         Self::Compare,
@@ -52,6 +58,10 @@ impl FrameKind {
     pub fn of(body: &Body) -> Option<Self> {
         Some(match body {
             Body::Update(update) if update.is_heartbeat() => Self::Beat,
+            Body::Update(update) if update.since.is_none() => Self::Listing,
+            Body::Update(update) if update.added.is_empty() && update.removed.is_empty() => {
+                Self::Neighbours
+            }
             Body::Update(_) => Self::Update,
             Body::Ack(_) => Self::Ack,
             Body::Find(Find {
@@ -116,7 +126,12 @@ impl Traffic {
         };
         let is_upkeep = matches!(
             kind,
-            FrameKind::Beat | FrameKind::Update | FrameKind::Ack | FrameKind::Other
+            FrameKind::Beat
+                | FrameKind::Update
+                | FrameKind::Listing
+                | FrameKind::Neighbours
+                | FrameKind::Ack
+                | FrameKind::Other
         );
         if self.announces && is_upkeep && (from == TRACKER || to == TRACKER) {
             return;

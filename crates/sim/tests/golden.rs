@@ -5,12 +5,30 @@ use std::path::Path;
 use std::time::Duration;
 use std::{env, fs};
 
-use thorp_sim::arm::{ARMS, Arm};
+use thorp_sim::arm::Arm;
 use thorp_sim::report::side_by_side;
 use thorp_sim::run::play;
 use thorp_sim::workload::Workload;
 
 const SEED: u64 = 11;
+/// What differs in so small a village: other arms are about groups whose members cannot all be
+/// neighbours of neighbours.
+const PLAYED: [&str; 14] = [
+    "bittorrent",
+    "tracker",
+    "partners",
+    "listings",
+    "before",
+    "slow",
+    "hearsay",
+    "asking",
+    "thorp",
+    "variants",
+    "fleeting",
+    "drawn",
+    "hasty",
+    "crowded",
+];
 
 /// Two regions of twelve machines, for an hour and a half.
 fn tiny() -> Workload {
@@ -26,7 +44,8 @@ fn tiny() -> Workload {
 #[test]
 fn a_small_village_comes_to_the_figures_that_were_reviewed() {
     let trace = tiny().trace(SEED);
-    let play_in = |arm: Arm| {
+    let play_in = |name| {
+        let arm = Arm::named(name).expect("an arm");
         let run = play(&trace, arm, 0.0, SEED);
         assert!(
             run.broken.is_empty(),
@@ -36,7 +55,7 @@ fn a_small_village_comes_to_the_figures_that_were_reviewed() {
         );
         (arm, run.summary(0..2))
     };
-    let runs: Vec<_> = ARMS.into_iter().map(play_in).collect();
+    let runs: Vec<_> = PLAYED.into_iter().map(play_in).collect();
     let table = side_by_side(&runs);
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden.md");
     if env::var_os("THORP_SIM_RENEW").is_some() {

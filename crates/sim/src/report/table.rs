@@ -64,6 +64,12 @@ fn rows() -> Vec<Row> {
             |of| of.spared_by.1,
             Percent,
         ),
+        row(
+            "what neighbours and their neighbours could tell",
+            |of| of.within_reach,
+            Percent,
+        ),
+        row("how many members these are", |of| of.reached, Number(0)),
         row("answerable, and not fetched", |of| of.missed, Percent),
         row(
             "tracker messages a peer and hour online",
@@ -71,6 +77,16 @@ fn rows() -> Vec<Row> {
             Number(0),
         ),
         row("of these signs of life", |of| of.beats, Number(0)),
+        row(
+            "of these what was fetched, and neighbours",
+            |of| to_tracker(of, &LISTED),
+            Number(0),
+        ),
+        row(
+            "of these questions",
+            |of| to_tracker(of, &[FrameKind::Find]),
+            Number(0),
+        ),
         row("questions to peers a lookup", |of| of.questions, Number(2)),
         row(
             "questions in advance a peer and hour online",
@@ -79,8 +95,8 @@ fn rows() -> Vec<Row> {
         ),
         row("bytes a second, mean", |of| of.bytes, Number(0)),
         row(
-            "of these for updates of listings",
-            |of| bytes_by(of, &[FrameKind::Update]),
+            "of these for listings and their changes",
+            |of| bytes_by(of, &LISTED),
             Number(0),
         ),
         row(
@@ -290,6 +306,15 @@ fn everyone_online(of: &Summary) -> f64 {
 /// Above 1 where the file is found in another region.
 fn of_oracle(of: &Summary) -> f64 {
     of.spared / of.region_oracle.max(1e-9)
+}
+
+/// Updates that are no mere signs of life.
+const LISTED: [FrameKind; 3] = [FrameKind::Update, FrameKind::Listing, FrameKind::Neighbours];
+
+fn to_tracker(of: &Summary, kinds: &[FrameKind]) -> f64 {
+    let its = of.messages_by.iter();
+    let its = its.filter(|(kind, ..)| kinds.contains(kind));
+    its.map(|(_, messages, _)| messages).sum()
 }
 
 fn bytes_by(of: &Summary, kinds: &[FrameKind]) -> f64 {

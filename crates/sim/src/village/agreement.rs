@@ -3,8 +3,6 @@
 
 use std::time::Duration;
 
-use thorp_core::tracker::SMALL_GROUP;
-
 use super::{What, World, machine};
 use crate::host::Program;
 use crate::network::{Node, TRACKER, id_of, node_of};
@@ -27,7 +25,7 @@ impl World {
 
     /// Two intervals, and the way of a message.
     fn settled_within(&self) -> Duration {
-        let interval = if self.hosts.len() > SMALL_GROUP as usize {
+        let interval = if self.hosts.len() > self.arm.small_group as usize {
             self.arm.longest_tracker_interval
         } else {
             self.arm.tracker_interval

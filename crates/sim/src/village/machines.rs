@@ -19,7 +19,7 @@ impl World {
         self.hosts[TRACKER].program = Program::Tracker(Tracker::new(tracker::Config {
             me,
             interval: self.arm.tracker_interval,
-            small_group: tracker::SMALL_GROUP,
+            small_group: self.arm.small_group,
             room: tracker::ROOM,
             longest_interval: self.arm.longest_tracker_interval,
             bittorrent: false,
@@ -44,6 +44,8 @@ impl World {
             max_neighbours: self.arm.neighbours,
             exchange: self.arm.exchange,
             hearsay: self.arm.hearsay,
+            spread: self.arm.spread,
+            unhurried: self.arm.unhurried,
             remembered: self.hosts[node].remembers.clone(),
             seed: self.seed ^ (node as u64) << 20 ^ u64::from(self.hosts[node].runs),
         };

@@ -1,7 +1,9 @@
 //! What users ask for, and what becomes of it.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
+use thorp_core::catalogue::Listing;
 use thorp_core::get::{Ending, Existing, Folders, GetId, Missed, Patience, Request};
 use thorp_core::lookup::{Only, Source};
 use thorp_core::matching::Pattern;
@@ -13,7 +15,7 @@ use thorp_wire::frame::Found;
 
 use super::{World, node};
 use crate::host::Errand;
-use crate::network::{Node, TRACKER, node_of};
+use crate::network::{Node, TRACKER, id_of, node_of};
 use crate::trace::{FileId, Machine, Wording};
 use crate::truth::Available;
 
@@ -27,7 +29,26 @@ pub struct Requested {
     pub available: Available,
     /// Whether a cache of the tracker's answers would have known a holder.
     pub is_cached: bool,
+    /// What its machine could have known of it.
+    pub vicinity: Vicinity,
     pub fate: Fate,
+}
+
+/// What a machine that asks for a file could know, if its neighbours had told it all that they know.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Vicinity {
+    /// Its neighbours and their neighbours, it among them.
+    pub members: usize,
+    /// Those of them that list the file and are online.
+    pub holders: usize,
+}
+
+impl Vicinity {
+    /// Whether that is as much as the program wants to hear of a name: of a base name, that two
+    /// members have it.
+    pub fn is_enough_for(self, wording: Wording) -> bool {
+        self.holders >= if wording == Wording::Path { 1 } else { 2 }
+    }
 }
 
 /// What has become of a request.
@@ -72,12 +93,14 @@ impl World {
     /// A user asks for a file.
     pub(super) fn ask(&mut self, machine: Machine, file: FileId, wording: Wording) {
         let request = self.requests.len();
+        let vicinity = self.vicinity(machine, file);
         self.requests.push(Requested {
             at: self.now,
             file,
             wording,
             available: self.truth.available(machine, file),
             is_cached: self.is_cached(machine, file),
+            vicinity,
             fate: Fate::Open,
         });
         if wording != Wording::Folder && self.oracle.samples(machine) {
@@ -121,6 +144,23 @@ impl World {
             executable: true,
         };
         self.give(node, peer::Input::Get { get, request });
+    }
+
+    fn vicinity(&mut self, machine: Machine, file: FileId) -> Vicinity {
+        let holders = self.truth.holders(file, machine);
+        let holders: Vec<_> = holders.map(|at| id_of(node(at))).collect();
+        let Some(household) = self.hosts[node(machine)].peer() else {
+            return Vicinity::default();
+        };
+        let peer = &household.peer;
+        let mut near: BTreeSet<_> = peer.present().listed().map(|at| at.id).collect();
+        let listings = near.iter().filter_map(|id| peer.catalogue().listing(*id));
+        let beyond: Vec<_> = listings.flat_map(Listing::neighbours).copied().collect();
+        near.extend(beyond);
+        Vicinity {
+            members: near.len(),
+            holders: holders.iter().filter(|id| near.contains(id)).count(),
+        }
     }
 
     /// Where the tracker says that files are is kept for ever: what a cache of its
