@@ -5,9 +5,12 @@
 //! door      what every request is looked at for, and which secret a route wants
 //! keys      these secrets: codes, bearers, the token of programs
 //! page      the page's assets and its API (API.md)
+//! village   what the village said when it was last asked
 //! gateway   a file by its name, as it arrives
 //! metrics   figures for Prometheus
 //! refusal   what is not answered, and why
+//! served    the node that the page is of
+//! shared    what every route has
 //! ```
 //!
 //! Nothing is decided here: what is shown is the node's snapshot and its changes, what is wanted
@@ -21,7 +24,9 @@ mod listener;
 mod metrics;
 mod page;
 mod refusal;
+mod served;
 mod shared;
+mod village;
 
 use std::io;
 use std::path::PathBuf;
@@ -34,8 +39,8 @@ use tokio::task::JoinHandle;
 
 use listener::Port;
 pub use refusal::Saying;
+pub use served::{AskNode, PageOf, ServedNode};
 use shared::Shared;
-pub use shared::{AskNode, PageOf, ServedNode};
 
 /// A page that is served until this is dropped, or its node ends.
 #[derive(Debug)]

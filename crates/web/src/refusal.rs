@@ -29,6 +29,11 @@ pub(crate) enum Refusal {
     TooLarge,
     /// There are too many of that kind at once.
     TooMany,
+    /// The village was asked a moment ago.
+    TooSoon {
+        /// How many seconds are left.
+        wait: u64,
+    },
     /// The node is ending.
     Stopping,
     /// What the node said: its failure, as `--json` has it.
@@ -52,7 +57,7 @@ impl Refusal {
             Self::OtherHost => StatusCode::MISDIRECTED_REQUEST,
             Self::NotFound => StatusCode::NOT_FOUND,
             Self::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
-            Self::TooMany => StatusCode::TOO_MANY_REQUESTS,
+            Self::TooMany | Self::TooSoon { .. } => StatusCode::TOO_MANY_REQUESTS,
             Self::Stopping => StatusCode::SERVICE_UNAVAILABLE,
             Self::Failed(status, _) => *status,
         }
@@ -69,6 +74,7 @@ impl Refusal {
             Self::NotFound => "not-found",
             Self::TooLarge => "too-large",
             Self::TooMany => "too-many",
+            Self::TooSoon { .. } => "too-soon",
             Self::Stopping => "stopping",
             Self::Failed(..) => "failed",
         }
@@ -79,6 +85,7 @@ impl IntoResponse for Refusal {
     fn into_response(self) -> Response {
         let error = match &self {
             Self::Failed(_, error) => error.clone(),
+            Self::TooSoon { wait } => json!({ "code": self.code(), "wait": wait }),
             _ => json!({ "code": self.code() }),
         };
         let body = json!({ "error": error }).to_string();

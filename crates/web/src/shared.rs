@@ -1,52 +1,18 @@
 //! What every route has: the node, the door, and the room for streams.
 
-use std::fmt;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use thorp_node::api::{Command, Event};
 use thorp_node::page::PageSetup;
-use thorp_node::snapshot::Viewer;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 
 use crate::keys::{BearerId, Doorkeeper};
-use crate::refusal::{Refusal, Saying};
+use crate::refusal::Refusal;
+use crate::served::ServedNode;
+use crate::village::Village;
 
 /// The most answers that go on for long at once: event streams, files on their way.
 const STREAMS: usize = 16;
-
-/// Sends a command to a node; the receiver has the events of the answer.
-pub type AskNode = Arc<dyn Fn(Command) -> mpsc::Receiver<Event> + Send + Sync>;
-
-/// Which kind of node a page is of.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum PageOf {
-    /// A peer, perhaps with its group's tracker inside.
-    Peer,
-    /// A tracker alone.
-    Tracker,
-}
-
-/// The node that a page is of.
-#[derive(Clone)]
-pub struct ServedNode {
-    /// Which kind of node it is.
-    pub kind: PageOf,
-    /// The view of its state.
-    pub viewer: Viewer,
-    /// Sends it a command.
-    pub ask: AskNode,
-    /// Sends a command to the keeper of the group's CA, if that is in this process.
-    pub ask_keeper: Option<AskNode>,
-    /// How its events are said.
-    pub say: Saying,
-}
-
-impl fmt::Debug for ServedNode {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "ServedNode({:?})", self.kind)
-    }
-}
 
 /// What every route has.
 pub(crate) struct Shared {
@@ -56,6 +22,9 @@ pub(crate) struct Shared {
     /// The node's state directory.
     pub(crate) state: PathBuf,
     pub(crate) readers: Readers,
+    pub(crate) village: Arc<Village>,
+    /// A search that goes through all files of a tracker: one at a time.
+    pub(crate) search: tokio::sync::Mutex<()>,
     streams: Arc<Semaphore>,
 }
 
@@ -67,6 +36,8 @@ impl Shared {
             port,
             state: setup.state.clone(),
             readers: Readers::default(),
+            village: Arc::default(),
+            search: tokio::sync::Mutex::default(),
             streams: Arc::new(Semaphore::new(STREAMS)),
         }
     }

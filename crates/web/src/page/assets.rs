@@ -9,13 +9,64 @@ use crate::refusal::Refusal;
 const HTML: &str = "text/html; charset=utf-8";
 const CSS: &str = "text/css; charset=utf-8";
 const SCRIPT: &str = "text/javascript; charset=utf-8";
+const IMAGE: &str = "image/svg+xml";
 
 const INDEX: &str = include_str!("../../assets/index.html");
 
 /// The files that `index.html` names, by their names under `/assets/`.
 const ASSETS: &[(&str, &str, &str)] = &[
-    ("page.css", CSS, include_str!("../../assets/page.css")),
-    ("page.js", SCRIPT, include_str!("../../assets/page.js")),
+    ("api.js", SCRIPT, include_str!("../../assets/api.js")),
+    ("chart.js", SCRIPT, include_str!("../../assets/chart.js")),
+    ("claim.js", SCRIPT, include_str!("../../assets/claim.js")),
+    ("dialog.js", SCRIPT, include_str!("../../assets/dialog.js")),
+    ("dom.js", SCRIPT, include_str!("../../assets/dom.js")),
+    (
+        "fetching.js",
+        SCRIPT,
+        include_str!("../../assets/fetching.js"),
+    ),
+    ("file.js", SCRIPT, include_str!("../../assets/file.js")),
+    ("files.js", SCRIPT, include_str!("../../assets/files.js")),
+    ("frame.css", CSS, include_str!("../../assets/frame.css")),
+    ("icon.svg", IMAGE, include_str!("../../assets/icon.svg")),
+    ("icons.js", SCRIPT, include_str!("../../assets/icons.js")),
+    ("invite.js", SCRIPT, include_str!("../../assets/invite.js")),
+    ("live.js", SCRIPT, include_str!("../../assets/live.js")),
+    ("main.js", SCRIPT, include_str!("../../assets/main.js")),
+    (
+        "members.js",
+        SCRIPT,
+        include_str!("../../assets/members.js"),
+    ),
+    ("names.js", SCRIPT, include_str!("../../assets/names.js")),
+    (
+        "picture.js",
+        SCRIPT,
+        include_str!("../../assets/picture.js"),
+    ),
+    ("pieces.js", SCRIPT, include_str!("../../assets/pieces.js")),
+    (
+        "remarks.js",
+        SCRIPT,
+        include_str!("../../assets/remarks.js"),
+    ),
+    ("route.js", SCRIPT, include_str!("../../assets/route.js")),
+    ("rows.js", SCRIPT, include_str!("../../assets/rows.js")),
+    ("store.js", SCRIPT, include_str!("../../assets/store.js")),
+    ("tables.js", SCRIPT, include_str!("../../assets/tables.js")),
+    ("theme.css", CSS, include_str!("../../assets/theme.css")),
+    (
+        "transfers.js",
+        SCRIPT,
+        include_str!("../../assets/transfers.js"),
+    ),
+    ("units.js", SCRIPT, include_str!("../../assets/units.js")),
+    ("views.css", CSS, include_str!("../../assets/views.css")),
+    (
+        "village.js",
+        SCRIPT,
+        include_str!("../../assets/village.js"),
+    ),
 ];
 
 /// Answers `/`.
@@ -40,4 +91,52 @@ fn file(kind: &'static str, text: &'static str) -> Response {
         text,
     )
         .into_response()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+    use std::fs;
+    use std::path::Path;
+
+    use super::*;
+
+    #[test]
+    fn every_file_of_the_page_is_in_the_program() {
+        let assets = Path::new(env!("CARGO_MANIFEST_DIR")).join("assets");
+        let files = fs::read_dir(assets).expect("they are there");
+        let mut files: BTreeSet<String> = files
+            .map(|file| file.expect("a file").file_name())
+            .map(|name| name.into_string().expect("ASCII"))
+            .collect();
+        assert!(files.remove("index.html"));
+        let listed = ASSETS.iter().map(|(name, ..)| (*name).to_owned());
+        assert_eq!(listed.collect::<BTreeSet<_>>(), files);
+    }
+
+    #[test]
+    fn the_page_has_no_script_or_style_in_its_markup_and_nothing_from_elsewhere() {
+        assert!(!INDEX.contains("style="), "a style");
+        assert!(!INDEX.contains("<style"), "a style");
+        assert_eq!(INDEX.matches("<script").count(), 1);
+        assert!(INDEX.contains("<script type=\"module\" src=\"/assets/main.js\"></script>"));
+        for (name, kind, text) in ASSETS.iter().chain([&("index.html", HTML, INDEX)]) {
+            for markup in [
+                "innerHTML",
+                "outerHTML",
+                "insertAdjacentHTML",
+                "document.write",
+                "eval(",
+            ] {
+                assert!(!text.contains(markup), "{name} parses markup: {markup}");
+            }
+            let elsewhere = text.replace("http://www.w3.org/2000/svg", "");
+            assert!(
+                !elsewhere.contains("http://") && !elsewhere.contains("https://"),
+                "{name}"
+            );
+            let css = *kind != CSS || !text.contains("url(") && !text.contains("@import");
+            assert!(css, "{name} fetches something");
+        }
+    }
 }

@@ -54,6 +54,9 @@ async fn tell(
     mut sender: Sender<Bytes>,
 ) {
     let mut events = (shared.node.ask)(Command::Watch { since });
+    let mut village = shared.village.news();
+    // What was known before the first change is told as well.
+    village.mark_changed();
     let mut beats = interval(BEAT);
     beats.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
@@ -65,6 +68,9 @@ async fn tell(
                 Some(Event::Done(_) | Event::Error(_)) | None => return,
                 Some(_) => continue,
             },
+            Ok(()) = village.changed() => {
+                json!({ "event": "village", "village": shared.village.account() }).to_string()
+            }
             _ = beats.tick() => json!({ "event": "beat" }).to_string(),
             _ = &mut elsewhere => {
                 let line = json!({ "event": "elsewhere" }).to_string() + "\n";

@@ -7,6 +7,7 @@
 //! node     what this node is
 //! pages    pages of the snapshot
 //! events   what changes, as it does
+//! files    what the village has: asked for, searched, shown as folders
 //! group    members, invites and removal, where the group's CA is
 //! ```
 
@@ -14,6 +15,7 @@ mod asked;
 mod assets;
 mod entry;
 mod events;
+mod files;
 mod group;
 mod node;
 mod pages;
@@ -34,6 +36,9 @@ pub(crate) fn routes(shared: &Arc<Shared>) -> Router<Arc<Shared>> {
         .route("/api/node", get(node::about))
         .route("/api/pages", post(pages::read))
         .route("/api/events", get(events::follow))
+        .route("/api/village", get(files::village).post(files::ask_village))
+        .route("/api/search", post(files::search))
+        .route("/api/folder", post(files::folder))
         .route("/api/members", get(group::members))
         .route("/api/members/remove", post(group::remove))
         .route("/api/invites", post(group::invite))

@@ -8,7 +8,8 @@ use serde_json::{Value, json};
 use thorp_node::page::TOKEN_FILE;
 
 use super::pages::MOST_ROWS;
-use crate::shared::{PageOf, Shared};
+use crate::served::PageOf;
+use crate::shared::Shared;
 
 pub(super) async fn about(State(shared): State<Arc<Shared>>) -> Json<Value> {
     let is_peer = shared.node.kind == PageOf::Peer;
