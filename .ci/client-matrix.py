@@ -258,13 +258,14 @@ class Ground:
             process = client.start(self.seed_hosts[client.name], "seed", torrent, path)
             wants = os.path.join(home, "wants")
             os.makedirs(wants)
-            wait(f"{client.name}: the seeder's announce", lambda: self.has_seeder(torrent))
             get = on(self.wants_hosts[client.name], self.program, "get", "--state",
                      os.path.join(home, "state"), "--tracker", f"{HALL}:3333", "--quiet",
                      f"--wait={patience_for(size)}s",
                      magnet if by == "magnet" else torrent)
-            begun = time.monotonic()
             try:
+                wait(f"{client.name}: the seeder's announce", lambda: self.has_seeder(torrent),
+                     patience_for(size))
+                begun = time.monotonic()
                 got = subprocess.run(get, cwd=wants, capture_output=True, text=True,
                                      timeout=patience_for(size))
                 if got.returncode != 0:
