@@ -200,6 +200,11 @@ impl Tracker {
         library.files(find).0
     }
 
+    /// The number of questions that wait for their turn.
+    pub fn waiting(&self) -> usize {
+        self.links.waiting()
+    }
+
     /// What it has counted so far.
     pub fn counts(&self, now: Instant) -> Counts {
         Counts {

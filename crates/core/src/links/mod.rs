@@ -204,6 +204,11 @@ impl Links {
         self.take_events()
     }
 
+    /// Returns the number of questions that wait for their turn.
+    pub fn waiting(&self) -> usize {
+        self.turns.waiting()
+    }
+
     /// Returns the next thing to do.
     pub(crate) fn poll_output(&mut self) -> Option<Output> {
         self.out.pop_front()

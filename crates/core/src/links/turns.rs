@@ -223,6 +223,11 @@ impl Turns {
         changes.next_deadline(|account| ready_to_list_at(account, budgets))
     }
 
+    /// Returns the number of waiting questions.
+    pub fn waiting(&self) -> usize {
+        self.asked.values().sum()
+    }
+
     /// Removes the waiting questions of a link and returns them.
     pub fn take_questions(&mut self, link: LinkId) -> Vec<Question> {
         if self.asked.remove(&link).is_none() {

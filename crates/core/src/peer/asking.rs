@@ -183,7 +183,10 @@ impl Peer {
         self.untold.add(lookups);
         for (_, answer) in &outcome.names {
             match answer {
-                Answer::Found(Source::Memory, _) => self.tally.neighbours += 1,
+                Answer::Found(Source::Memory, _) => {
+                    self.tally.neighbours += 1;
+                    self.tally.memory += 1;
+                }
                 Answer::Found(Source::Neighbour(via), _) => {
                     self.tally.neighbours += 1;
                     let rtt = self.links.to(*via).and_then(|(_, link)| link.rtt);

@@ -301,6 +301,9 @@ pub enum Notice {
 pub struct Tally {
     /// Answered by neighbours, from memory or when asked.
     pub neighbours: u64,
+    /// How many of these were answered from memory.
+    #[serde(default)]
+    pub memory: u64,
     /// Answered by the tracker.
     pub tracker: u64,
     /// Not answered: no member had the file.

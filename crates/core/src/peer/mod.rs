@@ -283,6 +283,11 @@ impl Peer {
         self.home.tracker()
     }
 
+    /// Returns the number of questions that wait for their turn.
+    pub fn waiting(&self) -> usize {
+        self.links.waiting()
+    }
+
     /// Returns how many lookups were answered, by who answered.
     pub fn tally(&self) -> Tally {
         self.tally

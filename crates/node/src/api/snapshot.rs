@@ -2,6 +2,7 @@
 //!
 //! Field names are part of the interface: see `docs/json.md`.
 
+use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::net::SocketAddr;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
@@ -71,6 +72,8 @@ pub enum Part {
     Transfers,
     /// The latest warnings.
     Warnings,
+    /// What the node has counted, and how much waits in it, in one row.
+    Counts,
 }
 
 /// The place of a page in its part.
@@ -169,6 +172,8 @@ pub enum SnapshotRow {
     Transfer(TransferRow),
     /// Of [`Part::Warnings`].
     Warning(WarningRow),
+    /// Of [`Part::Counts`].
+    Counts(CountsRow),
 }
 
 /// A folder of which some file is listed.
@@ -293,6 +298,42 @@ pub struct WarningRow {
     pub why: Option<String>,
     /// Why there is no link to the tracker.
     pub trouble: Option<Trouble>,
+}
+
+/// What a node has counted since its start, beside what its own row tells, and how much waits in it
+/// now. It has no names of members or files.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct CountsRow {
+    /// The number of links to members.
+    pub links: u64,
+    /// The number of files in the listings that it keeps, each counted for each member.
+    pub entries: u64,
+    /// Small files sent over links.
+    pub small_sent: FilesMoved,
+    /// Small files received over links.
+    pub small_received: FilesMoved,
+    /// Large files of which bytes were sent, each counted for each session.
+    pub large_sent: u64,
+    /// Large files that were fetched.
+    pub large_received: u64,
+    /// Messages on links between a member and the tracker, sent by this node, by kind.
+    pub messages_sent: BTreeMap<String, u64>,
+    /// The same, received by this node.
+    pub messages_received: BTreeMap<String, u64>,
+    /// Connections to its port that were refused during the handshake, by reason.
+    pub handshakes_refused: BTreeMap<String, u64>,
+    /// What waits for the node, by queue.
+    pub waiting: BTreeMap<String, u64>,
+}
+
+/// Files that went one way, whole.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FilesMoved {
+    /// Their number.
+    pub files: u64,
+    /// The bytes in them.
+    pub bytes: u64,
 }
 
 /// What has happened to a row.
@@ -458,6 +499,7 @@ impl SnapshotRow {
             Self::Listed(file) => file.name.len() + MEMBER,
             Self::Folder(folder) => folder.name.len(),
             Self::Node(_) | Self::Tracker(_) | Self::Share(_) => ROW,
+            Self::Counts(_) => 4 * ROW,
             Self::LeftOut(row) => 3 * row.path.len(),
             Self::Transfer(transfer) => MEMBER * transfer.sent_by.len(),
             Self::Warning(warning) => warning.cost(),

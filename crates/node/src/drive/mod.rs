@@ -4,6 +4,7 @@
 //! ```text
 //! mod        the loop that drives a node, whichever it is
 //! engine     a machine, its time, and what it wants done
+//! counting   what goes over the links, in numbers
 //! wires      the links of a node: frames out, arrivals in, the goodbye
 //! peer       what only a peer does, and what a person asks of it
 //! tracker    what only a tracker does
@@ -11,6 +12,7 @@
 //!
 //! Decides nothing: that is `thorp-core`.
 
+mod counting;
 mod engine;
 pub mod peer;
 mod talk;
@@ -102,6 +104,7 @@ fn on_arrival<N: Node>(node: &mut N, engine: &mut Engine<N::Machine>, arrival: A
     match event {
         LinkEvent::Frame(frame) => {
             talk::log_heard(engine.wires.who(link), &frame);
+            engine.wires.on_received(link, &frame);
             node.on_frame(engine, link, frame);
         }
         LinkEvent::Unknown { kind, request } => {

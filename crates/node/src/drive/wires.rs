@@ -14,6 +14,7 @@ use thorp_group::clock::Clock;
 use thorp_group::tls::MemberTls;
 use thorp_wire::frame::{Frame, Reason, Refused, RequestId};
 
+use super::counting::Counted;
 use super::talk;
 use crate::net::dial::Connected;
 use crate::net::link::{self, Arrival, Arrivals, Inbox, LinkSender, Term};
@@ -25,12 +26,15 @@ pub(super) struct Wires {
     last: u64,
     inbox: Inbox,
     arrivals: Arrivals,
+    counted: Counted,
 }
 
 struct Wire {
     sender: LinkSender,
     /// Who is at the other end, for the log.
     who: String,
+    /// Whether one of its ends is the group's tracker.
+    is_trackers: bool,
     /// This machine's address at this end, as long as it has that.
     local: Option<IpAddr>,
 }
@@ -45,6 +49,7 @@ impl Wires {
             last: 0,
             inbox,
             arrivals,
+            counted: Counted::default(),
         }
     }
 
@@ -71,6 +76,7 @@ impl Wires {
                 Some(name) => name.to_string(),
                 None => member.id.short(),
             },
+            is_trackers: member.tracker || self.tls.member().tracker,
             local: local.ok().map(|local| local.ip()),
         };
         self.all.insert(link, wire);
@@ -90,9 +96,12 @@ impl Wires {
         self.all.get(&link).map(|wire| &wire.sender)
     }
 
-    pub(super) fn send(&self, link: LinkId, frame: Frame) {
+    pub(super) fn send(&mut self, link: LinkId, frame: Frame) {
         if let Some(wire) = self.all.get(&link) {
             talk::log_sent(&wire.who, &frame);
+            if wire.is_trackers {
+                self.counted.on_sent(&frame);
+            }
             wire.sender.send(frame);
         }
     }
@@ -104,13 +113,30 @@ impl Wires {
         }
     }
 
+    /// A link has brought a message.
+    pub(super) fn on_received(&mut self, link: LinkId, frame: &Frame) {
+        self.counted.on_any(frame);
+        if self.all.get(&link).is_some_and(|wire| wire.is_trackers) {
+            self.counted.on_received(frame);
+        }
+    }
+
+    /// Returns the number of links.
+    pub(super) fn count(&self) -> usize {
+        self.all.len()
+    }
+
+    pub(super) fn counted(&self) -> &Counted {
+        &self.counted
+    }
+
     /// Who is at the other end, for the log.
     pub(super) fn who(&self, link: LinkId) -> &str {
         self.all.get(&link).map_or("?", |wire| &wire.who)
     }
 
     /// Refuses a question of a type that this version does not know.
-    pub(super) fn refuse(&self, link: LinkId, kind: u16, request: RequestId) {
+    pub(super) fn refuse(&mut self, link: LinkId, kind: u16, request: RequestId) {
         let refused = Refused {
             reason: Reason::Unknown,
             text: format!("frames of type {kind} are not known here").into(),

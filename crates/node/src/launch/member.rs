@@ -15,7 +15,7 @@ use thorp_group::tls::MemberTls;
 use tokio::sync::mpsc;
 
 use super::LaunchError;
-use crate::net::listener::{Inbound, Service};
+use crate::net::listener::{Inbound, Refusals, Service};
 
 /// The maximum number of incoming connections that wait for the node.
 pub(super) const INCOMING: usize = 256;
@@ -47,7 +47,7 @@ impl Credentials {
     }
 
     /// Returns the peer's service on a port, and the members and clients that dial it there.
-    pub(super) fn service(&self, for_clients: bool) -> (Service, Inbound) {
+    pub(super) fn service(&self, for_clients: bool, refusals: Refusals) -> (Service, Inbound) {
         let (sink, members) = mpsc::channel(INCOMING);
         let (client_sink, clients) = mpsc::channel(INCOMING);
         let service = Service {
@@ -57,7 +57,12 @@ impl Credentials {
             clients: for_clients.then_some(client_sink),
             face: None,
         };
-        (service, Inbound { members, clients })
+        let inbound = Inbound {
+            members,
+            clients,
+            refusals,
+        };
+        (service, inbound)
     }
 }
 

@@ -128,7 +128,7 @@ pub async fn share(
         warn_of_name(&common, &credentials, &notices);
     }
 
-    let (service, inbound) = credentials.service(config.share_bittorrent);
+    let (service, inbound) = credentials.service(config.share_bittorrent, listener.refusals());
     let (port, udp, tracker) = match &office {
         Some(office) => {
             let by_tracker = (config.clone(), notices.clone());
@@ -225,9 +225,9 @@ fn with_tracker(
     let clock = &common.clock;
     let face = office.face(&config, reach, clock);
     let udp = answering_udp(listener.address(), face.as_ref())?;
-    let (service, incoming) = office.service(clock, face.clone())?;
+    let (service, inbound) = office.service(clock, face.clone(), listener.refusals())?;
     let port = listener.serve(vec![service, peer]);
-    let tracker = office.start(config, clock, reach.clone(), incoming, face, notices);
+    let tracker = office.start(config, clock, reach.clone(), inbound, face, notices);
     Ok((port, udp, tracker))
 }
 
@@ -413,11 +413,11 @@ pub async fn tracker(
     let reach = common.reach(listen).await;
     let face = office.face(&config, &reach, &common.clock);
     let udp = answering_udp(listen, face.as_ref())?;
-    let (service, incoming) = office.service(&common.clock, face.clone())?;
+    let (service, inbound) = office.service(&common.clock, face.clone(), listener.refusals())?;
     let port = listener.serve(vec![service]);
     let (clock, settings) = (&common.clock, config.clone());
     let warned = notices.clone();
-    let (tracker, task) = office.start(config, clock, reach.clone(), incoming, face, notices);
+    let (tracker, task) = office.start(config, clock, reach.clone(), inbound, face, notices);
     let clerk = office.clerk(&tracker, &reach, &common.clock);
     let socket = clerk.attend(socket)?;
     let page = page_setup(&settings, &office.state, &clerk.page, warned).await?;

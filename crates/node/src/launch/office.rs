@@ -29,7 +29,7 @@ use crate::api::{Failure, Notice};
 use crate::config::Config;
 use crate::net::addresses::Reach;
 use crate::net::face::Face;
-use crate::net::listener::{Incoming, Service};
+use crate::net::listener::{Inbound, Refusals, Service};
 use crate::page::PageSlot;
 use crate::tracker::{Tracker, TrackerSetup};
 
@@ -139,10 +139,11 @@ impl Office {
         &self,
         clock: &Clock,
         face: Option<Face>,
-    ) -> Result<(Service, mpsc::Receiver<Incoming>), LaunchError> {
+        refusals: Refusals,
+    ) -> Result<(Service, Inbound), LaunchError> {
         let authority = Arc::clone(&self.authority);
         let join = JoinService::new(&self.identity, &self.membership, authority, clock.clone())?;
-        let (sink, incoming) = mpsc::channel(INCOMING);
+        let (sink, members) = mpsc::channel(INCOMING);
         let service = Service {
             tls: self.tls.clone(),
             join: Some(join),
@@ -150,7 +151,13 @@ impl Office {
             clients: None,
             face,
         };
-        Ok((service, incoming))
+        let inbound = Inbound {
+            members,
+            // They are served by its face.
+            clients: mpsc::channel(1).1,
+            refusals,
+        };
+        Ok((service, inbound))
     }
 
     pub(super) fn start(
@@ -158,7 +165,7 @@ impl Office {
         config: Config,
         clock: &Clock,
         reach: Reach,
-        incoming: mpsc::Receiver<Incoming>,
+        inbound: Inbound,
         face: Option<Face>,
         notices: mpsc::Sender<Notice>,
     ) -> (Tracker, JoinHandle<()>) {
@@ -167,7 +174,7 @@ impl Office {
             config,
             clock: clock.clone(),
             reach,
-            incoming,
+            inbound,
             open: self.authority.is_open(),
             tracks: self.authority.tracks(),
             face,

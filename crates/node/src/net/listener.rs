@@ -12,6 +12,7 @@
 //! try uTP first are told over UDP that it is not spoken here ([`utp`]).
 
 mod gate;
+mod refusals;
 mod utp;
 
 use std::io;
@@ -42,6 +43,8 @@ use tokio_rustls::LazyConfigAcceptor;
 use super::face::{Face, http};
 use super::{MemberStream, Purpose, descriptors};
 use gate::{Gate, Place};
+use refusals::Refusal;
+pub use refusals::Refusals;
 
 /// The first byte of a TLS handshake record.
 const TLS_HANDSHAKE: u8 = 0x16;
@@ -132,6 +135,8 @@ pub struct Inbound {
     pub members: mpsc::Receiver<Incoming>,
     /// Clients of BitTorrent that have.
     pub clients: mpsc::Receiver<Client>,
+    /// How many connections the port has refused.
+    pub refusals: Refusals,
 }
 
 /// What strangers may cost.
@@ -170,6 +175,7 @@ impl Default for Limits {
 pub struct Listener {
     socket: TcpListener,
     address: SocketAddr,
+    refusals: Refusals,
 }
 
 /// A port that accepts connections until this is dropped.
@@ -210,6 +216,11 @@ impl Listener {
         self.address
     }
 
+    /// Returns the counters of the connections that it will refuse.
+    pub fn refusals(&self) -> Refusals {
+        self.refusals.clone()
+    }
+
     /// Accepts connections for these services.
     pub fn serve(self, services: Vec<Service>) -> Running {
         self.serve_within(services, Limits::default())
@@ -220,6 +231,7 @@ impl Listener {
         let door = Arc::new(Door {
             services,
             limits,
+            refusals: self.refusals,
             gate: Gate::new(limits),
             clients: Gate::new(Limits {
                 handshakes: limits.clients,
@@ -260,7 +272,11 @@ impl Listener {
         socket.listen(BACKLOG)?;
         let socket = TcpListener::from_std(socket.into())?;
         let address = socket.local_addr()?;
-        Ok(Self { socket, address })
+        Ok(Self {
+            socket,
+            address,
+            refusals: Refusals::default(),
+        })
     }
 }
 
@@ -278,6 +294,7 @@ async fn accept_all(socket: TcpListener, door: Arc<Door>) {
                 let remote = canonical(remote);
                 if u64::try_from(stream.as_raw_fd()).is_ok_and(|fd| fd >= door.limits.descriptors) {
                     tracing::debug!(%remote, "too many connections are open: closed");
+                    door.refusals.count(Refusal::TooManyOpen);
                     continue;
                 }
                 let place = door.gate.enter(remote.ip());
@@ -306,6 +323,7 @@ fn is_about_one_connection(error: &io::Error) -> bool {
 struct Door {
     services: Vec<Service>,
     limits: Limits,
+    refusals: Refusals,
     gate: Gate,
     /// The connections of ordinary clients.
     clients: Gate,
@@ -336,6 +354,7 @@ impl Door {
             client = self.welcome(stream, remote) => client,
             () = place.given_away() => {
                 tracing::debug!(%remote, "turned away: others are waiting");
+                self.refusals.count(Refusal::Crowded);
                 None
             }
         };
@@ -356,8 +375,14 @@ impl Door {
             Ok(Ok(Arrived::Newcomer(stream, join))) => join.serve(*stream, remote).await,
             Ok(Ok(Arrived::Client(stream, face))) => return Some((stream, face)),
             Ok(Ok(Arrived::Delivered)) => {}
-            Ok(Err(why)) => tracing::debug!(%remote, %why, "turned away"),
-            Err(_) => tracing::debug!(%remote, "turned away: the handshake took too long"),
+            Ok(Err(why)) => {
+                tracing::debug!(%remote, %why, "turned away");
+                self.refusals.count(why.refusal());
+            }
+            Err(_) => {
+                tracing::debug!(%remote, "turned away: the handshake took too long");
+                self.refusals.count(Refusal::TooSlow);
+            }
         }
         None
     }
@@ -514,7 +539,7 @@ impl Service {
     }
 }
 
-/// Why a connection was closed during its handshake. Shown only in the log.
+/// Why a connection was closed during its handshake. Shown only in the log, and counted.
 #[derive(Debug, Error)]
 enum TurnedAway {
     #[error("it speaks neither TLS nor what is served here")]
@@ -527,6 +552,18 @@ enum TurnedAway {
     Certificate(#[from] CertificateError),
     #[error("{0}")]
     Io(io::Error),
+}
+
+impl TurnedAway {
+    fn refusal(&self) -> Refusal {
+        match self {
+            Self::NotTls | Self::NotBitTorrent(_) => Refusal::NotTls,
+            Self::ForNobody => Refusal::ForNobody,
+            Self::Certificate(CertificateError::Removed) => Refusal::Removed,
+            Self::Certificate(_) => Refusal::Certificate,
+            Self::Io(_) => Refusal::Broken,
+        }
+    }
 }
 
 impl From<io::Error> for TurnedAway {

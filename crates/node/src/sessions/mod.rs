@@ -298,6 +298,17 @@ impl Swarms {
         }
     }
 
+    /// Large files since the start: those of which bytes were sent, one for each session, and those
+    /// that were fetched.
+    pub fn files(&self) -> (u64, u64) {
+        self.0.traffic.files()
+    }
+
+    /// A large file has been fetched.
+    pub fn on_fetched(&self) {
+        self.0.traffic.fetched();
+    }
+
     /// Bytes of files that went over sessions since the start: sent, received.
     pub fn tally(&self) -> (u64, u64) {
         self.0.traffic.bytes()

@@ -15,18 +15,26 @@ const TOLD_EVERY: Duration = Duration::from_secs(20);
 pub(super) struct Traffic {
     sent: AtomicU64,
     received: AtomicU64,
+    files_sent: AtomicU64,
+    files_received: AtomicU64,
     fed: mpsc::Sender<PeerId>,
 }
 
 /// When it was last said of one session that bytes go there.
 #[derive(Debug, Default)]
-pub(super) struct LastTold(Option<Instant>);
+pub(super) struct LastTold {
+    at: Option<Instant>,
+    /// Whether bytes have gone there.
+    has_begun: bool,
+}
 
 impl Traffic {
     pub fn new(fed: mpsc::Sender<PeerId>) -> Self {
         Self {
             sent: AtomicU64::new(0),
             received: AtomicU64::new(0),
+            files_sent: AtomicU64::new(0),
+            files_received: AtomicU64::new(0),
             fed,
         }
     }
@@ -37,17 +45,31 @@ impl Traffic {
         (read(&self.sent), read(&self.received))
     }
 
+    /// Files of which bytes were sent, one for each session, and files that were fetched.
+    pub fn files(&self) -> (u64, u64) {
+        let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        (read(&self.files_sent), read(&self.files_received))
+    }
+
+    /// A file has been fetched.
+    pub fn fetched(&self) {
+        self.files_received.fetch_add(1, Ordering::Relaxed);
+    }
+
     pub fn received(&self, bytes: u64) {
         self.received.fetch_add(bytes, Ordering::Relaxed);
     }
 
     pub fn sent(&self, bytes: u64, to: SourceId, told: &mut LastTold) {
         self.sent.fetch_add(bytes, Ordering::Relaxed);
+        if !std::mem::replace(&mut told.has_begun, true) {
+            self.files_sent.fetch_add(1, Ordering::Relaxed);
+        }
         let Some(member) = to.member() else {
             return;
         };
-        if told.0.is_none_or(|told| told.elapsed() >= TOLD_EVERY) {
-            told.0 = Some(Instant::now());
+        if told.at.is_none_or(|told| told.elapsed() >= TOLD_EVERY) {
+            told.at = Some(Instant::now());
             self.is_in_use(member);
         }
     }

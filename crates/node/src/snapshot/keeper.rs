@@ -1,7 +1,7 @@
 //! The node's end of its snapshot: numbers changes, keeps warnings, and counts the rows made for
 //! readers.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -202,6 +202,11 @@ impl Keeper {
         }
     }
 
+    /// Returns the number of requests that wait for the node.
+    pub fn waiting(&self) -> usize {
+        self.looks.len()
+    }
+
     fn count(&self, rows: usize) {
         self.made.fetch_add(rows as u64, Ordering::Relaxed);
     }
@@ -209,6 +214,14 @@ impl Keeper {
 
 fn warning((number, warning): &(u64, Warning)) -> SnapshotRow {
     SnapshotRow::Warning(WarningRow::of(*number, warning))
+}
+
+/// Returns the lengths of queues by their names.
+pub fn waiting<const N: usize>(queues: [(&str, usize); N]) -> BTreeMap<String, u64> {
+    let queues = queues.into_iter();
+    queues
+        .map(|(name, length)| (name.to_owned(), length as u64))
+        .collect()
 }
 
 /// Returns all rows of a part that has few.

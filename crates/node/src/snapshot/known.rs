@@ -72,7 +72,8 @@ impl Knowledge<'_> {
             | Part::Share
             | Part::LeftOut
             | Part::Transfers
-            | Part::Warnings => None,
+            | Part::Warnings
+            | Part::Counts => None,
         }
     }
 

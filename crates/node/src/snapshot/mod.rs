@@ -19,11 +19,11 @@ mod warning;
 mod watch;
 
 pub use crate::api::snapshot::{
-    Ask, At, Change, FolderRow, Fresh, Gone, LeftOut, LeftOutRow, Page, Part, RowKey, ShareRow,
-    SnapshotRow, TransferRow, WarningRow, WhyLeftOut,
+    Ask, At, Change, CountsRow, FilesMoved, FolderRow, Fresh, Gone, LeftOut, LeftOutRow, Page,
+    Part, RowKey, ShareRow, SnapshotRow, TransferRow, WarningRow, WhyLeftOut,
 };
 pub use crate::api::tracked::{MemberRef, TrackedFile, TrackedPeer};
-pub use keeper::{Keeper, whole};
+pub use keeper::{Keeper, waiting, whole};
 pub use known::{Knowledge, PageRows};
 pub use thorp_core::changes::Row;
 pub use viewer::{ViewRequest, Viewer};

@@ -45,7 +45,7 @@ pub(super) enum Event {
     /// So much was read of a file that is hashed for a caller; nothing, at the end.
     Hashed(Name, Option<u64>),
     /// A file was sent over this link.
-    Served(LinkId),
+    Served(LinkId, u64),
     /// Pieces of a file were sent to this member.
     Fed(PeerId),
     /// What became of a small file that was to be stored.

@@ -21,7 +21,7 @@ use thorp_disk::Disk;
 use thorp_files::room::DiskRoom;
 use thorp_files::share::Share;
 use thorp_files::store::{Replace, Store};
-use thorp_wire::frame::Holder;
+use thorp_wire::frame::{Holder, MAX_INLINE};
 use thorp_wire::{Name, printable};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
@@ -305,6 +305,9 @@ impl Job<'_> {
                 self.over.received += received;
                 let mut fetched = self.fetched(&item, &sources, received, &answer, is_local);
                 fetched.clients = telling::clients(clients);
+                if received > 0 && item.content.length > MAX_INLINE {
+                    self.peer.swarms.on_fetched();
+                }
                 self.tell(Event::Fetched(fetched)).await;
             }
         }

@@ -22,13 +22,13 @@ pub(super) struct Server {
     share: Share,
     disk: Disk,
     contents: Contents,
-    /// Told of each file that was sent, by the link it went over.
-    served: mpsc::Sender<LinkId>,
+    /// Told of each file that was sent: over which link, and how many bytes.
+    served: mpsc::Sender<(LinkId, u64)>,
     places: HashMap<LinkId, Arc<Semaphore>>,
 }
 
 impl Server {
-    pub(super) fn new(share: Share, disk: Disk, served: mpsc::Sender<LinkId>) -> Self {
+    pub(super) fn new(share: Share, disk: Disk, served: mpsc::Sender<(LinkId, u64)>) -> Self {
         Self {
             share,
             disk,
@@ -98,7 +98,7 @@ struct Reply {
     content: Content,
     share: Share,
     disk: Disk,
-    served: mpsc::Sender<LinkId>,
+    served: mpsc::Sender<(LinkId, u64)>,
     _place: OwnedSemaphorePermit,
 }
 
@@ -113,10 +113,11 @@ impl Reply {
     }
 
     fn send(self, bytes: Vec<u8>, space: Space, room: Room) {
+        let length = bytes.len() as u64;
         let frame = Frame::with_request(self.request, Bytes { bytes });
         self.link.content(frame, space.with(Box::new(room)));
         // If the peer is gone, it need not know.
-        let _ = self.served.blocking_send(self.link.id());
+        let _ = self.served.blocking_send((self.link.id(), length));
     }
 
     fn refuse(self, reason: Reason) {

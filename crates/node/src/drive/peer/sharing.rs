@@ -28,7 +28,7 @@ pub(super) struct Sharing {
     hash_now: HashNow,
     server: Server,
     /// Links over which a file was sent.
-    served: mpsc::Receiver<LinkId>,
+    served: mpsc::Receiver<(LinkId, u64)>,
 }
 
 impl Sharing {
@@ -74,7 +74,7 @@ impl Sharing {
             Some(change) = self.changes.recv() => Event::Share(change),
             Some(incoming) = self.incoming.recv() => Event::Called(Box::new(incoming)),
             // Never over: the server has the other end.
-            Some(link) = self.served.recv() => Event::Served(link),
+            Some((link, bytes)) = self.served.recv() => Event::Served(link, bytes),
         }
     }
 

@@ -11,14 +11,16 @@ use thorp_wire::Content;
 
 use super::pace::Paces;
 use super::task::Task;
+use crate::drive::engine::Engine;
 use crate::sessions::Fetch;
 use crate::snapshot::{
-    Ask, At, Knowledge, LeftOut, LeftOutRow, PageRows, Part, RowKey, ShareRow, SnapshotRow,
-    TransferRow, ViewRequest, whole,
+    Ask, At, CountsRow, FilesMoved, Knowledge, LeftOut, LeftOutRow, PageRows, Part, RowKey,
+    ShareRow, SnapshotRow, TransferRow, ViewRequest, waiting, whole,
 };
 
 impl Task {
-    pub(super) fn on_look(&mut self, machine: &machine::Peer, look: ViewRequest) {
+    pub(super) fn on_look(&mut self, engine: &Engine<machine::Peer>, look: ViewRequest) {
+        let machine = &engine.machine;
         let mut paces = std::mem::take(&mut self.paces);
         let itself = self.shown.itself.borrow();
         let known = Knowledge::of_peer(machine, itself.as_ref());
@@ -26,6 +28,7 @@ impl Task {
             .keeper
             .answer(look, &known, |ask| match ask.part {
                 Part::Node => whole([SnapshotRow::Node(self.status(machine))]),
+                Part::Counts => whole([SnapshotRow::Counts(self.counts(engine))]),
                 Part::Share => whole(self.share().map(share)),
                 Part::LeftOut => self
                     .share()
@@ -40,6 +43,30 @@ impl Task {
             });
         drop(itself);
         self.paces = paces;
+    }
+
+    fn counts(&self, engine: &Engine<machine::Peer>) -> CountsRow {
+        let counted = engine.wires.counted();
+        let [messages_sent, messages_received] = counted.messages();
+        let (files, bytes) = counted.contents();
+        let (large_sent, large_received) = self.swarms.files();
+        CountsRow {
+            links: engine.wires.count() as u64,
+            entries: engine.machine.catalogue().entries() as u64,
+            small_sent: self.small_sent,
+            small_received: FilesMoved { files, bytes },
+            large_sent,
+            large_received,
+            messages_sent,
+            messages_received,
+            handshakes_refused: self.refusals.by_reason(),
+            waiting: waiting([
+                ("questions", engine.machine.waiting()),
+                ("requests", self.asked.requests.len()),
+                ("events", self.events.1.len()),
+                ("readers", self.shown.keeper.waiting()),
+            ]),
+        }
     }
 
     fn transfers(&self, machine: &machine::Peer, paces: &mut Paces) -> Vec<SnapshotRow> {

@@ -26,9 +26,10 @@ use crate::net::Purpose;
 use crate::net::addresses::Reach;
 use crate::net::dial::Connected;
 use crate::net::link::LinkEnd;
+use crate::net::listener::Refusals;
 use crate::rows;
 use crate::sessions::Swarms;
-use crate::snapshot::Keeper;
+use crate::snapshot::{FilesMoved, Keeper};
 use crate::system::{now, random};
 
 use super::dialling::Dialling;
@@ -58,14 +59,18 @@ pub(super) struct Task {
     surveys: Surveys,
     gets: Gets,
     pub(super) swarms: Swarms,
-    asked: Asked,
-    events: Channel<Event>,
+    pub(super) asked: Asked,
+    pub(super) events: Channel<Event>,
     pub(super) shown: Shown,
     /// Torrents that the share serves beside those that follow from its files.
     torrents: Arc<Vec<InfoHash>>,
     /// How fast large files come, as long as a reader looks.
     pub(super) paces: Paces,
     notices: mpsc::Sender<Notice>,
+    /// Small files that were sent.
+    pub(super) small_sent: FilesMoved,
+    /// Connections that were refused at the port.
+    pub(super) refusals: Refusals,
 }
 
 /// What the handles ask, and what comes of their transfers.
@@ -122,7 +127,7 @@ impl Node for Task {
     fn on_event(&mut self, engine: &mut Engine<machine::Peer>, event: Event) {
         match event {
             Event::Request(request) => self.on_request(engine, request),
-            Event::Look(look) => self.on_look(&engine.machine, look),
+            Event::Look(look) => self.on_look(engine, look),
             Event::Forgotten => engine.stop("the program ends"),
             Event::Abandoned(Abandoned::Get(get)) => engine.handle(self.gets.abandon(get)),
             Event::Abandoned(Abandoned::Survey(ask)) => engine.handle(self.surveys.abandon(ask)),
@@ -153,7 +158,11 @@ impl Node for Task {
                 }
                 engine.handle(Input::Hashed { name, bytes });
             }
-            Event::Served(link) => engine.handle(Input::Served { link }),
+            Event::Served(link, bytes) => {
+                self.small_sent.files += 1;
+                self.small_sent.bytes += bytes;
+                engine.handle(Input::Served { link });
+            }
             Event::Fed(member) => engine.handle(Input::InUse(member)),
             Event::Stored { fetch, storage } => engine.handle(Input::Stored { fetch, storage }),
         }
@@ -273,6 +282,10 @@ impl Task {
             announced,
             renewal,
         } = setup;
+        let refusals = match &role {
+            Role::Sharing { inbound, .. } => inbound.refusals.clone(),
+            Role::Visiting(_) => Refusals::default(),
+        };
         let reach = match &role {
             Role::Sharing { reach, .. } => Some(reach.clone()),
             Role::Visiting(_) => None,
@@ -333,6 +346,8 @@ impl Task {
             shown,
             paces: Paces::default(),
             notices,
+            small_sent: FilesMoved::default(),
+            refusals,
             tls,
             clock,
             listen,

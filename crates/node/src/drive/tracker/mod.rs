@@ -29,9 +29,11 @@ use crate::api::{self, Command, Done, Failure, Notice, TrackerStatus, Warning};
 use crate::config::Config;
 use crate::net::addresses::Reach;
 use crate::net::face::Face;
-use crate::net::listener::Incoming;
+use crate::net::listener::{Inbound, Incoming, Refusals};
 use crate::rows;
-use crate::snapshot::{Keeper, Knowledge, PageRows, Part, SnapshotRow, ViewRequest, Viewer, whole};
+use crate::snapshot::{
+    CountsRow, Keeper, Knowledge, PageRows, Part, SnapshotRow, ViewRequest, Viewer, waiting, whole,
+};
 use crate::system::{self, random};
 
 use super::engine::Engine;
@@ -55,7 +57,7 @@ pub struct TrackerSetup {
     /// Where it listens, and where others reach it.
     pub reach: Reach,
     /// Members that dialled it.
-    pub incoming: mpsc::Receiver<Incoming>,
+    pub inbound: Inbound,
     /// Whether any machine that asks is let in.
     pub open: bool,
     /// Which torrents are tracked for ordinary clients.
@@ -159,6 +161,7 @@ struct Task {
     unsaved: watch::Receiver<Option<String>>,
     newcomers: broadcast::Receiver<Joiner>,
     incoming: mpsc::Receiver<Incoming>,
+    refusals: Refusals,
     requests: mpsc::Receiver<Request>,
     keeper: Keeper,
     notices: mpsc::Sender<Notice>,
@@ -248,7 +251,7 @@ impl Node for Task {
                 self.see_all(&engine.machine);
                 engine.stop("the program ends");
             }
-            Event::Look(look) => self.on_look(&engine.machine, look),
+            Event::Look(look) => self.on_look(engine, look),
         }
     }
 
@@ -340,7 +343,8 @@ impl Task {
             unlooked: 0,
             totals: SwarmTotals::default(),
             newest,
-            incoming: setup.incoming,
+            incoming: setup.inbound.members,
+            refusals: setup.inbound.refusals,
             requests,
             keeper,
             notices,
@@ -413,12 +417,33 @@ impl Task {
         }
     }
 
-    fn on_look(&self, machine: &machine::Tracker, look: ViewRequest) {
+    fn on_look(&self, engine: &Engine<machine::Tracker>, look: ViewRequest) {
+        let machine = &engine.machine;
         let known = Knowledge::of_tracker(machine);
         self.keeper.answer(look, &known, |ask| match ask.part {
             Part::Node => whole([SnapshotRow::Tracker(self.status(machine))]),
+            Part::Counts => whole([SnapshotRow::Counts(self.counts(engine))]),
             _ => PageRows::default(),
         });
+    }
+
+    fn counts(&self, engine: &Engine<machine::Tracker>) -> CountsRow {
+        let [messages_sent, messages_received] = engine.wires.counted().messages();
+        let machine = &engine.machine;
+        CountsRow {
+            links: engine.wires.count() as u64,
+            entries: machine.catalogue().entries() as u64,
+            messages_sent,
+            messages_received,
+            handshakes_refused: self.refusals.by_reason(),
+            waiting: waiting([
+                ("questions", machine.waiting()),
+                ("requests", self.requests.len()),
+                ("dialled", self.incoming.len()),
+                ("readers", self.keeper.waiting()),
+            ]),
+            ..CountsRow::default()
+        }
     }
 
     fn status(&self, machine: &machine::Tracker) -> TrackerStatus {

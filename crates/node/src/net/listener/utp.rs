@@ -74,6 +74,7 @@ mod tests {
 
     use super::super::{Limits, Listen, Listener, Service};
     use super::*;
+    use crate::net::listener::Refusals;
     use crate::net::listener::gate::Gate;
 
     const SYN: [u8; HEAD] = [
@@ -133,6 +134,7 @@ mod tests {
         let door = |service| Door {
             services: vec![service],
             limits,
+            refusals: Refusals::default(),
             gate: Gate::new(limits),
             clients: Gate::new(limits),
         };
