@@ -364,7 +364,8 @@ mod tests {
         let [peer, tracker, counts, share] = &rows()[..] else {
             panic!("four rows");
         };
-        let text = text(&[peer.clone(), counts.clone(), share.clone()]) + &text(&[tracker.clone()]);
+        let text = text(&[peer.clone(), counts.clone(), share.clone()])
+            + &text(std::slice::from_ref(tracker));
         for line in [
             "thorp_lookups_total{answered_by=\"memory\"} 6",
             "thorp_lookups_total{answered_by=\"neighbours\"} 1",
@@ -406,6 +407,23 @@ mod tests {
             }
             assert!(!seen.is_empty());
         }
+    }
+
+    #[test]
+    fn the_dashboard_draws_figures_that_there_are() {
+        let told = text(&rows()[..1]) + &text(&rows()[1..]);
+        let types = told.lines().filter_map(|line| line.strip_prefix("# TYPE "));
+        let names: BTreeSet<&str> = types.filter_map(|line| line.split(' ').next()).collect();
+        let dashboard = include_str!("../../../contrib/grafana.json");
+        let begins = dashboard.match_indices("thorp_").map(|(at, _)| at);
+        let is_of_name = |c: char| c.is_ascii_lowercase() || c == '_';
+        let drawn: BTreeSet<&str> = begins
+            .map(|at| {
+                let rest = &dashboard[at..];
+                &rest[..rest.find(|c| !is_of_name(c)).unwrap_or(rest.len())]
+            })
+            .collect();
+        assert_eq!(drawn, names, "and all of them");
     }
 
     #[test]
