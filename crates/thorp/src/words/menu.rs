@@ -36,7 +36,7 @@ pub fn menu_help(has_tracker: bool, has_tabs: bool) -> String {
     };
     format!(
         "  1, get NAME        request a file; its name is asked for if you leave it out\n  \
-             get LINK        the same with a magnet link, or a torrent's file\n  \
+             get LINK           the same with a magnet link, or a torrent's file\n  \
            2, leave, q        say goodbye and end{invite}{tabs}\n  \
            Ctrl-C             back to the menu from a question; ends a fetch\n\
          In another terminal on this machine, as this peer goes on:\n  \
