@@ -384,6 +384,7 @@ impl World {
                     self.later(DELAY, node, Event::Input(Input::Closed { session, reason }));
                 }
             }
+            Output::Readable(_) => unreachable!("there are no readers"),
             _ if node != self.one => {}
             Output::Complete { sources } => self.tell(LargeEvent::Complete { sources }),
             Output::Stuck(stuck) => self.tell(LargeEvent::Stuck(stuck)),

@@ -81,6 +81,8 @@ settings! {
     "share.bittorrent" => share_bittorrent: bool = false, Switch;
     /// a file that its owner may execute arrives as one (in groups by invitation only, and never one in a hidden place)
     "get.executable" => executable: bool = true, Switch;
+    /// what files take that are read while they arrive (`get -o -`, the gateway), in MiB beside the state; the rest of it makes room for what is read next
+    "read.cache_mib" => read_cache_mib: u64 = 16384, Number(1, 16_777_216);
     /// a tracker tells ordinary BitTorrent clients to announce themselves this often, and forgets one after twice this time
     "bittorrent.interval_ms" => announce_interval: Duration = 1200000, Number(10_000, 3_600_000);
     /// for how long a tracker takes the connection id that it gave a client over UDP; many clients use theirs for longer than the standard's two minutes

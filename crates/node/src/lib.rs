@@ -42,4 +42,4 @@ pub use thorp_core::words::Words;
 // What the program needs from below.
 pub use thorp_files::{leftovers, share};
 pub use thorp_group::{address, backup, certificate, clock, identity, invite, join, state};
-pub use thorp_wire::{MemberName, printable, torrent};
+pub use thorp_wire::{MemberName, Name, printable, reserved, torrent};

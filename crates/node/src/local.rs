@@ -15,13 +15,15 @@ use std::time::Duration;
 use thiserror::Error;
 use thorp_disk::{DiskThread, LetGo};
 use thorp_wire::torrent::LONGEST_TORRENT;
-use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
+use tokio::io::{AsyncBufRead, AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader, Lines};
 use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep, timeout};
 
-use crate::api::{Command, Event, Failure, Note, command_of, event_of, line_of, line_of_command};
+use crate::api::{
+    Command, Event, Failure, FileBytes, Note, command_of, event_of, line_of, line_of_command,
+};
 use crate::process::is_suspended;
 
 pub(crate) const SOCKET: &str = "socket";
@@ -31,6 +33,8 @@ const LONGEST_PATH: usize = 100;
 const LONGEST_COMMAND: u64 = LONGEST_TORRENT as u64 / 3 * 4 + 64 * 1024;
 /// The maximum number of events that wait for a client.
 const EVENTS: usize = 256;
+/// The most bytes of a file that one event announces.
+const MOST_BYTES: usize = 1024 * 1024;
 /// How long a node may take to read a command before its caller is told.
 const SILENT_AFTER: Duration = Duration::from_secs(2);
 /// How long the caller then waits for a node that is not suspended.
@@ -144,7 +148,7 @@ where
 pub async fn ask(state: &Path, command: &Command) -> Option<mpsc::Receiver<Event>> {
     let stream = connect(state).await?;
     let line = line_of_command(command).ok()?;
-    let (events, receiver) = mpsc::channel(EVENTS);
+    let (events, receiver) = mpsc::channel(command.events_that_wait(EVENTS));
     if line.len() as u64 > LONGEST_COMMAND {
         let _ = events.try_send(Event::Error(too_long()));
         return Some(receiver);
@@ -201,6 +205,10 @@ async fn converse(mut stream: UnixStream, command: &[u8], events: &mpsc::Sender<
             Ok(Some(line)) => event_of(&line),
             Ok(None) | Err(_) => Some(Event::Error(Failure::AnswerCutShort)),
         };
+        let event = match event {
+            Some(Event::Bytes(bytes)) => Some(with_bytes(&mut lines, bytes.length).await),
+            event => event,
+        };
         if let Some(event) = event
             && event != Event::Note(Note::Taken)
         {
@@ -210,6 +218,18 @@ async fn converse(mut stream: UnixStream, command: &[u8], events: &mpsc::Sender<
             }
         }
         next = lines.next_line().await;
+    }
+}
+
+/// Reads the bytes of a file that follow the line that announces them.
+async fn with_bytes<R: AsyncBufRead + Unpin>(lines: &mut Lines<R>, length: usize) -> Event {
+    if length > MOST_BYTES {
+        return Event::Error(Failure::AnswerGarbled);
+    }
+    let mut bytes = vec![0; length];
+    match lines.get_mut().read_exact(&mut bytes).await {
+        Ok(_) => Event::Bytes(FileBytes::of(bytes)),
+        Err(_) => Event::Error(Failure::AnswerCutShort),
     }
 }
 

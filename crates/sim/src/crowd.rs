@@ -385,9 +385,10 @@ impl Scene {
                 let holders = self.holders();
                 self.input(2 * delay, node, Input::Holders(holders));
             }
-            // There are no clients and no torrents here.
+            // There are no clients, no torrents and no readers here.
             Output::Dial(NamedSource::Client(_))
             | Output::HashPiece(_)
+            | Output::Readable(_)
             | Output::ToCome(_)
             | Output::Stuck(_)
             | Output::Blame(_) => {}

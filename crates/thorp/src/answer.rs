@@ -259,7 +259,8 @@ impl<O: Write, T: Write> Renderer<O, T> {
             Event::Page(_)
             | Event::Changes { .. }
             | Event::StartAgain { .. }
-            | Event::Link { .. } => {}
+            | Event::Link { .. }
+            | Event::Bytes(_) => {}
             Event::Done(done) => self.end(done, summary)?,
             Event::Error(failure) => {
                 self.bar.finish();

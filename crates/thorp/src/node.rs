@@ -187,6 +187,7 @@ pub async fn share(
             let node = ServedNode {
                 kind: PageOf::Peer,
                 viewer: peer.viewer().clone(),
+                peer: Some(peer.clone()),
                 ask: Arc::new(move |command| peer.command(command)),
                 ask_keeper: clerk.map(asking_clerk),
                 say: json::value,
@@ -232,6 +233,7 @@ pub async fn tracker(common: Common, decided: Decided) -> Result<LocalTracker> {
             let node = ServedNode {
                 kind: PageOf::Tracker,
                 viewer: running.tracker.viewer().clone(),
+                peer: None,
                 ask_keeper: Some(Arc::clone(&ask)),
                 ask,
                 say: json::value,

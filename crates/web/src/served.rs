@@ -4,6 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use thorp_node::api::{Command, Event};
+use thorp_node::peer::Peer;
 use thorp_node::snapshot::Viewer;
 use tokio::sync::mpsc;
 
@@ -30,6 +31,8 @@ pub struct ServedNode {
     pub viewer: Viewer,
     /// Sends it a command.
     pub ask: AskNode,
+    /// The peer whose files are read, if it is one.
+    pub peer: Option<Peer>,
     /// Sends a command to the keeper of the group's CA, if that is in this process.
     pub ask_keeper: Option<AskNode>,
     /// How its events are said.

@@ -22,6 +22,7 @@ pub struct FetchId(pub u64);
 
 /// Which files are wanted, and how.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a term by itself")]
 pub struct Request {
     /// Names and patterns, as they were typed.
     pub names: Vec<String>,
@@ -42,6 +43,9 @@ pub struct Request {
     pub folders: Folders,
     /// Whether a file that its holders may execute arrives as one.
     pub executable: bool,
+    /// Whether a reader waits for the file while it arrives: it does not wait for its turn among
+    /// those that are fetched at once.
+    pub is_read: bool,
 }
 
 /// How long a get waits for what does not come. (A file that changes meanwhile is
@@ -293,6 +297,9 @@ pub enum News {
         /// Why it does not come.
         why: Missed,
     },
+    /// A file that comes for readers is wanted by another get as well, which waits for its content:
+    /// the reader is to give it up, and to read what that get brings.
+    IsWanted(FetchId),
     /// A file that was on its way is asked for again later.
     Postponed(FetchId),
     /// A file is missed that was on its way.

@@ -5,7 +5,7 @@
 //! which holder to dial, is the business of the file's [`swarm`](crate::swarm), which has
 //! a lock of its own: only what is not a session's business is told here.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::SocketAddr;
 
 use thorp_wire::frame::Holder;
@@ -90,8 +90,22 @@ pub(super) struct Arrived {
 
 impl LargeFiles {
     /// A file is wanted. It begins when it is its [turn](Self::begin_next).
-    pub fn want(&mut self, fetch: FetchId, get: GetId, item: Item, wanted: WantedFile) {
-        self.turns.want(fetch, wanted.content);
+    /// At once, where a reader waits for it and no other fetch has its content.
+    pub fn want(
+        &mut self,
+        fetch: FetchId,
+        (get, is_read): (GetId, bool),
+        item: Item,
+        wanted: WantedFile,
+        out: &mut VecDeque<Action>,
+    ) {
+        if !is_read
+            && let Some(reader) = self.turns.read_now(wanted.content)
+            && let Some(file) = self.fetches.get(&reader)
+        {
+            file.tell(out, News::IsWanted(reader));
+        }
+        self.turns.want(fetch, wanted.content, is_read);
         let file = LargeFetch {
             get,
             item,
@@ -264,12 +278,14 @@ impl LargeFetch {
 #[derive(Debug, Default)]
 struct Turns {
     all: BTreeMap<FetchId, (Content, Turn)>,
+    /// Those of readers, which do not wait and do not count.
+    read: BTreeSet<FetchId>,
     /// Contents that are being fetched, or about to be, and who waits for each.
     /// (Queues may hold fetches that were dropped; they are passed over.)
     taken: BTreeMap<Content, VecDeque<FetchId>>,
     /// Who has its content to itself and waits for its turn.
     ready: VecDeque<FetchId>,
-    running: usize,
+    running: BTreeSet<FetchId>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -285,33 +301,60 @@ enum Turn {
 }
 
 impl Turns {
-    fn want(&mut self, fetch: FetchId, content: Content) {
+    fn want(&mut self, fetch: FetchId, content: Content, is_read: bool) {
+        if is_read {
+            self.read.insert(fetch);
+        }
         let turn = if let Some(behind) = self.taken.get_mut(&content) {
             behind.push_back(fetch);
             Turn::Behind
         } else {
             self.taken.insert(content, VecDeque::new());
-            self.ready.push_back(fetch);
+            self.is_ready(fetch);
             Turn::Ready
         };
         self.all.insert(fetch, (content, turn));
     }
 
+    /// A fetch for readers that has this content to itself.
+    fn read_now(&self, content: Content) -> Option<FetchId> {
+        let mut read = self.read.iter().copied();
+        read.find(|fetch| {
+            let row = self.all.get(fetch);
+            row.is_some_and(|(of, turn)| *of == content && *turn != Turn::Behind)
+        })
+    }
+
     /// The next that may begin.
     fn next(&mut self) -> Option<FetchId> {
-        while self.running < AT_ONCE {
+        loop {
+            let next = self.ready.front()?;
+            if self.running.len() >= AT_ONCE && !self.read.contains(next) {
+                return None;
+            }
             let fetch = self.ready.pop_front()?;
             if let Some((_, turn)) = self.all.get_mut(&fetch) {
                 *turn = Turn::Running;
-                self.running += 1;
+                if !self.read.contains(&fetch) {
+                    self.running.insert(fetch);
+                }
                 return Some(fetch);
             }
         }
-        None
+    }
+
+    /// It has its content to itself.
+    fn is_ready(&mut self, fetch: FetchId) {
+        if self.read.contains(&fetch) {
+            self.ready.push_front(fetch);
+        } else {
+            self.ready.push_back(fetch);
+        }
     }
 
     /// This one does not go on.
     fn over(&mut self, fetch: FetchId) {
+        self.read.remove(&fetch);
         let Some((content, turn)) = self.all.get_mut(&fetch) else {
             return;
         };
@@ -326,11 +369,11 @@ impl Turns {
             }
             Turn::Running => {
                 *turn = Turn::Over;
-                self.running -= 1;
+                self.running.remove(&fetch);
             }
             Turn::Released => {
                 self.all.remove(&fetch);
-                self.running -= 1;
+                self.running.remove(&fetch);
             }
             Turn::Over => {}
         }
@@ -361,7 +404,7 @@ impl Turns {
         while let Some(next) = behind.pop_front() {
             if let Some((_, turn)) = self.all.get_mut(&next) {
                 *turn = Turn::Ready;
-                self.ready.push_back(next);
+                self.is_ready(next);
                 return;
             }
         }
@@ -370,6 +413,9 @@ impl Turns {
 
     #[cfg(test)]
     fn is_idle(&self) -> bool {
-        self.all.is_empty() && self.taken.is_empty() && self.running == 0
+        self.all.is_empty()
+            && self.taken.is_empty()
+            && self.running.is_empty()
+            && self.read.is_empty()
     }
 }

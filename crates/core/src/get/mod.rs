@@ -368,7 +368,10 @@ impl Gets {
         } else if is_made {
             self.tell(id, Output::Make(fetch, item.clone()));
         } else if content.length > MAX_INLINE {
-            self.large.want(fetch, id, item.clone(), wanted);
+            let is_read = self.requests.get(&id).is_some_and(|get| get.terms.is_read);
+            let out = &mut self.out;
+            self.large
+                .want(fetch, (id, is_read), item.clone(), wanted, out);
         } else {
             self.out.push_back(Action::Fetch(fetch, wanted));
         }

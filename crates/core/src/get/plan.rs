@@ -47,6 +47,8 @@ pub(super) struct Terms {
     pub(super) folders: Folders,
     /// Whether files of others may arrive as ones to execute.
     executable: bool,
+    /// Whether a reader waits for the file.
+    pub(super) is_read: bool,
 }
 
 impl Gets {
@@ -65,7 +67,7 @@ impl Gets {
         };
         let (mut agenda, mut names) = (VecDeque::new(), BTreeSet::new());
         for typed in &request.names {
-            match Wanted::meant_by(typed) {
+            match Wanted::meant_by(typed, request.is_read) {
                 Wanted::Pattern(pattern) => agenda.push_back(Task::Pattern(pattern)),
                 Wanted::Folder(folder) => agenda.push_back(Task::Folder(folder)),
                 Wanted::Name(name) => {
@@ -387,7 +389,7 @@ impl Terms {
     /// The terms of a request, if it can be served at all.
     pub fn new(request: &Request) -> Result<Self, Missed> {
         let is_single = match &request.names[..] {
-            [name] => matches!(Wanted::meant_by(name), Wanted::Name(_)),
+            [name] => matches!(Wanted::meant_by(name, request.is_read), Wanted::Name(_)),
             _ => false,
         };
         let is_elsewhere = request.elsewhere || request.rename.is_some();
@@ -415,6 +417,7 @@ impl Terms {
             hidden: request.hidden,
             folders: request.folders,
             executable: request.executable,
+            is_read: request.is_read,
         })
     }
 
@@ -469,7 +472,9 @@ impl Terms {
             Answer::Folder => Verdict::Folder,
             Answer::Nobody => {
                 let error = Pattern::new(typed).err();
-                match error.filter(|_| looks_like_a_pattern(typed) && tracker_asked) {
+                match error
+                    .filter(|_| !self.is_read && looks_like_a_pattern(typed) && tracker_asked)
+                {
                     Some(why) => Verdict::Miss(Missed::NotAPattern(why)),
                     None => Verdict::Miss(self.nobody(tracker)),
                 }

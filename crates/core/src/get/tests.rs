@@ -355,6 +355,7 @@ impl World {
                     hidden: existing == 1,
                     folders: if elsewhere { Folders::All } else { Folders::No },
                     executable: true,
+                    is_read: false,
                 };
                 self.give(Input::Begin(get, request));
             }
@@ -424,6 +425,7 @@ fn of_many_files_no_more_than_some_are_known_at_a_time() {
         hidden: false,
         folders: Folders::No,
         executable: true,
+        is_read: false,
     };
     let now = Instant::default();
     gets.handle(now, Input::Begin(GetId(0), request));
@@ -516,7 +518,8 @@ fn files_of_one_content_wait_for_one_another_and_no_more_than_eight_run() {
     let mut files = LargeFiles::default();
     let want = |files: &mut LargeFiles, fetch: u64, n: u8| {
         let (item, wanted) = large(n);
-        files.want(FetchId(fetch), GetId(0), item, wanted);
+        let get = (GetId(0), false);
+        files.want(FetchId(fetch), get, item, wanted, &mut VecDeque::new());
     };
     let released = |files: &mut LargeFiles, fetch: u64| {
         let end = files.on_event(FetchId(fetch), LargeEvent::Released, &mut VecDeque::new());
@@ -574,6 +577,7 @@ fn a_name_whose_patience_ends_while_it_is_looked_up_is_missed_at_the_end_of_that
         hidden: false,
         folders: Folders::No,
         executable: true,
+        is_read: false,
     };
     gets.handle(at(0), Input::Begin(GetId(1), request));
     for (again, answered, goes_on) in [(0, 1, true), (6, 30, false)] {

@@ -12,9 +12,13 @@ pub(super) enum Wanted {
 }
 
 impl Wanted {
-    /// What looks like a pattern and is none (`photo [1`) can still be a file's name.
-    pub fn meant_by(typed: &str) -> Self {
+    /// What looks like a pattern and is none (`photo [1`) can still be a file's name. A file that is
+    /// read is called exactly so.
+    pub fn meant_by(typed: &str, is_read: bool) -> Self {
         let name = Name::meant_by(typed);
+        if is_read && !name.is_empty() {
+            return Self::Name(name);
+        }
         if looks_like_a_pattern(typed)
             && let Ok(pattern) = Pattern::new(&name)
         {

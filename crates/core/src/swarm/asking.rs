@@ -27,6 +27,8 @@ const LONG_PIECE: f64 = 10.0;
 const TWICE: u8 = 2;
 const OFTEN: u8 = 8;
 const TOO_LONG: Duration = Duration::from_secs(2);
+/// Bytes that a reader waits for are requested again after a shorter time.
+const LONG_FOR_READER: Duration = Duration::from_millis(300);
 
 impl Swarm {
     /// Requests blocks from a session until its window is full.
@@ -60,9 +62,13 @@ impl Swarm {
     }
 
     /// Picks the next block to request from a session; it counts as asked from now on. The order
-    /// of preference is: the session's own piece, a piece without an owner, a new piece, a piece
+    /// of preference is: what a reader waits for, the session's own piece, a piece without an owner, a new piece, a piece
     /// of another session, and at last bytes that were requested elsewhere already.
     fn pick(&mut self, now: Instant, id: SessionId, longest: u32) -> Option<Block> {
+        let read = self.ask_read(now, id, longest);
+        if read.is_some() || self.readers.on_demand {
+            return read;
+        }
         let session = self.sessions.get(&id)?;
         let slow = {
             let rate = session.pipeline.rate(now);
@@ -91,7 +97,7 @@ impl Swarm {
             let block = self.ask_begun(now, id, longest, |_| true);
             block.or_else(|| self.ask_new(id, longest))
         };
-        block.or_else(|| self.ask_again(now, id, longest))
+        block.or_else(|| self.ask_again(now, id, longest, false))
     }
 
     /// Returns the next bytes of a piece for this session.
@@ -145,8 +151,25 @@ impl Swarm {
     }
 
     /// Returns bytes that were requested from another session, but that would take far longer
-    /// there.
-    fn ask_again(&mut self, now: Instant, id: SessionId, longest: u32) -> Option<Block> {
+    /// there: only such as a reader waits for, or any.
+    pub(super) fn ask_again(
+        &mut self,
+        now: Instant,
+        id: SessionId,
+        longest: u32,
+        only_read: bool,
+    ) -> Option<Block> {
+        let urgent = if only_read { self.urgent() } else { Vec::new() };
+        if only_read && urgent.is_empty() {
+            return None;
+        }
+        let is_wanted = |block: Block| {
+            let begin = self.layout.offset_of(block);
+            let end = begin + u64::from(block.length());
+            let mut urgent = urgent.iter();
+            !only_read || urgent.any(|wanted| begin < wanted.end && wanted.start < end)
+        };
+        let too_long = if only_read { LONG_FOR_READER } else { TOO_LONG };
         let session = self.sessions.get(&id)?;
         let here = session.pipeline.awaited(now, longest);
         let at_the_end = self.picker.is_exhausted();
@@ -154,14 +177,15 @@ impl Swarm {
         let mut slower: Vec<_> = others
             .filter(|(_, other)| other.asked_number() > 0)
             .map(|(_, other)| (other.pipeline.awaited(now, 0), other))
-            .filter(|(there, _)| *there > 2 * here && (at_the_end || *there > TOO_LONG))
+            .filter(|(there, _)| *there > 2 * here && (at_the_end || *there > too_long))
             .collect();
         slower.sort_by_key(|(there, _)| std::cmp::Reverse(*there));
         let again = |(most, block): (u8, Block)| {
             let piece = block.piece().number();
             let length = block.length().min(longest / LEAF_LENGTH * LEAF_LENGTH);
             let block = self.layout.block(piece, block.begin(), length)?;
-            let may = session.offers(piece)
+            let may = is_wanted(block)
+                && session.offers(piece)
                 && self.pieces.may_share(piece, id)
                 && self.pieces.wants(block)
                 && self.pieces.asked_of(block) < most
@@ -289,7 +313,11 @@ impl Swarm {
             return;
         }
         self.sources.on_kept(peer, block.length());
-        if self.pieces.on_block_written(block, leaves, peer) {
+        let is_there = self.pieces.on_block_written(block, leaves, peer);
+        if self.pieces.drop_wrong(block) {
+            self.suspect(now, block.piece().number(), peer);
+            self.wake = true;
+        } else if is_there {
             self.judge(now, block.piece());
         }
     }

@@ -23,6 +23,7 @@
 use std::collections::BTreeSet;
 use std::fmt;
 use std::net::SocketAddr;
+use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -109,6 +110,10 @@ impl Default for SwarmLimits {
 /// Identifies a connection while it is used for this file. Chosen by the shell.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct SessionId(pub u64);
+
+/// Identifies a reader of the file while it arrives. Chosen by the shell.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ReaderId(pub u64);
 
 /// Identifies the other end of a connection, which may be a source of the file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -307,6 +312,22 @@ pub enum Input {
         /// read.
         leaves: Option<Vec<[u8; 32]>>,
     },
+    /// A reader of the file waits for these bytes, in their order: they are fetched before others.
+    /// Replaces what it waited for before. [`Output::Readable`] follows once the first byte is
+    /// verified.
+    Read {
+        /// The reader.
+        reader: ReaderId,
+        /// The bytes, by their places in the file.
+        range: Range<u64>,
+    },
+    /// A reader wants nothing more.
+    ReadOver {
+        /// The reader.
+        reader: ReaderId,
+    },
+    /// Whether only what readers wait for is fetched, from now on. At first all of the file is.
+    OnDemand(bool),
     /// The disk cannot be written, or the file to serve is gone: the swarm ends.
     Stop {
         /// Why, for the user.
@@ -337,6 +358,8 @@ pub enum Output {
     /// The hashes are known, and this many bytes are to be written. All others are on disk
     /// already, or are zeros and stay a hole.
     ToCome(u64),
+    /// The first byte that this reader waits for is verified.
+    Readable(ReaderId),
     /// The whole file is verified. Sessions may go on, to serve other peers.
     Complete {
         /// The sources that sent verified data, the largest share first.

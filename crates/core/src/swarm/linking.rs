@@ -151,6 +151,7 @@ impl Swarm {
         }
         self.hashes.closed(id);
         self.doubts.closed(id);
+        self.readers.closed(id);
         let unproven = self.suspects.closed(id);
         if self.by_peer.get(&session.peer) == Some(&id) {
             self.by_peer.remove(&session.peer);
@@ -228,6 +229,7 @@ impl Swarm {
     /// Announces a verified piece to all peers that may want it.
     pub(super) fn tell_verified(&mut self, piece: Piece) {
         let number = piece.number();
+        self.readers.resolved(number);
         let ids: Vec<SessionId> = self.sessions.keys().copied().collect();
         for id in ids {
             let Some(session) = self.sessions.get_mut(&id) else {

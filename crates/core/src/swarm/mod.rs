@@ -12,6 +12,7 @@
 //! hashes     the expected hashes of the pieces
 //! doubts     which leaf of a wrong piece is wrong
 //! suspects   whether the source of a wrong leaf lies
+//! reading    what readers of the file wait for, which comes first
 //! pipeline   how much to ask of one source at once
 //! session    the state of one connection
 //! choke      which peers are served when many want bytes
@@ -37,6 +38,7 @@ mod picker;
 mod pieces;
 pub(crate) mod pipeline;
 mod proving;
+mod reading;
 mod session;
 mod sources;
 mod suspects;
@@ -53,14 +55,15 @@ use crate::bound::SharedBound;
 use crate::time::Instant;
 
 pub use io::{
-    Awaited, Config, Contact, Have, Input, NamedSource, Offer, Output, SessionId, SourceId, Stuck,
-    SwarmLimits, SwarmProgress, TorrentConfig, Why,
+    Awaited, Config, Contact, Have, Input, NamedSource, Offer, Output, ReaderId, SessionId,
+    SourceId, Stuck, SwarmLimits, SwarmProgress, TorrentConfig, Why,
 };
 
 use doubts::Doubts;
 use hashes::Hashes;
 use picker::{Picker, Turn};
 use pieces::Pieces;
+use reading::Readers;
 use session::{Consequence, Serving, Session};
 use sources::Sources;
 use suspects::Suspects;
@@ -94,6 +97,7 @@ pub struct Swarm {
     hashes: Hashes,
     doubts: Doubts,
     suspects: Suspects,
+    readers: Readers,
     /// Of a torrent: how its pieces are verified.
     whole: Option<Whole>,
     sources: Sources,
@@ -196,6 +200,7 @@ impl Swarm {
             hashes,
             doubts: Doubts::default(),
             suspects: Suspects::default(),
+            readers: Readers::default(),
             whole: None,
             sources: Sources::new(now, me),
             sessions: BTreeMap::new(),
@@ -276,6 +281,12 @@ impl Swarm {
                 range,
                 leaves,
             } => self.leaves_hashed(session, range, leaves),
+            Input::Read { reader, range } => self.on_read(now, reader, &range),
+            Input::ReadOver { reader } => self.on_read_over(reader),
+            Input::OnDemand(on_demand) => {
+                self.readers.on_demand = on_demand;
+                self.wake = true;
+            }
             Input::Stop { reason } => self.stop(now, &reason),
         }
         self.settle(now);
@@ -454,10 +465,12 @@ impl Swarm {
         if !self.pieces.is_complete() && self.sources.widens(now) {
             self.outputs.push_back(Output::Widen);
         }
+        self.ask_for_leaves(now);
         if std::mem::take(&mut self.wake) {
             self.resolve_doubts(now);
             self.fill_all(now);
         }
+        self.tell_readers();
         self.complete(now);
     }
 }

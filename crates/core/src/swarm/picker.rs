@@ -85,6 +85,11 @@ impl Picker {
         self.change(piece, None, |copies| copies.out = true);
     }
 
+    /// Marks a piece as not begun after all.
+    pub fn put_back(&mut self, piece: u32, rng: &mut fastrand::Rng) {
+        self.change(piece, Some(rng), |copies| copies.out = false);
+    }
+
     /// Whether every piece is under way or verified.
     pub fn is_exhausted(&self) -> bool {
         self.starts[OUT] == 0

@@ -4,6 +4,8 @@
 //! and how many sources were asked for it. Does not decide which session to ask; it is told what
 //! was asked, claimed and written.
 
+mod right;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 use std::sync::Arc;
@@ -60,6 +62,8 @@ struct Begun {
     /// All leaves are present but do not make the piece: which of them are wrong is being found
     /// out.
     doubted: bool,
+    /// The right hashes of its leaves, if they are known. A leaf that is present is right then.
+    right: Option<Vec<[u8; 32]>>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -188,6 +192,7 @@ impl Pieces {
             since: None,
             alone: false,
             doubted: false,
+            right: None,
         };
         self.begun.insert(piece.number(), begun);
         self.open.insert(piece.number());
@@ -400,14 +405,16 @@ impl Pieces {
         }
     }
 
-    /// Keeps the right leaves of a doubted piece and drops the wrong ones. Returns the peers that
-    /// sent the wrong ones.
+    /// Keeps the right leaves of a piece under way and drops the wrong ones, now and when more of
+    /// them come. Returns the peers that sent wrong ones.
     pub fn sort_out(&mut self, piece: u32, right: &[[u8; 32]]) -> BTreeSet<SourceId> {
         let mut liars = BTreeSet::new();
-        let Some(begun) = self.begun.get_mut(&piece).filter(|begun| begun.doubted) else {
+        let begun = self.begun.get_mut(&piece);
+        let Some(begun) = begun.filter(|begun| begun.leaves.len() == right.len()) else {
             return liars;
         };
         begun.doubted = false;
+        begun.right = Some(right.to_vec());
         for (leaf, right) in begun.leaves.iter_mut().zip(right) {
             match leaf.state {
                 LeafState::There { hash, sender } if hash != *right => {
@@ -549,6 +556,10 @@ impl Begun {
     }
 
     fn forget_sent_by(&mut self, peer: SourceId) {
+        if self.right.is_some() {
+            // What is present is right, whoever has sent it.
+            return;
+        }
         let place = self.senders.iter().position(|sender| *sender == peer);
         for leaf in &mut self.leaves {
             if let LeafState::There { sender, .. } = leaf.state
@@ -563,6 +574,9 @@ impl Begun {
     /// Drops the leaves that are present. Asked and claimed leaves stay so.
     fn forget_all(&mut self) {
         self.doubted = false;
+        if self.right.is_some() {
+            return;
+        }
         for leaf in &mut self.leaves {
             if matches!(leaf.state, LeafState::There { .. }) {
                 leaf.state = LeafState::Absent;

@@ -86,6 +86,11 @@ impl Pipeline {
         room
     }
 
+    /// Returns how many bytes may be outstanding.
+    pub fn window(&self) -> u64 {
+        self.window
+    }
+
     /// Whether a request of this length, which cannot be shortened, fits into the window.
     pub fn has_room_for(&self, bytes: u64) -> bool {
         self.out.saturating_add(bytes) <= self.window

@@ -127,7 +127,7 @@ impl Swarm {
         }
     }
 
-    /// Handles the leaf hashes of a piece in doubt.
+    /// Handles the leaf hashes of a piece in doubt, or that a reader waits for.
     fn leaves_came(&mut self, now: Instant, id: SessionId, range: HashRange, hashes: &[[u8; 32]]) {
         let Some(piece) = self.piece_of(&range) else {
             return;
@@ -136,7 +136,8 @@ impl Swarm {
             return;
         }
         let suspect = self.suspects.take(piece, id);
-        if suspect.is_none() && !self.doubts.awaits(id, piece) {
+        let is_awaited = self.doubts.awaits(id, piece) || self.readers.awaits(id, piece);
+        if suspect.is_none() && !is_awaited {
             return;
         }
         let Some(hash) = self.hashes.of(piece) else {
@@ -144,11 +145,13 @@ impl Swarm {
         };
         let Ok(leaves) = merkle::verify_leaves(self.content, &range, &hash, hashes) else {
             self.doubts.refused(id, piece);
+            self.readers.refused(id, piece);
             return self.blame_session(now, id);
         };
         // One that has the piece, and sent something else, lied.
         let itself = self.sessions.get(&id).map(|session| session.peer);
         self.doubts.resolved(piece);
+        self.readers.resolved(piece);
         let mut wrong = self.pieces.sort_out(piece, leaves);
         wrong.extend(suspect);
         for peer in wrong {
@@ -162,7 +165,7 @@ impl Swarm {
     }
 
     /// This source sent wrong leaves of a piece: it is asked for what it has there.
-    fn suspect(&mut self, now: Instant, piece: u32, peer: SourceId) {
+    pub(super) fn suspect(&mut self, now: Instant, piece: u32, peer: SourceId) {
         let Some(id) = self.by_peer.get(&peer).copied() else {
             return self.cannot_prove(now, piece, peer);
         };
@@ -204,6 +207,8 @@ impl Swarm {
         };
         self.wake |= self.doubts.awaits(id, piece);
         self.doubts.refused(id, piece);
+        self.wake |= self.readers.awaits(id, piece);
+        self.readers.refused(id, piece);
         if let Some(peer) = self.suspects.take(piece, id) {
             self.cannot_prove(now, piece, peer);
         }
@@ -302,7 +307,7 @@ impl Swarm {
         range.index.checked_div(self.layout.leaves_per_piece())
     }
 
-    fn leaf_range(&self, piece: u32) -> Option<HashRange> {
+    pub(super) fn leaf_range(&self, piece: u32) -> Option<HashRange> {
         merkle::leaf_range(self.content, self.layout.piece(piece)?)
     }
 }

@@ -167,8 +167,9 @@ impl Session {
             denied: BTreeSet::new(),
             denials: 0,
             barred: BTreeSet::new(),
-            // Allows the whole layer to be requested twice, and some leaves.
-            hash_requests: 64 + 2 * pieces.div_ceil(512),
+            // Allows the whole layer to be requested twice, and the leaves of each piece, as a
+            // reader of the whole file does.
+            hash_requests: 64 + 2 * pieces.div_ceil(512) + pieces,
             leaf_requests: BTreeSet::new(),
         }
     }
@@ -482,6 +483,16 @@ impl Session {
             .map(|(_, asked)| asked.block);
         let mut back = self.taken_back.range(begins).map(|(_, (block, _))| *block);
         asked.next().is_some_and(overlaps) || back.any(overlaps)
+    }
+
+    /// Whether some of these bytes are requested from it and have not come.
+    pub fn owes(&self, block: Block) -> bool {
+        let (piece, begin) = begin_of(block);
+        let before = self
+            .asked
+            .range((piece, 0)..(piece, begin + block.length()));
+        let last = before.map(|(_, asked)| asked.block).next_back();
+        last.is_some_and(|other| other.begin() + other.length() > begin)
     }
 
     /// Returns the requested block that a `Piece` message with this span answers.

@@ -4,6 +4,7 @@
 
 mod cancelled;
 mod crowd;
+mod reading;
 mod sparse;
 mod torrent;
 mod trouble;

@@ -233,3 +233,52 @@ fn an_abandoned_get_of_many_large_files_bars_none_of_them() {
     };
     assert_eq!(village.ended(one, again), Some(expected));
 }
+
+#[test]
+fn a_file_that_is_read_waits_for_no_turn_and_gives_way_to_a_get_of_the_same() {
+    let texts: Vec<String> = (0..10).map(|n| format!("{n}").repeat(300_000)).collect();
+    let names: Vec<String> = (0..10).map(|n| format!("large{n}")).collect();
+    let files: Vec<(&str, &str)> = names
+        .iter()
+        .map(|name| &**name)
+        .zip(texts.iter().map(|text| &**text))
+        .collect();
+    let (mut village, one, _) = village(&[&files]);
+    let all: Vec<&str> = names[..9].iter().map(|name| &**name).collect();
+    village.want(one, request(&all));
+    village.run(SECOND);
+    assert_eq!(
+        village.host(one).begun.len(),
+        8,
+        "the ninth waits for its turn"
+    );
+    let read = |name: &str| Request {
+        elsewhere: true,
+        is_read: true,
+        ..request(&[name])
+    };
+    let reading = village.want(one, read("large9"));
+    village.run(SECOND);
+    assert_eq!(village.host(one).begun.len(), 9, "a reader does not");
+    let (fetch, item) = village.host(one).begun[8].clone();
+    assert_eq!(item.listed.as_str(), "large9");
+    let is_wanted =
+        |told: &Output| matches!(told, Output::Tell(News::IsWanted(wanted)) if *wanted == fetch);
+    assert!(!village.told(one, reading).iter().any(is_wanted));
+    village.want(one, request(&["large9"]));
+    village.run(SECOND);
+    assert!(village.told(one, reading).iter().any(is_wanted));
+    // What looks like a pattern is a name to who reads it.
+    let pattern = village.want(one, read("large*"));
+    let end = village.end_of(one, pattern);
+    assert!(
+        matches!(
+            end,
+            Ending::Missed {
+                why: Missed::NobodyShares(_),
+                ..
+            }
+        ),
+        "{end:?}"
+    );
+}

@@ -257,5 +257,6 @@ pub fn request(names: &[&str]) -> Request {
         hidden: false,
         folders: Folders::Small,
         executable: true,
+        is_read: false,
     }
 }

@@ -297,6 +297,11 @@ impl Share {
         self.shared.queue.read_of(&file)
     }
 
+    /// What is listed under this name.
+    pub fn listed(&self, name: &Name) -> Option<Entry> {
+        read(&self.shared.index).entry(name)
+    }
+
     /// A file of the share, if it still is the one that was hashed. Its reader
     /// verifies it all the same.
     pub fn open_listed(

@@ -460,6 +460,7 @@ fn request(source: &mut Source<'_>) -> Request {
             _ => Folders::All,
         },
         executable: source.flag(),
+        is_read: false,
     }
 }
 

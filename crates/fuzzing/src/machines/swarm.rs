@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use thorp_core::bound::Account;
 use thorp_core::swarm::{
-    Config, Have, Input, Offer, Output, SessionId, SourceId, Swarm, SwarmLimits,
+    Config, Have, Input, Offer, Output, ReaderId, SessionId, SourceId, Swarm, SwarmLimits,
 };
 use thorp_core::time::Instant;
 use thorp_wire::frame::Holder;
@@ -220,6 +220,19 @@ impl Run {
                 let reason = "the disk is full".to_owned();
                 self.input(Input::Stop { reason });
             }
+            // A reader comes, goes elsewhere or leaves.
+            _ if kind >= 0xcf => {
+                let reader = ReaderId(source.below(3) as u64);
+                self.input(match kind {
+                    0xef => Input::ReadOver { reader },
+                    0xdf => Input::OnDemand(source.flag()),
+                    _ => {
+                        let at = u64::from(source.short()) * u64::from(LEAF) / 7;
+                        let range = at..at + u64::from(source.short());
+                        Input::Read { reader, range }
+                    }
+                });
+            }
             _ => {
                 self.now = self.now + Duration::from_millis(source.short().into());
                 self.input(Input::Tick);
@@ -398,6 +411,7 @@ impl Run {
         if self.serves || self.stopped {
             return;
         }
+        self.input(Input::OnDemand(false));
         self.input(Input::Holders(vec![holder(HONEST)]));
         for _ in 0..MOST_TURNS {
             if self.swarm.is_complete() {

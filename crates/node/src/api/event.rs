@@ -1,5 +1,7 @@
 //! The events of which an answer consists.
 
+use std::fmt;
+
 use serde::{Deserialize, Serialize};
 
 use super::failure::Failure;
@@ -9,6 +11,32 @@ use super::rows::{
     TrackerStatus,
 };
 use super::snapshot::{Change, Page};
+
+/// Bytes of a file. On a line there is only how many they are: they follow it as they are.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FileBytes {
+    /// How many.
+    pub length: usize,
+    /// The bytes.
+    #[serde(skip)]
+    pub bytes: Vec<u8>,
+}
+
+impl FileBytes {
+    /// These bytes.
+    pub fn of(bytes: Vec<u8>) -> Self {
+        Self {
+            length: bytes.len(),
+            bytes,
+        }
+    }
+}
+
+impl fmt::Debug for FileBytes {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} bytes", self.length)
+    }
+}
 
 /// A part of an answer. Every answer ends with exactly one [`Event::Done`] or [`Event::Error`].
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -97,6 +125,8 @@ pub enum Event {
         /// The number of the latest change.
         number: u64,
     },
+    /// The next bytes of a file, in answer to [`Command::Read`](super::Command::Read).
+    Bytes(FileBytes),
     /// The command succeeded.
     Done(Done),
     /// The command failed.

@@ -122,6 +122,18 @@ pub enum Failure {
         bytes: u64,
     },
 
+    /// So many files are read already that no other one can be.
+    TooManyReaders {
+        /// How many may be read at once.
+        most: usize,
+    },
+    /// A file that is read while it arrives does not fit beside the others that are.
+    NoRoomToRead {
+        /// Its length in bytes.
+        length: u64,
+        /// The most bytes that such files may take (`read.cache_mib`).
+        most: u64,
+    },
     /// A file of this name exists already.
     Exists,
     /// thorp reserves the name for its own files.
@@ -322,6 +334,7 @@ impl Failure {
             Self::Missed { miss, .. } => miss.kind(),
             Self::InPart { .. }
             | Self::TrackerBusy
+            | Self::TooManyReaders { .. }
             | Self::NotAllAsked
             | Self::StillEnding { .. }
             | Self::PeerStopping
@@ -338,6 +351,7 @@ impl Failure {
             | Self::NotAnswering { .. }
             | Self::KeepsTheGroup { .. }
             | Self::Reserved { .. }
+            | Self::NoRoomToRead { .. }
             | Self::TooManyRemoved { .. }
             | Self::TooManyInvites { .. }
             | Self::CaKeyMissing

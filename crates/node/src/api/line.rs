@@ -25,7 +25,7 @@ pub fn command_of(line: &str) -> Result<Command, Failure> {
     })
 }
 
-/// Encodes an event as a line, including the line break.
+/// Encodes an event as a line, including the line break. The bytes of a file follow theirs.
 pub fn line_of(event: &Event) -> io::Result<Vec<u8>> {
     let mut line = match event {
         Event::Error(failure) => {
@@ -41,6 +41,9 @@ pub fn line_of(event: &Event) -> io::Result<Vec<u8>> {
         _ => serde_json::to_vec(event)?,
     };
     line.push(b'\n');
+    if let Event::Bytes(bytes) = event {
+        line.extend(&bytes.bytes);
+    }
     Ok(line)
 }
 

@@ -29,7 +29,7 @@ use serde::{Deserialize, Serialize};
 
 use snapshot::Ask;
 
-pub use event::Event;
+pub use event::{Event, FileBytes};
 pub use failure::{Doubt, ErrorKind, Failure, Gap, Inquiry, Miss, NoRoom, Obstacle, Trouble};
 pub use line::{command_of, event_of, line_of, line_of_command};
 pub use notice::{Note, Notice, Warning};
@@ -87,6 +87,8 @@ pub enum Command {
     },
     /// Copy the group's hard state.
     Backup,
+    /// Read a file while it arrives: its bytes follow one another in [`Event::Bytes`].
+    Read(Read),
     /// Fetch the files of a torrent.
     GetTorrent(GetTorrent),
     /// Make a torrent of a file in this peer's share, for ordinary BitTorrent clients.
@@ -126,6 +128,20 @@ pub struct Get {
     pub hidden: bool,
     /// Whether a name may be that of a folder.
     pub folders: Folders,
+}
+
+/// Which file to read.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Read {
+    /// The file's name, or the last part of it. It is no pattern.
+    pub name: String,
+    /// The only peer to read from: a name, an address, or the start of an id.
+    pub from: Option<String>,
+    /// The beginning of the content's root.
+    pub root: Option<String>,
+    /// Whether the last part of a path also means files that may act by merely being there.
+    pub hidden: bool,
 }
 
 /// Of which torrent the files are fetched, and where to.
@@ -205,10 +221,21 @@ pub enum AskedOf {
 }
 
 impl Command {
+    /// Returns how many events of an answer may wait for the caller, which are `most` as a rule.
+    /// Bytes of a file take more memory than others.
+    pub(crate) fn events_that_wait(&self, most: usize) -> usize {
+        match self {
+            // It is told more when it has taken what was told before.
+            Self::Watch { .. } | Self::Read(_) => 1,
+            _ => most,
+        }
+    }
+
     /// Returns which node answers it.
     pub fn asked_of(&self) -> AskedOf {
         match self {
             Self::Get(_)
+            | Self::Read(_)
             | Self::GetTorrent(_)
             | Self::Find { .. }
             | Self::Ls { .. }
@@ -229,6 +256,7 @@ pub(crate) fn one_of_each() -> Vec<Command> {
     let text = String::new;
     let all = vec![
         Command::Get(Get::default()),
+        Command::Read(Read::default()),
         Command::GetTorrent(GetTorrent {
             torrent: TorrentSource::Torrent(text()),
             given: text(),
@@ -267,6 +295,7 @@ pub(crate) fn one_of_each() -> Vec<Command> {
     for command in &all {
         match command {
             Command::Get(_)
+            | Command::Read(_)
             | Command::GetTorrent(_)
             | Command::Find { .. }
             | Command::Ls { .. }

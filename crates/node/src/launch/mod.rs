@@ -53,7 +53,7 @@ use crate::net::addresses::Reach;
 use crate::net::face::Face;
 use crate::net::face::udp::{self, UdpThreads};
 use crate::net::listener::{Listen, ListenError, Listener, Running, Service};
-use crate::page::{PageSetup, PageSlot};
+use crate::page::{self, PageSetup, PageSlot};
 use crate::peer::{Memory, Peer, PeerSetup, Role};
 use crate::tracker::Tracker;
 
@@ -153,6 +153,7 @@ pub async fn share(
         },
         announced,
         renewal: credentials.renewal,
+        reading: state.file(page::CACHE),
     };
     let (peer, task) = Peer::start(setup, notices.clone());
     // Boxed, as above: the future of a start is large already.

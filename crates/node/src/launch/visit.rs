@@ -17,10 +17,13 @@ use super::owner::{running_or_state, until_let_go};
 use super::running::{Held, RunningPeer};
 use super::{LaunchError, on_disk};
 use crate::api::{AskedOf, Command, Event, Failure, Notice};
+use crate::page;
 use crate::peer::{Peer, PeerSetup, Role};
 
 /// The maximum number of notices that wait while a visitor joins.
 const NOTICES: usize = 16;
+/// The maximum number of events that wait for the caller.
+const EVENTS: usize = 256;
 
 /// Sends a command to the node that runs on the state directory. If none runs, starts a visitor,
 /// which puts fetched files into `directory`.
@@ -32,7 +35,7 @@ pub async fn ask(
 ) -> Result<mpsc::Receiver<Event>, LaunchError> {
     let state = loop {
         match running_or_state(&common.state, &command).await? {
-            Ok(events) => match begun(events).await {
+            Ok(events) => match begun(&command, events).await {
                 Some(events) if command == Command::Stop => {
                     return Ok(until_let_go(events, &common.state));
                 }
@@ -54,8 +57,8 @@ pub async fn ask(
     tracing::info!(state = ?common.state, "no peer runs here: a visitor asks");
     let (notices, mut told) = mpsc::channel(NOTICES);
     let visitor = visit(common, state, tracker, directory, notices).await?;
+    let (events, receiver) = mpsc::channel(command.events_that_wait(EVENTS));
     let mut answer = visitor.peer.command(command);
-    let (events, receiver) = mpsc::channel(256);
     tokio::spawn(async move {
         // The user of a visitor is told only remarks; why there is no answer is part of the
         // answer.
@@ -83,9 +86,12 @@ pub async fn ask(
 }
 
 /// Returns the same answer once it has begun, or `None` if it ends before.
-async fn begun(mut events: mpsc::Receiver<Event>) -> Option<mpsc::Receiver<Event>> {
+async fn begun(
+    command: &Command,
+    mut events: mpsc::Receiver<Event>,
+) -> Option<mpsc::Receiver<Event>> {
     let first = events.recv().await?;
-    let (sender, receiver) = mpsc::channel(256);
+    let (sender, receiver) = mpsc::channel(command.events_that_wait(EVENTS));
     tokio::spawn(async move {
         let mut next = Some(first);
         while let Some(event) = next {
@@ -146,6 +152,7 @@ async fn visit(
         role: Role::Visiting(Arc::new(store)),
         announced,
         renewal: credentials.renewal,
+        reading: state.file(page::CACHE),
     };
     let (peer, task) = Peer::start(setup, notices);
     let held = Held {

@@ -4,6 +4,8 @@
 //! transfer  one file: the lock around its swarm, outputs routed to sessions
 //! session   one connection, for as long as it is about one file
 //! line      one connection, whatever it is about: bytes into messages and back
+//! reading   a file that is read while it is fetched
+//! readers   who reads it, and how each is told to go on
 //! outbox    what is still to be sent on one session
 //! greeting  the words that a session begins with
 //! calls     connections that this end makes, and those kept for the next file
@@ -34,6 +36,8 @@ mod kept;
 mod line;
 mod metadata;
 mod outbox;
+mod readers;
+mod reading;
 mod seats;
 mod session;
 mod talk;
@@ -68,6 +72,7 @@ use callers::TURNED_AWAY_AT_ONCE;
 use calls::Idle;
 use files::FileBytes;
 pub(crate) use metadata::{Metadata, Sought};
+pub(crate) use reading::TransferReader;
 use seats::Seats;
 pub(crate) use torrent::TorrentBytes;
 use traffic::Traffic;
@@ -330,6 +335,14 @@ impl Swarms {
             fetches.entry(content).or_insert(fetch);
         }
         fetches.into_values().collect()
+    }
+
+    /// The fetch of a file that is under way.
+    pub fn fetch_of(&self, content: Content) -> Option<Arc<Transfer>> {
+        let table = self.table();
+        let transfer = table.transfers.get(&content)?;
+        let is_file = transfer.kept().is_none() && transfer.torrent().is_none();
+        (is_file && transfer.wants_something()).then(|| Arc::clone(transfer))
     }
 
     /// Ends all transfers and all connections.

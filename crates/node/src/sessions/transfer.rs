@@ -29,6 +29,7 @@ use tokio::sync::{Notify, Semaphore, mpsc};
 use super::files::FileBytes;
 use super::kept::KeptBytes;
 use super::outbox::Outbox;
+use super::readers::Readers;
 use super::torrent::TorrentBytes;
 use super::traffic::{LastTold, Traffic};
 
@@ -57,11 +58,12 @@ pub(crate) struct Transfer {
     happenings: mpsc::UnboundedSender<Happening>,
 }
 
-struct State {
-    swarm: Swarm,
+pub(super) struct State {
+    pub(super) swarm: Swarm,
+    pub(super) readers: Readers,
     sessions: BTreeMap<SessionId, Attached>,
     deadline: Option<Instant>,
-    stage: Stage,
+    pub(super) stage: Stage,
     /// Where the members are that have the file.
     members: BTreeSet<SocketAddr>,
     /// As which torrent clients may have the file.
@@ -82,7 +84,7 @@ pub(super) enum About {
 
 /// What it is for at the moment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Stage {
+pub(super) enum Stage {
     /// Something is still to be fetched.
     Fetching,
     /// All is there, for others.
@@ -150,6 +152,7 @@ impl Transfer {
             bytes: RwLock::new(bytes),
             state: Mutex::new(State {
                 swarm,
+                readers: Readers::default(),
                 sessions: BTreeMap::new(),
                 deadline: None,
                 members: BTreeSet::new(),
@@ -364,6 +367,7 @@ impl Transfer {
         state.stage = Stage::Over;
         let reason = reason.to_owned();
         self.drive(&mut state, Input::Stop { reason });
+        state.readers.wake_all();
     }
 
     /// A connection is about this file from now on. What is to be sent on it is
@@ -520,16 +524,16 @@ impl Transfer {
         }
     }
 
-    fn bytes(&self) -> FileBytes {
+    pub(super) fn bytes(&self) -> FileBytes {
         let bytes = self.bytes.read().unwrap_or_else(PoisonError::into_inner);
         bytes.clone()
     }
 
-    fn handle(&self, input: Input) {
+    pub(super) fn handle(&self, input: Input) {
         self.drive(&mut self.lock(), input);
     }
 
-    fn drive(&self, state: &mut State, input: Input) {
+    pub(super) fn drive(&self, state: &mut State, input: Input) {
         state.swarm.handle(self.now(), input);
         self.drain(state);
     }
@@ -575,6 +579,7 @@ impl Transfer {
                 self.hash_leaves((session, range), pieces, Arc::clone(outbox(session)?));
             }
             Output::HashPiece(piece) => self.hash_piece(piece),
+            Output::Readable(reader) => state.readers.wake(reader),
             Output::Close(session, why) => outbox(session)?.close(why),
             Output::Dial(source) => self.report(Happening::Dial(source)),
             Output::ToCome(bytes) => self.report(Happening::ToCome(bytes)),
@@ -674,7 +679,7 @@ impl Transfer {
         Instant::after_start(self.clock.elapsed())
     }
 
-    fn lock(&self) -> MutexGuard<'_, State> {
+    pub(super) fn lock(&self) -> MutexGuard<'_, State> {
         // A swarm that panicked is as good as its next answer.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }

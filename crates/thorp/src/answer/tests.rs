@@ -183,6 +183,7 @@ fn kind(event: &Event) -> usize {
         Event::Waiting { .. } => 19,
         Event::Torrent(_) => 20,
         Event::Link { .. } => 21,
+        Event::Bytes(_) => unreachable!("they are no JSON"),
     }
 }
 

@@ -83,6 +83,7 @@ Examples:
   thorp get 'slides/**' -o /tmp      a whole folder, elsewhere
   thorp get 2.txt --as 2-oak.txt --from oak
   thorp get 2.txt --wait=30m         also if no peer has it yet
+  thorp get film.mkv -o - | mpv -    to standard output, as it arrives
   thorp get film.torrent             from ordinary BitTorrent clients
   thorp get 'magnet:?xt=...'         the same
   thorp get -- -rf                   a name that starts with a dash";

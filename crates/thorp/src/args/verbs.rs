@@ -237,7 +237,8 @@ pub struct GetArgs {
     #[arg(required = true, value_name = "NAME", add = ArgValueCompleter::new(completing::files))]
     pub names: Vec<String>,
 
-    /// Write to DIR instead, which must be there (not shared then)
+    /// Write to DIR instead, which must be there (not shared then); - is standard output, to which
+    /// one file is written as it arrives
     #[arg(long, short, value_name = "DIR", env = "THORP_OUT")]
     pub out: Option<PathBuf>,
 

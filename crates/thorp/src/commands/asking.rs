@@ -262,6 +262,7 @@ fn nothing(command: &Command) -> Option<String> {
                 .into(),
         ),
         Command::Get(_)
+        | Command::Read(_)
         | Command::GetTorrent(_)
         | Command::Status
         | Command::Snapshot(_)

@@ -6,6 +6,7 @@ use thorp_node::api::{Command, ErrorKind, Folders, Get, GetTorrent, TorrentSourc
 
 use super::asking::{ask, log};
 use super::context::{Context, on_disk};
+use super::reading;
 use crate::answer::AnswerStyle;
 use crate::args::{GetArgs, HowLong};
 use crate::conversation::{Conversation, Step};
@@ -19,6 +20,9 @@ pub async fn run(context: &Context, args: GetArgs) -> Result {
     if args.names.iter().any(String::is_empty) {
         let why = "an empty name is no name of a file: see what there is with thorp ls";
         return Err(failure(ErrorKind::Usage, why));
+    }
+    if reading::is_wanted(&args) {
+        return reading::run(context, args).await;
     }
     let is_watched = !context.global.json && context.terminals.can_ask();
     let wait = match args.wait {

@@ -29,6 +29,7 @@ mod members;
 mod neighbours;
 mod page;
 mod peers;
+mod reading;
 mod remove;
 mod share;
 mod status;

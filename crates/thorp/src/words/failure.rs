@@ -88,6 +88,16 @@ pub fn failure(failure: &Failure) -> String {
                 is_folder(name, *files, *bytes)
             )
         }
+        Failure::TooManyReaders { most } => format!(
+            "{most} files are being read from this peer already. Close one of them, or try again \
+             later."
+        ),
+        Failure::NoRoomToRead { length, most } => format!(
+            "There is no room for this file ({}): those that are read while they arrive may take \
+             {} in all. Fetch it (thorp get), or allow more: --set read.cache_mib=MIB",
+            size(*length),
+            size(*most)
+        ),
         Failure::Exists => SAME_NAME.into(),
         Failure::Reserved { name } => format!(
             "{} is a name that thorp keeps for its own files, so it is not fetched. \

@@ -347,6 +347,18 @@ fn failures() -> Vec<(Failure, &'static str)> {
             "No browser has opened the page, and the link to it is good no longer. Print a link, \
              and open it yourself within a minute: thorp page --print",
         ),
+        (
+            Failure::TooManyReaders { most: 64 },
+            "64 files are being read from this peer already. Close one of them, or try again later.",
+        ),
+        (
+            Failure::NoRoomToRead {
+                length: 1 << 40,
+                most: 1 << 34,
+            },
+            "There is no room for this file (1.0 TiB): those that are read while they arrive may \
+             take 16.0 GiB in all. Fetch it (thorp get), or allow more: --set read.cache_mib=MIB",
+        ),
     ]
 }
 
@@ -406,6 +418,8 @@ fn number(failure: &Failure) -> usize {
         Failure::NotATorrent { .. } => 50,
         Failure::NoPage { .. } => 51,
         Failure::LinkUnused => 52,
+        Failure::TooManyReaders { .. } => 53,
+        Failure::NoRoomToRead { .. } => 54,
     }
 }
 
@@ -413,7 +427,7 @@ fn number(failure: &Failure) -> usize {
 fn every_failure_has_its_sentence() {
     let failures = failures();
     let numbers: Vec<_> = failures.iter().map(|(code, _)| number(code)).collect();
-    assert_eq!(numbers, (0..53).collect::<Vec<_>>());
+    assert_eq!(numbers, (0..55).collect::<Vec<_>>());
     for (code, sentence) in failures {
         assert_eq!(failure(&code), sentence);
     }

@@ -279,7 +279,7 @@ fn hash_requests_are_limited_to_what_a_file_needs() {
         let told = take(&mut session, Message::HashRequest(range));
         told == Ok(Consequence::HashRequest(range))
     });
-    assert_eq!(answered.count(), 66);
+    assert_eq!(answered.count(), 66 + PIECES as usize);
 }
 
 #[test]

@@ -6,6 +6,7 @@
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet, BinaryHeap, VecDeque};
+use std::ops::Range;
 use std::time::Duration;
 
 use thorp_wire::frame::Holder;
@@ -18,7 +19,7 @@ use crate::bound::Account;
 use crate::swarm::pieces::LEAF_LENGTH;
 use crate::swarm::session::span_of;
 use crate::swarm::{
-    Config, Have, Input, Offer, Output, SessionId, SourceId, Stuck, Swarm, SwarmLimits,
+    Config, Have, Input, Offer, Output, ReaderId, SessionId, SourceId, Stuck, Swarm, SwarmLimits,
     SwarmProgress,
 };
 use crate::time::Instant;
@@ -52,6 +53,8 @@ pub enum Manner {
     /// Sends wrong leaves, rejects requests for leaf hashes, and sends one byte a second when the
     /// piece is fetched again.
     Conspires,
+    /// Rejects requests for leaf hashes, as it has no time for them.
+    WithoutLeaves,
 }
 
 pub struct World {
@@ -103,6 +106,8 @@ pub struct Node {
     pub lied_to_by: BTreeSet<PeerId>,
     /// Bytes of blocks that arrived and were not taken.
     pub wasted: u64,
+    /// Readers that were told to go on.
+    pub told: BTreeSet<ReaderId>,
 }
 
 /// One end of a connection.
@@ -268,6 +273,7 @@ impl World {
             blamed: BTreeSet::new(),
             lied_to_by: BTreeSet::new(),
             wasted: 0,
+            told: BTreeSet::new(),
         });
         number
     }
@@ -426,6 +432,19 @@ impl World {
         (needed && self.nodes.iter().any(lies)).then_some(from)
     }
 
+    /// Asserts that these bytes of a file that is being fetched are right on the node's disk.
+    pub fn hold_against_disk(&self, node: usize, range: Range<u64>) {
+        let piece_length = u64::from(self.file.layout.piece_length());
+        let leaf = u64::from(LEAF_LENGTH);
+        for at in range.start / leaf..range.end.div_ceil(leaf) {
+            let piece = u32::try_from(at * leaf / piece_length).unwrap();
+            let number = usize::try_from(at * leaf % piece_length / leaf).unwrap();
+            let there = self.nodes[node].disk.get(&(piece, number));
+            let right = self.file.leaves[piece as usize][number];
+            assert_eq!(there, Some(&right), "a wrong byte can be read");
+        }
+    }
+
     /// Asserts that everything verified since the last time is on the node's disk.
     fn hold_verified_against_disk(&mut self, node: usize) {
         let node = &mut self.nodes[node];
@@ -509,6 +528,9 @@ impl World {
                 let members = sources.into_iter().filter_map(SourceId::member);
                 self.nodes[node].from = members.collect();
             }
+            Output::Readable(reader) => {
+                self.nodes[node].told.insert(reader);
+            }
             Output::Stuck(stuck) => self.nodes[node].stuck.push(stuck),
             Output::Blame(peer) => {
                 let peer = peer.member().expect("all are members");
@@ -531,6 +553,9 @@ impl World {
             }
             (Manner::Conspires, Message::Hashes(range, _)) if range.base == 0 => {
                 self.suspicion = true;
+                Message::HashReject(range)
+            }
+            (Manner::WithoutLeaves, Message::Hashes(range, _)) if range.base == 0 => {
                 Message::HashReject(range)
             }
             (_, message) => message,

@@ -27,6 +27,8 @@ pub(super) struct Terms {
     pub replace: Replace,
     /// What is in the way gets this name first.
     pub set_aside: Option<String>,
+    /// Each is named by its content.
+    pub by_content: bool,
     pub errors: Errors,
 }
 
@@ -82,7 +84,12 @@ impl Folder {
 }
 
 impl Delivery {
-    pub fn new(terms: Terms, item: Item) -> Self {
+    pub fn new(terms: Terms, mut item: Item) -> Self {
+        if terms.by_content
+            && let Some(name) = name_of(item.content)
+        {
+            item.target = name;
+        }
         Self { terms, item }
     }
 
@@ -216,6 +223,11 @@ impl Delivery {
     }
 }
 
+/// The name of a file that is named by its content.
+pub(super) fn name_of(content: Content) -> Option<Name> {
+    format!("{}-{}", content.root, content.length).parse().ok()
+}
+
 /// What a disk has refused and no caller was told yet: more than a get has on its way.
 const MOST_NOTED: usize = 4096;
 
@@ -309,6 +321,7 @@ mod tests {
             folder: Folder::Directory(Arc::new(store)),
             replace: Replace::No,
             set_aside: None,
+            by_content: false,
             errors: Errors::default(),
         };
         let item = Item {

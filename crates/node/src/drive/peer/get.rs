@@ -51,6 +51,23 @@ pub(super) struct Begun {
     told: mpsc::UnboundedSender<ForGet>,
 }
 
+impl Begun {
+    /// What is to be done for it is told to `told`.
+    pub(super) fn new(
+        get: GetId,
+        request: get::Request,
+        terms: Terms,
+        told: mpsc::UnboundedSender<ForGet>,
+    ) -> Self {
+        Self {
+            get,
+            request,
+            terms,
+            told,
+        }
+    }
+}
+
 /// What the peer's task passes on of what the core wants for a get.
 pub(super) enum ForGet {
     Do(Chore),
@@ -77,18 +94,15 @@ pub(super) async fn run(peer: &Peer, get: Get, events: &Events) -> Result<Done, 
             Replace::No
         },
         set_aside: get.set_aside.clone(),
+        by_content: false,
         errors: Errors::default(),
     };
     let number = peer.next_get();
     // Dropped last: when the peer's task hears of it, it can see that no caller waits.
     let mut caller = Waiting::new(peer, number);
     let (sender, mut for_get) = mpsc::unbounded_channel();
-    let begun = Begun {
-        get: number,
-        request: request(get, peer.takes_executables()),
-        terms: terms.clone(),
-        told: sender,
-    };
+    let wanted = request(get, peer.takes_executables());
+    let begun = Begun::new(number, wanted, terms.clone(), sender);
     peer.tell(Request::Get(begun)).await;
     let mut job = Job {
         peer,
@@ -166,6 +180,7 @@ fn request(get: Get, executable: bool) -> get::Request {
         hidden: get.hidden,
         folders: get.folders,
         executable,
+        is_read: false,
     }
 }
 
@@ -282,6 +297,8 @@ impl Job<'_> {
             }
             // What there is of it is taken up when it is begun again.
             News::Postponed(fetch) => self.lost(fetch),
+            // That is for readers.
+            News::IsWanted(_) => {}
             News::Lost { fetch, over } => {
                 self.lost(fetch);
                 self.progress.files = over;
@@ -336,8 +353,9 @@ impl Job<'_> {
         let name = item.listed.clone();
         let delivery = Delivery::new(self.terms.clone(), item);
         let (peer, metered) = (self.peer.clone(), Arc::clone(&meter));
-        self.tasks
-            .spawn(large::fetch(peer, fetch, delivery, writing, metered, to_do));
+        self.tasks.spawn(large::fetch(
+            peer, fetch, delivery, writing, metered, to_do, None,
+        ));
         // Its meter counts what is here of it.
         self.left.remove(&name);
         let running = Running {
@@ -523,20 +541,20 @@ async fn tick(ticks: &mut Option<Interval>) {
 }
 
 /// A get that a caller waits for. Dropped before it is served, it is abandoned.
-struct Waiting<'a> {
+pub(super) struct Waiting<'a> {
     peer: &'a Peer,
     get: Option<GetId>,
 }
 
 impl<'a> Waiting<'a> {
-    fn new(peer: &'a Peer, get: GetId) -> Self {
+    pub(super) fn new(peer: &'a Peer, get: GetId) -> Self {
         Self {
             peer,
             get: Some(get),
         }
     }
 
-    fn was_served(&mut self) {
+    pub(super) fn was_served(&mut self) {
         self.get = None;
     }
 }

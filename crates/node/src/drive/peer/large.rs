@@ -17,14 +17,14 @@ use thorp_core::swarm::Unfit;
 use thorp_disk::DiskThread;
 use thorp_files::store::{Partial, StoreError};
 use thorp_wire::frame::Holder;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, MissedTickBehavior, interval};
 
 use super::announced::Seeking;
 use super::delivery::Delivery;
 use super::pace::{Meter, TOLD_EVERY};
 use super::{Peer, Request};
-use crate::sessions::{Fetching, Happening, Writing};
+use crate::sessions::{Fetching, Happening, Transfer, Writing};
 
 /// How often members are said to be in use.
 const IN_USE_EVERY: Duration = Duration::from_secs(20);
@@ -49,6 +49,7 @@ enum Over {
 
 /// Fetches a file and tells what becomes of it, until it is there or no more
 /// orders come. `writing` is held for as long as anything may be written to it.
+/// With `reading`, only what readers wait for is fetched.
 pub(super) async fn fetch(
     peer: Peer,
     fetch: FetchId,
@@ -56,6 +57,7 @@ pub(super) async fn fetch(
     writing: Writing,
     meter: Arc<Meter>,
     orders: mpsc::UnboundedReceiver<Order>,
+    reading: Option<oneshot::Sender<Arc<Transfer>>>,
 ) {
     let task = FileTask {
         peer: &peer,
@@ -63,6 +65,7 @@ pub(super) async fn fetch(
         delivery: delivery.clone(),
         meter,
         orders,
+        reading,
     };
     let event = match task.run(writing).await {
         Ok(()) | Err(Over::NotWanted) => return,
@@ -79,6 +82,8 @@ struct FileTask<'a> {
     delivery: Delivery,
     meter: Arc<Meter>,
     orders: mpsc::UnboundedReceiver<Order>,
+    /// Told which transfer brings the file, if it comes for readers.
+    reading: Option<oneshot::Sender<Arc<Transfer>>>,
 }
 
 impl FileTask<'_> {
@@ -87,7 +92,14 @@ impl FileTask<'_> {
         let partial = Arc::new(blocking(move |disk| place.partial(disk)).await??);
         let fetching = self.peer.swarms.fetch(&partial, writing);
         let mut fetching = fetching.map_err(Over::Unfit)?;
+        if self.reading.is_some() {
+            fetching.transfer.fetch_on_demand();
+        }
         let there = take_up(&fetching, &partial).await?;
+        if let Some(reading) = self.reading.take() {
+            // If no reader is left, it is given up.
+            let _ = reading.send(Arc::clone(&fetching.transfer));
+        }
         let place = self.delivery.clone();
         let listed = blocking(move |disk| place.arriving(disk)).await?;
         self.tell(get::LargeEvent::Begun { there }).await;

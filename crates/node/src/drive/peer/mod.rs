@@ -18,6 +18,7 @@
 //! delivery      where its files are put
 //! large         one large file of it: its steps on the disk
 //! missed        why a file is missed, in codes
+//! reading       files that are read while they arrive
 //! pace          how far, how fast, how long yet
 //! telling       what every answer is told with
 //! torrents      torrents of the share, for a user who gives them to others
@@ -40,6 +41,7 @@ mod listings;
 mod memory;
 mod missed;
 mod pace;
+mod reading;
 mod serve;
 mod sharing;
 mod shown;
@@ -51,6 +53,7 @@ mod telling;
 mod torrents;
 
 use std::net::{IpAddr, SocketAddr};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
@@ -78,6 +81,8 @@ use crate::snapshot::{self, Keeper, Viewer};
 
 use delivery::Folder;
 pub use memory::Memory;
+use reading::Readings;
+pub use reading::{NotRead, Reading};
 use task::{Asked, Shown, Task};
 use telling::{Events, milliseconds, tell};
 
@@ -102,6 +107,8 @@ pub struct PeerSetup {
     pub announced: bool,
     /// How its certificate is renewed.
     pub renewal: Renewal,
+    /// A directory for files that are read while they arrive.
+    pub reading: PathBuf,
 }
 
 /// What a peer does with files.
@@ -133,6 +140,7 @@ pub struct Peer {
     viewer: Viewer,
     home: Folder,
     swarms: Swarms,
+    readings: Arc<Readings>,
     last_get: Arc<AtomicU64>,
     last_ask: Arc<AtomicU64>,
     itself: watch::Receiver<Option<Holder>>,
@@ -182,6 +190,8 @@ impl Peer {
         let (itself, itself_in) = watch::channel(itself(&setup));
         let tls = setup.tls.clone();
         let executable = setup.config.executable;
+        let most = setup.config.read_cache_mib.saturating_mul(1024 * 1024);
+        let readings = Arc::new(Readings::new(setup.reading.clone(), most));
         let trackers = setup.trackers.clone().into();
         let (fed, fed_in) = mpsc::channel(EVENTS);
         let swarms = Swarms::new(for_sessions(&setup, fed));
@@ -210,6 +220,7 @@ impl Peer {
             viewer,
             home,
             swarms,
+            readings,
             last_get: Arc::default(),
             last_ask: Arc::default(),
             itself: itself_in,
@@ -253,12 +264,7 @@ impl Peer {
     /// Does what a user asks. The answer ends with [`Event::Done`] or
     /// [`Event::Error`]; dropping the receiver abandons it.
     pub fn command(&self, command: Command) -> mpsc::Receiver<Event> {
-        let room = match command {
-            // It is told more when it has taken what was told before.
-            Command::Watch { .. } => 1,
-            _ => EVENTS,
-        };
-        let (events, receiver) = mpsc::channel(room);
+        let (events, receiver) = mpsc::channel(command.events_that_wait(EVENTS));
         let peer = self.clone();
         tokio::spawn(async move {
             let since = Instant::now();
@@ -282,6 +288,7 @@ impl Peer {
     async fn answer(&self, command: Command, events: &Events) -> Result<Done, Failure> {
         match command {
             Command::Get(get) => get::run(self, get, events).await,
+            Command::Read(wanted) => reading::send(self, wanted, events).await,
             Command::GetTorrent(get) => from_torrent::run(self, get, events).await,
             Command::Find { pattern } => listings::find(self, &pattern, events).await,
             Command::Ls { peer, folder } => listings::ls(self, peer, folder, events).await,

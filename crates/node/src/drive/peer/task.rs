@@ -281,6 +281,7 @@ impl Task {
             role,
             announced,
             renewal,
+            reading: _,
         } = setup;
         let refusals = match &role {
             Role::Sharing { inbound, .. } => inbound.refusals.clone(),

@@ -1,0 +1,433 @@
+//! Which file a name means, and what brings it here.
+//!
+//! Owns the get of a file that is read: the core decides which content is meant, and asks what is
+//! in the file's place. What is here already is read from where it is; the rest comes into the
+//! cache.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use thorp_core::get::{self, Chore, Existing, Folders, GetId, Item, Look, Looked, News, Patience};
+use thorp_core::lookup::Only;
+use thorp_disk::DiskThread;
+use thorp_files::store::{Replace, Store};
+use thorp_wire::{Content, Name};
+use tokio::sync::{mpsc, oneshot};
+use tokio::time::{MissedTickBehavior, interval};
+
+use super::cache::{Hold, Stored};
+use super::coming::{Coming, Phase};
+use super::{Meant, NotRead, Source};
+use crate::api::{Failure, FileRow, Read};
+use crate::drive::peer::delivery::{Delivery, Errors, Folder, Terms};
+use crate::drive::peer::get::{Begun, ForGet, Waiting};
+use crate::drive::peer::large::{self, Order};
+use crate::drive::peer::pace::Meter;
+use crate::drive::peer::{Peer, Request, missed};
+use crate::rows;
+use crate::sessions::{Transfer, TransferReader};
+
+/// How often a file that another get has begun is looked for.
+const LOOKED_FOR_EVERY: Duration = Duration::from_millis(250);
+
+type Opened = Result<(Meant, Source), NotRead>;
+
+/// Finds the file that is meant. What has to come for it is on its way then.
+pub(super) async fn open(peer: &Peer, wanted: &Read) -> Opened {
+    if let Some(own) = own(peer, wanted).await {
+        return Ok(own);
+    }
+    let cache = Arc::clone(&peer.readings.cache);
+    let store = thorp_disk::spawn(move |disk| cache.store(disk)).await;
+    let store = store.map_err(|_| peer.ended())?;
+    let store = store.map_err(Failure::from)?;
+    let (told, opened) = oneshot::channel();
+    tokio::spawn(run(peer.clone(), wanted.clone(), store, told));
+    opened.await.unwrap_or_else(|_| Err(peer.ended().into()))
+}
+
+/// A file of the own share that is called exactly so is the one, as it is for a get, which would
+/// say that it is there.
+async fn own(peer: &Peer, wanted: &Read) -> Option<(Meant, Source)> {
+    let share = peer.share().filter(|_| wanted.from.is_none())?.clone();
+    let name: Name = wanted.name.parse().ok()?;
+    let root = wanted.root.clone();
+    let found = thorp_disk::spawn(move |disk| {
+        let entry = share.listed(&name).filter(|entry| !entry.partial)?;
+        let content = entry.content()?;
+        if root.is_some_and(|root| !content.root.has_hex_prefix(&root)) {
+            return None;
+        }
+        let source = if content == Content::EMPTY {
+            Source::Empty
+        } else {
+            Source::Shared(Arc::new(share.open_content(disk, content).ok()?))
+        };
+        let mtime = entry.mtime;
+        let file = Meant {
+            name,
+            content,
+            mtime,
+        };
+        Some((file, source))
+    });
+    found.await.ok()?
+}
+
+/// The get of one file that is read.
+struct Job {
+    peer: Peer,
+    number: GetId,
+    terms: Terms,
+    /// Told once it is known which file is meant, or that none is.
+    told: Option<oneshot::Sender<Opened>>,
+    variants: Vec<FileRow>,
+    /// Where it was looked for.
+    looked_at: Option<Name>,
+    /// What was found in place of the file.
+    found: Option<Source>,
+    coming: Option<(Content, Arc<Coming>)>,
+    /// Held until the get is over: then its readers hold what has come.
+    room: Option<Hold>,
+    orders: Option<mpsc::UnboundedSender<Order>>,
+}
+
+async fn run(peer: Peer, wanted: Read, store: Arc<Store>, told: oneshot::Sender<Opened>) {
+    let terms = Terms {
+        folder: Folder::Directory(store),
+        replace: Replace::Yes,
+        set_aside: None,
+        by_content: true,
+        errors: Errors::default(),
+    };
+    let number = peer.next_get();
+    // Dropped last: when the peer's task hears of it, it can see that no caller waits.
+    let for_peer = peer.clone();
+    let mut caller = Waiting::new(&for_peer, number);
+    let (sender, mut for_get) = mpsc::unbounded_channel();
+    let begun = Begun::new(number, request(wanted), terms.clone(), sender);
+    peer.tell(Request::Get(begun)).await;
+    let mut job = Job {
+        peer,
+        number,
+        terms,
+        told: Some(told),
+        variants: Vec::new(),
+        looked_at: None,
+        found: None,
+        coming: None,
+        room: None,
+        orders: None,
+    };
+    // Says which transfer brings it.
+    let mut transfer = None;
+    let mut looks = interval(LOOKED_FOR_EVERY);
+    looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        let wanted = tokio::select! {
+            wanted = for_get.recv() => wanted,
+            begun = next_of(&mut transfer) => {
+                transfer = None;
+                if let Ok(transfer) = begun {
+                    job.begun(transfer);
+                }
+                continue;
+            }
+            () = job.is_left() => return job.over(),
+            _ = looks.tick(), if job.waits_for_another() => {
+                if job.joins() {
+                    return job.forget();
+                }
+                continue;
+            }
+        };
+        match wanted {
+            None => {
+                let ended = job.peer.ended();
+                return job.fail(ended);
+            }
+            Some(ForGet::Ended(end)) => {
+                caller.was_served();
+                return job.end(end);
+            }
+            Some(ForGet::Do(Chore::Look(looks))) => {
+                if let Err(failure) = job.look(looks).await {
+                    return job.fail(failure);
+                }
+            }
+            Some(ForGet::Do(chore)) => job.see_to(chore),
+            // Its readers look for it where the other get brings it.
+            Some(ForGet::Tell(News::IsWanted(_))) => return job.over(),
+            Some(ForGet::Tell(news)) => job.take(news).await,
+            Some(ForGet::Begin(fetch, item, writing)) => {
+                let (orders, to_do) = mpsc::unbounded_channel();
+                let (sender, begun) = oneshot::channel();
+                job.orders = Some(orders);
+                transfer = Some(begun);
+                job.meant(&item);
+                let delivery = Delivery::new(job.terms.clone(), item);
+                let (peer, meter) = (job.peer.clone(), Arc::new(Meter::default()));
+                let reading = Some(sender);
+                let fetch = large::fetch(peer, fetch, delivery, writing, meter, to_do, reading);
+                tokio::spawn(fetch);
+            }
+            Some(ForGet::Awaited(_)) => {}
+        }
+    }
+}
+
+async fn next_of<T>(
+    receiver: &mut Option<oneshot::Receiver<T>>,
+) -> Result<T, oneshot::error::RecvError> {
+    match receiver {
+        Some(receiver) => receiver.await,
+        None => std::future::pending().await,
+    }
+}
+
+/// A request in the core's words.
+fn request(wanted: Read) -> get::Request {
+    get::Request {
+        names: vec![wanted.name],
+        only: Only {
+            from: wanted.from,
+            root: wanted.root,
+        },
+        rename: None,
+        existing: Existing::Keep,
+        elsewhere: true,
+        patience: Patience::None,
+        hidden: wanted.hidden,
+        folders: Folders::No,
+        executable: false,
+        is_read: true,
+    }
+}
+
+impl Job {
+    /// Waits until nobody wants the file.
+    async fn is_left(&mut self) {
+        match (&mut self.told, &self.coming) {
+            (Some(told), _) => told.closed().await,
+            (None, Some((_, coming))) => coming.is_left().await,
+            (None, None) => {}
+        }
+    }
+
+    /// Looks for the contents that may be meant where they may be already.
+    async fn look(&mut self, looks: Vec<Look>) -> Result<(), Failure> {
+        let mut looked = Vec::new();
+        for look in looks {
+            let Some(content) = look.content else {
+                looked.push(Looked::Free);
+                continue;
+            };
+            self.looked_at = Some(look.target);
+            self.found = self.find(content).await?;
+            looked.push(match self.found {
+                Some(_) => Looked::Equal,
+                None => Looked::Free,
+            });
+        }
+        self.peer.tell(Request::Looked(self.number, looked)).await;
+        Ok(())
+    }
+
+    /// Where this content is, or is on its way to. If it is nowhere, room is made for it.
+    async fn find(&mut self, content: Content) -> Result<Option<Source>, Failure> {
+        if content == Content::EMPTY {
+            return Ok(Some(Source::Empty));
+        }
+        let readings = &self.peer.readings;
+        let share = self.peer.share().cloned();
+        let cache = Arc::clone(&readings.cache);
+        let here = thorp_disk::spawn(move |disk: DiskThread| {
+            let shared = share.and_then(|share| share.open_content(disk, content).ok());
+            match shared {
+                Some(opened) => Some(Source::Shared(Arc::new(opened))),
+                None => cache
+                    .open(disk, content)
+                    .map(|stored| Source::Stored(Arc::new(stored))),
+            }
+        });
+        if let Some(source) = here.await.map_err(|_| self.peer.ended())? {
+            return Ok(Some(source));
+        }
+        let coming = {
+            let mut all = self.peer.readings.coming();
+            if let Some(coming) = all.get(&content) {
+                return Ok(Some(Source::Coming(coming.handle(), None)));
+            }
+            if let Some(reader) = self.fetched(content) {
+                return Ok(Some(Source::Fetched(reader)));
+            }
+            let coming = Arc::new(Coming::new());
+            all.insert(content, Arc::clone(&coming));
+            coming
+        };
+        self.coming = Some((content, coming));
+        let cache = Arc::clone(&self.peer.readings.cache);
+        let room = thorp_disk::spawn(move |disk| cache.make_room(disk, content)).await;
+        let room = room.map_err(|_| self.peer.ended())??;
+        self.room = Some(room);
+        Ok(None)
+    }
+
+    /// A fetch of it that is under way for another reason.
+    fn fetched(&self, content: Content) -> Option<TransferReader> {
+        let transfer = self.peer.swarms.fetch_of(content)?;
+        Some(transfer.reader())
+    }
+
+    fn see_to(&mut self, chore: Chore) {
+        match chore {
+            Chore::Look(_) => {}
+            Chore::Holders(_, holders) => self.order(Order::Holders(holders)),
+            Chore::Finish(_) => self.order(Order::Finish),
+            // Without orders it ends.
+            Chore::GiveUp(_) => self.orders = None,
+        }
+    }
+
+    fn order(&self, order: Order) {
+        if let Some(orders) = &self.orders {
+            // One that is over follows no orders, and has said so.
+            let _ = orders.send(order);
+        }
+    }
+
+    async fn take(&mut self, news: News) {
+        match news {
+            News::Choice { variants, .. } => {
+                self.variants = variants.iter().map(rows::file).collect();
+            }
+            News::Fetched {
+                fetch: None, item, ..
+            } => {
+                if let Some(source) = self.found.take() {
+                    self.tell(Ok((Meant::of(&item), source)));
+                }
+            }
+            News::Fetched { item, .. } => self.is_here(&item).await,
+            _ => {}
+        }
+    }
+
+    /// Whether its turn has not come, since another get has its content.
+    fn waits_for_another(&self) -> bool {
+        self.coming.is_some() && self.orders.is_none()
+    }
+
+    /// Has it read from the fetch of another get, if that has begun. Returns whether it is.
+    fn joins(&mut self) -> bool {
+        let Some((content, coming)) = &self.coming else {
+            return false;
+        };
+        let Some(transfer) = self.peer.swarms.fetch_of(*content) else {
+            return false;
+        };
+        coming.is_now(Phase::Joined(transfer));
+        let source = Source::Coming(coming.handle(), None);
+        if let Some(name) = self.looked_at.take() {
+            // What arrives in the share is listed with its time.
+            let listed = self.peer.share().and_then(|share| share.listed(&name));
+            let file = Meant {
+                content: *content,
+                mtime: listed.map_or(0, |entry| entry.mtime),
+                name,
+            };
+            self.tell(Ok((file, source)));
+        }
+        true
+    }
+
+    /// Its bytes come by this transfer.
+    fn begun(&self, transfer: Arc<Transfer>) {
+        if let Some((_, coming)) = &self.coming {
+            coming.is_now(Phase::Fetching(transfer));
+        }
+    }
+
+    /// It is known which file comes.
+    fn meant(&mut self, item: &Item) {
+        if let Some((_, coming)) = &self.coming {
+            let source = Source::Coming(coming.handle(), None);
+            self.tell(Ok((Meant::of(item), source)));
+        }
+    }
+
+    /// All of it is in the cache.
+    async fn is_here(&mut self, item: &Item) {
+        let (content, cache) = (item.content, Arc::clone(&self.peer.readings.cache));
+        let opened = thorp_disk::spawn(move |disk| cache.open(disk, content));
+        let stored: Option<Stored> = opened.await.ok().flatten();
+        let Some((_, coming)) = &self.coming else {
+            return;
+        };
+        coming.is_now(match stored {
+            Some(stored) => Phase::Stored(Arc::new(stored)),
+            None => Phase::Over,
+        });
+        self.meant(item);
+    }
+
+    fn tell(&mut self, opened: Opened) {
+        if let Some(told) = self.told.take() {
+            // If its reader is gone, nothing is read.
+            let _ = told.send(opened);
+        }
+    }
+
+    fn end(mut self, end: get::Ending) {
+        match end {
+            get::Ending::Missed { name, why } => {
+                let failure = missed::failure(&self.peer, &self.terms.errors, name, why);
+                self.fail(failure);
+            }
+            get::Ending::Done { .. } | get::Ending::SeveralMissed { .. } => {
+                self.forget();
+            }
+        }
+    }
+
+    fn fail(mut self, failure: Failure) {
+        if let Some((_, coming)) = &self.coming {
+            coming.is_now(Phase::Failed(failure.clone()));
+        }
+        self.forget();
+        let variants = std::mem::take(&mut self.variants);
+        let failure = Box::new(failure);
+        self.tell(Err(NotRead { failure, variants }));
+    }
+
+    /// No reader wants it any more.
+    fn over(mut self) {
+        if let Some((_, coming)) = &self.coming {
+            coming.is_now(Phase::Over);
+        }
+        self.forget();
+    }
+
+    /// From now on another reader begins anew.
+    fn forget(&mut self) {
+        if let Some((content, coming)) = self.coming.take() {
+            let mut all = self.peer.readings.coming();
+            if all
+                .get(&content)
+                .is_some_and(|there| Arc::ptr_eq(there, &coming))
+            {
+                all.remove(&content);
+            }
+        }
+    }
+}
+
+impl Meant {
+    fn of(item: &Item) -> Self {
+        Self {
+            name: item.listed.clone(),
+            content: item.content,
+            mtime: item.attributes.mtime,
+        }
+    }
+}
