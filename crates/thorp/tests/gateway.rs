@@ -57,6 +57,8 @@ impl Scene {
             "share",
             "--lines",
             "--hidden",
+            "--name",
+            "oak",
             "--tracker",
             &address,
             "--listen",

@@ -195,24 +195,30 @@ impl Reading {
                         miss: Miss::Unreadable,
                     });
                 }
-                Err(NotNow::Elsewhere) if self.again < LOOKED_FOR_AGAIN => self.reopen().await?,
+                Err(NotNow::Elsewhere) if self.again < LOOKED_FOR_AGAIN => {
+                    self.reopen(range.start).await?;
+                }
                 Err(NotNow::Elsewhere) => {
-                    let why = "it changes or goes away while it is read".to_owned();
-                    return Err(Failure::Missed {
-                        name: self.name().to_owned(),
-                        miss: Miss::Unfinished {
-                            why,
-                            there: range.start,
-                            of: self.length(),
-                        },
-                    });
+                    let why = "it changes or goes away while it is read";
+                    return Err(self.unfinished(why, range.start));
                 }
             }
         }
     }
 
-    /// The file is not where it was read: looks for the same content once more.
-    async fn reopen(&mut self) -> Result<(), Failure> {
+    fn unfinished(&self, why: &str, there: u64) -> Failure {
+        Failure::Missed {
+            name: self.name().to_owned(),
+            miss: Miss::Unfinished {
+                why: why.to_owned(),
+                there,
+                of: self.length(),
+            },
+        }
+    }
+
+    /// The file is not where it was read up to here: looks for the same content once more.
+    async fn reopen(&mut self, there: u64) -> Result<(), Failure> {
         self.again += 1;
         let wanted = Read {
             name: self.file.name.to_string(),
@@ -220,16 +226,19 @@ impl Reading {
             from: self.wanted.from.clone(),
             hidden: true,
         };
-        let opened = opening::open(&self.peer, &wanted).await;
-        let (file, source) = opened.map_err(|not| *not.failure)?;
-        if file.content != self.file.content {
-            return Err(Failure::NobodyShares {
-                from: wanted.from,
-                root: wanted.root,
-            });
+        let gone = "no peer that is online has it any more";
+        match opening::open(&self.peer, &wanted).await {
+            Ok((file, source)) if file.content == self.file.content => {
+                self.source = source;
+                Ok(())
+            }
+            Ok(_) => Err(self.unfinished(gone, there)),
+            Err(not) => Err(match *not.failure {
+                // It was there when it was begun.
+                Failure::NobodyShares { .. } => self.unfinished(gone, there),
+                failure => failure,
+            }),
         }
-        self.source = source;
-        Ok(())
     }
 }
 

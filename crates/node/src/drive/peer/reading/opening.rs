@@ -90,6 +90,7 @@ struct Job {
     /// Held until the get is over: then its readers hold what has come.
     room: Option<Hold>,
     orders: Option<mpsc::UnboundedSender<Order>>,
+    has_begun: bool,
 }
 
 async fn run(peer: Peer, wanted: Read, store: Arc<Store>, told: oneshot::Sender<Opened>) {
@@ -118,6 +119,7 @@ async fn run(peer: Peer, wanted: Read, store: Arc<Store>, told: oneshot::Sender<
         coming: None,
         room: None,
         orders: None,
+        has_begun: false,
     };
     // Says which transfer brings it.
     let mut transfer = None;
@@ -163,6 +165,7 @@ async fn run(peer: Peer, wanted: Read, store: Arc<Store>, told: oneshot::Sender<
                 let (orders, to_do) = mpsc::unbounded_channel();
                 let (sender, begun) = oneshot::channel();
                 job.orders = Some(orders);
+                job.has_begun = true;
                 transfer = Some(begun);
                 job.meant(&item);
                 let delivery = Delivery::new(job.terms.clone(), item);
@@ -315,7 +318,7 @@ impl Job {
 
     /// Whether its turn has not come, since another get has its content.
     fn waits_for_another(&self) -> bool {
-        self.coming.is_some() && self.orders.is_none()
+        self.coming.is_some() && !self.has_begun
     }
 
     /// Has it read from the fetch of another get, if that has begun. Returns whether it is.
