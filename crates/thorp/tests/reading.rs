@@ -1,6 +1,6 @@
 //! A file to standard output while it arrives (`thorp get NAME -o -`), with the real program.
 
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::unwrap_used, clippy::print_stderr)]
 
 mod support;
 
