@@ -250,6 +250,10 @@ impl Announces {
 
     /// Handles an input. Drain [`poll_output`](Self::poll_output) afterwards.
     pub fn handle(&mut self, now: Instant, input: Input) {
+        if self.phase == Phase::Over {
+            // An answer that comes late would have its tracker told that this peer goes.
+            return;
+        }
         match input {
             Input::Tick => {}
             Input::Answered(tracker, answer) => self.answered(now, tracker, answer),

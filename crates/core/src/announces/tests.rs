@@ -310,6 +310,20 @@ fn only_trackers_that_know_this_peer_are_told_that_it_goes_and_not_for_long() {
 }
 
 #[test]
+fn an_answer_that_comes_after_the_end_is_passed_over() {
+    let mut play = Play::of(&[&["udp://a:1"]]);
+    play.say(Input::Stop);
+    let asking = play.only();
+    let over_at = play.machine.next_deadline().expect("it is waited for");
+    play.now = over_at;
+    play.say(Input::Tick);
+    assert!(play.is_over);
+    play.asked.push(asking);
+    play.answer(60, None);
+    assert_eq!(play.asked, [], "a tracker is asked");
+}
+
+#[test]
 fn the_groups_trackers_are_asked_beside_those_of_a_torrent_and_left_once_it_is_private() {
     let own = [url("http://own:1/announce"), url("udp://a:1")];
     let trackers = Trackers::named(&texts(&[&["udp://a:1"]])).and_own(own);
