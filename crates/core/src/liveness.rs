@@ -68,6 +68,11 @@ impl Liveness {
         self.heard = (self.heard + away).min(now);
     }
 
+    /// Returns when a byte arrived last.
+    pub fn heard_at(&self) -> Instant {
+        self.heard
+    }
+
     /// Returns the interval that this end promises.
     pub fn ours(&self) -> Duration {
         self.ours

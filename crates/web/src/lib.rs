@@ -8,9 +8,12 @@
 //! village   what the village said when it was last asked
 //! gateway   a file by its name, as it arrives
 //! metrics   figures for Prometheus
+//! jobs      what was asked for on the page, and what became of it
+//! history   what the node has counted over the last hour and day
 //! refusal   what is not answered, and why
 //! served    the node that the page is of
 //! shared    what every route has
+//! tickets   addresses of downloads that are good once
 //! ```
 //!
 //! Nothing is decided here: what is shown is the node's snapshot and its changes, what is wanted
@@ -19,6 +22,8 @@
 
 mod door;
 mod gateway;
+mod history;
+mod jobs;
 mod keys;
 mod listener;
 mod metrics;
@@ -26,6 +31,7 @@ mod page;
 mod refusal;
 mod served;
 mod shared;
+mod tickets;
 mod village;
 
 use std::io;
@@ -84,7 +90,7 @@ impl WebServer {
         let task = tokio::spawn(async move {
             tokio::select! {
                 () = port.serve(app) => {}
-                () = shared.ended() => {}
+                () = shared.count_on() => {}
             }
         });
         Some(Self { address, task })

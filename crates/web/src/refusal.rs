@@ -34,6 +34,8 @@ pub(crate) enum Refusal {
         /// How many seconds are left.
         wait: u64,
     },
+    /// It cannot be done in this state.
+    NotNow,
     /// The node is ending.
     Stopping,
     /// What the node said: its failure, as `--json` has it.
@@ -58,6 +60,7 @@ impl Refusal {
             Self::NotFound => StatusCode::NOT_FOUND,
             Self::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             Self::TooMany | Self::TooSoon { .. } => StatusCode::TOO_MANY_REQUESTS,
+            Self::NotNow => StatusCode::CONFLICT,
             Self::Stopping => StatusCode::SERVICE_UNAVAILABLE,
             Self::Failed(status, _) => *status,
         }
@@ -75,6 +78,7 @@ impl Refusal {
             Self::TooLarge => "too-large",
             Self::TooMany => "too-many",
             Self::TooSoon { .. } => "too-soon",
+            Self::NotNow => "not-now",
             Self::Stopping => "stopping",
             Self::Failed(..) => "failed",
         }

@@ -1,18 +1,27 @@
 //! What every route has: the node, the door, and the room for streams.
 
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
+use thorp_node::api::Spared;
 use thorp_node::page::PageSetup;
+use thorp_node::snapshot::{Ask, Part, SnapshotRow};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
+use tokio::time::{Instant, MissedTickBehavior, interval};
 
+use crate::history::{Figures, History};
+use crate::jobs::Jobs;
 use crate::keys::{BearerId, Doorkeeper};
 use crate::refusal::Refusal;
 use crate::served::ServedNode;
+use crate::tickets::Tickets;
 use crate::village::Village;
 
 /// The most answers that go on for long at once: event streams, files on their way.
 const STREAMS: usize = 16;
+/// How often is seen what the node counts.
+const COUNTED_EVERY: Duration = Duration::from_mins(1);
 
 /// What every route has.
 pub(crate) struct Shared {
@@ -25,20 +34,28 @@ pub(crate) struct Shared {
     pub(crate) village: Arc<Village>,
     /// A search that goes through all files of a tracker: one at a time.
     pub(crate) search: tokio::sync::Mutex<()>,
+    pub(crate) jobs: Arc<Jobs>,
+    pub(crate) tickets: Tickets,
+    begun: Instant,
+    history: Mutex<History>,
     streams: Arc<Semaphore>,
 }
 
 impl Shared {
     pub(crate) fn new(node: ServedNode, port: u16, setup: &PageSetup) -> Self {
         Self {
-            node,
             door: Doorkeeper::new(setup.token.clone()),
             port,
             state: setup.state.clone(),
             readers: Readers::default(),
             village: Arc::default(),
             search: tokio::sync::Mutex::default(),
+            jobs: Arc::new(Jobs::new(node.clone())),
+            tickets: Tickets::default(),
+            begun: Instant::now(),
+            history: Mutex::default(),
             streams: Arc::new(Semaphore::new(STREAMS)),
+            node,
         }
     }
 
@@ -48,10 +65,50 @@ impl Shared {
         room.map_err(|_| Refusal::TooMany)
     }
 
-    /// Waits until the node has ended.
-    pub(crate) async fn ended(&self) {
+    /// Sees what the node has counted; `None` if it has ended. Returns how many lookups the
+    /// tracker was spared.
+    pub(crate) async fn count(&self) -> Option<Spared> {
+        let asks = [Part::Node, Part::Counts].map(|part| Ask::first(part, 1));
+        let pages = self.node.viewer.pages(asks).await?;
+        let rows: Vec<_> = pages.into_iter().flat_map(|page| page.rows).collect();
+        self.history().see(self.begun.elapsed(), Figures::of(&rows));
+        rows.into_iter().find_map(|row| match row {
+            SnapshotRow::Node(status) => Some(status.spared),
+            SnapshotRow::Tracker(status) => Some(status.counts.spared),
+            _ => None,
+        })
+    }
+
+    /// Returns what was counted since the start, in the steps of the last hour, and in the hours
+    /// of the last day.
+    pub(crate) fn counted(&self) -> (Figures, Vec<Figures>, Vec<Figures>) {
+        let (history, elapsed) = (self.history(), self.begun.elapsed());
+        (
+            history.since_start(),
+            history.hour(elapsed),
+            history.day(elapsed),
+        )
+    }
+
+    /// Sees what the node counts until it has ended.
+    pub(crate) async fn count_on(&self) {
+        let mut ticks = interval(COUNTED_EVERY);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut news = self.node.viewer.news();
-        while news.changed().await.is_ok() {}
+        loop {
+            tokio::select! {
+                _ = ticks.tick() => if self.count().await.is_none() {
+                    return;
+                },
+                changed = news.changed() => if changed.is_err() {
+                    return;
+                },
+            }
+        }
+    }
+
+    fn history(&self) -> MutexGuard<'_, History> {
+        self.history.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

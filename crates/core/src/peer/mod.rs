@@ -51,6 +51,7 @@ mod surveying;
 mod wanted;
 
 use std::collections::{BTreeMap, VecDeque};
+use std::time::Duration;
 
 use thorp_wire::frame::{Holder, MemberRow, RequestId};
 use thorp_wire::{Entry, Name, PeerId};
@@ -286,6 +287,13 @@ impl Peer {
     /// Returns the number of questions that wait for their turn.
     pub fn waiting(&self) -> usize {
         self.links.waiting()
+    }
+
+    /// Returns the smoothed time until an answer of a member, and when it was heard last, if there
+    /// is a link to it.
+    pub fn liveness(&self, id: PeerId) -> Option<(Option<Duration>, Instant)> {
+        let (_, link) = self.links.to(id)?;
+        Some((link.rtt, link.liveness.heard_at()))
     }
 
     /// Returns how many lookups were answered, by who answered.

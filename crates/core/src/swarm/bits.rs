@@ -84,6 +84,23 @@ impl Bits {
         self.count == self.size
     }
 
+    /// Returns how much of each of some equal parts is in the set, from 0 (nothing) to 9 (all).
+    pub fn parts(&self, most: u32) -> Vec<u8> {
+        let parts = self.size.min(most);
+        let start = |part: u32| {
+            let start = u64::from(part) * u64::from(self.size) / u64::from(parts.max(1));
+            u32::try_from(start).unwrap_or(self.size)
+        };
+        let of_part = |part| {
+            let (from, to) = (start(part), start(part + 1));
+            let have = (from..to).filter(|number| self.has(*number)).count() as u64;
+            let tenths = have * 9 / u64::from(to - from).max(1);
+            // A little is not nothing.
+            u8::try_from(tenths.max(u64::from(have > 0))).unwrap_or(9)
+        };
+        (0..parts).map(of_part).collect()
+    }
+
     /// Returns the pieces in the set in ascending order.
     pub fn iter(&self) -> impl Iterator<Item = u32> + '_ {
         (0..self.size).filter(|number| self.has(*number))
@@ -93,6 +110,18 @@ impl Bits {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn parts_say_how_much_of_each_is_there() {
+        let mut bits = Bits::none(1000);
+        assert_eq!(bits.parts(4), [0, 0, 0, 0]);
+        (0..250).for_each(|number| drop(bits.insert(number)));
+        bits.insert(250);
+        (500..749).for_each(|number| drop(bits.insert(number)));
+        assert_eq!(bits.parts(4), [9, 1, 8, 0]);
+        assert_eq!(Bits::all(3).parts(100), [9, 9, 9]);
+        assert!(Bits::none(0).parts(100).is_empty());
+    }
 
     #[test]
     fn a_bitfield_begins_at_the_high_bit_of_the_first_byte() {

@@ -382,6 +382,12 @@ impl Swarm {
         self.sources.senders()
     }
 
+    /// Returns how much of each part of the file is verified, from 0 (nothing) to 9 (all): as many
+    /// parts as there are pieces, and `most` of them at most.
+    pub fn parts(&self, most: u32) -> Vec<u8> {
+        self.pieces.had().parts(most)
+    }
+
     /// Whether a piece is verified.
     pub fn has(&self, piece: Piece) -> bool {
         self.pieces.had().has(piece.number())

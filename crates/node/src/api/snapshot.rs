@@ -70,6 +70,8 @@ pub enum Part {
     LeftOut,
     /// The large files that are being fetched.
     Transfers,
+    /// What goes out at this moment of large files, and to which members and clients.
+    Uploads,
     /// The latest warnings.
     Warnings,
     /// What the node has counted, and how much waits in it, in one row.
@@ -170,6 +172,8 @@ pub enum SnapshotRow {
     LeftOut(LeftOutRow),
     /// Of [`Part::Transfers`].
     Transfer(TransferRow),
+    /// Of [`Part::Uploads`].
+    Upload(UploadRow),
     /// Of [`Part::Warnings`].
     Warning(WarningRow),
     /// Of [`Part::Counts`].
@@ -277,6 +281,31 @@ pub struct TransferRow {
     pub sources: u32,
     /// The members that have sent accepted bytes, and how many each; those that sent most first.
     pub sent_by: Vec<(String, u64)>,
+    /// How much of each part of it is here and verified, a digit for each, from 0 (nothing) to 9
+    /// (all).
+    #[serde(default)]
+    pub pieces: String,
+}
+
+/// Bytes of a large file that go to a member or to an ordinary BitTorrent client.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct UploadRow {
+    /// Its number, as long as the node runs.
+    pub upload: u64,
+    /// The file's name, as this peer or a neighbour lists it.
+    pub name: Option<String>,
+    /// Its root, 64 hexadecimal digits.
+    pub root: String,
+    /// Its length in bytes.
+    pub length: u64,
+    /// The member that receives it.
+    pub member: Option<Member>,
+    /// The address of the client that receives it.
+    pub client: Option<SocketAddr>,
+    /// Bytes that went there.
+    pub sent: u64,
+    /// Bytes per second, over the last seconds. It is measured only while readers ask for it.
+    pub rate: u64,
 }
 
 /// A warning: its code and what it is about. Values that do not apply are `null`.
@@ -359,6 +388,11 @@ pub enum Gone {
     Transfer {
         /// The file's root, 64 hexadecimal digits.
         root: String,
+    },
+    /// The row of an upload on which nothing goes any more.
+    Upload {
+        /// Its number.
+        upload: u64,
     },
 }
 
@@ -501,7 +535,8 @@ impl SnapshotRow {
             Self::Node(_) | Self::Tracker(_) | Self::Share(_) => ROW,
             Self::Counts(_) => 4 * ROW,
             Self::LeftOut(row) => 3 * row.path.len(),
-            Self::Transfer(transfer) => MEMBER * transfer.sent_by.len(),
+            Self::Transfer(transfer) => MEMBER * transfer.sent_by.len() + transfer.pieces.len(),
+            Self::Upload(_) => MEMBER,
             Self::Warning(warning) => warning.cost(),
         }
     }

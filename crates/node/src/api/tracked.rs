@@ -33,6 +33,18 @@ pub struct TrackedPeer {
     pub neighbours: Vec<MemberRef>,
     /// The number of all its neighbours.
     pub neighbours_total: u64,
+    /// At a peer: how the link to it was when the row was made. A row is not made anew for it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub link: Option<PeerLink>,
+}
+
+/// How the link to a peer is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PeerLink {
+    /// The time until an answer, smoothed, in microseconds; `None` until there was one.
+    pub rtt_us: Option<u64>,
+    /// How long the peer has been silent, in milliseconds.
+    pub silent_ms: u64,
 }
 
 /// A file that one or several members list.
@@ -86,6 +98,8 @@ pub(crate) struct Around {
     pub neighbours: Vec<MemberRef>,
     /// The maximum number of names of its files.
     pub names: usize,
+    /// How the link to it is.
+    pub link: Option<PeerLink>,
 }
 
 impl TrackedPeer {
@@ -107,6 +121,7 @@ impl TrackedPeer {
             names: first.take(around.names).map(ToString::to_string).collect(),
             neighbours: around.neighbours,
             neighbours_total: listing.map_or(0, |listing| listing.neighbours().len() as u64),
+            link: around.link,
         }
     }
 

@@ -53,7 +53,7 @@ use std::time::Duration;
 
 use thorp_core::get::FetchId;
 use thorp_core::swarm::{
-    Config, Have, SessionId, Swarm, SwarmLimits, SwarmProgress, TorrentConfig, Unfit,
+    Config, Have, SessionId, SourceId, Swarm, SwarmLimits, SwarmProgress, TorrentConfig, Unfit,
 };
 use thorp_core::time::Instant;
 use thorp_disk::DiskThread;
@@ -82,6 +82,10 @@ pub(crate) use transfer::{Happening, Transfer};
 /// Ranges of leaves that are hashed for others at once: each may cost reading a
 /// whole piece, on threads that writing files needs too.
 const HASHED_AT_ONCE: usize = 2;
+/// In how many parts at most a file is shown.
+const PARTS: u32 = 100;
+/// How long an upload is shown after its last byte.
+const SHOWN_FOR: Duration = Duration::from_secs(10);
 /// How long it is known of a fetch how it ended: a reader that looks twice a
 /// second sees it.
 const ENDS_KEPT: Duration = Duration::from_secs(2);
@@ -146,6 +150,19 @@ pub(crate) struct Fetch {
     pub progress: SwarmProgress,
     /// Which members have sent how many bytes of it, most first.
     pub sent_by: Vec<(PeerId, u64)>,
+    /// How much of each part of it is here and verified, from 0 to 9.
+    pub parts: Vec<u8>,
+}
+
+/// Bytes of a file that go out on a connection.
+#[derive(Clone, Debug)]
+pub(crate) struct Upload {
+    pub session: SessionId,
+    pub content: Content,
+    /// How it is called if it is a torrent's.
+    pub torrent: Option<String>,
+    pub to: SourceId,
+    pub sent: u64,
 }
 
 /// What a peer's sessions stand on.
@@ -345,6 +362,24 @@ impl Swarms {
         (is_file && transfer.wants_something()).then(|| Arc::clone(transfer))
     }
 
+    /// What goes out at this moment, and to which members and clients.
+    pub fn uploads(&self) -> Vec<Upload> {
+        let transfers: Vec<_> = self.table().transfers.values().cloned().collect();
+        let of = |transfer: &Arc<Transfer>| {
+            let (content, torrent) = (transfer.content(), transfer.torrent_name());
+            let uploads = transfer.uploads(SHOWN_FOR).into_iter();
+            let upload = move |(session, to, sent)| Upload {
+                session,
+                content,
+                torrent: torrent.clone(),
+                to,
+                sent,
+            };
+            uploads.map(upload).collect::<Vec<_>>()
+        };
+        transfers.iter().flat_map(of).collect()
+    }
+
     /// Ends all transfers and all connections.
     pub fn close(&self) {
         self.0.closing.send_replace(true);
@@ -496,11 +531,10 @@ impl Fetch {
         let members = senders.filter_map(|(id, bytes)| Some((id.member()?, bytes)));
         Self {
             content: transfer.content(),
-            torrent: transfer
-                .torrent()
-                .map(|torrent| torrent.info.name().to_string()),
+            torrent: transfer.torrent_name(),
             progress: transfer.progress(),
             sent_by: members.collect(),
+            parts: transfer.parts(PARTS),
         }
     }
 }

@@ -97,6 +97,10 @@ struct Attached {
     outbox: Arc<Outbox>,
     /// When it was last told that bytes go there.
     told: LastTold,
+    /// How many bytes went there.
+    sent: u64,
+    /// When the last ones did.
+    sent_at: Option<std::time::Instant>,
 }
 
 /// What the fetch of the file has to see to.
@@ -216,6 +220,28 @@ impl Transfer {
     /// The hashes of its pieces, as far as they are known: all or none.
     pub fn layer(&self) -> Vec<Hash> {
         self.lock().swarm.layer().unwrap_or_default().to_vec()
+    }
+
+    /// How the torrent is called that is fetched, if it is one.
+    pub fn torrent_name(&self) -> Option<String> {
+        let torrent = self.torrent.as_ref()?;
+        Some(torrent.info.name().to_string())
+    }
+
+    /// How much of each part of the file is verified, from 0 to 9.
+    pub fn parts(&self, most: u32) -> Vec<u8> {
+        self.lock().swarm.parts(most)
+    }
+
+    /// The connections on which bytes went out lately, and how many on each.
+    pub fn uploads(&self, lately: std::time::Duration) -> Vec<(SessionId, SourceId, u64)> {
+        let is_late = |there: &&Attached| there.sent_at.is_some_and(|at| at.elapsed() < lately);
+        let state = self.lock();
+        let sessions = state.sessions.iter();
+        let uploads = sessions.filter(|(_, there)| is_late(there));
+        uploads
+            .map(|(id, there)| (*id, there.peer, there.sent))
+            .collect()
     }
 
     pub fn progress(&self) -> SwarmProgress {
@@ -385,6 +411,8 @@ impl Transfer {
             peer,
             outbox,
             told: LastTold::default(),
+            sent: 0,
+            sent_at: None,
         };
         state.sessions.insert(session, attached);
         let opened = Input::Opened {
@@ -513,6 +541,8 @@ impl Transfer {
             if well && let Some(there) = state.sessions.get_mut(&session) {
                 let bytes = block.length().into();
                 self.traffic.sent(bytes, there.peer, &mut there.told);
+                there.sent = there.sent.saturating_add(bytes);
+                there.sent_at = Some(std::time::Instant::now());
                 self.sent.fetch_add(bytes, Ordering::Relaxed);
             }
             let input = if well {

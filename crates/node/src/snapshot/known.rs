@@ -9,13 +9,14 @@ use std::net::SocketAddr;
 use thorp_core::catalogue::{Catalogue, ChildrenFrom, FolderChild, Listing, NamedFile};
 use thorp_core::peer::Peer;
 use thorp_core::presence::{Place, Presence, Presences};
+use thorp_core::time::Instant;
 use thorp_core::tracker::Tracker;
 use thorp_core::words::Words;
 use thorp_wire::frame::{Holder, MemberRow};
 use thorp_wire::{Entry, Name, PeerId};
 
 use crate::api::snapshot::{Ask, At, FolderRow, Part, RowKey, SnapshotRow};
-use crate::api::tracked::{Around, MemberRef, TrackedFile, TrackedPeer};
+use crate::api::tracked::{Around, MemberRef, PeerLink, TrackedFile, TrackedPeer};
 use crate::api::{self, FileRow};
 
 /// A file counts as popular if it has more than this many times the holders that a row names.
@@ -31,6 +32,8 @@ pub struct Knowledge<'a> {
     itself: Option<&'a Holder>,
     /// The maximum number of neighbours in the row of one peer.
     most_neighbours: usize,
+    /// At a peer: how its links are at this moment.
+    links: Option<(&'a Peer, Instant)>,
 }
 
 /// The rows of a page, the number of rows in the part, and whether there are more.
@@ -44,16 +47,18 @@ impl<'a> Knowledge<'a> {
             catalogue: tracker.catalogue(),
             itself: None,
             most_neighbours: usize::MAX,
+            links: None,
         }
     }
 
     /// Returns what a peer knows; other peers see this peer as `itself`.
-    pub fn of_peer(peer: &'a Peer, itself: Option<&'a Holder>) -> Self {
+    pub fn of_peer(peer: &'a Peer, itself: Option<&'a Holder>, now: Instant) -> Self {
         Self {
             present: peer.present(),
             catalogue: peer.catalogue(),
             itself,
             most_neighbours: MemberRow::MAX_NEIGHBOURS,
+            links: Some((peer, now)),
         }
     }
 }
@@ -72,6 +77,7 @@ impl Knowledge<'_> {
             | Part::Share
             | Part::LeftOut
             | Part::Transfers
+            | Part::Uploads
             | Part::Warnings
             | Part::Counts => None,
         }
@@ -203,8 +209,20 @@ impl Knowledge<'_> {
             shares_address: self.present.is_shared(address.ip()),
             neighbours: self.refs(told.iter().copied(), names),
             names,
+            link: self.link(presence.id),
         };
         SnapshotRow::Peer(TrackedPeer::of(presence, listing, around))
+    }
+
+    /// Returns how the link to a peer is at this moment.
+    fn link(&self, id: PeerId) -> Option<PeerLink> {
+        let (peer, now) = self.links?;
+        let (rtt, heard) = peer.liveness(id)?;
+        let whole = |number: u128| u64::try_from(number).unwrap_or(u64::MAX);
+        Some(PeerLink {
+            rtt_us: rtt.map(|rtt| whole(rtt.as_micros())),
+            silent_ms: whole((now - heard).as_millis()),
+        })
     }
 
     fn file_row(&self, file: &NamedFile, names: usize) -> SnapshotRow {

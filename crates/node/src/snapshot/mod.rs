@@ -20,9 +20,9 @@ mod watch;
 
 pub use crate::api::snapshot::{
     Ask, At, Change, CountsRow, FilesMoved, FolderRow, Fresh, Gone, LeftOut, LeftOutRow, Page,
-    Part, RowKey, ShareRow, SnapshotRow, TransferRow, WarningRow, WhyLeftOut,
+    Part, RowKey, ShareRow, SnapshotRow, TransferRow, UploadRow, WarningRow, WhyLeftOut,
 };
-pub use crate::api::tracked::{MemberRef, TrackedFile, TrackedPeer};
+pub use crate::api::tracked::{MemberRef, PeerLink, TrackedFile, TrackedPeer};
 pub use keeper::{Keeper, waiting, whole};
 pub use known::{Knowledge, PageRows};
 pub use thorp_core::changes::Row;

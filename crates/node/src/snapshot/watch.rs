@@ -24,6 +24,7 @@ const MOST: usize = 10_000;
 #[derive(Default)]
 struct Told {
     looks: u32,
+    /// The rows of transfers and of uploads.
     transfers: Vec<SnapshotRow>,
     /// The rows of the node and of its share.
     counts: Vec<SnapshotRow>,
@@ -97,12 +98,15 @@ impl Told {
         self.looks = self.looks.wrapping_add(1);
         let all = |part| Ask::first(part, usize::MAX);
         if !self.looks.is_multiple_of(COUNTS_EACH) {
-            let [transfers] = viewer.pages([all(Part::Transfers)]).await?;
-            return Some(changed_rows(&mut self.transfers, transfers.rows));
+            let asks = [Part::Transfers, Part::Uploads].map(all);
+            let [transfers, uploads] = viewer.pages(asks).await?;
+            let rows = [transfers.rows, uploads.rows].concat();
+            return Some(changed_rows(&mut self.transfers, rows));
         }
-        let asks = [Part::Transfers, Part::Node, Part::Share].map(all);
-        let [transfers, node, share] = viewer.pages(asks).await?;
-        let mut changes = changed_rows(&mut self.transfers, transfers.rows);
+        let asks = [Part::Transfers, Part::Uploads, Part::Node, Part::Share].map(all);
+        let [transfers, uploads, node, share] = viewer.pages(asks).await?;
+        let rows = [transfers.rows, uploads.rows].concat();
+        let mut changes = changed_rows(&mut self.transfers, rows);
         let counts = node.rows.into_iter().chain(share.rows).collect();
         changes.extend(changed_rows(&mut self.counts, counts));
         Some(changes)
@@ -113,20 +117,22 @@ impl Told {
 fn changed_rows(told: &mut Vec<SnapshotRow>, now: Vec<SnapshotRow>) -> Vec<Change> {
     let different = now.iter().filter(|row| !told.contains(row)).cloned();
     let mut changes: Vec<_> = different.map(|row| Change::Now(Box::new(row))).collect();
-    let is_there = |root: &String| now.iter().any(|row| root_of(row) == Some(root));
-    let over = told
-        .iter()
-        .filter_map(root_of)
-        .filter(|root| !is_there(root));
-    let gone = |root: &String| Change::Gone(Gone::Transfer { root: root.clone() });
-    changes.extend(over.map(gone));
+    let over = told.iter().filter_map(end_of);
+    let over = over.filter(|end| !now.iter().any(|row| end_of(row).as_ref() == Some(end)));
+    changes.extend(over.map(Change::Gone));
     *told = now;
     changes
 }
 
-fn root_of(row: &SnapshotRow) -> Option<&String> {
+/// Returns what is told of a transfer or an upload once it is over.
+fn end_of(row: &SnapshotRow) -> Option<Gone> {
     match row {
-        SnapshotRow::Transfer(transfer) => Some(&transfer.root),
+        SnapshotRow::Transfer(transfer) => Some(Gone::Transfer {
+            root: transfer.root.clone(),
+        }),
+        SnapshotRow::Upload(upload) => Some(Gone::Upload {
+            upload: upload.upload,
+        }),
         _ => None,
     }
 }

@@ -91,7 +91,7 @@ impl Log {
                     match change {
                         Change::Now(row) => self.on_row(now, *row),
                         Change::Gone(Gone::Peer { id }) => self.on_gone(&id),
-                        Change::Gone(Gone::Transfer { .. }) => {}
+                        Change::Gone(Gone::Transfer { .. } | Gone::Upload { .. }) => {}
                     }
                 }
             }

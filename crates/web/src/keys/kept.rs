@@ -115,13 +115,14 @@ impl Keys {
     }
 }
 
-fn is_same(kept: &str, shown: &str) -> bool {
+/// Whether two secrets are the same, found out in constant time.
+pub(crate) fn is_same(kept: &str, shown: &str) -> bool {
     kept.as_bytes().ct_eq(shown.as_bytes()).into()
 }
 
 /// Returns a new secret of 32 bytes; `None` if the system has no random numbers, for a secret
 /// that can be guessed is worse than none.
-fn secret() -> Option<String> {
+pub(crate) fn secret() -> Option<String> {
     let mut bytes = [0; 32];
     getrandom::fill(&mut bytes).ok()?;
     Some(BASE32_NOPAD.encode(&bytes).to_lowercase())

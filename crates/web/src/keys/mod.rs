@@ -12,7 +12,7 @@ use tokio::time::{Instant, sleep};
 
 use crate::refusal::Refusal;
 
-pub(crate) use kept::BearerId;
+pub(crate) use kept::{BearerId, is_same, secret};
 use kept::{CODE_FOR, Keys};
 
 /// Who asks, as far as a secret says.
@@ -57,7 +57,7 @@ impl Doorkeeper {
 
     /// Returns who asks.
     pub(crate) fn who_asks(&self, headers: &HeaderMap) -> Result<Guest, Refusal> {
-        let secret = secret(headers).ok_or(Refusal::NoBearer)?;
+        let secret = secret_in(headers).ok_or(Refusal::NoBearer)?;
         let guest = lock(&self.keys).guest(Instant::now(), &secret);
         guest.ok_or(Refusal::NoBearer)
     }
@@ -68,7 +68,7 @@ fn lock(keys: &Mutex<Keys>) -> MutexGuard<'_, Keys> {
 }
 
 /// Returns the secret in a request: the bearer, or the password of Basic.
-fn secret(headers: &HeaderMap) -> Option<String> {
+fn secret_in(headers: &HeaderMap) -> Option<String> {
     let mut all = headers.get_all(header::AUTHORIZATION).iter();
     let value = all.next()?.to_str().ok()?;
     // Two of them are one too many: which of them counts is not to be guessed.
@@ -103,7 +103,7 @@ mod tests {
                 let value = HeaderValue::from_str(value).expect("a value");
                 headers.append(header::AUTHORIZATION, value);
             }
-            secret(&headers)
+            secret_in(&headers)
         };
         assert_eq!(of(&["Bearer abc"]).as_deref(), Some("abc"));
         assert_eq!(of(&["bearer  abc "]).as_deref(), Some("abc"));

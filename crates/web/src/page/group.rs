@@ -1,6 +1,5 @@
 //! Members, invites and removal, where the group's CA is.
 
-use std::fmt::Write as _;
 use std::sync::Arc;
 
 use axum::Json;
@@ -61,8 +60,8 @@ pub(super) async fn invite(
     }
     for event in ask(&shared, Command::Invite { uses, seconds }).await? {
         if let Event::Invite { invite } = event {
-            let svg = qr_code(&invite);
-            return Ok(Json(json!({ "invite": invite, "svg": svg })));
+            let qr = qr_code(&invite);
+            return Ok(Json(json!({ "invite": invite, "qr": qr })));
         }
     }
     Err(Refusal::failed(Failure::AnswerCutShort, shared.node.say))
@@ -84,23 +83,13 @@ async fn ask(shared: &Shared, command: Command) -> Result<Vec<Event>, Refusal> {
     Err(Refusal::Stopping)
 }
 
-/// Returns a QR code as an SVG image without a script; `None` if the text is too long for one.
-fn qr_code(text: &str) -> Option<String> {
-    /// The light border that readers need, in modules.
-    const BORDER: i32 = 4;
+/// Returns the rows of a QR code, a 1 for each dark module; `None` if the text is too long for
+/// one. The light border that readers need is the page's to add.
+fn qr_code(text: &str) -> Option<Vec<String>> {
     let code = QrCode::encode_text(text, QrCodeEcc::Low).ok()?;
-    let size = code.size() + 2 * BORDER;
-    let mut path = String::new();
-    for y in 0..code.size() {
-        for x in (0..code.size()).filter(|x| code.get_module(*x, y)) {
-            let _ = write!(path, "M{},{}h1v1h-1z", x + BORDER, y + BORDER);
-        }
-    }
-    Some(format!(
-        "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {size} {size}\" \
-         shape-rendering=\"crispEdges\"><path fill=\"#fff\" d=\"M0,0h{size}v{size}h-{size}z\"/>\
-         <path fill=\"#000\" d=\"{path}\"/></svg>"
-    ))
+    let module = |x, y| if code.get_module(x, y) { '1' } else { '0' };
+    let row = |y| (0..code.size()).map(|x| module(x, y)).collect();
+    Some((0..code.size()).map(row).collect())
 }
 
 #[cfg(test)]
@@ -108,13 +97,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_qr_code_is_a_picture_of_squares_with_a_border() {
-        let svg = qr_code("thorp1-abc").expect("short enough");
-        assert!(svg.starts_with("<svg xmlns="), "{svg}");
-        assert!(svg.contains("viewBox=\"0 0 29 29\""), "{svg}");
-        // The corner of the first finder pattern.
-        assert!(svg.contains("M4,4h1v1h-1z"), "{svg}");
-        assert!(!svg.contains("M3,"), "nothing is in the border");
+    fn a_qr_code_is_a_square_with_three_finder_patterns() {
+        let rows = qr_code("thorp1-abc").expect("short enough");
+        assert_eq!(rows.len(), 21);
+        assert!(rows.iter().all(|row| row.len() == 21));
+        assert!(rows[0].starts_with("1111111") && rows[0].ends_with("1111111"));
+        assert!(rows[20].starts_with("1111111"));
+        assert_eq!(&rows[1][..7], "1000001");
         assert_eq!(qr_code(&"x".repeat(4000)), None);
     }
 }

@@ -8,15 +8,21 @@
 //! pages    pages of the snapshot
 //! events   what changes, as it does
 //! files    what the village has: asked for, searched, shown as folders
+//! jobs     what was asked for, and what is done with it
+//! claim    what was counted
+//! downloads  addresses that a browser saves a file from, each good once
 //! group    members, invites and removal, where the group's CA is
 //! ```
 
 mod asked;
 mod assets;
+mod claim;
+mod downloads;
 mod entry;
 mod events;
 mod files;
 mod group;
+mod jobs;
 mod node;
 mod pages;
 
@@ -39,6 +45,10 @@ pub(crate) fn routes(shared: &Arc<Shared>) -> Router<Arc<Shared>> {
         .route("/api/village", get(files::village).post(files::ask_village))
         .route("/api/search", post(files::search))
         .route("/api/folder", post(files::folder))
+        .route("/api/jobs", get(jobs::all).post(jobs::begin))
+        .route("/api/jobs/{id}/{turn}", post(jobs::turn))
+        .route("/api/downloads", post(downloads::make))
+        .route("/api/claim", get(claim::show))
         .route("/api/members", get(group::members))
         .route("/api/members/remove", post(group::remove))
         .route("/api/invites", post(group::invite))
@@ -46,6 +56,7 @@ pub(crate) fn routes(shared: &Arc<Shared>) -> Router<Arc<Shared>> {
     let open = Router::new()
         .route("/", get(assets::index))
         .route("/assets/{name}", get(assets::asset))
-        .route("/api/door", post(entry::enter));
+        .route("/api/door", post(entry::enter))
+        .route("/download/{ticket}/{name}", get(downloads::answer));
     open.merge(api)
 }

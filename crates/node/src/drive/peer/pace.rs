@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use thorp_core::swarm::{Awaited, SwarmProgress};
+use thorp_core::swarm::{Awaited, SessionId, SwarmProgress};
 use thorp_wire::Content;
 
 /// How often it is told.
@@ -68,6 +68,9 @@ impl Meter {
 
 /// How fast each large file comes, from one look at it to the next.
 pub(super) type Paces = BTreeMap<Content, Pace>;
+
+/// How fast bytes go out on each connection.
+pub(super) type UploadPaces = BTreeMap<SessionId, Pace>;
 
 /// How fast bytes have come, over the last seconds.
 #[derive(Debug, Default)]

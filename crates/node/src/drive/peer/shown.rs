@@ -6,24 +6,29 @@ use std::path::PathBuf;
 use std::time::Instant;
 
 use thorp_core::peer as machine;
+use thorp_core::swarm::SourceId;
 use thorp_files::share::{LeftOutCause, Share};
-use thorp_wire::Content;
+use thorp_wire::{Content, PeerId};
 
-use super::pace::Paces;
+use super::pace::{Paces, UploadPaces};
 use super::task::Task;
+use crate::api::Member;
 use crate::drive::engine::Engine;
-use crate::sessions::Fetch;
+use crate::rows;
+use crate::sessions::{Fetch, Upload};
 use crate::snapshot::{
     Ask, At, CountsRow, FilesMoved, Knowledge, LeftOut, LeftOutRow, PageRows, Part, RowKey,
-    ShareRow, SnapshotRow, TransferRow, ViewRequest, waiting, whole,
+    ShareRow, SnapshotRow, TransferRow, UploadRow, ViewRequest, waiting, whole,
 };
+use crate::system::now;
 
 impl Task {
     pub(super) fn on_look(&mut self, engine: &Engine<machine::Peer>, look: ViewRequest) {
         let machine = &engine.machine;
         let mut paces = std::mem::take(&mut self.paces);
+        let mut upload_paces = std::mem::take(&mut self.upload_paces);
         let itself = self.shown.itself.borrow();
-        let known = Knowledge::of_peer(machine, itself.as_ref());
+        let known = Knowledge::of_peer(machine, itself.as_ref(), now(&self.clock));
         self.shown
             .keeper
             .answer(look, &known, |ask| match ask.part {
@@ -34,6 +39,7 @@ impl Task {
                     .share()
                     .map_or_else(PageRows::default, |share| left_out(share, ask)),
                 Part::Transfers => whole(self.transfers(machine, &mut paces)),
+                Part::Uploads => whole(self.uploads(machine, &mut upload_paces)),
                 Part::Peers
                 | Part::Files
                 | Part::FilesOf { .. }
@@ -43,6 +49,14 @@ impl Task {
             });
         drop(itself);
         self.paces = paces;
+        self.upload_paces = upload_paces;
+    }
+
+    fn uploads(&self, machine: &machine::Peer, paces: &mut UploadPaces) -> Vec<SnapshotRow> {
+        let uploads = self.swarms.uploads();
+        paces.retain(|session, _| uploads.iter().any(|upload| upload.session == *session));
+        let row = |upload| upload_row(machine, upload, paces);
+        uploads.into_iter().map(row).collect()
     }
 
     fn counts(&self, engine: &Engine<machine::Peer>) -> CountsRow {
@@ -84,12 +98,11 @@ fn transfer_row(machine: &machine::Peer, fetch: Fetch, paces: &mut Paces) -> Sna
         torrent,
         progress,
         sent_by,
+        parts,
     } = fetch;
     let pace = paces.entry(content).or_default();
     pace.see(Instant::now(), progress.received);
-    let mut listed = machine.catalogue().holders_of(content);
-    let listed = listed.next().map(|(_, name)| name.to_string());
-    let name = torrent.or(listed);
+    let name = torrent.or_else(|| listed_name(machine, content));
     let sent_by = sent_by.into_iter();
     SnapshotRow::Transfer(TransferRow {
         name,
@@ -100,7 +113,49 @@ fn transfer_row(machine: &machine::Peer, fetch: Fetch, paces: &mut Paces) -> Sna
         rate: pace.rate(),
         sources: progress.sources,
         sent_by: sent_by.map(|(id, bytes)| (id.to_string(), bytes)).collect(),
+        pieces: parts
+            .into_iter()
+            .map(|part| char::from(b'0' + part))
+            .collect(),
     })
+}
+
+fn upload_row(machine: &machine::Peer, upload: Upload, paces: &mut UploadPaces) -> SnapshotRow {
+    let pace = paces.entry(upload.session).or_default();
+    pace.see(Instant::now(), upload.sent);
+    let content = upload.content;
+    let (member, client) = match upload.to {
+        SourceId::Member(id) => (Some(member(machine, id)), None),
+        SourceId::Client(address) => (None, Some(address)),
+    };
+    SnapshotRow::Upload(UploadRow {
+        upload: upload.session.0,
+        name: upload.torrent.or_else(|| listed_name(machine, content)),
+        root: content.root.to_string(),
+        length: content.length,
+        member,
+        client,
+        sent: upload.sent,
+        rate: pace.rate(),
+    })
+}
+
+/// The first name by which a content is listed.
+fn listed_name(machine: &machine::Peer, content: Content) -> Option<String> {
+    let mut listed = machine.catalogue().holders_of(content);
+    listed.next().map(|(_, name)| name.to_string())
+}
+
+/// A member as far as it is known: there may be no link to it.
+fn member(machine: &machine::Peer, id: PeerId) -> Member {
+    let known = machine.member(id);
+    let unknown = || Member {
+        id: id.to_string(),
+        name: None,
+        address: "0.0.0.0".to_owned(),
+        port: 0,
+    };
+    known.map_or_else(unknown, |holder| rows::holder(&holder))
 }
 
 fn share(share: &Share) -> SnapshotRow {

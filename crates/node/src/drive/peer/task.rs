@@ -36,7 +36,7 @@ use super::dialling::Dialling;
 use super::event::{EVENTS, Event};
 use super::get::Gets;
 use super::listings::Surveys;
-use super::pace::Paces;
+use super::pace::{Paces, UploadPaces};
 use super::sharing::Sharing;
 use super::standing::{Change, Standing};
 use super::surroundings::Surroundings;
@@ -45,7 +45,7 @@ use super::{Abandoned, PeerSetup, Request, Role, source};
 /// What only a peer does.
 pub(super) struct Task {
     tls: MemberTls,
-    clock: Clock,
+    pub(super) clock: Clock,
     listen: Option<SocketAddr>,
     /// Whether the share is to be served to ordinary BitTorrent clients.
     wants_face: bool,
@@ -66,6 +66,7 @@ pub(super) struct Task {
     torrents: Arc<Vec<InfoHash>>,
     /// How fast large files come, as long as a reader looks.
     pub(super) paces: Paces,
+    pub(super) upload_paces: UploadPaces,
     notices: mpsc::Sender<Notice>,
     /// Small files that were sent.
     pub(super) small_sent: FilesMoved,
@@ -346,6 +347,7 @@ impl Task {
             events,
             shown,
             paces: Paces::default(),
+            upload_paces: UploadPaces::default(),
             notices,
             small_sent: FilesMoved::default(),
             refusals,

@@ -316,6 +316,7 @@ async fn large_files_on_their_way_are_shown_whoever_asked_for_them() {
         rate: 3 << 20,
         sources: 3,
         sent_by: Vec::new(),
+        pieces: String::new(),
     };
     peer.screen.transfers.take(thorp_node::snapshot::Page {
         number: 1,
