@@ -10,12 +10,12 @@ use crate::refusal::Refusal;
 use crate::shared::Shared;
 
 pub(super) async fn show(State(shared): State<Arc<Shared>>) -> Result<Json<Value>, Refusal> {
-    let spared = shared.count().await.ok_or(Refusal::Stopping)?;
+    let lookups = shared.count().await.ok_or(Refusal::Stopping)?;
     let (since_start, hour, day) = shared.counted();
     Ok(Json(json!({
         "since_start": since_start,
         "hour": { "every_s": 300, "steps": hour },
         "day": { "every_s": 3600, "steps": day },
-        "spared": spared,
+        "spared": lookups,
     })))
 }
