@@ -114,10 +114,15 @@ mod tests {
     #[test]
     fn parts_say_how_much_of_each_is_there() {
         let mut bits = Bits::none(1000);
+        let fill = |bits: &mut Bits, numbers: std::ops::Range<u32>| {
+            for number in numbers {
+                bits.insert(number);
+            }
+        };
         assert_eq!(bits.parts(4), [0, 0, 0, 0]);
-        (0..250).for_each(|number| drop(bits.insert(number)));
+        fill(&mut bits, 0..250);
         bits.insert(250);
-        (500..749).for_each(|number| drop(bits.insert(number)));
+        fill(&mut bits, 500..749);
         assert_eq!(bits.parts(4), [9, 1, 8, 0]);
         assert_eq!(Bits::all(3).parts(100), [9, 9, 9]);
         assert!(Bits::none(0).parts(100).is_empty());
