@@ -8,8 +8,6 @@ import { known, on } from "./store.js";
 import { count, many, percent, size } from "./units.js";
 
 const EVERY_MS = 5000;
-/** Whether nodes keep what they counted over time. */
-const HAS_HISTORY = false;
 
 const ANSWERED = [
   { key: "memory", name: "memory" },
@@ -44,9 +42,9 @@ export function view(root) {
     }
   };
   const off = on("self", show);
-  const clock = HAS_HISTORY && setInterval(read, EVERY_MS);
+  const clock = setInterval(read, EVERY_MS);
   show();
-  if (HAS_HISTORY) read();
+  read();
   return {
     close: () => {
       isClosed = true;

@@ -10,7 +10,7 @@ import { base, folder, member, plain, shown } from "./names.js";
 import { speak, complain } from "./remarks.js";
 import { address, go } from "./route.js";
 import { cell, Rows } from "./rows.js";
-import { known, on } from "./store.js";
+import { known, meet, on } from "./store.js";
 import { count, many, moment, size, span, time } from "./units.js";
 
 /** How long the user has to stop typing before it is searched. */
@@ -106,8 +106,11 @@ class Files {
     if (!hasList()) return { rows: [], total: 0 };
     const asked = { order: this.by, descending: this.isDescending, offset, limit };
     const path = this.place.path.join("/");
-    if (this.isFolders()) return api.post("folder", { ...asked, path }, signal);
-    return api.post("search", { ...asked, words: this.words.trim(), folder: path }, signal);
+    const answer = this.isFolders()
+      ? await api.post("folder", { ...asked, path }, signal)
+      : await api.post("search", { ...asked, words: this.words.trim(), folder: path }, signal);
+    meet(answer.rows.flatMap((row) => row.holders ?? []));
+    return answer;
   }
 
   loaded(answer) {

@@ -44,7 +44,7 @@ export async function follow({ onelsewhere, onshut }) {
 /** Reads all pages that are kept whole, and returns the number of the latest change in them. */
 async function readAll() {
   const isPeer = known.info.kind === "peer";
-  const parts = ["node", "share", "transfers", "warnings", isPeer && "peers"].filter(Boolean);
+  const parts = ["node", "share", "transfers", "uploads", "warnings", isPeer && "peers"].filter(Boolean);
   const asks = parts.map((part) => ({ part, at: "start", limit: 1000, names: 20 }));
   const read = await api.pages(...asks);
   forget();

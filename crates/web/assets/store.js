@@ -14,6 +14,8 @@ export const known = {
   uploads: new Map(),
   warnings: new Map(),
   jobs: new Map(),
+  /** Names of members by their ids, from any row that had both. */
+  names: new Map(),
   village: null,
   /** When `village` was told, because its ages count from then. */
   villageAt: 0,
@@ -62,6 +64,7 @@ export function take(row) {
       return touch("share");
     case "peer":
       if (known.info.kind === "peer") known.peers.set(row.id, row);
+      meet([row]);
       return touch("peers");
     case "transfer":
       known.transfers.set(row.root, row);
@@ -73,6 +76,11 @@ export function take(row) {
       known.warnings.set(row.number, row);
       return touch("warnings");
   }
+}
+
+/** Remembers what members are called, for rows that only have their ids. */
+export function meet(members) {
+  for (const { id, name } of members) if (name) known.names.set(id, name);
 }
 
 /** A row is gone. */

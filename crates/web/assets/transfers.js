@@ -83,9 +83,16 @@ function drawJob(row, job, transfers) {
     title: job.title,
     facts,
     bar: transfers.length === 1 ? pieces(transfers[0]) : bar(job.bytes, job.of_bytes, job.title),
-    more: [waits, transfers.map((transfer) => senders(transfer)), job.notes?.length > 0 && notes(job.notes)],
+    more: [waits, job.waiting && h("p", { class: "soft small" }, job.waiting), hashing(job), transfers.map((transfer) => senders(transfer)), job.notes?.length > 0 && notes(job.notes)],
     buttons: [step, button("close", `Cancel ${plain(job.title)}`, "Cancel", () => cancel(job))],
   });
+}
+
+/** Says that a wanted file is being hashed where it is, and how far that has come. */
+function hashing({ hashing: it }) {
+  if (!it) return null;
+  const by = it.by && [" by ", shown(member(it.by))];
+  return h("p", { class: "soft small" }, "Being hashed", by, `: ${percent(it.hashed, it.length)} of ${size(it.length)}`);
 }
 
 function drawTransfer(row, transfer) {
@@ -197,11 +204,10 @@ function senders(transfer) {
   return h("ul", { class: "people small soft" }, named);
 }
 
-/** Who has sent is told by name, or by id where the peer is known here. */
+/** Who has sent is told by id, or, of a client, by its address. */
 function called(who) {
   const peer = known.peers.get(who);
-  if (peer) return member(peer);
-  return /^[a-z2-7]{52}$/.test(who) ? who.slice(0, 8) : who;
+  return known.names.get(who) ?? (peer ? member(peer) : /^[a-z2-7]{52}$/.test(who) ? who.slice(0, 8) : who);
 }
 
 function people(members) {

@@ -3,7 +3,7 @@
 //! What a test does is what a user does: it looks, clicks and types. Scripts only read.
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -15,7 +15,8 @@ use thirtyfour::session::handle::SessionHandle;
 use thirtyfour::{ChromiumLikeCapabilities, LoggingPrefsLogLevel};
 use tokio::runtime::Runtime;
 
-use crate::support::{Host, Running, skip};
+use crate::support::process::poll;
+use crate::support::{Host, PATIENCE, Running, skip};
 
 /// A machine with other work needs longer for a page than people have patience for.
 const LOADED: Duration = Duration::from_mins(1);
@@ -25,6 +26,7 @@ pub struct Browser {
     /// A handle of the session: it is ended by ending the driver.
     driver: Arc<SessionHandle>,
     runtime: Runtime,
+    downloads: PathBuf,
     _process: Running,
 }
 
@@ -66,6 +68,7 @@ impl Browser {
         let browser = Self {
             driver,
             runtime,
+            downloads,
             _process: process,
         };
         // What a new tab asks of the browser itself is over then.
@@ -176,6 +179,22 @@ impl Browser {
         self.runtime.block_on(typed).unwrap();
     }
 
+    /// Waits for a file in the browser's downloads that is whole, and returns its bytes.
+    #[track_caller]
+    pub fn downloaded(&self, name: &str) -> Vec<u8> {
+        // Its name is taken at once by an empty file, which another one replaces in the end.
+        let path = self.downloads.join(name);
+        let is_on_its_way = || {
+            let files = fs::read_dir(&self.downloads).unwrap();
+            let mut names = files.map(|file| file.unwrap().file_name());
+            names.any(|name| name.to_string_lossy().ends_with(".crdownload"))
+        };
+        poll(&format!("the download of {name}"), LOADED, || {
+            let bytes = fs::read(&path).ok()?;
+            (!bytes.is_empty() && !is_on_its_way()).then_some(bytes)
+        })
+    }
+
     /// Returns what the console says that is an error, since it was asked last.
     pub fn complaints(&self) -> Vec<String> {
         let log = self.runtime.block_on(self.driver.browser_log()).unwrap();
@@ -212,6 +231,24 @@ impl Browser {
             found.convert::<Vec<String>>()
         };
         self.runtime.block_on(found).unwrap()
+    }
+
+    /// Waits until the page has drawn what it knows, and fonts and animations are done.
+    pub fn settle(&self) {
+        self.read_later(
+            "document.fonts.ready
+                .then(() => Promise.all(document.getAnimations().map((one) => one.finished)))
+                .then(() => requestAnimationFrame(() => requestAnimationFrame(() => done(true))))",
+        );
+    }
+
+    /// Writes a picture of the window, as WebP.
+    pub fn picture(&self, path: &Path) {
+        let how = json!({"format": "webp", "quality": 80});
+        let taken = self.tell("Page.captureScreenshot", how);
+        let bytes = taken["data"].as_str().unwrap().as_bytes();
+        let bytes = data_encoding::BASE64.decode(bytes).unwrap();
+        fs::write(path, bytes).unwrap();
     }
 
     fn ask(&self, expression: &str) -> WebDriverResult<Value> {

@@ -3,6 +3,7 @@
 //!
 //! ```text
 //! chromium  the browser, led by its driver
+//! pictures  the pictures of README
 //! scene     a village whose first peer keeps the group; its page, opened
 //! ```
 //!
@@ -15,8 +16,10 @@
 mod support;
 
 mod chromium;
+mod pictures;
 mod scene;
 
+use std::fs;
 use std::time::Duration;
 
 use serde_json::{Value, json};
@@ -24,9 +27,175 @@ use serde_json::{Value, json};
 use chromium::Browser;
 use scene::{BIRCH, ELM, OAK, scene};
 use support::PATIENCE;
+use support::process::poll;
 
 /// The views of a peer.
 const VIEWS: [&str; 4] = ["files", "transfers", "village", "claim"];
+
+#[test]
+fn what_the_village_has_is_seen_found_fetched_and_downloaded() {
+    let test = "what_the_village_has_is_seen_found_fetched_and_downloaded";
+    scene(test, &[OAK, ELM, BIRCH], |scene| {
+        let photo = bytes(300_000);
+        let elm = scene.peer(ELM, "elm");
+        elm.file("minutes.txt", "Present: all.");
+        elm.file("photos/2024/lake.jpg", &photo);
+        elm.file("photos/2024/hill.jpg", &photo[..1000]);
+        elm.file("report.pdf", "the first version");
+        elm.file("<img src=x onerror=document.title='taken'>.txt", "markup");
+        elm.file("evil\u{202e}gpj.exe", "reversed");
+        let birch = scene.peer(BIRCH, "birch");
+        birch.file("report.pdf", "the second version, which is longer");
+        let _elm = scene.joins(&elm);
+        let _birch = scene.joins(&birch);
+        let browser = scene.open();
+
+        // First look: folders first, names as they are.
+        browser.until("the folder", &row_with("photos"));
+        browser.until(
+            "both versions",
+            &format!("{ROWS}.filter((row) => row.includes('report.pdf')).length === 2"),
+        );
+        let rows = browser.read(ROWS).to_string();
+        assert!(rows.contains("<img src=x onerror="), "{rows}");
+        assert!(rows.contains("evil\\\\u{202e}gpj.exe"), "{rows}");
+        assert_eq!(
+            browser.read("document.querySelectorAll('.list img').length"),
+            0
+        );
+        assert_eq!(
+            browser.read("location.hash"),
+            "#/files",
+            "no code is left in the address"
+        );
+        assert_eq!(browser.read("document.title"), "Files – thorp");
+
+        // Found while it is typed: several words, any case.
+        browser.press("/");
+        browser.until("the field", "document.activeElement.id === 'search'");
+        browser.press("LAKE photo");
+        browser.until(
+            "the photo alone",
+            &format!("{ROWS}.length === 1 && {}", row_with("lake.jpg")),
+        );
+        browser.press("\u{e00c}"); // Esc
+        browser.until("all again", &format!("{ROWS}.length > 3"));
+
+        // Through folders by the keyboard, and back.
+        browser.press("\u{e007}"); // Enter: from the field to the list
+        browser.until(
+            "the list",
+            "document.activeElement.getAttribute('role') === 'grid'",
+        );
+        browser.press("\u{e007}");
+        browser.until("the folder's folder", "location.hash === '#/files/photos'");
+        browser.until("its row", &row_with("2024"));
+        browser.press("\u{e007}");
+        browser.until("the photos", &row_with("hill.jpg"));
+        browser.press("\u{e015}"); // Down
+        browser.until(
+            "the second row",
+            "document.querySelector('[aria-selected] .label').textContent === 'lake.jpg'",
+        );
+        browser.press("\u{e003}"); // Backspace
+        browser.until("the folder above", "location.hash === '#/files/photos'");
+
+        // The same name, different content: side by side, and one of them is fetched.
+        browser.go_to("#/files?q=report.pdf");
+        browser.until("both", &format!("{ROWS}.length === 2"));
+        browser.click(".rows .row .label");
+        browser.until(
+            "both, side by side",
+            "document.querySelectorAll('dialog .card').length === 2",
+        );
+        let cards =
+            "[...document.querySelectorAll('dialog .card')].map((card) => card.textContent).join()";
+        let cards = browser.read(cards).to_string();
+        assert!(cards.contains("17 B") && cards.contains("35 B"), "{cards}");
+        assert!(cards.contains("elm") && cards.contains("birch"), "{cards}");
+        assert_no_barriers(browser, "the dialog of a file");
+        browser.click("dialog section:last-child .button.first");
+        browser.until("the dialog is closed", "!document.querySelector('dialog')");
+        browser.until(
+            "what became of it",
+            "document.getElementById('remarks').textContent.includes('is in your share')",
+        );
+        let fetched = scene.oak.bytes("report.pdf");
+        assert!(
+            fetched.starts_with(b"the second") || fetched.starts_with(b"the first"),
+            "{fetched:?}"
+        );
+
+        // Fetched by a click.
+        browser.go_to("#/files?q=minutes");
+        browser.click("[aria-label='Fetch minutes.txt into the share']");
+        poll("minutes.txt in the share", PATIENCE, || {
+            let path = scene.oak.share().join("minutes.txt");
+            fs::read(path)
+                .is_ok_and(|bytes| bytes == b"Present: all.")
+                .then_some(())
+        });
+        browser.go_to("#/transfers");
+        browser.until(
+            "where it lies",
+            "document.querySelector('main').textContent.includes('/share/minutes.txt')",
+        );
+
+        // Downloaded by a click: a file, and a folder.
+        browser.go_to("#/files/photos/2024");
+        browser.click("[aria-label='Download photos/2024/lake.jpg']");
+        assert!(browser.downloaded("lake.jpg") == photo, "other bytes");
+        assert!(
+            !scene.oak.share().join("photos").exists(),
+            "a download is no fetch"
+        );
+        browser.go_to("#/files");
+        browser.click("[aria-label='Download the folder photos']");
+        let zip = browser.downloaded("photos.zip");
+        assert!(zip.starts_with(b"PK\x03\x04"), "{:?}", &zip[..4]);
+        assert!(contains(&zip, &photo), "the photo is in it, stored");
+    });
+}
+
+#[test]
+fn a_transfer_moves_is_paused_and_taken_up_again() {
+    let test = "a_transfer_moves_is_paused_and_taken_up_again";
+    scene(test, &[OAK, ELM], |scene| {
+        let elm = scene.peer(ELM, "elm");
+        let film = bytes(32 << 20);
+        elm.file("films/harbour.mkv", &film);
+        let _elm = scene.joins(&elm);
+        // Some three megabytes a second, so that there is something to see.
+        scene.net.limit(ELM, "24mbit");
+        let browser = scene.open();
+        browser.until("the folder", &row_with("films"));
+        browser.go_to("#/files/films");
+        browser.click("[aria-label='Fetch films/harbour.mkv into the share']");
+        browser.go_to("#/transfers");
+        let bar =
+            "Number(document.querySelector('.card .pieces')?.getAttribute('aria-valuenow') ?? 0)";
+        let begun = browser.until("some of it", bar).as_u64().unwrap();
+        browser.until("more of it", &format!("{bar} > {begun}"));
+        let card = "document.querySelector('.card').textContent";
+        let told = browser.read(card).to_string();
+        assert!(told.contains("harbour.mkv in films"), "{told}");
+        browser.until(
+            "from whom, and how fast",
+            &format!("/elm/.test({card}) && /iB\\/s/.test({card}) && /left/.test({card})"),
+        );
+
+        browser.click("[aria-label^='Pause']");
+        browser.until("it is paused", &format!("/paused/.test({card})"));
+        assert_no_barriers(browser, "a transfer that is paused");
+        browser.click("[aria-label^='Take up again']");
+        browser.until("it goes on", &format!("!/paused/.test({card})"));
+        browser.until(
+            "it is finished",
+            "document.querySelector('.tag')?.textContent === 'finished'",
+        );
+        assert!(scene.oak.bytes("films/harbour.mkv") == film, "other bytes");
+    });
+}
 
 #[test]
 fn a_peer_that_leaves_disappears_and_a_removed_one_too() {
@@ -44,6 +213,10 @@ fn a_peer_that_leaves_disappears_and_a_removed_one_too() {
         browser.go_to("#/village");
         let houses = "[...document.querySelectorAll('.picture .called text:not(.trip)')].map((name) => name.textContent).sort().join()";
         browser.until("both in the picture", &format!("{houses} === 'birch,elm'"));
+        browser.until(
+            "how far they are",
+            "document.querySelectorAll('.picture .trip').length === 2",
+        );
         browser.until(
             "their members",
             "document.querySelectorAll('.members tbody .tag').length === 4",
@@ -67,6 +240,10 @@ fn a_peer_that_leaves_disappears_and_a_removed_one_too() {
         browser.until(
             "its text",
             "document.getElementById('invite-text')?.value.startsWith('thorp1')",
+        );
+        browser.until(
+            "its code",
+            "document.querySelector('.qr .dark')?.getAttribute('d').length > 1000",
         );
         assert_no_barriers(browser, "an invite");
         browser.press("\u{e00c}");
@@ -281,4 +458,16 @@ fn row_with(name: &str) -> String {
 fn assert_no_barriers(browser: &Browser, of: &str) {
     let found = browser.barriers();
     assert_eq!(found, Vec::<String>::new(), "{of}");
+}
+
+/// Bytes that do not repeat, the same at each run.
+fn bytes(length: usize) -> Vec<u8> {
+    let mut random = fastrand::Rng::with_seed(14);
+    let mut bytes = vec![0; length];
+    random.fill(&mut bytes);
+    bytes
+}
+
+fn contains(bytes: &[u8], part: &[u8]) -> bool {
+    bytes.windows(part.len()).any(|window| window == part)
 }
