@@ -39,6 +39,8 @@ fn what_the_village_has_is_seen_found_fetched_and_downloaded() {
         let photo = bytes(300_000);
         let elm = scene.peer(ELM, "elm");
         elm.file("minutes.txt", "Present: all.");
+        elm.file("[1].txt", "in brackets");
+        elm.file("1.txt", "without");
         elm.file("photos/2024/lake.jpg", &photo);
         elm.file("photos/2024/hill.jpg", &photo[..1000]);
         elm.file("report.pdf", "the first version");
@@ -125,6 +127,17 @@ fn what_the_village_has_is_seen_found_fetched_and_downloaded() {
             fetched.starts_with(b"the second") || fetched.starts_with(b"the first"),
             "{fetched:?}"
         );
+
+        // A name that looks like a pattern is a name.
+        browser.go_to("#/files?q=[1]");
+        browser.click("[aria-label='Fetch [1].txt into the share']");
+        poll("[1].txt in the share", PATIENCE, || {
+            let path = scene.oak.share().join("[1].txt");
+            fs::read(path)
+                .is_ok_and(|bytes| bytes == b"in brackets")
+                .then_some(())
+        });
+        assert!(!scene.oak.share().join("1.txt").exists());
 
         // Fetched by a click.
         browser.go_to("#/files?q=minutes");

@@ -108,7 +108,11 @@ impl Wanted {
                     Folders::No
                 };
                 let get = Get {
-                    names: self.names,
+                    names: self
+                        .names
+                        .iter()
+                        .map(|path| as_it_is(path, self.folder))
+                        .collect(),
                     root: self.root,
                     from: self.from,
                     folders,
@@ -122,9 +126,37 @@ impl Wanted {
     }
 }
 
+/// Returns a path as it is asked for, so that it means itself: what looks like a pattern is
+/// escaped, as a pattern of one path.
+fn as_it_is(path: &str, is_folder: bool) -> String {
+    if !path.contains(['*', '?', '[', '{']) {
+        return path.to_owned();
+    }
+    let mut pattern = String::with_capacity(path.len() + 8);
+    for c in path.chars() {
+        if matches!(c, '*' | '?' | '[' | ']' | '{' | '}' | ',' | '\\') {
+            pattern.push('\\');
+        }
+        pattern.push(c);
+    }
+    if is_folder {
+        pattern.push_str("/**");
+    }
+    pattern
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_path_means_itself_whatever_is_in_it() {
+        assert_eq!(as_it_is("a/b.txt", false), "a/b.txt");
+        assert_eq!(as_it_is("a", true), "a");
+        assert_eq!(as_it_is("a\\b", false), "a\\b");
+        assert_eq!(as_it_is("[1]{2,*}.txt", false), "\\[1\\]\\{2\\,\\*\\}.txt");
+        assert_eq!(as_it_is("[1]", true), "\\[1\\]/**");
+    }
 
     fn command(text: &str) -> Result<(String, Command), Refusal> {
         let wanted: Wanted = serde_json::from_str(text).expect("JSON");
