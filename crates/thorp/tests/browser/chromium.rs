@@ -16,7 +16,7 @@ use thirtyfour::{ChromiumLikeCapabilities, LoggingPrefsLogLevel};
 use tokio::runtime::Runtime;
 
 use crate::support::process::poll;
-use crate::support::{Host, PATIENCE, Running, skip};
+use crate::support::{Host, Running, skip};
 
 /// A machine with other work needs longer for a page than people have patience for.
 const LOADED: Duration = Duration::from_mins(1);

@@ -25,7 +25,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use chromium::Browser;
-use scene::{BIRCH, ELM, OAK, scene};
+use scene::{BIRCH, ELM, OAK, Scene, scene};
 use support::PATIENCE;
 use support::process::poll;
 
@@ -51,123 +51,143 @@ fn what_the_village_has_is_seen_found_fetched_and_downloaded() {
         let _elm = scene.joins(&elm);
         let _birch = scene.joins(&birch);
         let browser = scene.open();
-
-        // First look: folders first, names as they are.
-        browser.until("the folder", &row_with("photos"));
-        browser.until(
-            "both versions",
-            &format!("{ROWS}.filter((row) => row.includes('report.pdf')).length === 2"),
-        );
-        let rows = browser.read(ROWS).to_string();
-        assert!(rows.contains("<img src=x onerror="), "{rows}");
-        assert!(rows.contains("evil\\\\u{202e}gpj.exe"), "{rows}");
-        assert_eq!(
-            browser.read("document.querySelectorAll('.list img').length"),
-            0
-        );
-        assert_eq!(
-            browser.read("location.hash"),
-            "#/files",
-            "no code is left in the address"
-        );
-        assert_eq!(browser.read("document.title"), "Files – thorp");
-
-        // Found while it is typed: several words, any case.
-        browser.press("/");
-        browser.until("the field", "document.activeElement.id === 'search'");
-        browser.press("LAKE photo");
-        browser.until(
-            "the photo alone",
-            &format!("{ROWS}.length === 1 && {}", row_with("lake.jpg")),
-        );
-        browser.press("\u{e00c}"); // Esc
-        browser.until("all again", &format!("{ROWS}.length > 3"));
-
-        // Through folders by the keyboard, and back.
-        browser.press("\u{e007}"); // Enter: from the field to the list
-        browser.until(
-            "the list",
-            "document.activeElement.getAttribute('role') === 'grid'",
-        );
-        browser.press("\u{e007}");
-        browser.until("the folder's folder", "location.hash === '#/files/photos'");
-        browser.until("its row", &row_with("2024"));
-        browser.press("\u{e007}");
-        browser.until("the photos", &row_with("hill.jpg"));
-        browser.press("\u{e015}"); // Down
-        browser.until(
-            "the second row",
-            "document.querySelector('[aria-selected] .label').textContent === 'lake.jpg'",
-        );
-        browser.press("\u{e003}"); // Backspace
-        browser.until("the folder above", "location.hash === '#/files/photos'");
-
-        // The same name, different content: side by side, and one of them is fetched.
-        browser.go_to("#/files?q=report.pdf");
-        browser.until("both", &format!("{ROWS}.length === 2"));
-        browser.click(".rows .row .label");
-        browser.until(
-            "both, side by side",
-            "document.querySelectorAll('dialog .card').length === 2",
-        );
-        let cards =
-            "[...document.querySelectorAll('dialog .card')].map((card) => card.textContent).join()";
-        let cards = browser.read(cards).to_string();
-        assert!(cards.contains("17 B") && cards.contains("35 B"), "{cards}");
-        assert!(cards.contains("elm") && cards.contains("birch"), "{cards}");
-        assert_no_barriers(browser, "the dialog of a file");
-        browser.click("dialog section:last-child .button.first");
-        browser.until("the dialog is closed", "!document.querySelector('dialog')");
-        browser.until(
-            "what became of it",
-            "document.getElementById('remarks').textContent.includes('is in your share')",
-        );
-        let fetched = scene.oak.bytes("report.pdf");
-        assert!(
-            fetched.starts_with(b"the second") || fetched.starts_with(b"the first"),
-            "{fetched:?}"
-        );
-
-        // A name that looks like a pattern is a name.
-        browser.go_to("#/files?q=[1]");
-        browser.click("[aria-label='Fetch [1].txt into the share']");
-        poll("[1].txt in the share", PATIENCE, || {
-            let path = scene.oak.share().join("[1].txt");
-            fs::read(path)
-                .is_ok_and(|bytes| bytes == b"in brackets")
-                .then_some(())
-        });
-        assert!(!scene.oak.share().join("1.txt").exists());
-
-        // Fetched by a click.
-        browser.go_to("#/files?q=minutes");
-        browser.click("[aria-label='Fetch minutes.txt into the share']");
-        poll("minutes.txt in the share", PATIENCE, || {
-            let path = scene.oak.share().join("minutes.txt");
-            fs::read(path)
-                .is_ok_and(|bytes| bytes == b"Present: all.")
-                .then_some(())
-        });
-        browser.go_to("#/transfers");
-        browser.until(
-            "where it lies",
-            "document.querySelector('main').textContent.includes('/share/minutes.txt')",
-        );
-
-        // Downloaded by a click: a file, and a folder.
-        browser.go_to("#/files/photos/2024");
-        browser.click("[aria-label='Download photos/2024/lake.jpg']");
-        assert!(browser.downloaded("lake.jpg") == photo, "other bytes");
-        assert!(
-            !scene.oak.share().join("photos").exists(),
-            "a download is no fetch"
-        );
-        browser.go_to("#/files");
-        browser.click("[aria-label='Download the folder photos']");
-        let zip = browser.downloaded("photos.zip");
-        assert!(zip.starts_with(b"PK\x03\x04"), "{:?}", &zip[..4]);
-        assert!(contains(&zip, &photo), "the photo is in it, stored");
+        look_and_find(browser);
+        go_through_folders(browser);
+        choose_one_of_two(scene, browser);
+        fetch(scene, browser);
+        download(scene, browser, &photo);
     });
+}
+
+/// What is seen at first, and what is found while a user types.
+fn look_and_find(browser: &Browser) {
+    // First look: folders first, names as they are.
+    browser.until("the folder", &row_with("photos"));
+    browser.until(
+        "both versions",
+        &format!("{ROWS}.filter((row) => row.includes('report.pdf')).length === 2"),
+    );
+    let rows = browser.read(ROWS).to_string();
+    assert!(rows.contains("<img src=x onerror="), "{rows}");
+    assert!(rows.contains("evil\\\\u{202e}gpj.exe"), "{rows}");
+    assert_eq!(
+        browser.read("document.querySelectorAll('.list img').length"),
+        0
+    );
+    assert_eq!(
+        browser.read("location.hash"),
+        "#/files",
+        "no code is left in the address"
+    );
+    assert_eq!(browser.read("document.title"), "Files – thorp");
+
+    // Found while it is typed: several words, any case.
+    browser.press("/");
+    browser.until("the field", "document.activeElement.id === 'search'");
+    browser.press("LAKE photo");
+    browser.until(
+        "the photo alone",
+        &format!("{ROWS}.length === 1 && {}", row_with("lake.jpg")),
+    );
+    browser.press("\u{e00c}"); // Esc
+    browser.until("all again", &format!("{ROWS}.length > 3"));
+}
+
+/// Folders are gone through by the keyboard, and back.
+fn go_through_folders(browser: &Browser) {
+    // Through folders by the keyboard, and back.
+    browser.press("\u{e007}"); // Enter: from the field to the list
+    browser.until(
+        "the list",
+        "document.activeElement.getAttribute('role') === 'grid'",
+    );
+    browser.press("\u{e007}");
+    browser.until("the folder's folder", "location.hash === '#/files/photos'");
+    browser.until("its row", &row_with("2024"));
+    browser.press("\u{e007}");
+    browser.until("the photos", &row_with("hill.jpg"));
+    browser.press("\u{e015}"); // Down
+    browser.until(
+        "the second row",
+        "document.querySelector('[aria-selected] .label').textContent === 'lake.jpg'",
+    );
+    browser.press("\u{e003}"); // Backspace
+    browser.until("the folder above", "location.hash === '#/files/photos'");
+}
+
+/// Two files of one name are shown side by side, and one of them is fetched.
+fn choose_one_of_two(scene: &Scene, browser: &Browser) {
+    // The same name, different content: side by side, and one of them is fetched.
+    browser.go_to("#/files?q=report.pdf");
+    browser.until("both", &format!("{ROWS}.length === 2"));
+    browser.click(".rows .row .label");
+    browser.until(
+        "both, side by side",
+        "document.querySelectorAll('dialog .card').length === 2",
+    );
+    let cards =
+        "[...document.querySelectorAll('dialog .card')].map((card) => card.textContent).join()";
+    let cards = browser.read(cards).to_string();
+    assert!(cards.contains("17 B") && cards.contains("35 B"), "{cards}");
+    assert!(cards.contains("elm") && cards.contains("birch"), "{cards}");
+    assert_no_barriers(browser, "the dialog of a file");
+    browser.click("dialog section:last-child .button.first");
+    browser.until("the dialog is closed", "!document.querySelector('dialog')");
+    browser.until(
+        "what became of it",
+        "document.getElementById('remarks').textContent.includes('is in your share')",
+    );
+    let fetched = scene.oak.bytes("report.pdf");
+    assert!(
+        fetched.starts_with(b"the second") || fetched.starts_with(b"the first"),
+        "{fetched:?}"
+    );
+}
+
+/// Files are fetched into the share by a click.
+fn fetch(scene: &Scene, browser: &Browser) {
+    // A name that looks like a pattern is a name.
+    browser.go_to("#/files?q=[1]");
+    browser.click("[aria-label='Fetch [1].txt into the share']");
+    poll("[1].txt in the share", PATIENCE, || {
+        let path = scene.oak.share().join("[1].txt");
+        fs::read(path)
+            .is_ok_and(|bytes| bytes == b"in brackets")
+            .then_some(())
+    });
+    assert!(!scene.oak.share().join("1.txt").exists());
+
+    // Fetched by a click.
+    browser.go_to("#/files?q=minutes");
+    browser.click("[aria-label='Fetch minutes.txt into the share']");
+    poll("minutes.txt in the share", PATIENCE, || {
+        let path = scene.oak.share().join("minutes.txt");
+        fs::read(path)
+            .is_ok_and(|bytes| bytes == b"Present: all.")
+            .then_some(())
+    });
+    browser.go_to("#/transfers");
+    browser.until(
+        "where it lies",
+        "document.querySelector('main').textContent.includes('/share/minutes.txt')",
+    );
+}
+
+/// A file and a folder are saved by the browser.
+fn download(scene: &Scene, browser: &Browser, photo: &[u8]) {
+    // Downloaded by a click: a file, and a folder.
+    browser.go_to("#/files/photos/2024");
+    browser.click("[aria-label='Download photos/2024/lake.jpg']");
+    assert!(browser.downloaded("lake.jpg") == photo, "other bytes");
+    assert!(
+        !scene.oak.share().join("photos").exists(),
+        "a download is no fetch"
+    );
+    browser.go_to("#/files");
+    browser.click("[aria-label='Download the folder photos']");
+    let zip = browser.downloaded("photos.zip");
+    assert!(zip.starts_with(b"PK\x03\x04"), "{:?}", &zip[..4]);
+    assert!(contains(&zip, photo), "the photo is in it, stored");
 }
 
 #[test]
