@@ -104,6 +104,10 @@ impl FolderReader {
             let Some(file) = FoundFile::of(row) else {
                 continue;
             };
+            // All of another answer's files are one page, which begins before the folder.
+            if file.name < self.folder {
+                continue;
+            }
             let Some(rest) = file.name.strip_prefix(&self.folder) else {
                 self.is_over = true;
                 return;

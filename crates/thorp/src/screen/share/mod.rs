@@ -227,7 +227,8 @@ impl Screen {
             self.asked = Some(Asked::Leave);
             return AfterKey::Stay;
         }
-        if self.gets.question().is_some() {
+        // Elsewhere a key is not meant as an answer.
+        if self.tab == Tab::Transfers && self.gets.question().is_some() {
             self.on_typed(key.code, request);
             return AfterKey::Stay;
         }
@@ -259,6 +260,10 @@ impl Screen {
             Tab::Files => match self.files.on_key(key, request) {
                 FilesWish::Fetch(get) => self.begin(*get, request),
                 FilesWish::ConfirmFolder(get) => self.asked = Some(Asked::Folder(get)),
+                FilesWish::LooksLikePattern(name) => {
+                    self.tell(&words::looks_like_pattern(&name));
+                    self.tab = Tab::Messages;
+                }
                 FilesWish::Unused if key.code == KeyCode::Esc => return AfterKey::ToMenu,
                 FilesWish::Nothing | FilesWish::Unused => {}
             },
@@ -346,7 +351,9 @@ impl Screen {
             tabs::help(frame, body, self.hints(), &EVERYWHERE);
         } else {
             self.draw_tab(frame, body);
-            self.draw_question(frame, body);
+            if self.tab == Tab::Transfers {
+                self.draw_question(frame, body);
+            }
         }
         self.bar().draw(frame, areas, self.palette);
     }
@@ -395,7 +402,10 @@ impl Screen {
             Some(Asked::Leave) => self.ends.to_owned(),
             Some(Asked::Folder(get)) => words::fetch_folder(&get.names.join(" ")),
             Some(Asked::Cancel(what)) => words::cancel_fetch(what),
-            None => self.status_line(width),
+            None => match self.gets.question() {
+                Some((what, _)) if self.tab != Tab::Transfers => words::asked_in_transfers(what),
+                _ => self.status_line(width),
+            },
         }
     }
 

@@ -207,20 +207,28 @@ async fn the_files_of_all_peers_are_asked_for_once_and_shown_with_their_age() {
         name: name.into(),
         ..samples::file(name)
     };
-    for name in ["far/1.txt", "far/2.txt", "near.txt"] {
+    for name in ["far/1.txt", "far/2.txt", "near/3.txt", "near.txt"] {
         assert_eq!(peer.answer(0, Event::File(row(name))).await, [""; 0]);
     }
     peer.answer(0, Event::Done(thorp_node::api::Done::default()))
         .await;
     let text = peer.drawn(80, 24).await;
-    assert!(text.contains("\nfar/\nnear.txt "), "{text}");
-    assert!(text.contains("2, 0 s ago"), "{text}");
+    assert!(text.contains("\nfar/\nnear/\nnear.txt "), "{text}");
+    assert!(text.contains("3, 0 s ago"), "{text}");
     peer.press(KeyCode::Enter);
     let text = peer.drawn(80, 24).await;
     assert!(
         text.contains("\n1.txt ") && text.contains("\n2.txt "),
         "{text}"
     );
+    // A folder that others come before.
+    peer.press(KeyCode::Backspace);
+    peer.drawn(80, 24).await;
+    peer.press(KeyCode::End);
+    peer.press(KeyCode::Up);
+    peer.press(KeyCode::Enter);
+    let text = peer.drawn(80, 24).await;
+    assert!(text.contains("\n3.txt "), "{text}");
     // Back and forth, it is not asked for again so soon.
     peer.letters("aa");
     assert_eq!(peer.commands().len(), 1);
@@ -331,6 +339,22 @@ async fn large_files_on_their_way_are_shown_whoever_asked_for_them() {
         "{text}"
     );
     assert!(text.contains("25 %    3 sources     3.0 MiB/s"), "{text}");
+}
+
+#[tokio::test]
+async fn a_name_that_would_be_taken_for_a_pattern_is_told_and_not_fetched() {
+    for name in ["**", "song [live].mp3", "{a,b}", "album [2009]/1.mp3"] {
+        let mut peer = Peer::new(Shown {
+            node: village().node,
+            ..Shown::of(&[("10.0.0.1", &[name], &[])])
+        })
+        .await;
+        peer.drawn(80, 24).await;
+        peer.letters("g");
+        let text = peer.drawn(80, 24).await;
+        assert!(text.contains("is not fetched"), "{text}");
+        assert_eq!(peer.commands(), []);
+    }
 }
 
 #[tokio::test]
