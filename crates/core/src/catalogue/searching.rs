@@ -38,7 +38,8 @@ impl Catalogue {
     const FOUND: u64 = 2048;
 
     /// Returns files behind a name, or from the first one, whose paths contain these words: until
-    /// there are `limit` of them, or until it has taken as many steps.
+    /// there are `limit` of them, or until it has taken `most` steps. It looks at one name at least,
+    /// so that it comes to its end whatever it may take.
     pub fn search(
         &self,
         words: &Words,
@@ -57,8 +58,9 @@ impl Catalogue {
                 slice.steps += Self::SEARCHED_ROW;
                 continue;
             }
-            if slice.files.len() >= limit || slice.steps >= most {
-                slice.reached = last.cloned();
+            let is_enough = slice.files.len() >= limit || slice.steps >= most;
+            if let Some(last) = last.filter(|_| is_enough) {
+                slice.reached = Some(last.clone());
                 return slice;
             }
             last = Some(name);
