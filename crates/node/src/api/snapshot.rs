@@ -476,8 +476,11 @@ impl Page {
     }
 
     /// Returns the request for the page after this one, given this page's request; `None` after
-    /// the last page.
+    /// the last page. After a [`busy`](Self::busy) page that is the same request once more.
     pub fn next(&self, ask: &Ask) -> Option<Ask> {
+        if self.busy {
+            return Some(ask.clone());
+        }
         let last = || self.rows.last().filter(|_| self.more)?.key();
         let after = self.reached.clone().or_else(last)?;
         Some(Ask {

@@ -419,3 +419,61 @@ async fn a_reader_that_does_not_read_costs_no_rows_and_gets_each_row_once() {
     drop(told);
     watching.await.expect("it ends when its reader hangs up");
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_reading_goes_on_where_a_search_has_come_to_and_asks_a_busy_node_again() {
+    let (mut keeper, viewer) = Keeper::new();
+    let reached = |name: &str| RowKey::File {
+        name: name.to_owned(),
+        nth: usize::MAX,
+    };
+    let slice = |rows: usize, at: Option<&str>, busy| Page {
+        rows: vec![SnapshotRow::Folder(FolderRow { name: "d".into() }); rows],
+        number: 0,
+        total: 0,
+        more: busy || at.is_some(),
+        reached: at.map(reached),
+        busy,
+    };
+    let answers = [
+        slice(0, None, true),
+        slice(1, Some("b"), false),
+        // Nothing is found there.
+        slice(0, Some("m"), false),
+        slice(0, None, true),
+        slice(0, None, true),
+        slice(2, None, false),
+    ];
+    let ask = Ask::first(Part::Found { words: "d".into() }, 10);
+    let reading = async {
+        let mut page = slice(0, None, true);
+        viewer.read_on(&ask, &mut page, 10).await.expect("goes on");
+        page
+    };
+    let answering = async {
+        let mut asked = Vec::new();
+        for answer in answers {
+            match keeper.look().await {
+                Some(ViewRequest::Pages(asks, reply)) => {
+                    asked.extend(asks.into_iter().map(|ask| ask.at));
+                    reply.send(vec![answer]).expect("is awaited");
+                }
+                other => panic!("{other:?}"),
+            }
+        }
+        asked
+    };
+    let (page, asked) = tokio::join!(reading, answering);
+    let after = |name| At::After(reached(name));
+    let expected = [
+        At::Start,
+        At::Start,
+        after("b"),
+        after("m"),
+        after("m"),
+        after("m"),
+    ];
+    assert_eq!(asked, expected);
+    let is_over = (page.more, page.busy, page.next(&ask));
+    assert_eq!((page.rows.len(), is_over), (3, (false, false, None)));
+}

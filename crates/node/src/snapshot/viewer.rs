@@ -2,11 +2,16 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot, watch};
+use tokio::time::sleep;
 
 use crate::api::PeerRow;
 use crate::api::snapshot::{Ask, Fresh, Page, Part, SnapshotRow};
+
+/// How long to wait before a busy node is asked again.
+const BUSY: Duration = Duration::from_millis(250);
 
 /// A reader's handle to a node in this process. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -49,16 +54,30 @@ impl Viewer {
 
     /// Extends a page with those after it, until it has `most` rows. The pages are requested one
     /// by one, so that the node does other work in between; a change meanwhile shows only in
-    /// later pages. Returns `None` if the node has ended.
+    /// later pages. While the node is busy, it is asked again a little later. Returns `None` if the
+    /// node has ended.
     pub async fn read_on(&self, ask: &Ask, page: &mut Page, most: usize) -> Option<()> {
+        let mut next = page.next(ask);
+        let mut is_busy = page.busy;
         while page.rows.len() < most
-            && let Some(next) = page.next(ask)
+            && let Some(ask) = next
         {
-            let [more] = self.pages([next]).await?;
-            (page.total, page.more) = (more.total, more.more);
+            if is_busy {
+                sleep(BUSY).await;
+            }
+            let [more] = self.pages([ask.clone()]).await?;
+            next = more.next(&ask);
+            is_busy = more.busy;
+            (page.total, page.more, page.busy) = (more.total, more.more, more.busy);
+            if !more.busy {
+                page.reached = more.reached;
+            }
             page.rows.extend(more.rows);
         }
-        page.rows.truncate(most);
+        if page.rows.len() > most {
+            page.rows.truncate(most);
+            (page.more, page.reached) = (true, None);
+        }
         Some(())
     }
 
