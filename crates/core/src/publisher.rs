@@ -71,7 +71,7 @@ pub enum Reader {
 ///
 /// It brings a copy from one state to another, however much the share changes meanwhile: what is
 /// not in a frame yet is taken as it is when the frame is made, and all that has changed since that
-/// other state comes with the next update.
+/// other state comes with the next update: only with that one where both could be too much.
 #[derive(Debug)]
 pub struct OutgoingUpdate {
     /// What its first frame says, without the entries.
@@ -82,10 +82,23 @@ pub struct OutgoingUpdate {
 /// What is left to be sent of an update.
 #[derive(Debug)]
 enum Rest {
-    /// The entries behind this name, at most so many.
-    Entries { after: Option<Name>, most: usize },
+    /// All entries.
+    Entries(RestOfListing),
     /// The names that have changed, from this one on.
     Names { names: Arc<[Name]>, next: usize },
+}
+
+/// What is left to be sent of a whole listing.
+#[derive(Debug)]
+struct RestOfListing {
+    /// The last name that was sent.
+    after: Option<Name>,
+    sent: usize,
+    /// How many entries the receiver keeps.
+    most: usize,
+    /// The names that have changed since it began, as far as they were published until this state.
+    changed: BTreeSet<Name>,
+    changed_until: u64,
 }
 
 /// Changes that are not published yet.
@@ -270,8 +283,14 @@ impl Publisher {
         let own = catalogue.listing(self.own)?;
         let (seq, rest) = match since {
             None => {
-                let most = most.saturating_add(1);
-                (self.seq, Rest::Entries { after: None, most })
+                let rest = RestOfListing {
+                    after: None,
+                    sent: 0,
+                    most,
+                    changed: BTreeSet::new(),
+                    changed_until: self.seq,
+                };
+                (self.seq, Rest::Entries(rest))
             }
             Some(since) => {
                 let (seq, names) = self.changed_since(since);
@@ -359,17 +378,21 @@ impl Publisher {
             has_room
         };
         match &mut update.rest {
-            Rest::Entries { after, most } => {
-                for entry in own.entries_after(after.as_ref()).take(*most) {
+            Rest::Entries(rest) => {
+                self.note_changes(rest);
+                let leaves_out = |entry: &Entry| rest.leaves_out(own.len(), &entry.name);
+                let most = rest.most.saturating_add(1) - rest.sent;
+                let entries = own.entries_after(rest.after.as_ref());
+                for entry in entries.filter(|entry| !leaves_out(entry)).take(most) {
                     if !has_room_for(&entry.name) {
                         frame.last = false;
                         break;
                     }
                     frame.added.push(entry);
                 }
-                *most -= frame.added.len();
+                rest.sent += frame.added.len();
                 if let Some(last) = frame.added.last() {
-                    *after = Some(last.name.clone());
+                    rest.after = Some(last.name.clone());
                 }
             }
             Rest::Names { names, next } => {
@@ -387,6 +410,30 @@ impl Publisher {
             }
         }
         frame
+    }
+}
+
+impl Publisher {
+    /// Notes what has changed while a whole listing is being sent. More than the history keeps is
+    /// not noted: then the listing is sent as a whole once more.
+    fn note_changes(&self, rest: &mut RestOfListing) {
+        let published = self.history.range(rest.changed_until + 1..);
+        let published = published.flat_map(|(_, names)| names.iter());
+        let room = HISTORY.saturating_sub(rest.changed.len());
+        let changed = published.chain(&self.unpublished.names).take(room);
+        rest.changed.extend(changed.cloned());
+        rest.changed_until = self.seq;
+    }
+}
+
+impl RestOfListing {
+    /// Whether an entry comes with the next update only, as all that has changed meanwhile does.
+    /// A file that is renamed would otherwise be sent under both of its names, which may be one
+    /// more than the receiver keeps, though the listing fits.
+    fn leaves_out(&self, len: usize, name: &Name) -> bool {
+        let fits = len <= self.most;
+        let may_be_too_many = len + self.changed.len() > self.most;
+        fits && may_be_too_many && self.changed.contains(name)
     }
 }
 

@@ -405,3 +405,50 @@ fn a_reader_that_keeps_fewer_entries_is_sent_one_too_many_and_no_more() {
         assert_eq!(listed, most >= 20);
     }
 }
+
+#[test]
+fn a_file_that_is_renamed_while_the_listing_is_sent_does_not_make_it_one_too_many() {
+    const MOST: u8 = 20;
+    let mut catalogue = Catalogue::default();
+    let mut publisher = Publisher::new(me(), EPOCH, &mut catalogue);
+    let mut now = Instant::default();
+    let mut change = |publisher: &mut Publisher, catalogue: &mut Catalogue, added, removed| {
+        publisher.share_changed(now, catalogue, added, removed);
+        now = now + GATHER;
+        assert!(publisher.publish(now, catalogue));
+    };
+    let added = (0..MOST).map(|n| entry(n, 1)).collect();
+    change(&mut publisher, &mut catalogue, added, Vec::new());
+    let most = usize::from(MOST);
+    let update = publisher.update_since(None, most, Reader::Tracker, &catalogue);
+    let mut update = update.expect("there is no copy");
+    let bounds = Bounds {
+        entries: most,
+        ..BOUNDS
+    };
+    let (mut copy, mut gathering) = (Catalogue::default(), Gathering::default());
+    for renamed in 0.. {
+        let frame = publisher.next_frame(&mut update, &catalogue);
+        assert!(frame.last || renamed < MOST);
+        if let Some(whole) = gathering.push(frame, bounds).expect("frames in order") {
+            assert!(!whole.too_long);
+            let applied = copy.apply(me(), EPOCH, whole.update);
+            assert_eq!(applied, Applied::Yes);
+            break;
+        }
+        let (added, removed) = (vec![entry(100 + renamed, 1)], vec![entry(renamed, 1).name]);
+        change(&mut publisher, &mut catalogue, added, removed);
+    }
+    let since = Some(update.seq());
+    for frame in frames_since(&publisher, since, most, Reader::Tracker, &catalogue) {
+        if let Some(whole) = gathering.push(frame, bounds).expect("frames in order") {
+            let applied = copy.apply(me(), EPOCH, whole.update);
+            assert_eq!(applied, Applied::Yes);
+        }
+    }
+    let listed = |catalogue: &Catalogue| -> Vec<Entry> {
+        let listing = catalogue.listing(me()).expect("is listed");
+        listing.entries().collect()
+    };
+    assert_eq!(listed(&copy), listed(&catalogue));
+}
