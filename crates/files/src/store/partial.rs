@@ -260,10 +260,16 @@ impl Partial {
         self.must_hold(bytes, |disk| disk.f_bavail).is_ok()
     }
 
-    /// Gives back the room of bytes that are elsewhere now. A file system without holes keeps it.
-    pub fn give_back(&self, _: DiskThread, offset: u64, length: u64) {
-        let hole = FallocateFlags::PUNCH_HOLE | FallocateFlags::KEEP_SIZE;
-        let _ = rustix::fs::fallocate(&self.0.file, hole, offset, length);
+    /// Whether it can give back the room of bytes that are elsewhere: not every file system makes
+    /// holes in a file that has none.
+    pub fn can_give_back(&self, _: DiskThread) -> bool {
+        // Behind its end there is nothing to lose.
+        self.0.make_hole(self.0.content.length, LEAF as u64).is_ok()
+    }
+
+    /// Gives back the room of bytes that are elsewhere now, if it [can](Self::can_give_back).
+    pub fn give_back(&self, _: DiskThread, offset: u64, length: u64) -> io::Result<()> {
+        self.0.make_hole(offset, length)
     }
 
     /// Returns for how many of the bytes that are to come no room is taken yet.
@@ -313,6 +319,11 @@ impl Partial {
 }
 
 impl Open {
+    fn make_hole(&self, offset: u64, length: u64) -> io::Result<()> {
+        let hole = FallocateFlags::PUNCH_HOLE | FallocateFlags::KEEP_SIZE;
+        Ok(rustix::fs::fallocate(&self.file, hole, offset, length)?)
+    }
+
     fn write_zeros(&self, mut there: u64) -> io::Result<()> {
         let zeros = vec![0; BUFFER];
         while there < self.content.length {

@@ -280,3 +280,34 @@ fn where_a_file_cannot_be_made_longer_nothing_is_written_that_has_no_room() {
     assert!(untouched);
     assert_eq!(left, 0);
 }
+
+#[test]
+fn whether_room_can_be_given_back_depends_on_the_file_system_and_asking_changes_nothing() {
+    let (dir, store) = store();
+    let asked = |store: &Store| {
+        let partial = store.partial(DISK, &name(), content_of(&bytes()));
+        let partial = partial.expect("a file");
+        partial.write(DISK, &bytes(), 0).expect("is written");
+        let before = partial.0.file.metadata().expect("is there").blocks();
+        let can = partial.can_give_back(DISK);
+        let taken = |partial: &Partial| partial.0.file.metadata().expect("is there").blocks();
+        let mut read = vec![0; LENGTH];
+        partial.read(DISK, &mut read, 0).expect("is there");
+        assert_eq!((taken(&partial), read), (before, bytes()));
+        let did = partial.give_back(DISK, 0, 256 * 1024);
+        (can, did.is_ok() && taken(&partial) < before)
+    };
+    let (can, did) = asked(&store);
+    assert_eq!(can, did, "{}", dir.path().display());
+    let dir = tempfile::tempdir().expect("a directory");
+    let flags = MountFlags::NOSUID | MountFlags::NODEV;
+    for (kind, makes_holes) in [("tmpfs", true), ("ramfs", false)] {
+        if mount("small", dir.path(), kind, flags, None::<&std::ffi::CStr>).is_err() {
+            return; // Only root mounts.
+        }
+        let result = Store::open(DISK, dir.path()).map(|store| asked(&store));
+        unmount(dir.path(), UnmountFlags::DETACH).expect("unmounted");
+        let result = result.expect("a store");
+        assert_eq!(result, (makes_holes, makes_holes), "{kind}");
+    }
+}

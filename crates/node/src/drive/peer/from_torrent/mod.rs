@@ -373,8 +373,14 @@ impl Job<'_> {
                         fetch.handle(self.now(), TorrentEvent::Blamed(source));
                     }
                     Some(Happening::ToCome(bytes)) => {
-                        let (partial, beside) = (Arc::clone(partial), plan.least_beside());
-                        blocking(move |disk| partial.must_have_room(disk, bytes, beside)).await??;
+                        let partial = Arc::clone(partial);
+                        let (all, least) = (plan.bytes_beside(), plan.least_beside());
+                        blocking(move |disk| {
+                            let gives_back = partial.can_give_back(disk);
+                            let beside = if gives_back { least } else { all };
+                            partial.must_have_room(disk, bytes, beside)
+                        })
+                        .await??;
                     }
                     Some(Happening::Complete(_)) => {
                         seeking.completed();

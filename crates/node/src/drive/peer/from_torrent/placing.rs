@@ -147,8 +147,11 @@ impl Job<'_> {
                 Folder::Share(share) => share.place(disk, &partial, &part, None, replace),
                 Folder::Directory(store) => store.place(disk, &partial, &part, None, replace),
             };
-            if placed.is_ok() && is_short {
-                partial.give_back(disk, part.offset, part.length);
+            if placed.is_ok()
+                && is_short
+                && let Err(error) = partial.give_back(disk, part.offset, part.length)
+            {
+                tracing::warn!(file = %part.name, %error, "its room is taken twice");
             }
             placed
         })

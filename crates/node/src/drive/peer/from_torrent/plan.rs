@@ -85,7 +85,7 @@ impl Plan {
         if self.is_one { 0 } else { self.bytes() }
     }
 
-    /// The bytes for which there must be room beside the partial file: it can give back the room of
+    /// The bytes for which there must be room beside a partial file that can give back the room of
     /// each file that was copied before the next one is.
     pub fn least_beside(&self) -> u64 {
         let longest = self.files.values().map(|part| part.length).max();
