@@ -206,9 +206,13 @@ impl Transfer {
         }
     }
 
-    /// All of a torrent is there. What it is served from stays open until no session needs it.
+    /// All of a torrent is there. What it is served from stays open until no session needs it,
+    /// unless it was [stopped](Self::stop) already.
     pub(super) fn on_torrent_arrived(&self) {
-        self.lock().stage = Stage::Serving;
+        let mut state = self.lock();
+        if state.stage == Stage::Fetching {
+            state.stage = Stage::Serving;
+        }
     }
 
     /// All of it is there: from now on its bytes are read from there, for others.

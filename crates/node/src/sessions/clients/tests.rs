@@ -16,7 +16,7 @@ use thorp_wire::session::{
     ExchangedPeer, HashRange, Head, Message, MessageLimits, MetadataMessage, PeerExchange, Span,
 };
 use thorp_wire::torrent::build::{self, Privacy, v1_info, v2_info};
-use thorp_wire::torrent::{PieceHasher, info_hash_v1, info_hash_v2};
+use thorp_wire::torrent::{Info, PieceHasher, PieceProofs, PieceSpace, info_hash_v1, info_hash_v2};
 use thorp_wire::{ClientId, Content};
 use tokio::io::AsyncReadExt;
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
@@ -28,7 +28,7 @@ mod kept;
 
 use super::*;
 use crate::sessions::line::Broken;
-use crate::sessions::{Happening, Setup, Writing};
+use crate::sessions::{Fetching, Happening, Setup, TorrentBytes, Writing};
 
 const LENGTH: usize = 300_000;
 const LEAF: u32 = 16 * 1024;
@@ -396,6 +396,25 @@ impl Ground {
         sources
     }
 
+    /// The same for a torrent of this peer itself, of which nothing has come yet.
+    fn fetch_own_torrent(&self) -> (Fetching, tempfile::TempDir) {
+        let dir = tempfile::tempdir().expect("a directory");
+        let store = Store::open(DISK, dir.path()).expect("opens");
+        let mut pieces = PieceHasher::new(Layout::of(LENGTH as u64).piece_length());
+        pieces.update(&self.bytes);
+        let raw = v1_info("f", LENGTH as u64, &pieces.finish(), Privacy::Public);
+        let info = Info::decode(&raw).expect("a torrent");
+        let space = PieceSpace::of(&info).expect("fits");
+        let proofs = PieceProofs::of(&info, |_| None).expect("is of v1");
+        let torrent = Arc::new(TorrentBytes::new(info, space, proofs));
+        let name = "f".parse().expect("a name");
+        let partial = store.partial(DISK, &name, torrent.content());
+        let partial = Arc::new(partial.expect("there is room"));
+        let files = std::collections::BTreeSet::from([0]);
+        let fetching = self.swarms.fetch_torrent(&torrent, files, &partial);
+        (fetching.expect("can be fetched"), dir)
+    }
+
     /// A client that listens at this port and wants to be told of others by the number 7. Returns
     /// it, and by which number this peer wants to be told.
     async fn telling(&self, torrent: InfoHash, port: u16) -> (ByHand, Option<u8>) {
@@ -599,5 +618,21 @@ async fn what_is_no_torrent_of_the_share_gets_no_byte() {
             matches!(answer, Err(Broken::Closed | Broken::Io(_))),
             "{answer:?}"
         );
+    }
+}
+
+#[tokio::test]
+async fn a_torrent_that_was_stopped_while_its_files_are_put_in_their_places_serves_nobody() {
+    let ground = Ground::new().await;
+    for stops in [true, false] {
+        let (fetching, _dir) = ground.fetch_own_torrent();
+        let transfer = Arc::clone(&fetching.transfer);
+        if stops {
+            transfer.stop("its files are put in their places");
+        }
+        fetching.on_torrent_arrived();
+        assert_eq!(transfer.is_over(), stops, "dials under way ask this");
+        let table = ground.swarms.table();
+        assert!(!table.transfers.contains_key(&transfer.content()));
     }
 }
