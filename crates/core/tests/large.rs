@@ -307,7 +307,7 @@ impl World {
             begin: block.begin(),
             length: block.length(),
         };
-        let is_expected = end.swarm.expects(session, span).is_some();
+        let is_expected = end.swarm.on_piece(now, session, span).is_some();
         if is_expected && end.swarm.claim(now, session, block) {
             let written = Input::Written {
                 session,

@@ -512,8 +512,9 @@ impl Scene {
             begin: block.begin(),
             length: block.length(),
         };
-        let is_expected = self.nodes[to].swarm.expects(session, span).is_some();
-        let now = self.now;
+        let (now, at) = (self.now, self.instant());
+        let expected = self.nodes[to].swarm.on_piece(at, session, span);
+        let is_expected = expected.is_some();
         let Some(link) = self.nodes[to].links.get_mut(&session) else {
             return;
         };
@@ -526,9 +527,8 @@ impl Scene {
             }
         }
         if !part.is_last {
-            return;
+            return self.drain(to);
         }
-        let at = self.instant();
         if !is_expected || !self.nodes[to].swarm.claim(at, session, block) {
             self.in_vain += u64::from(block.length());
             return self.drain(to);

@@ -83,7 +83,7 @@ impl Swarm {
         let chosen = choke::choose(&wanting, places, complete, &mut self.rng);
         self.choke_all_but(now, &chosen);
         for session in self.sessions.values_mut() {
-            session.given_before = session.given;
+            session.came_before = session.came;
         }
     }
 
@@ -93,7 +93,7 @@ impl Swarm {
             .map(|(id, session)| Wanting {
                 session: *id,
                 member: session.offer.member,
-                given: session.given - session.given_before,
+                came: session.came - session.came_before,
                 got: session.taken,
                 unchoked: !session.choking,
             })

@@ -21,8 +21,8 @@ pub struct Wanting {
     pub session: SessionId,
     /// Whether the peer is a member.
     pub member: bool,
-    /// Bytes the peer has given since the last choice.
-    pub given: u64,
+    /// Bytes that have come from the peer since the last choice.
+    pub came: u64,
     /// Bytes the peer has received in all.
     pub got: u64,
     /// Whether the peer has a place now.
@@ -79,7 +79,7 @@ fn choose_among(
         if complete {
             alike.sort_by_key(|one| one.got);
         } else {
-            alike.sort_by_key(|one| std::cmp::Reverse(one.given));
+            alike.sort_by_key(|one| std::cmp::Reverse(one.came));
             let best = places.saturating_sub(1);
             let lucky = best + rng.usize(..alike.len() - best);
             alike.swap(best, lucky);
@@ -93,13 +93,13 @@ fn choose_among(
 mod tests {
     use super::*;
 
-    fn wanting(given: &[u64], got: &[u64]) -> Vec<Wanting> {
+    fn wanting(came: &[u64], got: &[u64]) -> Vec<Wanting> {
         (0..)
-            .zip(given.iter().zip(got))
-            .map(|(session, (given, got))| Wanting {
+            .zip(came.iter().zip(got))
+            .map(|(session, (came, got))| Wanting {
                 session: SessionId(session),
                 member: true,
-                given: *given,
+                came: *came,
                 got: *got,
                 unchoked: false,
             })

@@ -156,7 +156,7 @@ impl Swarm {
         if self.by_peer.get(&session.peer) == Some(&id) {
             self.by_peer.remove(&session.peer);
         }
-        let fruit = if session.given > 0 {
+        let fruit = if session.came > 0 {
             Was::Useful
         } else {
             Was::Fruitless

@@ -311,12 +311,16 @@ impl Swarm {
         }
     }
 
-    /// Returns the requested block that a `Piece` message with this span answers. If there is
-    /// none, the shell drops the bytes and reports nothing.
-    pub fn expects(&mut self, session: SessionId, span: Span) -> Option<Block> {
-        let session = self.sessions.get_mut(&session)?;
-        let block = session.expects(span);
-        self.wake |= block.is_none() && session.on_dropped(span);
+    /// A `Piece` message with this span is arriving. Returns the requested block that it answers.
+    /// If there is none, the shell drops the bytes and reports nothing more. Drain
+    /// [`poll_output`](Self::poll_output) afterwards.
+    pub fn on_piece(&mut self, now: Instant, session: SessionId, span: Span) -> Option<Block> {
+        let of = self.sessions.get_mut(&session)?;
+        let block = of.expects(span);
+        if block.is_none() && of.on_dropped(span) {
+            self.wake = true;
+            self.settle(now);
+        }
         block
     }
 

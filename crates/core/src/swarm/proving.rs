@@ -266,10 +266,6 @@ impl Swarm {
     fn on_given(&mut self, given: &[(SourceId, u32)]) {
         for (peer, bytes) in given {
             self.sources.on_given(*peer, *bytes);
-            let id = self.by_peer.get(peer);
-            if let Some(session) = id.and_then(|id| self.sessions.get_mut(id)) {
-                session.given += u64::from(*bytes);
-            }
         }
     }
 

@@ -72,13 +72,13 @@ pub struct Session {
     pub worked: Instant,
     /// Since when the other end chokes this peer, if it does.
     pub choked_since: Option<Instant>,
-    /// Bytes of blocks that have come from the other end, whatever they are worth.
+    /// Bytes of blocks that have come from the other end. A piece may take long to be whole, so
+    /// they count before it is verified; who sends wrong ones is left altogether.
     pub came: u64,
-    /// Bytes of verified pieces that came from the other end, and bytes sent to it.
-    pub given: u64,
+    /// The value of `came` when the sessions to serve were last chosen.
+    pub came_before: u64,
+    /// Bytes sent to the other end.
     pub taken: u64,
-    /// The value of `given` when the sessions to serve were last chosen.
-    pub given_before: u64,
     asked: BTreeMap<BlockBegin, Asked>,
     claimed: BTreeSet<Block>,
     taken_back: BTreeMap<BlockBegin, (Block, Instant)>,
@@ -155,9 +155,8 @@ impl Session {
             worked: now,
             choked_since: (!offer.member).then_some(now),
             came: 0,
-            given: 0,
+            came_before: 0,
             taken: 0,
-            given_before: 0,
             asked: BTreeMap::new(),
             claimed: BTreeSet::new(),
             taken_back: BTreeMap::new(),

@@ -304,8 +304,8 @@ impl Run {
     }
 
     fn receive(&mut self, session: SessionId, span: Span) {
-        let Some(block) = self.swarm.expects(session, span) else {
-            return;
+        let Some(block) = self.swarm.on_piece(self.now, session, span) else {
+            return self.drain();
         };
         if self.swarm.claim(self.now, session, block) {
             self.writing.push((session, block));

@@ -217,8 +217,8 @@ impl World {
         let span = asked.remove(source.below(asked.len()));
         let is_right = source.flag();
         let at = Instant::after_start(self.now);
-        let Some(block) = self.swarm.expects(session, span) else {
-            return;
+        let Some(block) = self.swarm.on_piece(at, session, span) else {
+            return self.drain();
         };
         let claimed = self.swarm.claim(at, session, block);
         self.drain();

@@ -260,7 +260,7 @@ impl<R: AsyncRead + Unpin> Reader<'_, R> {
 
     async fn block(&mut self, head: Head, span: Span) -> Result<(), Broken> {
         self.inward.begin_block(head, span.length);
-        let Some(block) = self.transfer.expects(self.session, span) else {
+        let Some(block) = self.transfer.on_piece(self.session, span) else {
             return Ok(());
         };
         let length = block.length() as usize;

@@ -474,9 +474,13 @@ impl Transfer {
         self.handle(Input::Message { session, message });
     }
 
-    /// Whether these bytes are wanted from there; they are read then.
-    pub fn expects(&self, session: SessionId, span: Span) -> Option<Block> {
-        self.lock().swarm.expects(session, span)
+    /// These bytes begin to arrive. Returns the block that they are if they are wanted from there;
+    /// they are read then.
+    pub fn on_piece(&self, session: SessionId, span: Span) -> Option<Block> {
+        let mut state = self.lock();
+        let block = state.swarm.on_piece(self.now(), session, span);
+        self.drain(&mut state);
+        block
     }
 
     pub fn flowing(&self, session: SessionId, bytes: u32) {

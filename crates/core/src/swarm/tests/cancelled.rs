@@ -1,8 +1,10 @@
 //! Requests that were cancelled, and whose bytes are wanted after all; and whose bytes count.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use thorp_wire::PeerId;
+use thorp_wire::frame::Holder;
 use thorp_wire::session::{Message, Span};
 
 use super::world::File;
@@ -23,17 +25,24 @@ struct Fetching {
     cancelled: Vec<(u64, Span)>,
     /// How many bytes were written.
     there: u32,
+    dialled: Vec<SourceId>,
+    /// The sessions that may ask for bytes.
+    served: BTreeSet<u64>,
 }
 
 impl Fetching {
     fn begin() -> Self {
+        Self::with(SwarmLimits::default())
+    }
+
+    fn with(limits: SwarmLimits) -> Self {
         let file = File::of(16 * u64::from(LEAF));
         let config = Config {
             content: file.content,
             me: PeerId::new([0; 32]),
             seed: 1,
             have: Have::Nothing,
-            limits: SwarmLimits::default(),
+            limits,
         };
         let now = Instant::default();
         let mut fetching = Self {
@@ -43,6 +52,8 @@ impl Fetching {
             asked: Vec::new(),
             cancelled: Vec::new(),
             there: 0,
+            dialled: Vec::new(),
+            served: BTreeSet::new(),
         };
         fetching.handle(Input::Holders(Vec::new()));
         fetching
@@ -63,6 +74,13 @@ impl Fetching {
                     self.asked.retain(|asked| *asked != (session.0, span));
                     self.cancelled.push((session.0, span));
                 }
+                Output::Send(session, Message::Choke) => {
+                    self.served.remove(&session.0);
+                }
+                Output::Send(session, Message::Unchoke) => {
+                    self.served.insert(session.0);
+                }
+                Output::Dial(source) => self.dialled.push(source.id()),
                 _ => {}
             }
         }
@@ -75,6 +93,10 @@ impl Fetching {
 
     /// A member that has all of it connects.
     fn come(&mut self, number: u8) {
+        self.come_with(number, Message::HaveAll);
+    }
+
+    fn come_with(&mut self, number: u8, message: Message) {
         let session = SessionId(number.into());
         let peer = PeerId::new([number; 32]);
         self.handle(Input::Opened {
@@ -90,7 +112,6 @@ impl Fetching {
                 hashes: true,
             },
         });
-        let message = Message::HaveAll;
         self.handle(Input::Message { session, message });
     }
 
@@ -104,7 +125,8 @@ impl Fetching {
     fn bring(&mut self, session: u64, span: Span) -> bool {
         self.asked.retain(|asked| *asked != (session, span));
         let id = SessionId(session);
-        let Some(block) = self.swarm.expects(id, span) else {
+        let Some(block) = self.swarm.on_piece(self.now, id, span) else {
+            self.drain();
             return false;
         };
         let claimed = self.swarm.claim(self.now, id, block);
@@ -170,6 +192,7 @@ fn lost_what_was_cancelled() -> (Fetching, Span) {
 
 #[test]
 fn bytes_whose_cancelled_request_was_answered_are_asked_for_again_at_once() {
+    let mut asked = Vec::new();
     for is_rejected in [true, false] {
         let (mut fetching, span) = lost_what_was_cancelled();
         fetching.wait(LOOK);
@@ -183,9 +206,14 @@ fn bytes_whose_cancelled_request_was_answered_are_asked_for_again_at_once() {
         } else {
             assert!(!fetching.bring(1, span), "nobody waits for it any more");
         }
+        asked.push(fetching.owed(1));
         fetching.bring_all_of(1);
         assert!(fetching.swarm.is_complete(), "{is_rejected}");
     }
+    assert_eq!(
+        asked[0], asked[1],
+        "no sooner for the one than for the other"
+    );
 }
 
 #[test]
@@ -239,4 +267,32 @@ fn bytes_count_as_given_once_they_are_verified_each_for_its_sender() {
     given.retain(|(_, bytes): &(_, u64)| *bytes > 0);
     assert_eq!(fetching.swarm.sources(), given);
     assert_eq!(fetching.swarm.senders(), given);
+}
+
+#[test]
+fn a_source_that_is_lost_within_its_first_piece_is_dialled_again_as_soon_as_any_that_gave() {
+    let mut fetching = Fetching::begin();
+    let member = PeerId::new([1; 32]);
+    fetching.handle(Input::Holders(vec![Holder {
+        id: member,
+        name: None,
+        addresses: vec!["10.0.0.1:1".parse().expect("an address")],
+        partial: false,
+    }]));
+    for round in 0..6 {
+        let lost_at = fetching.now;
+        while !fetching.dialled.contains(&member.into()) {
+            fetching.wait(LOOK);
+            assert!(fetching.now - lost_at < Duration::from_secs(3), "{round}");
+        }
+        fetching.dialled.clear();
+        fetching.come(1);
+        let span = fetching.owed(1)[0];
+        assert!(fetching.bring(1, span));
+        fetching.written(1, span);
+        fetching.asked.clear();
+        let (session, reason) = (SessionId(1), "gone".to_owned());
+        fetching.handle(Input::Closed { session, reason });
+    }
+    assert_eq!(fetching.swarm.sources(), [], "nothing is verified yet");
 }

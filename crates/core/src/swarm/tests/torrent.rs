@@ -180,8 +180,8 @@ impl World {
             let reason = "it has gone".to_owned();
             return self.input(Input::Closed { session, reason });
         }
-        let Some(block) = self.swarm.expects(session, span) else {
-            return;
+        let Some(block) = self.swarm.on_piece(self.now, session, span) else {
+            return self.drain();
         };
         if !self.swarm.claim(self.now, session, block) {
             return self.drain();

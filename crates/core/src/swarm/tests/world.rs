@@ -733,9 +733,10 @@ impl World {
         if !self.nodes[to].alive {
             return;
         }
+        let now = self.instant();
         let expected = self.nodes[to]
             .swarm
-            .expects(session, span_of(block))
+            .on_piece(now, session, span_of(block))
             .is_some();
         let link = self.nodes[to].links.get_mut(&session).unwrap();
         if !last {
@@ -744,11 +745,10 @@ impl World {
                 let bytes = std::mem::take(&mut link.untold);
                 self.input(to, Input::Flowing { session, bytes });
             }
-            return;
+            return self.drain(to);
         }
         link.told = self.now;
         link.untold = 0;
-        let now = self.instant();
         if !expected || !self.nodes[to].swarm.claim(now, session, block) {
             self.nodes[to].wasted += u64::from(block.length());
             return self.drain(to);
