@@ -61,6 +61,12 @@ pub enum Input {
         /// The link.
         link: LinkId,
     },
+    /// The other end reads: bytes of a long update have found room in the connection, which they do
+    /// only as earlier ones are read. A sign of life, like bytes that arrive.
+    Reads {
+        /// The link.
+        link: LinkId,
+    },
     /// A group record was verified and is in force: it came on a link, was stored earlier, or was
     /// made by the CA of this node.
     Adopted {

@@ -148,6 +148,7 @@ impl Links {
             Input::Disconnected { link, reason } => self.on_link_down(link, &reason, false),
             Input::Frame { link, frame } => self.on_frame(now, link, frame),
             Input::Heard { link, content } => self.on_heard(now, link, content),
+            Input::Reads { link } => self.table.heard(now, link),
             Input::Expiring { link } => {
                 if self.table.get(link).is_some_and(|link| link.dialled) {
                     self.events.push(Event::Expiring { link });

@@ -37,8 +37,8 @@ impl Peer {
     /// over it, which may take a while on a slow one.
     pub(super) fn on_silent(&mut self, now: Instant, id: LinkId) {
         if self.publishing.is_under_way(id) {
-            // The bytes that wait to be written are the sign of life. One more update between the
-            // frames of this one could not be read.
+            // The bytes that wait to be written are the sign of life; that the other end reads
+            // them is its own. One more update between the frames of this one could not be read.
             return;
         }
         let is_kept = self.links.get(id).is_some_and(|link| {

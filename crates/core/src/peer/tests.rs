@@ -608,3 +608,4 @@ proptest! {
 }
 
 mod dialled;
+mod uplink;

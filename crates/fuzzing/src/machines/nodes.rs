@@ -165,7 +165,10 @@ impl Run {
             }
             21 if source.flag() => {
                 if let Some(link) = self.link(source) {
-                    self.on_link(links::Input::Room { link });
+                    self.on_link(match source.flag() {
+                        true => links::Input::Room { link },
+                        false => links::Input::Reads { link },
+                    });
                 }
             }
             21 if source.byte() == 0xff => {

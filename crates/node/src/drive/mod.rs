@@ -115,6 +115,7 @@ fn on_arrival<N: Node>(node: &mut N, engine: &mut Engine<N::Machine>, arrival: A
         }
         LinkEvent::Heard { content } => engine.handle(links::Input::Heard { link, content }),
         LinkEvent::Room => engine.handle(links::Input::Room { link }),
+        LinkEvent::Reads => engine.handle(links::Input::Reads { link }),
         LinkEvent::Expiring => engine.handle(links::Input::Expiring { link }),
         LinkEvent::Closed(end) => {
             let who = engine.wires.who(link);

@@ -8,6 +8,7 @@
 use std::collections::HashMap;
 use std::net::IpAddr;
 
+use socket2::SockRef;
 use thorp_core::bound::Account;
 use thorp_core::links::LinkId;
 use thorp_group::clock::Clock;
@@ -18,6 +19,10 @@ use super::counting::Counted;
 use super::talk;
 use crate::net::dial::Connected;
 use crate::net::link::{self, Arrival, Arrivals, Inbox, LinkSender, Term};
+
+/// How many bytes the system takes of a link that it cannot send yet. The more there are of them,
+/// the longer it is not known of a slow connection that the other end reads.
+const FEW_UNSENT: u32 = 64 * 1024;
 
 pub(super) struct Wires {
     tls: MemberTls,
@@ -62,7 +67,11 @@ impl Wires {
         } = connected;
         self.last += 1;
         let link = LinkId(self.last);
-        let local = stream.get_ref().0.local_addr();
+        let socket = stream.get_ref().0;
+        let local = socket.local_addr();
+        if let Err(error) = SockRef::from(socket).set_tcp_notsent_lowat(FEW_UNSENT) {
+            tracing::debug!(%error, "the system takes more of a link than it can send");
+        }
         let term = Term {
             clock: self.clock.clone(),
             ends: member.ends.min(self.tls.member().ends),

@@ -33,7 +33,10 @@ pub enum LinkEvent {
     },
     /// Few bytes of updates wait to be written, which was [awaited](super::LinkSender::await_room).
     Room,
-    /// The link has ended. This is its last event.
+    /// The other side reads: bytes of a long update were written. Sent at most once a second.
+    Reads,
+    /// The link has ended. This is its last event, but for [`Room`](Self::Room) and
+    /// [`Reads`](Self::Reads), which may overtake others.
     Closed(LinkEnd),
 }
 

@@ -21,32 +21,45 @@ pub(super) const MAX_WAITING_IN_ALL: usize = 64 * 1024 * 1024;
 #[derive(Clone)]
 pub struct Inbox {
     pub(super) events: mpsc::Sender<Arrival>,
-    /// Bounded by the links: each reports room once for each time it is awaited.
-    pub(super) rooms: mpsc::UnboundedSender<LinkId>,
+    /// Bounded by the links: each reports room once for each time it is awaited, and once a second
+    /// that the other side reads.
+    pub(super) progress: mpsc::UnboundedSender<(LinkId, Progress)>,
     /// The memory of waiting frames, over all links.
     room: Room,
     /// The account that is charged for frames of this link.
     account: Account,
 }
 
-/// The events of all links of a node: those of each link in the order of arrival.
+/// How writing gets on.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Progress {
+    /// There is room for updates again, which was awaited.
+    Room,
+    /// Bytes of a long update were written.
+    Reads,
+}
+
+/// The events of all links of a node: what has arrived on each link in the order of arrival.
 pub struct Arrivals {
     events: mpsc::Receiver<Arrival>,
-    /// The links on which there is room for updates again, where that was awaited.
-    rooms: mpsc::UnboundedReceiver<LinkId>,
+    progress: mpsc::UnboundedReceiver<(LinkId, Progress)>,
 }
 
 impl Arrivals {
     /// Waits for the next event. Returns `None` if there is no inbox any more.
     pub async fn recv(&mut self) -> Option<Arrival> {
-        let roomy = |link| Arrival {
-            link,
-            event: LinkEvent::Room,
-            _room: None,
-        };
         tokio::select! {
+            // There are few of them, and they do not wait behind what arrives.
+            biased;
+            Some((link, progress)) = self.progress.recv() => Some(Arrival {
+                link,
+                event: match progress {
+                    Progress::Room => LinkEvent::Room,
+                    Progress::Reads => LinkEvent::Reads,
+                },
+                _room: None,
+            }),
             arrival = self.events.recv() => arrival,
-            Some(link) = self.rooms.recv() => Some(roomy(link)),
         }
     }
 
@@ -73,14 +86,14 @@ pub(super) type FrameRoom = (OwnedSemaphorePermit, Taken);
 /// Makes an inbox and its receiving end.
 pub fn inbox() -> (Inbox, Arrivals) {
     let (events, arrivals) = mpsc::channel(MAX_EVENTS);
-    let (sends_rooms, rooms) = mpsc::unbounded_channel();
+    let (sends_progress, progress) = mpsc::unbounded_channel();
     let arrivals = Arrivals {
         events: arrivals,
-        rooms,
+        progress,
     };
     let inbox = Inbox {
         events,
-        rooms: sends_rooms,
+        progress: sends_progress,
         room: Room::new(MAX_WAITING_IN_ALL),
         account: Account::Member(PeerId::new([0; 32])),
     };

@@ -16,7 +16,7 @@
 //! ```
 //!
 //! Invariant: for every link exactly one [`LinkEvent::Closed`] arrives, as its last event but for a
-//! [`LinkEvent::Room`] that was awaited. This module does not interpret frames.
+//! [`LinkEvent::Room`] or a [`LinkEvent::Reads`]. This module does not interpret frames.
 
 mod event;
 mod inbox;
@@ -54,7 +54,7 @@ where
 {
     let (read, write) = tokio::io::split(stream);
     let shared = Arc::new(Shared::new());
-    let rooms = inbox.rooms.clone();
+    let progress = inbox.progress.clone();
     let reader = Reader {
         id,
         stream: read,
@@ -68,11 +68,13 @@ where
     };
     let writer = Writer {
         id,
-        rooms,
+        progress,
         stream: write,
         shared: shared.clone(),
         buffer: Vec::new(),
         spaces: Vec::new(),
+        is_long: false,
+        told: None,
     };
     tokio::spawn(reader.run());
     tokio::spawn(writer.run());

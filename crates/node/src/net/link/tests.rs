@@ -93,7 +93,10 @@ async fn frame(events: &mut Events) -> Frame {
 async fn end(events: &mut Events) -> LinkEnd {
     loop {
         if let LinkEvent::Closed(why) = next(events).await {
-            assert!(events.recv().await.is_none(), "nothing after it");
+            while let Some(Arrival { event, .. }) = events.recv().await {
+                let overtakes = matches!(event, LinkEvent::Room | LinkEvent::Reads);
+                assert!(overtakes, "nothing after it: {event:?}");
+            }
             return why;
         }
     }
@@ -285,6 +288,7 @@ async fn room_for_more_of_a_listing_is_reported_once_and_not_before_most_of_it_i
         theirs.read_buf(&mut bytes).await.expect("reads");
     }
     tokio::spawn(async move { while theirs.read_buf(&mut bytes).await.is_ok_and(|n| n > 0) {} });
+    assert!(matches!(next(&mut events).await, LinkEvent::Reads));
     assert!(matches!(next(&mut events).await, LinkEvent::Room));
     assert_eq!(waiting(&link), 1);
     // Where there is room, it is reported at once, and as often as it is awaited.
@@ -295,6 +299,37 @@ async fn room_for_more_of_a_listing_is_reported_once_and_not_before_most_of_it_i
     assert!(timeout(STUCK / 2, next(&mut events)).await.is_err());
     link.close();
     assert_eq!(end(&mut events).await, LinkEnd::Here);
+}
+
+#[tokio::test(start_paused = true)]
+async fn each_second_in_which_the_other_side_reads_of_a_long_update_is_a_sign_of_its_life() {
+    let (ours, mut theirs) = duplex(1024);
+    let (link, mut events) = link(ours);
+    link.send(Frame::plain(Update::heartbeat(1)));
+    let silence = timeout(STUCK / 2, next(&mut events)).await;
+    assert!(silence.is_err(), "a heartbeat says nothing: {silence:?}");
+    let removed = (0..1000).map(|n| format!("{n:0100}").parse().expect("a name"));
+    let long = Frame::plain(Update {
+        since: Some(0),
+        removed: removed.collect(),
+        ..Update::heartbeat(2)
+    });
+    link.send(long);
+    // What fits into the connection is written at once.
+    assert!(matches!(next(&mut events).await, LinkEvent::Reads));
+    let silence = timeout(STUCK / 2, next(&mut events)).await;
+    assert!(silence.is_err(), "nothing is read: {silence:?}");
+    let mut bytes = [0; 512];
+    for second in 0..20 {
+        theirs.read_exact(&mut bytes).await.expect("reads");
+        let sign = timeout(Duration::from_millis(100), next(&mut events)).await;
+        assert!(matches!(sign, Ok(LinkEvent::Reads)), "{second}: {sign:?}");
+        // More of it within the second is none.
+        theirs.read_exact(&mut bytes).await.expect("reads");
+        let again = timeout(Duration::from_millis(100), next(&mut events)).await;
+        assert!(again.is_err(), "{second}: {again:?}");
+        sleep(Duration::from_secs(1)).await;
+    }
 }
 
 #[tokio::test(start_paused = true)]

@@ -4,29 +4,40 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use thorp_core::links::LinkId;
-use thorp_wire::Frame;
 use thorp_wire::frame::Leave;
+use thorp_wire::{Body, Frame};
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, WriteHalf};
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 
 use super::event::{LinkEnd, STUCK, broken};
+use super::inbox::Progress;
 use super::queues::{IDLE, Queues, Shared, Space};
 
 /// The approximate number of bytes written at once.
 pub(super) const BATCH: usize = 64 * 1024;
+/// From how many bytes on an update is a part of a long one. A sign of life is far shorter: a dead
+/// connection takes many of them.
+const LONG: usize = 32 * 1024;
+/// How often it is reported that the other side reads.
+const TOLD_EVERY: Duration = Duration::from_secs(1);
 /// How long the goodbye may take.
 pub(super) const GOODBYE: Duration = Duration::from_secs(1);
 
 pub(super) struct Writer<S> {
     pub(super) id: LinkId,
-    /// Where room for updates is reported.
-    pub(super) rooms: mpsc::UnboundedSender<LinkId>,
+    /// Where it is reported how writing gets on.
+    pub(super) progress: mpsc::UnboundedSender<(LinkId, Progress)>,
     pub(super) stream: WriteHalf<S>,
     pub(super) shared: Arc<Shared>,
     pub(super) buffer: Vec<u8>,
     /// Space that is released once the buffer is written.
     pub(super) spaces: Vec<Space>,
+    /// Whether an update is in the buffer that is too long to fit into a connection in which
+    /// nothing is read.
+    pub(super) is_long: bool,
+    /// When it was last reported that the other side reads.
+    pub(super) told: Option<Instant>,
 }
 
 impl<S: AsyncRead + AsyncWrite> Writer<S> {
@@ -75,13 +86,14 @@ impl<S: AsyncRead + AsyncWrite> Writer<S> {
             && let Some(queued) = queues.pop()
         {
             bytes += queued.size;
+            self.is_long |= matches!(queued.frame.body, Body::Update(_)) && queued.size >= LONG;
             batch.push(queued);
         }
         let has_room = queues.has_room();
         drop(queues);
         if has_room {
             // Without a receiver the node has ended.
-            let _ = self.rooms.send(self.id);
+            let _ = self.progress.send((self.id, Progress::Room));
         }
         self.buffer.reserve(bytes);
         for queued in batch {
@@ -112,7 +124,12 @@ impl<S: AsyncRead + AsyncWrite> Writer<S> {
                 return Err(LinkEnd::There);
             }
             rest = rest.get(written..).unwrap_or_default();
+            if self.is_long && self.told.is_none_or(|at| at.elapsed() >= TOLD_EVERY) {
+                self.told = Some(Instant::now());
+                let _ = self.progress.send((self.id, Progress::Reads));
+            }
         }
+        self.is_long = false;
         let flushed = timeout(STUCK, self.stream.flush()).await;
         flushed
             .map_err(|_| LinkEnd::Stuck)?
