@@ -9,12 +9,12 @@ use std::fs::{self, File};
 use std::io::{self, Write as _};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 
 use data_encoding::BASE32_NOPAD;
 use thorp_disk::DiskThread;
 use thorp_group::state::{StateDir, StateError};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::api::{Done, Event, Failure, Notice, Warning};
 use crate::config::Config;
@@ -50,9 +50,14 @@ impl PageSetup {
         notices: &mpsc::Sender<Notice>,
     ) -> Result<Option<Self>, StateError> {
         if !config.page_on {
+            slot.fill(PageState::Off);
             return Ok(None);
         }
-        Ok(token(disk, state)?.map(|token| Self {
+        let token = token(disk, state)?;
+        if token.is_none() {
+            slot.fill(PageState::Failed(NO_RANDOM_BYTES.to_owned()));
+        }
+        Ok(token.map(|token| Self {
             port: config.page_port,
             token,
             state: state.path().to_owned(),
@@ -63,7 +68,7 @@ impl PageSetup {
 
     /// The page is served.
     pub fn on_served(self, page: Arc<dyn ServedPage>) {
-        self.slot.fill(Ok(page));
+        self.slot.fill(PageState::Served(page));
     }
 
     /// The page cannot be served, which is no reason for its node to end: its user is warned.
@@ -71,7 +76,14 @@ impl PageSetup {
         let warning = Warning::NoPage { why: why.clone() };
         // A caller that does not read its notices misses some.
         let _ = self.notices.try_send(Notice::Warning(warning));
-        self.slot.fill(Err(why));
+        self.slot.fill(PageState::Failed(why));
+    }
+}
+
+impl Drop for PageSetup {
+    fn drop(&mut self) {
+        // A program that serves no pages has neither served nor failed.
+        self.slot.fill(PageState::Off);
     }
 }
 
@@ -93,6 +105,9 @@ fn token(disk: DiskThread, state: &StateDir) -> Result<Option<String>, StateErro
     Ok(Some(token))
 }
 
+/// The system's random generator gives no bytes for a token.
+const NO_RANDOM_BYTES: &str = "the system gives no random bytes for its keys";
+
 /// The length of a token in characters: 32 bytes in base32.
 const TOKEN_LENGTH: usize = 52;
 
@@ -111,32 +126,64 @@ pub trait ServedPage: Send + Sync {
 
 /// A place for the page of a node, filled once it is known what became of it.
 #[derive(Clone, Default)]
-pub struct PageSlot(Arc<OnceLock<Result<Arc<dyn ServedPage>, String>>>);
+pub struct PageSlot(Arc<watch::Sender<PageState>>);
+
+/// What became of a page.
+#[derive(Clone, Default)]
+enum PageState {
+    /// It is not known yet.
+    #[default]
+    Starting,
+    /// The node is to have none.
+    Off,
+    /// It cannot be served, and why.
+    Failed(String),
+    /// It is served.
+    Served(Arc<dyn ServedPage>),
+}
 
 impl PageSlot {
-    fn fill(&self, page: Result<Arc<dyn ServedPage>, String>) {
-        // It is filled once.
-        let _ = self.0.set(page);
+    /// Fills it, unless it is filled already.
+    fn fill(&self, page: PageState) {
+        self.0.send_if_modified(|state| {
+            let is_first = matches!(state, PageState::Starting);
+            if is_first {
+                *state = page;
+            }
+            is_first
+        });
     }
 
     /// Returns the page's address and the file with the token, if the page is served.
     pub(crate) fn shown(&self) -> (Option<String>, Option<PathBuf>) {
-        match self.0.get() {
-            Some(Ok(page)) => (Some(page.address()), Some(page.token_file())),
+        match &*self.0.borrow() {
+            PageState::Served(page) => (Some(page.address()), Some(page.token_file())),
             _ => (None, None),
+        }
+    }
+
+    /// Waits until it is known what became of the page, and returns it.
+    async fn page(&self) -> Result<Arc<dyn ServedPage>, Failure> {
+        let mut states = self.0.subscribe();
+        let is_known = |state: &PageState| !matches!(state, PageState::Starting);
+        let known = states.wait_for(is_known).await;
+        match known.as_deref() {
+            Ok(PageState::Served(page)) => Ok(Arc::clone(page)),
+            Ok(PageState::Failed(why)) => {
+                let why = Some(why.clone());
+                Err(Failure::NoPage { why })
+            }
+            _ => Err(Failure::NoPage { why: None }),
         }
     }
 
     /// Answers [`Command::Page`](crate::api::Command::Page), but for the last event: makes a link
     /// and waits until it was used.
     pub(crate) async fn link(&self, events: &mpsc::Sender<Event>) -> Result<Done, Failure> {
-        let page = match self.0.get() {
-            Some(Ok(page)) => page,
-            Some(Err(why)) => {
-                let why = Some(why.clone());
-                return Err(Failure::NoPage { why });
-            }
-            None => return Err(Failure::NoPage { why: None }),
+        let page = tokio::select! {
+            page = self.page() => page?,
+            // The caller is gone.
+            () = events.closed() => return Ok(Done::default()),
         };
         let (link, used) = page.link();
         let address = page.address();
@@ -181,5 +228,70 @@ pub fn remove_link(_: DiskThread, path: &Path) -> io::Result<()> {
 impl fmt::Debug for PageSlot {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "PageSlot({:?})", self.shown())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A page to which no link is ever used.
+    struct Unused;
+
+    impl ServedPage for Unused {
+        fn address(&self) -> String {
+            "http://127.0.0.1:1/".to_owned()
+        }
+
+        fn token_file(&self) -> PathBuf {
+            TOKEN_FILE.into()
+        }
+
+        fn link(&self) -> (String, oneshot::Receiver<()>) {
+            ("link".to_owned(), oneshot::channel().1)
+        }
+    }
+
+    fn setup(slot: &PageSlot) -> PageSetup {
+        PageSetup {
+            port: 0,
+            token: String::new(),
+            state: PathBuf::new(),
+            slot: slot.clone(),
+            notices: mpsc::channel(1).0,
+        }
+    }
+
+    /// Asks for a link before it is known what becomes of the page.
+    async fn asked_early(
+        becomes: impl FnOnce(PageSetup),
+    ) -> (Option<Event>, Result<Done, Failure>) {
+        let slot = PageSlot::default();
+        let (events, mut told) = mpsc::channel(1);
+        let asking = tokio::spawn({
+            let slot = slot.clone();
+            async move { slot.link(&events).await }
+        });
+        tokio::task::yield_now().await;
+        assert!(!asking.is_finished(), "it is not known yet");
+        becomes(setup(&slot));
+        let event = told.recv().await;
+        (event, asking.await.expect("does not panic"))
+    }
+
+    #[tokio::test]
+    async fn a_link_that_is_asked_for_while_a_node_starts_waits_for_its_page() {
+        let (event, done) = asked_early(|setup| setup.on_served(Arc::new(Unused))).await;
+        assert!(matches!(event, Some(Event::Link { .. })), "{event:?}");
+        assert_eq!(done.err(), Some(Failure::LinkUnused));
+    }
+
+    #[tokio::test]
+    async fn only_a_node_that_is_to_have_no_page_says_so() {
+        let (_, failed) = asked_early(|setup| setup.on_failed("the port".to_owned())).await;
+        let why = Some("the port".to_owned());
+        assert_eq!(failed.err(), Some(Failure::NoPage { why }));
+        let (_, off) = asked_early(drop).await;
+        assert_eq!(off.err(), Some(Failure::NoPage { why: None }));
     }
 }
