@@ -4,7 +4,7 @@
 //! both handshakes, then sends [`Input::Opened`]. It passes on every incoming message as
 //! [`Input::Message`], except `Piece`:
 //!
-//! 1. When its header has arrived, the shell calls [`Swarm::expects`](super::Swarm::expects). If
+//! 1. When its header has arrived, the shell calls [`Swarm::on_piece`](super::Swarm::on_piece). If
 //!    the block is not expected, the shell reads and drops its bytes: a late answer is no fault.
 //! 2. While its bytes arrive slowly, the shell sends [`Input::Flowing`] about once a second.
 //! 3. When all its bytes have arrived and are hashed, the shell calls

@@ -245,7 +245,7 @@ impl Session {
             | Message::Extended { .. }
             | Message::Suggest(_)
             | Message::AllowedFast(_)
-            // The shell moves its bytes and calls `Swarm::expects` first.
+            // The shell moves its bytes and calls `Swarm::on_piece` first.
             | Message::Piece(_) => Consequence::Nothing,
             Message::Choke => self.on_choke(now),
             // A message that changes nothing costs nothing, however often it is sent.

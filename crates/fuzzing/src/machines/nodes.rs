@@ -165,9 +165,10 @@ impl Run {
             }
             21 if source.flag() => {
                 if let Some(link) = self.link(source) {
-                    self.on_link(match source.flag() {
-                        true => links::Input::Room { link },
-                        false => links::Input::Reads { link },
+                    self.on_link(if source.flag() {
+                        links::Input::Room { link }
+                    } else {
+                        links::Input::Reads { link }
                     });
                 }
             }
