@@ -26,7 +26,7 @@ struct Fetching {
     /// How many bytes were written.
     there: u32,
     dialled: Vec<SourceId>,
-    /// The sessions that may ask for bytes.
+    /// The sessions that may ask for bytes, as a member's may from its start on.
     served: BTreeSet<u64>,
 }
 
@@ -99,6 +99,7 @@ impl Fetching {
     fn come_with(&mut self, number: u8, message: Message) {
         let session = SessionId(number.into());
         let peer = PeerId::new([number; 32]);
+        self.served.insert(session.0);
         self.handle(Input::Opened {
             session,
             peer: peer.into(),
@@ -294,5 +295,36 @@ fn a_source_that_is_lost_within_its_first_piece_is_dialled_again_as_soon_as_any_
         let (session, reason) = (SessionId(1), "gone".to_owned());
         fetching.handle(Input::Closed { session, reason });
     }
+    assert_eq!(fetching.swarm.sources(), [], "nothing is verified yet");
+}
+
+#[test]
+fn a_source_that_sends_all_the_time_is_served_before_any_piece_of_it_is_whole() {
+    let mut fetching = Fetching::with(SwarmLimits {
+        uploads: 2,
+        ..SwarmLimits::default()
+    });
+    fetching.come(1);
+    for number in 2..=6 {
+        fetching.come_with(number, Message::HaveNone);
+    }
+    for number in 1..=6 {
+        let (session, message) = (SessionId(number), Message::Interested);
+        fetching.handle(Input::Message { session, message });
+    }
+    let mut rounds = 0;
+    for _ in 0..7 {
+        let span = fetching.owed(1)[0];
+        assert!(fetching.bring(1, span));
+        fetching.written(1, span);
+        for _ in 0..20 {
+            fetching.wait(LOOK);
+        }
+        if fetching.now - Instant::default() > Duration::from_secs(11) {
+            assert!(fetching.served.contains(&1), "{:?}", fetching.served);
+            rounds += 1;
+        }
+    }
+    assert!(rounds >= 4);
     assert_eq!(fetching.swarm.sources(), [], "nothing is verified yet");
 }
