@@ -63,6 +63,7 @@ impl RunningPeer {
     /// Waits until the node has ended, however it was stopped.
     pub async fn ended(self) {
         let Self {
+            peer,
             task,
             tracker,
             held,
@@ -74,6 +75,9 @@ impl RunningPeer {
         if let Some((tracker, task)) = tracker {
             tracker.stop("its peer has stopped").await;
             let _ = task.await;
+        }
+        if peer.is_visitor() {
+            peer.remove_what_was_read().await;
         }
         Held::end(held).await;
     }

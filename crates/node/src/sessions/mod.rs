@@ -72,7 +72,7 @@ use callers::TURNED_AWAY_AT_ONCE;
 use calls::Idle;
 use files::FileBytes;
 pub(crate) use metadata::{Metadata, Sought};
-pub(crate) use reading::TransferReader;
+pub(crate) use reading::{READ, TransferReader};
 use seats::Seats;
 pub(crate) use torrent::TorrentBytes;
 use traffic::Traffic;

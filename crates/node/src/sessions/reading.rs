@@ -12,8 +12,8 @@ use tokio::sync::Notify;
 
 use super::transfer::{Stage, Transfer};
 
-/// The most bytes that are read at once.
-const READ: u64 = 512 * 1024;
+/// The most bytes that are read at once of a file that arrives or is there.
+pub(crate) const READ: u64 = 512 * 1024;
 
 /// A reader of a file that is on its way, until it is dropped.
 pub(crate) struct TransferReader {

@@ -231,6 +231,7 @@ impl Peer {
             executable,
             page: PageSlot::default(),
         };
+        peer.sweep_what_was_read();
         (peer, task)
     }
 
@@ -328,6 +329,11 @@ impl Peer {
             Folder::Share(share) => Some(share),
             Folder::Directory(_) => None,
         }
+    }
+
+    /// Whether it is a peer for one command.
+    pub(crate) fn is_visitor(&self) -> bool {
+        self.share().is_none()
     }
 
     /// Why it answers nothing any more.

@@ -2,13 +2,17 @@
 //!
 //! Owns a directory beside the state: never the share, and nothing in it is listed. A file in it is
 //! named by its content. What no reader holds stays until there is no room for what is read next,
-//! least lately used first; whole files go when a node starts, and parts after a day.
+//! least lately used first; whole files go when a node starts and when a visitor ends, parts after
+//! a day. The directory is listed once: from then on it is remembered what is in it, so that each
+//! file costs the same, however many there are.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File};
 use std::io;
 use std::os::unix::fs::{DirBuilderExt, FileExt, MetadataExt};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
+#[cfg(test)]
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 
@@ -23,12 +27,23 @@ use crate::drive::peer::delivery::name_of;
 /// A part of a file that nobody has read for so long is removed when a node starts to read.
 const PART_KEPT: Duration = Duration::from_hours(24);
 
+/// The most files of which no reader holds any: a directory finds each among so many soon enough.
+const MOST_FILES: usize = 100_000;
+/// The most parts that fetches of one content leave.
+const MOST_PARTS: u32 = 16;
+
 /// See the module.
 pub(in crate::drive::peer) struct Cache {
     directory: PathBuf,
     /// The most bytes in it.
     most: u64,
+    /// Never locked while the disk is waited for: readers on async threads lock it as well.
     held: Mutex<Held>,
+    /// Locked by the thread that removes files, until they are gone. Whether an earlier node's
+    /// files were looked at.
+    removing: Mutex<bool>,
+    #[cfg(test)]
+    looked_at: AtomicUsize,
 }
 
 #[derive(Default)]
@@ -37,6 +52,34 @@ struct Held {
     store: Option<Arc<Store>>,
     /// How many readings need each content.
     contents: BTreeMap<Content, usize>,
+    /// What no reading needs, and may be there.
+    left: BTreeMap<Leftover, Left>,
+    /// The same, the least lately used first.
+    order: BTreeSet<(u64, Leftover)>,
+    /// That of it whose bytes are to be looked up on the disk.
+    unmeasured: BTreeSet<Leftover>,
+    /// Whether any of it is a part that an earlier node has left.
+    has_earlier: bool,
+    /// Bytes of all that no reading needs.
+    bytes: u64,
+    /// What was read to its end last.
+    read_through: Option<Content>,
+    /// Numbers the uses.
+    uses: u64,
+}
+
+/// What may be there and no reading needs.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Leftover {
+    /// A content: its whole file, or parts of it.
+    Of(Content),
+    /// The file of this name, which an earlier node has left.
+    Earlier(String),
+}
+
+struct Left {
+    used: u64,
+    bytes: u64,
 }
 
 /// Keeps a content in the cache, or its place there.
@@ -57,6 +100,9 @@ impl Cache {
             directory,
             most,
             held: Mutex::default(),
+            removing: Mutex::default(),
+            #[cfg(test)]
+            looked_at: AtomicUsize::default(),
         }
     }
 
@@ -73,29 +119,22 @@ impl Cache {
         let made = builder.recursive(true).mode(0o700).create(&self.directory);
         made.map_err(io)?;
         let store = Arc::new(Store::open(disk, &self.directory)?);
-        let mut held = self.held();
-        if let Some(store) = &held.store {
-            return Ok(Arc::clone(store));
-        }
         self.sweep(disk);
-        held.store = Some(Arc::clone(&store));
-        Ok(store)
+        Ok(Arc::clone(self.held().store.get_or_insert(store)))
     }
 
     /// Opens a file that is here already.
     pub fn open(self: &Arc<Self>, _: DiskThread, content: Content) -> Option<Stored> {
-        let hold = self.hold(content);
         let path = self.path_of(content)?;
         let file = File::open(path).ok()?;
         let meta = file.metadata().ok()?;
         if !meta.is_file() || meta.len() != content.length {
             return None;
         }
-        // It was of use just now; if that cannot be noted, it goes sooner.
-        let _ = file.set_modified(SystemTime::now());
+        // If it makes room just now, it can be read all the same until it is closed.
         Some(Stored {
             file: LetGo::new(file),
-            _hold: hold,
+            _hold: self.hold(&mut self.held(), content),
         })
     }
 
@@ -105,77 +144,131 @@ impl Cache {
         disk: DiskThread,
         content: Content,
     ) -> Result<Hold, Failure> {
-        let mut held = self.held();
-        let others = held.contents.keys().filter(|other| **other != content);
-        let needed: u64 = others.map(|content| content.length).sum();
-        let needed = needed.saturating_add(content.length);
-        if needed > self.most {
-            return Err(Failure::NoRoomToRead {
-                length: content.length,
-                most: self.most,
-            });
-        }
-        *held.contents.entry(content).or_default() += 1;
-        self.evict(disk, &held, self.most - needed);
-        drop(held);
-        Ok(Hold {
-            cache: Arc::clone(self),
-            content,
-        })
+        let hold = {
+            let mut held = self.held();
+            let others = held.contents.keys().filter(|other| **other != content);
+            let lengths = others.map(|other| other.length);
+            let needed = lengths.fold(content.length, u64::saturating_add);
+            if needed > self.most {
+                return Err(Failure::NoRoomToRead {
+                    length: content.length,
+                    most: self.most,
+                });
+            }
+            self.hold(&mut held, content)
+        };
+        // If this content makes room for another one just now, that is over before it is fetched.
+        self.evict(disk);
+        Ok(hold)
     }
 
-    fn hold(self: &Arc<Self>, content: Content) -> Hold {
-        *self.held().contents.entry(content).or_default() += 1;
+    fn hold(self: &Arc<Self>, held: &mut Held, content: Content) -> Hold {
+        held.hold(content);
         Hold {
             cache: Arc::clone(self),
             content,
         }
     }
 
-    /// Removes what no reader holds until no more than `most` bytes are left of it.
-    fn evict(&self, disk: DiskThread, held: &Held, most: u64) {
-        let is_held = |name: &str| {
-            let mut held = held.contents.keys();
-            held.any(|content| is_of(name, *content))
-        };
-        let mut left = self.files(disk);
-        left.retain(|left| !is_held(&left.name));
-        left.sort_by_key(|left| left.used);
-        let mut bytes: u64 = left.iter().map(|left| left.bytes).sum();
-        for file in left {
-            if bytes <= most {
-                return;
+    /// Removes what no reader holds until what is left of it fits beside what readers hold.
+    fn evict(&self, disk: DiskThread) {
+        let _removing = self.removing();
+        let unmeasured = std::mem::take(&mut self.held().unmeasured);
+        for leftover in unmeasured {
+            let bytes = self.bytes_of(disk, &leftover);
+            self.held().measured(&leftover, bytes);
+        }
+        let mut stays = Vec::new();
+        loop {
+            let victim = self.held().victim(self.most);
+            let Some(leftover) = victim else { break };
+            let mut is_gone = true;
+            for name in leftover.names() {
+                is_gone &= self.remove(disk, &name);
             }
-            if fs::remove_file(self.directory.join(&file.name)).is_ok() {
-                bytes = bytes.saturating_sub(file.bytes);
+            if !is_gone {
+                stays.push(leftover);
             }
+        }
+        // What cannot be removed takes its room still.
+        let mut held = self.held();
+        for leftover in stays {
+            held.leave(leftover);
         }
     }
 
-    /// Removes what an earlier node has left: a file that was not synced to disk may be another
-    /// one after a power cut. Parts are verified before they are used.
-    fn sweep(&self, disk: DiskThread) {
+    /// Removes a file. Returns whether there is none then.
+    fn remove(&self, _: DiskThread, name: &str) -> bool {
+        let removed = fs::remove_file(self.directory.join(name));
+        removed.map_or_else(|error| error.kind() == io::ErrorKind::NotFound, |()| true)
+    }
+
+    /// Removes what an earlier node has left, unless that was done: a file that was not synced to
+    /// disk may be another one after a power cut. Parts are verified before they are used.
+    pub fn sweep(&self, disk: DiskThread) {
+        let mut is_swept = self.removing();
+        if std::mem::replace(&mut *is_swept, true) {
+            return;
+        }
         let now = SystemTime::now();
-        for file in self.files(disk) {
-            let age = now.duration_since(file.used).unwrap_or_default();
-            if !file.name.starts_with('.') || age > PART_KEPT {
-                // What cannot be removed now is removed when room is made.
-                let _ = fs::remove_file(self.directory.join(file.name));
+        let mut files = self.files(disk);
+        files.sort_by_key(|(_, used)| *used);
+        for (name, used) in files {
+            let age = now.duration_since(used).unwrap_or_default();
+            let goes = !name.starts_with('.') || age > PART_KEPT;
+            if !goes || !self.remove(disk, &name) {
+                let mut held = self.held();
+                held.leave(Leftover::Earlier(name));
+                held.has_earlier = true;
             }
         }
     }
 
-    fn files(&self, _: DiskThread) -> Vec<Left> {
+    /// A content was read to its end.
+    pub fn on_read_through(&self, content: Content) {
+        self.held().read_through = Some(content);
+    }
+
+    /// Removes the whole files, and what was read to its end last: the next node would not trust
+    /// them.
+    pub fn remove_whole(&self, disk: DiskThread) {
+        let _removing = self.removing();
+        let read_through = self.held().read_through.take();
+        for name in read_through
+            .into_iter()
+            .flat_map(|content| Leftover::Of(content).names())
+        {
+            self.remove(disk, &name);
+        }
+        for (name, _) in self.files(disk) {
+            if !name.starts_with('.') {
+                // What cannot be removed now is removed by the next node.
+                self.remove(disk, &name);
+            }
+        }
+    }
+
+    /// Returns the files that are there, and when each was used last.
+    fn files(&self, _: DiskThread) -> Vec<(String, SystemTime)> {
         let entries = fs::read_dir(&self.directory).into_iter().flatten();
         let files = entries.flatten().filter_map(|entry| {
+            #[cfg(test)]
+            self.looked_at.fetch_add(1, Ordering::Relaxed);
             let meta = entry.metadata().ok().filter(fs::Metadata::is_file)?;
-            Some(Left {
-                name: entry.file_name().into_string().ok()?,
-                bytes: meta.blocks().saturating_mul(512),
-                used: meta.modified().ok()?,
-            })
+            Some((entry.file_name().into_string().ok()?, meta.modified().ok()?))
         });
         files.collect()
+    }
+
+    /// Returns how many bytes this takes on the disk.
+    fn bytes_of(&self, _: DiskThread, leftover: &Leftover) -> u64 {
+        let files = leftover.names().filter_map(|name| {
+            #[cfg(test)]
+            self.looked_at.fetch_add(1, Ordering::Relaxed);
+            let meta = fs::symlink_metadata(self.directory.join(name)).ok()?;
+            Some(meta.blocks().saturating_mul(512))
+        });
+        files.fold(0, u64::saturating_add)
     }
 
     fn path_of(&self, content: Content) -> Option<PathBuf> {
@@ -186,21 +279,101 @@ impl Cache {
     fn held(&self) -> MutexGuard<'_, Held> {
         self.held.lock().unwrap_or_else(PoisonError::into_inner)
     }
+
+    fn removing(&self) -> MutexGuard<'_, bool> {
+        self.removing.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
-/// A file in the directory.
-struct Left {
-    name: String,
-    bytes: u64,
-    used: SystemTime,
+impl Held {
+    fn hold(&mut self, content: Content) {
+        let readings = self.contents.entry(content).or_default();
+        *readings += 1;
+        if *readings > 1 {
+            return;
+        }
+        let leftover = Leftover::Of(content);
+        self.forget(&leftover);
+        if self.has_earlier {
+            for name in leftover.names() {
+                self.forget(&Leftover::Earlier(name));
+            }
+        }
+    }
+
+    /// One reading does not need a content any more.
+    fn let_go(&mut self, content: Content) {
+        let Some(readings) = self.contents.get_mut(&content) else {
+            return;
+        };
+        *readings -= 1;
+        if *readings == 0 {
+            self.contents.remove(&content);
+            self.leave(Leftover::Of(content));
+        }
+    }
+
+    /// No reading needs this. How many bytes it takes is looked up when room is made.
+    fn leave(&mut self, leftover: Leftover) {
+        let is_held = |content| self.contents.contains_key(content);
+        if matches!(&leftover, Leftover::Of(content) if is_held(content)) {
+            return;
+        }
+        self.forget(&leftover);
+        self.uses += 1;
+        let used = self.uses;
+        self.left.insert(leftover.clone(), Left { used, bytes: 0 });
+        self.order.insert((used, leftover.clone()));
+        self.unmeasured.insert(leftover);
+    }
+
+    fn measured(&mut self, leftover: &Leftover, bytes: u64) {
+        match self.left.get_mut(leftover) {
+            Some(_) if bytes == 0 => self.forget(leftover),
+            Some(left) => {
+                self.bytes = self.bytes.saturating_sub(left.bytes).saturating_add(bytes);
+                left.bytes = bytes;
+            }
+            // Another reading needs it by now.
+            None => {}
+        }
+    }
+
+    fn forget(&mut self, leftover: &Leftover) {
+        if let Some((leftover, Left { used, bytes })) = self.left.remove_entry(leftover) {
+            self.bytes = self.bytes.saturating_sub(bytes);
+            self.unmeasured.remove(&leftover);
+            self.order.remove(&(used, leftover));
+        }
+    }
+
+    /// Forgets what goes next, if what no reading needs does not fit beside the rest.
+    fn victim(&mut self, most: u64) -> Option<Leftover> {
+        let lengths = self.contents.keys().map(|content| content.length);
+        let needed = lengths.fold(0, u64::saturating_add);
+        if self.bytes <= most.saturating_sub(needed) && self.left.len() <= MOST_FILES {
+            return None;
+        }
+        let (_, leftover) = self.order.first()?.clone();
+        self.forget(&leftover);
+        Some(leftover)
+    }
 }
 
-/// Whether this is the file of a content, or a part of it.
-fn is_of(name: &str, content: Content) -> bool {
-    let part = large_part_of(content, 0);
-    let stem = Path::new(&part).file_stem().unwrap_or_default();
-    let is_part = stem.to_str().is_some_and(|stem| name.starts_with(stem));
-    is_part || name_of(content).is_some_and(|whole| whole.as_str() == name)
+impl Leftover {
+    /// Returns the names that its files may have.
+    fn names(&self) -> impl Iterator<Item = String> + use<> {
+        let (content, name) = match self {
+            Self::Of(content) => (
+                Some(*content),
+                name_of(*content).map(|name| name.to_string()),
+            ),
+            Self::Earlier(name) => (None, Some(name.clone())),
+        };
+        let of_parts = |content| (0..MOST_PARTS).map(move |part| large_part_of(content, part));
+        // A part that is whole may get its name just now.
+        content.into_iter().flat_map(of_parts).chain(name)
+    }
 }
 
 impl Stored {
@@ -211,13 +384,7 @@ impl Stored {
 
 impl Drop for Hold {
     fn drop(&mut self) {
-        let mut held = self.cache.held();
-        if let Some(number) = held.contents.get_mut(&self.content) {
-            *number -= 1;
-            if *number == 0 {
-                held.contents.remove(&self.content);
-            }
-        }
+        self.cache.held().let_go(self.content);
     }
 }
 
@@ -251,17 +418,6 @@ mod tests {
         let read = cache.open(DISK, one).expect("is here");
         let two = put(&cache, &bytes(2));
         let three = put(&cache, &bytes(3));
-        let old = SystemTime::now() - Duration::from_mins(1);
-        let path = cache.path_of(one).expect("a path");
-        File::open(path)
-            .expect("opens")
-            .set_modified(old)
-            .expect("is set");
-        let path = cache.path_of(two).expect("a path");
-        File::open(path)
-            .expect("opens")
-            .set_modified(old)
-            .expect("is set");
         put(&cache, &bytes(4));
         assert!(cache.open(DISK, two).is_none(), "it was used least lately");
         assert!(cache.open(DISK, three).is_some());
@@ -282,6 +438,100 @@ mod tests {
     }
 
     #[test]
+    fn a_file_costs_the_same_however_many_there_are() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let (files, most) = (2000_u64, 1000);
+        let cache = Arc::new(Cache::new(dir.path().to_owned(), most * 4096));
+        for number in 0..files {
+            put(&cache, &[&number.to_be_bytes()[..], &[0; 4088]].concat());
+        }
+        let looked_at = cache.looked_at.load(Ordering::Relaxed) as u64;
+        // A whole file, and parts that may be there of it.
+        assert!(
+            looked_at <= files * u64::from(1 + MOST_PARTS),
+            "{looked_at}"
+        );
+        let there = cache.files(DISK).len() as u64;
+        assert!(there > most / 2 && there <= most, "{there}");
+    }
+
+    #[test]
+    fn what_is_read_again_stays_longer() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let cache = Arc::new(Cache::new(dir.path().to_owned(), 3 * 8192));
+        let [one, two, _] = [1, 2, 3].map(|number| put(&cache, &[number; 8192]));
+        drop(cache.open(DISK, one).expect("is here"));
+        put(&cache, &[4; 8192]);
+        assert!(cache.open(DISK, two).is_none());
+        assert!(cache.open(DISK, one).is_some());
+    }
+
+    #[test]
+    fn while_files_are_removed_readers_come_and_go() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let cache = Arc::new(Cache::new(dir.path().to_owned(), 3 * 8192));
+        let one = put(&cache, &[1; 8192]);
+        let removing = cache.removing();
+        let read = cache.open(DISK, one).expect("is opened");
+        let mut bytes = [0; 8192];
+        read.read(DISK, &mut bytes, 0).expect("is read");
+        drop(read);
+        drop(removing);
+        assert!(cache.make_room(DISK, one).is_ok());
+    }
+
+    #[test]
+    fn a_part_of_an_earlier_node_makes_room_first() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let gone = large_part_of(merkle::content_of(&[7; 8192]), 0);
+        let read = merkle::content_of(&[8; 8192]);
+        let stays = large_part_of(read, 0);
+        for name in [&gone, &stays] {
+            fs::write(dir.path().join(name), [0; 4096]).expect("is written");
+        }
+        let cache = Arc::new(Cache::new(dir.path().to_owned(), 2 * 8192));
+        cache.store(DISK).expect("a directory");
+        let hold = cache.make_room(DISK, read).expect("there is room");
+        assert!(dir.path().join(&gone).exists(), "both fit");
+        put(&cache, &[9; 8192]);
+        assert!(!dir.path().join(&gone).exists());
+        assert!(dir.path().join(&stays).exists(), "it is held");
+        drop(hold);
+        put(&cache, &[10; 8192]);
+        put(&cache, &[11; 8192]);
+        assert!(
+            !dir.path().join(&stays).exists(),
+            "it was used least lately"
+        );
+    }
+
+    #[test]
+    fn lengths_that_nobody_can_have_are_added_up_without_harm() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let cache = Arc::new(Cache::new(dir.path().to_owned(), u64::MAX));
+        let root = merkle::content_of(&[1]).root;
+        let [one, two] = [u64::MAX, u64::MAX - 1].map(|length| Content { root, length });
+        let _one = cache.make_room(DISK, one).expect("fits");
+        assert!(cache.make_room(DISK, two).is_ok(), "it is full at most");
+    }
+
+    #[test]
+    fn when_a_visitor_ends_no_whole_file_stays() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let cache = Arc::new(Cache::new(dir.path().to_owned(), 3 * 8192));
+        put(&cache, &[1; 8192]);
+        let part = large_part_of(merkle::content_of(&[2; 8192]), 0);
+        fs::write(dir.path().join(&part), [0; 4096]).expect("is written");
+        let read = merkle::content_of(&[3; 8192]);
+        let is_named_soon = dir.path().join(large_part_of(read, 1));
+        fs::write(is_named_soon, [3; 8192]).expect("is written");
+        cache.on_read_through(read);
+        cache.remove_whole(DISK);
+        let left = cache.files(DISK);
+        assert!(matches!(&left[..], [(name, ..)] if *name == part));
+    }
+
+    #[test]
     fn of_what_an_earlier_node_has_left_only_parts_stay_and_only_for_a_day() {
         let dir = tempfile::tempdir().expect("a directory");
         let content = merkle::content_of(&[1; 100]);
@@ -298,7 +548,7 @@ mod tests {
         let left: Vec<String> = cache
             .files(DISK)
             .into_iter()
-            .map(|left| left.name)
+            .map(|(name, ..)| name)
             .collect();
         assert_eq!(left, [new]);
     }

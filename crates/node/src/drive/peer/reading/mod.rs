@@ -29,15 +29,13 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use super::Peer;
 use super::telling::{Events, tell};
 use crate::api::{Done, Event, Failure, FileBytes, FileRow, Miss, Obstacle, Read};
-use crate::sessions::TransferReader;
+use crate::sessions::{READ, TransferReader};
 
 use cache::{Cache, Stored};
 use coming::{Coming, Handle, Phase};
 
 /// Files that are read at once, at most.
 const MOST_READERS: usize = 64;
-/// The most bytes that are read at once.
-const READ: u64 = 512 * 1024;
 /// How often a file that cannot be read from where it was is looked for again.
 const LOOKED_FOR_AGAIN: u32 = 3;
 
@@ -125,6 +123,20 @@ impl Peer {
             _place: place,
         })
     }
+
+    /// Removes what an earlier node has left of files that were read.
+    pub(super) fn sweep_what_was_read(&self) {
+        let cache = Arc::clone(&self.readings.cache);
+        thorp_disk::spawn(move |disk| cache.sweep(disk));
+    }
+
+    /// Removes the files that were read: a visitor reads no more.
+    pub(crate) async fn remove_what_was_read(&self) {
+        let cache = Arc::clone(&self.readings.cache);
+        let removed = thorp_disk::spawn(move |disk| cache.remove_whole(disk));
+        // What is not removed now is removed by the next node.
+        let _ = removed.await;
+    }
 }
 
 /// Sends a file to a caller, in its order and as it arrives.
@@ -146,6 +158,8 @@ pub(super) async fn send(peer: &Peer, wanted: Read, events: &Events) -> Result<D
         at += bytes.len() as u64;
         tell(events, Event::Bytes(FileBytes::of(bytes))).await;
     }
+    let content = reading.file.content;
+    peer.readings.cache.on_read_through(content);
     Ok(Done {
         count: 1,
         bytes: length,
