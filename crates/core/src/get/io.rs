@@ -107,6 +107,8 @@ pub struct Look {
     pub target: Name,
     /// What equals what is there, if that is to be found out.
     pub content: Option<Content>,
+    /// When that was modified, as its holder says.
+    pub mtime: Option<i64>,
 }
 
 /// What was seen there.

@@ -86,8 +86,12 @@ impl Gets {
             get.step = Step::TypedName(typed);
             get.free = Some(target.clone());
             self.requests.insert(id, get);
-            let content = None;
-            self.tell(id, Chore::Look(vec![Look { target, content }]));
+            let look = Look {
+                target,
+                content: None,
+                mtime: None,
+            };
+            self.tell(id, Chore::Look(vec![look]));
             return;
         }
         self.requests.insert(id, get);
@@ -596,6 +600,7 @@ impl Terms {
         (self.keeps || self.equal_will_do).then(|| Look {
             target: planned.item.target.clone(),
             content,
+            mtime: content.map(|_| planned.item.attributes.mtime),
         })
     }
 

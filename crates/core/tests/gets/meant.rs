@@ -244,6 +244,26 @@ fn what_this_machine_shares_itself_is_copied_where_no_other_member_has_it() {
 }
 
 #[test]
+fn who_looks_whether_a_file_is_there_is_told_its_time() {
+    let (mut village, one, others) = village(&[&[]]);
+    let old = Attributes {
+        mtime: -7,
+        ..Attributes::default()
+    };
+    village.share_as(others[0], "old.txt", "old", old);
+    village.run(Duration::from_secs(1));
+    let read = Request {
+        elsewhere: true,
+        is_read: true,
+        ..request(&["old.txt"])
+    };
+    village.get_all(one, read);
+    let looks = village.host(one).looks.concat();
+    let times: Vec<_> = looks.iter().map(|look| look.mtime).collect();
+    assert_eq!(times, [Some(-7)]);
+}
+
+#[test]
 fn a_file_arrives_with_its_time_and_to_be_executed_only_where_that_is_taken() {
     let (mut village, one, others) = village(&[&[]]);
     let program = Attributes {

@@ -82,8 +82,8 @@ struct Job {
     /// Told once it is known which file is meant, or that none is.
     told: Option<oneshot::Sender<Opened>>,
     variants: Vec<FileRow>,
-    /// Where it was looked for.
-    looked_at: Option<Name>,
+    /// The file that was looked for.
+    looked_for: Option<Meant>,
     /// What was found in place of the file.
     found: Option<Source>,
     coming: Option<(Content, Arc<Coming>)>,
@@ -114,7 +114,7 @@ async fn run(peer: Peer, wanted: Read, store: Arc<Store>, told: oneshot::Sender<
         terms,
         told: Some(told),
         variants: Vec::new(),
-        looked_at: None,
+        looked_for: None,
         found: None,
         coming: None,
         room: None,
@@ -225,7 +225,11 @@ impl Job {
                 looked.push(Looked::Free);
                 continue;
             };
-            self.looked_at = Some(look.target);
+            self.looked_for = Some(Meant {
+                name: look.target,
+                content,
+                mtime: look.mtime.unwrap_or_default(),
+            });
             self.found = self.find(content).await?;
             looked.push(match self.found {
                 Some(_) => Looked::Equal,
@@ -331,14 +335,7 @@ impl Job {
         };
         coming.is_now(Phase::Joined(transfer));
         let source = Source::Coming(coming.handle(), None);
-        if let Some(name) = self.looked_at.take() {
-            // What arrives in the share is listed with its time.
-            let listed = self.peer.share().and_then(|share| share.listed(&name));
-            let file = Meant {
-                content: *content,
-                mtime: listed.map_or(0, |entry| entry.mtime),
-                name,
-            };
+        if let Some(file) = self.looked_for.take() {
             self.tell(Ok((file, source)));
         }
         true
