@@ -168,6 +168,7 @@ impl Conversation {
         match (choose::pick(line, 2), self.folders.front()) {
             (Pick::At(0), Some((name, ..))) => {
                 self.get.names = vec![format!("{name}/")];
+                self.get.exact = true;
                 self.get.folders = Folders::All;
                 self.folders.pop_front();
                 self.request()
@@ -198,6 +199,7 @@ impl Conversation {
                 };
                 self.get = Get {
                     names: vec![row.name.clone()],
+                    exact: true,
                     root: row.root.clone(),
                     from,
                     ..self.get.clone()
@@ -271,7 +273,8 @@ impl Conversation {
 
     /// Whether the request is for one file by its exact name, so that it can get another name.
     fn is_one_name(&self) -> bool {
-        matches!(self.get.names.as_slice(), [name] if !name.contains(['*', '?', '[', '{']))
+        let is_name = |name: &str| self.get.exact || !name.contains(['*', '?', '[', '{']);
+        matches!(self.get.names.as_slice(), [name] if is_name(name))
     }
 }
 
@@ -357,6 +360,7 @@ mod tests {
         );
         let chosen = request(talk.on_line("1"));
         assert_eq!(chosen.root, Some(samples::root()));
+        assert!(chosen.exact);
         assert_eq!(talk.on_event(&DONE), Some(Step::Over(None)));
     }
 
@@ -439,6 +443,31 @@ mod tests {
         assert!(text.starts_with("4.txt exists as well.\n1. "), "{text}");
         let over = talk.on_line("3");
         assert!(matches!(over, Step::Over(Some(f)) if f.kind == ErrorKind::Exists));
+    }
+
+    #[test]
+    fn what_was_chosen_means_itself_whatever_is_in_its_name() {
+        let (mut talk, _) = Conversation::new(get(&["song*"]));
+        let variants = vec![samples::file("song [live].mp3"), samples::file("song")];
+        let name = "song*".into();
+        talk.on_event(&Event::Choice { name, variants });
+        asked(talk.on_event(&error(ErrorKind::Ambiguous)));
+        let chosen = request(talk.on_line("1"));
+        assert_eq!(chosen.names, ["song [live].mp3"]);
+        assert!(chosen.exact);
+        // And it can get another name, as one file.
+        let text = asked(talk.on_event(&error(ErrorKind::Exists)));
+        assert!(text.contains("another name"), "{text}");
+        let large = Failure::IsFolder {
+            name: "album [2009]".into(),
+            files: 1001,
+            bytes: 5000,
+        };
+        let (mut talk, _) = Conversation::new(get(&["album"]));
+        asked(talk.on_event(&Event::Error(large)));
+        let all = request(talk.on_line("1"));
+        assert_eq!(all.names, ["album [2009]/"]);
+        assert!(all.exact);
     }
 
     #[test]

@@ -26,6 +26,8 @@ pub struct FetchId(pub u64);
 pub struct Request {
     /// Names and patterns, as they were typed.
     pub names: Vec<String>,
+    /// Whether they are names only, whatever is in them.
+    pub exact: bool,
     /// Whose, and which content.
     pub only: Only,
     /// Another name for the file (with one name only).

@@ -47,6 +47,8 @@ pub(super) struct Terms {
     pub(super) folders: Folders,
     /// Whether files of others may arrive as ones to execute.
     executable: bool,
+    /// Whether no pattern was meant.
+    is_exact: bool,
     /// Whether a reader waits for the file.
     pub(super) is_read: bool,
 }
@@ -67,7 +69,7 @@ impl Gets {
         };
         let (mut agenda, mut names) = (VecDeque::new(), BTreeSet::new());
         for typed in &request.names {
-            match Wanted::meant_by(typed, request.is_read) {
+            match Wanted::meant_by(typed, request) {
                 Wanted::Pattern(pattern) => agenda.push_back(Task::Pattern(pattern)),
                 Wanted::Folder(folder) => agenda.push_back(Task::Folder(folder)),
                 Wanted::Name(name) => {
@@ -393,7 +395,7 @@ impl Terms {
     /// The terms of a request, if it can be served at all.
     pub fn new(request: &Request) -> Result<Self, Missed> {
         let is_single = match &request.names[..] {
-            [name] => matches!(Wanted::meant_by(name, request.is_read), Wanted::Name(_)),
+            [name] => matches!(Wanted::meant_by(name, request), Wanted::Name(_)),
             _ => false,
         };
         let is_elsewhere = request.elsewhere || request.rename.is_some();
@@ -421,6 +423,7 @@ impl Terms {
             hidden: request.hidden,
             folders: request.folders,
             executable: request.executable,
+            is_exact: request.exact || request.is_read,
             is_read: request.is_read,
         })
     }
@@ -477,7 +480,7 @@ impl Terms {
             Answer::Nobody => {
                 let error = Pattern::new(typed).err();
                 match error
-                    .filter(|_| !self.is_read && looks_like_a_pattern(typed) && tracker_asked)
+                    .filter(|_| !self.is_exact && looks_like_a_pattern(typed) && tracker_asked)
                 {
                     Some(why) => Verdict::Miss(Missed::NotAPattern(why)),
                     None => Verdict::Miss(self.nobody(tracker)),

@@ -355,6 +355,7 @@ impl World {
                     hidden: existing == 1,
                     folders: if elsewhere { Folders::All } else { Folders::No },
                     executable: true,
+                    exact: false,
                     is_read: false,
                 };
                 self.give(Input::Begin(get, request));
@@ -425,6 +426,7 @@ fn of_many_files_no_more_than_some_are_known_at_a_time() {
         hidden: false,
         folders: Folders::No,
         executable: true,
+        exact: false,
         is_read: false,
     };
     let now = Instant::default();
@@ -577,6 +579,7 @@ fn a_name_whose_patience_ends_while_it_is_looked_up_is_missed_at_the_end_of_that
         hidden: false,
         folders: Folders::No,
         executable: true,
+        exact: false,
         is_read: false,
     };
     gets.handle(at(0), Input::Begin(GetId(1), request));

@@ -2,6 +2,7 @@
 
 use thorp_wire::Name;
 
+use super::Request;
 use crate::matching::{Pattern, looks_like_a_pattern};
 
 /// What a user means who types this.
@@ -14,12 +15,13 @@ pub(super) enum Wanted {
 impl Wanted {
     /// What looks like a pattern and is none (`photo [1`) can still be a file's name. A file that is
     /// read is called exactly so.
-    pub fn meant_by(typed: &str, is_read: bool) -> Self {
+    pub fn meant_by(typed: &str, request: &Request) -> Self {
         let name = Name::meant_by(typed);
-        if is_read && !name.is_empty() {
+        if request.is_read && !name.is_empty() {
             return Self::Name(name);
         }
-        if looks_like_a_pattern(typed)
+        if !request.exact
+            && looks_like_a_pattern(typed)
             && let Ok(pattern) = Pattern::new(&name)
         {
             return Self::Pattern(pattern);

@@ -359,6 +359,7 @@ fn get_input(op: Op, wants: &mut u64) -> Input {
                     hidden: false,
                     folders: Folders::Small,
                     executable: true,
+                    exact: false,
                     is_read: false,
                 },
             }

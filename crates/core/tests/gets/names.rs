@@ -206,6 +206,54 @@ fn a_visitor_gets_files_too() {
 }
 
 #[test]
+fn an_exact_name_means_itself_whatever_is_in_it() {
+    // Longer than a pattern may be.
+    let long = format!("{}[1].txt", "n/".repeat(600));
+    let files = [
+        ("[1].txt", "a"),
+        ("1.txt", "b"),
+        (".x/[2].txt", "c"),
+        ("{d}/[1]", "d"),
+        ("{d}/1", "dd"),
+        (&*long, "long"),
+        ("x", "x"),
+    ];
+    let (mut village, one, _) = village(&[&files]);
+    let exact = |name: &str| Request {
+        exact: true,
+        ..request(&[name])
+    };
+    for (name, files, bytes) in [
+        ("[1].txt", 1, 1),
+        (".x/[2].txt", 1, 1),
+        ("{d}/", 2, 3),
+        (&*long, 1, 4),
+    ] {
+        let (_, end) = get(&mut village, one, exact(name));
+        let left_out = 0;
+        let all = Ending::Done {
+            files,
+            bytes,
+            left_out,
+        };
+        assert_eq!(end, all, "{name}");
+    }
+    for none in ["[x]", "*", "?"] {
+        let (_, end) = get(&mut village, one, exact(none));
+        assert!(
+            matches!(
+                end,
+                Ending::Missed {
+                    why: Missed::NobodyShares(_),
+                    ..
+                }
+            ),
+            "{none}: {end:?}"
+        );
+    }
+}
+
+#[test]
 fn what_looks_like_a_pattern_and_is_none_is_a_name() {
     let (mut village, one, _) = village(&[&[("photo [1", "a")]]);
     let (_, end) = get(&mut village, one, request(&["photo [1"]));

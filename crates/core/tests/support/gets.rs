@@ -257,6 +257,7 @@ pub fn request(names: &[&str]) -> Request {
         hidden: false,
         folders: Folders::Small,
         executable: true,
+        exact: false,
         is_read: false,
     }
 }

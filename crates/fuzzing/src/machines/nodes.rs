@@ -464,6 +464,7 @@ fn request(source: &mut Source<'_>) -> Request {
             _ => Folders::All,
         },
         executable: source.flag(),
+        exact: false,
         is_read: false,
     }
 }

@@ -108,6 +108,8 @@ pub enum Command {
 pub struct Get {
     /// File names or globs.
     pub names: Vec<String>,
+    /// Whether they are names only: a `*` or `[` in one is a character of it.
+    pub exact: bool,
     /// An absolute path of the directory to write to, instead of the share.
     pub dir: Option<PathBuf>,
     /// Another name for the file. Allowed with a single name only.

@@ -142,6 +142,7 @@ impl World {
             hidden: false,
             folders: Folders::No,
             executable: true,
+            exact: false,
             is_read: false,
         };
         self.give(node, peer::Input::Get { get, request });

@@ -49,6 +49,7 @@ pub async fn run(context: &Context, args: GetArgs) -> Result {
     let get = Get {
         wait,
         names: args.names,
+        exact: false,
         dir: args.out.as_deref().map(absolute).transpose()?,
         rename: args.rename,
         overwrite: args.overwrite,

@@ -255,7 +255,7 @@ pub fn way_out(failure: &Failure, get: &Get) -> Option<String> {
     }
     // What is a folder there is not replaced.
     match failure {
-        Failure::Exists if matches!(&get.names[..], [name] if !looks_like_a_pattern(name)) => {
+        Failure::Exists if matches!(&get.names[..], [name] if get.exact || !looks_like_a_pattern(name)) => {
             Some(format!("To keep both: --as NEWNAME. {REPLACE}"))
         }
         Failure::Exists | Failure::Several { .. } => Some(REPLACE.to_owned()),

@@ -73,14 +73,6 @@ pub fn asked_in_transfers(what: &str) -> String {
     format!("3 shows a question about the fetch of {}", named(what))
 }
 
-/// Said when a name on the screen cannot be asked for.
-pub fn looks_like_pattern(name: &str) -> String {
-    format!(
-        "{} is not fetched: a get would take this name for a pattern, and may fetch other files.",
-        named(name)
-    )
-}
-
 /// Said at the menu when a fetch that was begun on the screen asks something.
 pub fn asked_on_screen(what: &str) -> String {
     format!(

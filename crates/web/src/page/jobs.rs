@@ -108,11 +108,9 @@ impl Wanted {
                     Folders::No
                 };
                 let get = Get {
-                    names: self
-                        .names
-                        .iter()
-                        .map(|path| as_it_is(path, self.folder))
-                        .collect(),
+                    names: self.names,
+                    // What the page names is a path.
+                    exact: true,
                     root: self.root,
                     from: self.from,
                     folders,
@@ -126,41 +124,24 @@ impl Wanted {
     }
 }
 
-/// Returns a path as it is asked for, so that it means itself: what looks like a pattern is
-/// escaped, as a pattern of one path.
-fn as_it_is(path: &str, is_folder: bool) -> String {
-    if !path.contains(['*', '?', '[', '{']) {
-        return path.to_owned();
-    }
-    let mut pattern = String::with_capacity(path.len() + 8);
-    for c in path.chars() {
-        if matches!(c, '*' | '?' | '[' | ']' | '{' | '}' | ',' | '\\') {
-            pattern.push('\\');
-        }
-        pattern.push(c);
-    }
-    if is_folder {
-        pattern.push_str("/**");
-    }
-    pattern
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    #[test]
-    fn a_path_means_itself_whatever_is_in_it() {
-        assert_eq!(as_it_is("a/b.txt", false), "a/b.txt");
-        assert_eq!(as_it_is("a", true), "a");
-        assert_eq!(as_it_is("a\\b", false), "a\\b");
-        assert_eq!(as_it_is("[1]{2,*}.txt", false), "\\[1\\]\\{2\\,\\*\\}.txt");
-        assert_eq!(as_it_is("[1]", true), "\\[1\\]/**");
-    }
-
     fn command(text: &str) -> Result<(String, Command), Refusal> {
         let wanted: Wanted = serde_json::from_str(text).expect("JSON");
         wanted.command()
+    }
+
+    #[test]
+    fn a_path_means_itself_whatever_is_in_it() {
+        let long = format!("{}[1].txt", "n/".repeat(1000));
+        for path in ["a/b.txt", "[1]{2,*}.txt", ".x/[1].txt", "a\\b", &long] {
+            let asked = json!({ "names": [path] }).to_string();
+            let (_, get) = command(&asked).expect("good");
+            let is_it = |get: &Get| get.exact && get.names == [path];
+            assert!(matches!(&get, Command::Get(get) if is_it(get)), "{path}");
+        }
     }
 
     #[test]

@@ -161,6 +161,7 @@ async fn opened(dir: PathBuf) -> Result<Store, Failure> {
 fn request(get: Get, executable: bool) -> get::Request {
     get::Request {
         names: get.names,
+        exact: get.exact,
         only: Only {
             from: get.from,
             root: get.root,

@@ -55,8 +55,6 @@ pub enum FilesWish {
     Fetch(Box<Get>),
     /// Ask whether to fetch all of a folder.
     ConfirmFolder(Box<Get>),
-    /// Tell that this name cannot be asked for, since it would be taken for a pattern.
-    LooksLikePattern(String),
     /// The key means nothing here.
     Unused,
 }
@@ -270,11 +268,9 @@ impl FilesTab {
                 None => FilesWish::Nothing,
             },
             KeyCode::Char('g') => match self.chosen() {
-                Some(FolderItem::Folder(path)) if looks_like_pattern(path) => {
-                    FilesWish::LooksLikePattern(path.clone())
-                }
                 Some(FolderItem::Folder(path)) => FilesWish::ConfirmFolder(Box::new(Get {
                     names: vec![path.clone()],
+                    exact: true,
                     folders: Folders::All,
                     wait: Wait::Begun,
                     ..Get::default()
@@ -471,16 +467,8 @@ impl All {
     }
 }
 
-/// Whether a get would take a name for a pattern. A member may call a file `**`.
-fn looks_like_pattern(name: &str) -> bool {
-    name.contains(['*', '?', '[', '{', '\\'])
-}
-
-/// Fetches this very content, by its whole path.
+/// Fetches this very content, by its whole path. A member may call a file `**`.
 fn fetch(file: &FoundFile) -> FilesWish {
-    if looks_like_pattern(&file.name) {
-        return FilesWish::LooksLikePattern(file.name.clone());
-    }
     // A content without a root is identified by its holder.
     let from = match file.root {
         None => file.holders.first().cloned(),
@@ -488,6 +476,7 @@ fn fetch(file: &FoundFile) -> FilesWish {
     };
     FilesWish::Fetch(Box::new(Get {
         names: vec![file.name.clone()],
+        exact: true,
         root: file.root.clone(),
         from,
         wait: Wait::Begun,

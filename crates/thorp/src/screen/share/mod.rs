@@ -260,10 +260,6 @@ impl Screen {
             Tab::Files => match self.files.on_key(key, request) {
                 FilesWish::Fetch(get) => self.begin(*get, request),
                 FilesWish::ConfirmFolder(get) => self.asked = Some(Asked::Folder(get)),
-                FilesWish::LooksLikePattern(name) => {
-                    self.tell(&words::looks_like_pattern(&name));
-                    self.tab = Tab::Messages;
-                }
                 FilesWish::Unused if key.code == KeyCode::Esc => return AfterKey::ToMenu,
                 FilesWish::Nothing | FilesWish::Unused => {}
             },

@@ -342,18 +342,26 @@ async fn large_files_on_their_way_are_shown_whoever_asked_for_them() {
 }
 
 #[tokio::test]
-async fn a_name_that_would_be_taken_for_a_pattern_is_told_and_not_fetched() {
-    for name in ["**", "song [live].mp3", "{a,b}", "album [2009]/1.mp3"] {
+async fn a_name_that_looks_like_a_pattern_is_fetched_as_it_is() {
+    for (name, keys, asked) in [
+        ("**", "g", "**"),
+        ("song [live].mp3", "g", "song [live].mp3"),
+        ("{a,b}", "g", "{a,b}"),
+        ("album [2009]/1.mp3", "gy", "album [2009]/"),
+    ] {
         let mut peer = Peer::new(Shown {
             node: village().node,
             ..Shown::of(&[("10.0.0.1", &[name], &[])])
         })
         .await;
         peer.drawn(80, 24).await;
-        peer.letters("g");
-        let text = peer.drawn(80, 24).await;
-        assert!(text.contains("is not fetched"), "{text}");
-        assert_eq!(peer.commands(), []);
+        peer.letters(keys);
+        let commands = peer.commands();
+        let is_it = |get: &Get| get.exact && get.names == [asked];
+        assert!(
+            matches!(&commands[..], [Command::Get(get)] if is_it(get)),
+            "{commands:?}"
+        );
     }
 }
 

@@ -192,6 +192,7 @@ async fn next_of<T>(
 fn request(wanted: Read) -> get::Request {
     get::Request {
         names: vec![wanted.name],
+        exact: true,
         only: Only {
             from: wanted.from,
             root: wanted.root,
