@@ -16,7 +16,7 @@ use thorp_disk::DiskThread;
 use thorp_group::state::{StateDir, StateError};
 use tokio::sync::{mpsc, oneshot, watch};
 
-use crate::api::{Done, Event, Failure, Notice, Warning};
+use crate::api::{Done, Event, Failure, Notice, PageTrouble, Warning};
 use crate::config::Config;
 use crate::system;
 
@@ -41,29 +41,38 @@ pub struct PageSetup {
 }
 
 impl PageSetup {
-    /// Prepares the page of a node, unless its settings say that it has none.
+    /// Prepares the page of a node, unless its settings say that it has none. Without a token
+    /// there is none either, and the user is warned: a full disk ends no node.
     pub(crate) fn new(
         disk: DiskThread,
         config: &Config,
         state: &StateDir,
         slot: &PageSlot,
         notices: &mpsc::Sender<Notice>,
-    ) -> Result<Option<Self>, StateError> {
+    ) -> Option<Self> {
         if !config.page_on {
             slot.fill(PageState::Off);
-            return Ok(None);
+            return None;
         }
-        let token = token(disk, state)?;
-        if token.is_none() {
-            slot.fill(PageState::Failed(NO_RANDOM_BYTES.to_owned()));
-        }
-        Ok(token.map(|token| Self {
+        let token = match token(disk, state) {
+            Ok(Some(token)) => token,
+            Ok(None) => {
+                fail(slot, notices, PageTrouble::NoRandomBytes);
+                return None;
+            }
+            Err(error) => {
+                let error = error.to_string();
+                fail(slot, notices, PageTrouble::Token { error });
+                return None;
+            }
+        };
+        Some(Self {
             port: config.page_port,
             token,
             state: state.path().to_owned(),
             slot: slot.clone(),
             notices: notices.clone(),
-        }))
+        })
     }
 
     /// The page is served.
@@ -71,13 +80,18 @@ impl PageSetup {
         self.slot.fill(PageState::Served(page));
     }
 
-    /// The page cannot be served, which is no reason for its node to end: its user is warned.
-    pub fn on_failed(self, why: String) {
-        let warning = Warning::NoPage { why: why.clone() };
-        // A caller that does not read its notices misses some.
-        let _ = self.notices.try_send(Notice::Warning(warning));
-        self.slot.fill(PageState::Failed(why));
+    /// The page cannot be served, which is no reason for its node to end.
+    pub fn on_failed(self, why: PageTrouble) {
+        fail(&self.slot, &self.notices, why);
     }
+}
+
+/// Warns the user that there is no page, and tells it to commands that ask for it.
+fn fail(slot: &PageSlot, notices: &mpsc::Sender<Notice>, why: PageTrouble) {
+    let warning = Warning::NoPage { why: why.clone() };
+    // A caller that does not read its notices misses some.
+    let _ = notices.try_send(Notice::Warning(warning));
+    slot.fill(PageState::Failed(why));
 }
 
 impl Drop for PageSetup {
@@ -104,9 +118,6 @@ fn token(disk: DiskThread, state: &StateDir) -> Result<Option<String>, StateErro
     state.write_secret(disk, TOKEN_FILE, format!("{token}\n").as_bytes())?;
     Ok(Some(token))
 }
-
-/// The system's random generator gives no bytes for a token.
-const NO_RANDOM_BYTES: &str = "the system gives no random bytes for its keys";
 
 /// The length of a token in characters: 32 bytes in base32.
 const TOKEN_LENGTH: usize = 52;
@@ -137,7 +148,7 @@ enum PageState {
     /// The node is to have none.
     Off,
     /// It cannot be served, and why.
-    Failed(String),
+    Failed(PageTrouble),
     /// It is served.
     Served(Arc<dyn ServedPage>),
 }
@@ -288,10 +299,29 @@ mod tests {
 
     #[tokio::test]
     async fn only_a_node_that_is_to_have_no_page_says_so() {
-        let (_, failed) = asked_early(|setup| setup.on_failed("the port".to_owned())).await;
-        let why = Some("the port".to_owned());
+        let (_, failed) = asked_early(|setup| setup.on_failed(PageTrouble::NoRandomBytes)).await;
+        let why = Some(PageTrouble::NoRandomBytes);
         assert_eq!(failed.err(), Some(Failure::NoPage { why }));
         let (_, off) = asked_early(drop).await;
         assert_eq!(off.err(), Some(Failure::NoPage { why: None }));
+    }
+
+    #[tokio::test]
+    async fn a_disk_that_keeps_no_token_is_told_and_is_no_failure_of_the_node() {
+        let (slot, (notices, mut told)) = (PageSlot::default(), mpsc::channel(1));
+        let filled = slot.clone();
+        let made = thorp_disk::spawn(move |disk| {
+            let place = tempfile::tempdir().expect("a directory");
+            let state = StateDir::open(disk, place.path().join("state")).expect("a state");
+            // No file can be read or written there.
+            fs::create_dir(state.path().join(TOKEN_FILE)).expect("a directory");
+            PageSetup::new(disk, &Config::default(), &state, &slot, &notices)
+        });
+        assert!(made.await.expect("does not panic").is_none());
+        let Some(Notice::Warning(Warning::NoPage { why })) = told.recv().await else {
+            panic!("the user is warned");
+        };
+        assert!(matches!(why, PageTrouble::Token { .. }), "{why:?}");
+        assert!(matches!(&*filled.0.borrow(), PageState::Failed(said) if *said == why));
     }
 }

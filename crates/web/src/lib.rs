@@ -34,11 +34,10 @@ mod shared;
 mod tickets;
 mod village;
 
-use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use thiserror::Error;
+use thorp_node::api::PageTrouble;
 use thorp_node::page::{PageSetup, ServedPage, TOKEN_FILE};
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
@@ -55,14 +54,6 @@ pub struct WebServer {
     task: JoinHandle<()>,
 }
 
-/// A port cannot be used.
-#[derive(Debug, Error)]
-#[error("port {port} on 127.0.0.1 cannot be used ({error})")]
-struct WebError {
-    port: u16,
-    error: io::Error,
-}
-
 impl WebServer {
     /// Serves the page of a node, and tells the node where it is. If it cannot be served, the
     /// node is told why.
@@ -70,8 +61,11 @@ impl WebServer {
         let port = match Port::bind(setup.port).await {
             Ok(port) => port,
             Err(error) => {
-                let port = setup.port;
-                setup.on_failed(WebError { port, error }.to_string());
+                let trouble = PageTrouble::Port {
+                    port: setup.port,
+                    error: error.to_string(),
+                };
+                setup.on_failed(trouble);
                 return None;
             }
         };

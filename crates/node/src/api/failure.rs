@@ -20,7 +20,7 @@ pub enum Failure {
     /// The node serves no page.
     NoPage {
         /// Why it cannot, unless it was not asked to.
-        why: Option<String>,
+        why: Option<PageTrouble>,
     },
     /// A link to the page was made, and no browser has used it in time.
     LinkUnused,
@@ -299,6 +299,26 @@ pub enum Failure {
         /// The library's own text.
         text: String,
     },
+}
+
+/// Why a node cannot serve its page.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "trouble", rename_all = "kebab-case")]
+pub enum PageTrouble {
+    /// The port on loopback cannot be used.
+    Port {
+        /// Which one.
+        port: u16,
+        /// What the system says.
+        error: String,
+    },
+    /// The token by which programs read can be neither read nor written.
+    Token {
+        /// What the system says, with the file.
+        error: String,
+    },
+    /// The system gives no random bytes for a token.
+    NoRandomBytes,
 }
 
 impl Failure {

@@ -30,7 +30,9 @@ use serde::{Deserialize, Serialize};
 use snapshot::Ask;
 
 pub use event::{Event, FileBytes};
-pub use failure::{Doubt, ErrorKind, Failure, Gap, Inquiry, Miss, NoRoom, Obstacle, Trouble};
+pub use failure::{
+    Doubt, ErrorKind, Failure, Gap, Inquiry, Miss, NoRoom, Obstacle, PageTrouble, Trouble,
+};
 pub use line::{command_of, event_of, line_of, line_of_command};
 pub use notice::{Note, Notice, Warning};
 pub use rows::{

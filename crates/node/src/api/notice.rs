@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use thorp_files::share;
 use thorp_wire::MemberName;
 
-use super::failure::Trouble;
+use super::failure::{PageTrouble, Trouble};
 use super::rows::Member;
 
 /// An event of interest to the user.
@@ -161,7 +161,7 @@ pub enum Warning {
     /// The page cannot be served.
     NoPage {
         /// Why not.
-        why: String,
+        why: PageTrouble,
     },
     /// A warning about the share.
     Share(share::ShareWarning),

@@ -459,7 +459,7 @@ async fn page_setup(
     notices: mpsc::Sender<Notice>,
 ) -> Result<Option<Box<PageSetup>>, LaunchError> {
     let (config, state, slot) = (config.clone(), Arc::clone(state), slot.clone());
-    let made = move |disk| Ok(PageSetup::new(disk, &config, &state, &slot, &notices)?);
+    let made = move |disk| Ok(PageSetup::new(disk, &config, &state, &slot, &notices));
     Ok(on_disk(made).await?.map(Box::new))
 }
 

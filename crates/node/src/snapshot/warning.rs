@@ -4,8 +4,8 @@ use std::path::Path;
 
 use thorp_files::share::{IgnoreProblem, ShareWarning};
 
-use crate::api::Warning;
 use crate::api::snapshot::WarningRow;
+use crate::api::{PageTrouble, Warning};
 
 impl WarningRow {
     pub(super) fn of(number: u64, warning: &Warning) -> Self {
@@ -43,7 +43,12 @@ impl WarningRow {
             Warning::NeighboursUnsaved { why } => row("neighbours-unsaved").because(why),
             Warning::GroupUnsaved { why } => row("group-unsaved").because(why),
             Warning::FaceOff => row("face-off"),
-            Warning::NoPage { why } => row("no-page").because(why),
+            Warning::NoPage { why } => match why {
+                PageTrouble::Port { error, .. } | PageTrouble::Token { error } => {
+                    row("no-page").because(error)
+                }
+                PageTrouble::NoRandomBytes => row("no-page"),
+            },
             Warning::Share(warning) => Self::about_share(warning),
         }
     }

@@ -1,10 +1,11 @@
 //! What went wrong: what, with which thing, and what to do now.
 
 use thorp_node::api::{
-    Doubt, ErrorKind, Failure, Gap, Get, Inquiry, MemberRole, Miss, NoRoom, Obstacle, Trouble,
+    Doubt, ErrorKind, Failure, Gap, Get, Inquiry, MemberRole, Miss, NoRoom, Obstacle, PageTrouble,
+    Trouble,
 };
 
-use super::{NOBODY, REMOVED, SAME_NAME, called, escaped, named, one_line, plain};
+use super::{NOBODY, REMOVED, SAME_NAME, called, escaped, named, one_line, page_trouble, plain};
 use crate::quoting::{for_shell, quoted};
 use crate::units::{count, size};
 
@@ -14,11 +15,17 @@ pub fn failure(failure: &Failure) -> String {
         Failure::NoPage { why: None } => "This node has no page: it was started with --no-page, \
              or page.on is false in its settings. Start it again without that"
             .into(),
-        Failure::NoPage { why: Some(why) } => format!(
-            "This node has no page: {}. Start it again with another port: --set page.port=0 is \
-             any free one",
-            one_line(why)
-        ),
+        Failure::NoPage { why: Some(why) } => {
+            let cure = match why {
+                PageTrouble::Port { .. } => {
+                    "Start it again with another port: --set page.port=0 is any free one"
+                }
+                PageTrouble::Token { .. } | PageTrouble::NoRandomBytes => {
+                    "Mend that, and start it again"
+                }
+            };
+            format!("This node has no page: {}. {cure}", page_trouble(why))
+        }
         Failure::LinkUnused => "No browser has opened the page, and the link to it is good no \
              longer. Print a link, and open it yourself within a minute: thorp page --print"
             .into(),

@@ -28,7 +28,7 @@ mod warning;
 use std::path::Path;
 
 use thorp_node::address::NetAddress;
-use thorp_node::api::Member;
+use thorp_node::api::{Member, PageTrouble};
 use thorp_node::printable::printable;
 
 use crate::fit::middle;
@@ -48,6 +48,25 @@ pub use story::{
     WHICH_TRACKER, WISH, connecting, listening, sharing,
 };
 pub use warning::warning;
+
+/// Why a page cannot be served.
+fn page_trouble(why: &PageTrouble) -> String {
+    match why {
+        PageTrouble::Port { port, error } => {
+            format!(
+                "port {port} on 127.0.0.1 cannot be used ({})",
+                one_line(error)
+            )
+        }
+        PageTrouble::Token { error } => {
+            format!(
+                "its token cannot be kept in the state directory ({})",
+                one_line(error)
+            )
+        }
+        PageTrouble::NoRandomBytes => "the system gives no random bytes for its token".into(),
+    }
+}
 
 /// Of which group this machine is a member.
 pub fn member_of(

@@ -5,7 +5,8 @@ use std::path::PathBuf;
 
 use thorp_node::address::NetAddress;
 use thorp_node::api::{
-    ErrorKind, Failure, Gap, Inquiry, MemberRole, Miss, NoRoom, Note, Obstacle, Trouble, Warning,
+    ErrorKind, Failure, Gap, Inquiry, MemberRole, Miss, NoRoom, Note, Obstacle, PageTrouble,
+    Trouble, Warning,
 };
 use thorp_node::backup::BackupError;
 use thorp_node::clock::Apart;
@@ -29,6 +30,13 @@ fn texts<const N: usize>(texts: [&str; N]) -> [String; N] {
 
 fn path() -> PathBuf {
     "/home/oak/f".into()
+}
+
+fn port_80() -> PageTrouble {
+    PageTrouble::Port {
+        port: 80,
+        error: "Permission denied".into(),
+    }
 }
 
 /// One of each code, in the order in which they are declared.
@@ -337,7 +345,7 @@ fn failures() -> Vec<(Failure, &'static str)> {
         ),
         (
             Failure::NoPage {
-                why: Some("port 80 on 127.0.0.1 cannot be used (Permission denied)".into()),
+                why: Some(port_80()),
             },
             "This node has no page: port 80 on 127.0.0.1 cannot be used (Permission denied). \
              Start it again with another port: --set page.port=0 is any free one",
@@ -825,9 +833,7 @@ fn every_note_and_warning_is_a_sentence() {
             set_aside: why.clone(),
         },
         Warning::NeighboursUnread { why: why.clone() },
-        Warning::NoPage {
-            why: "port 80 on 127.0.0.1 cannot be used (Permission denied)".into(),
-        },
+        Warning::NoPage { why: port_80() },
         Warning::FaceOff,
         Warning::GroupUnsaved { why: why.clone() },
         Warning::NeighboursUnsaved { why },

@@ -2,10 +2,10 @@
 
 use std::path::Path;
 
-use thorp_node::api::Warning;
+use thorp_node::api::{PageTrouble, Warning};
 use thorp_node::share;
 
-use super::{called, escaped, named, plain, trouble};
+use super::{called, escaped, named, page_trouble, plain, trouble};
 
 /// A warning in a sentence.
 pub fn warning(warning: &Warning) -> String {
@@ -56,11 +56,21 @@ fn sentence(warning: &Warning) -> String {
         Warning::NeighboursUnsaved { why } => {
             format!("{why}. Neighbours are not remembered for the next start")
         }
-        Warning::NoPage { why } => format!(
-            "{why}: there is no page, and /get and /metrics do not answer; everything else goes \
-             on. Choose another port (--set page.port=0 is any free one), or start without it: \
-             --no-page"
-        ),
+        Warning::NoPage { why } => {
+            let cure = match why {
+                PageTrouble::Port { .. } => {
+                    "Choose another port (--set page.port=0 is any free one)"
+                }
+                PageTrouble::Token { .. } | PageTrouble::NoRandomBytes => {
+                    "Mend that and start again"
+                }
+            };
+            format!(
+                "{}: there is no page, and /get and /metrics do not answer; everything else goes \
+                 on. {cure}, or start without it: --no-page",
+                page_trouble(why)
+            )
+        }
         Warning::FaceOff => "this group does not serve ordinary BitTorrent clients, so this share is not \
              served to them either. Its owner turns that on where the tracker runs: thorp tracker --bittorrent"
             .into(),

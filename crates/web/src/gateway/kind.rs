@@ -73,7 +73,7 @@ mod tests {
             ("x.pdf", "application/pdf", false),
             ("x.xml", "text/xml", false),
             ("x", BYTES, false),
-            ("x.deb", "application/x-debian-package", false),
+            ("x.deb", BYTES, false),
             ("png", BYTES, false),
         ] {
             let kind = of(name);
