@@ -98,9 +98,15 @@ impl Scene {
 
     /// The browser, with nothing in it.
     pub fn browser(&self) -> &Browser {
+        let host = self.net.host(OAK);
+        // Chromium gives up what it loads whenever the host gets another address.
+        poll("all addresses of the host", PATIENCE, || {
+            let mut asked = host.command("ip");
+            let asked = asked.args(["-6", "address", "show", "tentative"]).output();
+            asked.unwrap().stdout.is_empty().then_some(())
+        });
         let dir = self.oak.state().with_file_name("browser");
-        self.browser
-            .get_or_init(|| Browser::start(self.net.host(OAK), &dir))
+        self.browser.get_or_init(|| Browser::start(host, &dir))
     }
 
     /// A new link to the page.
