@@ -15,6 +15,7 @@ use axum::Router;
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
+use rustix::io::Errno;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Notify;
@@ -32,6 +33,12 @@ const MOST_HEADERS: usize = 64;
 /// A connection that was let in keeps its seat unless nothing has moved on it for this long.
 const SILENT_FOR: Duration = Duration::from_mins(1);
 
+/// A connection that takes nothing of what is sent for this long is closed: it keeps from others
+/// the room for an answer that goes on for long. Who reads a film that was paused asks for the rest.
+const STUCK_FOR: Duration = Duration::from_mins(10);
+/// How many free ports are tried, where another user has one of them for IPv6.
+const TRIES: usize = 16;
+
 /// A port on loopback, for IPv4 and, where the machine has it, for IPv6.
 pub(crate) struct Port {
     number: u16,
@@ -41,10 +48,29 @@ pub(crate) struct Port {
 
 impl Port {
     /// Takes a port; 0 means any free one.
+    ///
+    /// `localhost` is either address, so a port that another user has at one of them is none: that
+    /// user would be sent the secrets of programs.
     pub(crate) async fn bind(port: u16) -> io::Result<Self> {
+        let mut tries = 0;
+        loop {
+            tries += 1;
+            match Self::bind_both(port).await {
+                Err(error) if port == 0 && is_taken(&error) && tries < TRIES => {}
+                bound => return bound,
+            }
+        }
+    }
+
+    async fn bind_both(port: u16) -> io::Result<Self> {
         let v4 = TcpListener::bind((Ipv4Addr::LOCALHOST, port)).await?;
         let number = v4.local_addr()?.port();
-        let v6 = TcpListener::bind((Ipv6Addr::LOCALHOST, number)).await.ok();
+        let v6 = match TcpListener::bind((Ipv6Addr::LOCALHOST, number)).await {
+            Ok(v6) => Some(v6),
+            Err(error) if is_without_v6(&error) => None,
+            // A port that is free for the other address is to be told apart.
+            Err(error) => return Err(io::Error::new(error.kind(), format!("[::1]: {error}"))),
+        };
         Ok(Self { number, v4, v6 })
     }
 
@@ -75,6 +101,16 @@ impl Port {
             }
         }
     }
+}
+
+fn is_taken(error: &io::Error) -> bool {
+    error.kind() == io::ErrorKind::AddrInUse
+}
+
+/// Whether the machine has no IPv6, so that nobody can have a port there.
+fn is_without_v6(error: &io::Error) -> bool {
+    let unknown = Errno::AFNOSUPPORT.raw_os_error();
+    error.kind() == io::ErrorKind::AddrNotAvailable || error.raw_os_error() == Some(unknown)
 }
 
 async fn accept(listener: Option<&TcpListener>) -> io::Result<(TcpStream, SocketAddr)> {
@@ -108,21 +144,55 @@ async fn attend(stream: TcpStream, app: Router, seat: Taken) {
         () = seat.seat.leave.notified() => {
             tracing::debug!("a connection to the page gave way to another");
         }
+        () = seat.until_stuck() => {
+            tracing::debug!("a connection to the page took nothing any more");
+        }
     }
 }
 
+/// No time: what is sent is taken.
+const TAKES: u64 = u64::MAX;
+
 /// The seat of a connection.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Seat {
     /// When bytes moved last, in milliseconds since the listener began.
     moved: AtomicU64,
-    /// Whether a request on it had a good bearer or token.
+    /// Since when the client takes nothing of what is sent, in the same milliseconds;
+    /// [`TAKES`] where it does.
+    stuck: AtomicU64,
+    /// Whether a request on it had a good bearer, token or ticket.
     is_known: AtomicBool,
     leave: Notify,
 }
 
 impl Seat {
-    /// A request had a good bearer or token.
+    fn new(now: u64) -> Self {
+        Self {
+            moved: AtomicU64::new(now),
+            stuck: AtomicU64::new(TAKES),
+            is_known: AtomicBool::new(false),
+            leave: Notify::new(),
+        }
+    }
+
+    /// Whether the client has taken nothing for so long that its answer ends.
+    fn is_stuck(&self, now: u64) -> bool {
+        let since = self.stuck.load(Ordering::Relaxed);
+        since != TAKES && now.saturating_sub(since) > millis(STUCK_FOR)
+    }
+
+    fn on_taken(&self) {
+        self.stuck.store(TAKES, Ordering::Relaxed);
+    }
+
+    fn on_not_taken(&self, now: u64) {
+        // It may have been so before: the first time counts.
+        let (old, new) = (Ordering::Relaxed, Ordering::Relaxed);
+        let _ = self.stuck.compare_exchange(TAKES, now, old, new);
+    }
+
+    /// A request had a good bearer, token or ticket.
     pub(crate) fn on_known(&self) {
         self.is_known.store(true, Ordering::Relaxed);
     }
@@ -157,10 +227,7 @@ impl Seats {
             let at = leaving(&taken, now)?;
             taken.swap_remove(at).leave.notify_one();
         }
-        let seat = Arc::new(Seat {
-            moved: AtomicU64::new(now),
-            ..Seat::default()
-        });
+        let seat = Arc::new(Seat::new(now));
         taken.push(Arc::clone(&seat));
         drop(taken);
         Some(Taken {
@@ -187,6 +254,15 @@ fn leaving(taken: &[Arc<Seat>], now: u64) -> Option<usize> {
         .min_by_key(|(_, seat)| order(seat))?;
     let (is_known, moved) = order(seat);
     (!is_known || now.saturating_sub(moved) > millis(SILENT_FOR)).then_some(at)
+}
+
+impl Taken {
+    /// Waits until the client has taken nothing for too long.
+    async fn until_stuck(&self) {
+        while !self.seat.is_stuck(millis(self.seats.begun.elapsed())) {
+            sleep(STUCK_FOR / 10).await;
+        }
+    }
 }
 
 impl Drop for Taken {
@@ -229,7 +305,12 @@ impl AsyncWrite for Moving {
         cx: &mut Context<'_>,
         buf: &[u8],
     ) -> Poll<io::Result<usize>> {
-        let written = ready!(Pin::new(&mut self.stream).poll_write(cx, buf))?;
+        let Poll::Ready(written) = Pin::new(&mut self.stream).poll_write(cx, buf) else {
+            self.seat.on_not_taken(millis(self.begun.elapsed()));
+            return Poll::Pending;
+        };
+        let written = written?;
+        self.seat.on_taken();
         self.on_moved();
         Poll::Ready(Ok(written))
     }
@@ -252,11 +333,45 @@ mod tests {
     use super::*;
 
     fn seat(is_known: bool, moved: u64) -> Arc<Seat> {
-        Arc::new(Seat {
-            moved: AtomicU64::new(moved),
-            is_known: AtomicBool::new(is_known),
-            leave: Notify::new(),
-        })
+        let seat = Seat::new(moved);
+        if is_known {
+            seat.on_known();
+        }
+        Arc::new(seat)
+    }
+
+    #[tokio::test]
+    async fn a_port_that_another_has_for_either_address_is_none() {
+        let Ok(other) = TcpListener::bind((Ipv6Addr::LOCALHOST, 0)).await else {
+            eprintln!("without IPv6 nobody can have a port there");
+            return;
+        };
+        let port = other.local_addr().expect("an address").port();
+        let error = Port::bind(port).await.err().expect("it is taken");
+        assert!(is_taken(&error) && error.to_string().starts_with("[::1]: "));
+        let any = Port::bind(0).await.expect("there are others");
+        assert!(any.v6.is_some() && any.number() != port);
+    }
+
+    #[test]
+    fn a_machine_without_ipv6_is_no_port_that_is_taken() {
+        for none in [Errno::AFNOSUPPORT, Errno::ADDRNOTAVAIL] {
+            assert!(is_without_v6(&none.into()), "{none}");
+        }
+        for other in [Errno::ADDRINUSE, Errno::ACCESS, Errno::MFILE] {
+            assert!(!is_without_v6(&other.into()), "{other}");
+        }
+    }
+
+    #[test]
+    fn a_client_that_takes_nothing_is_stuck_from_the_first_time_on() {
+        let (seat, long) = (Seat::new(0), millis(STUCK_FOR));
+        assert!(!seat.is_stuck(10 * long), "nothing is sent");
+        seat.on_not_taken(5);
+        seat.on_not_taken(long);
+        assert!(!seat.is_stuck(long + 5) && seat.is_stuck(long + 6));
+        seat.on_taken();
+        assert!(!seat.is_stuck(10 * long));
     }
 
     #[test]

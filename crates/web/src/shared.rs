@@ -12,14 +12,16 @@ use tokio::time::{Instant, MissedTickBehavior, interval};
 
 use crate::history::{Figures, History};
 use crate::jobs::Jobs;
-use crate::keys::{BearerId, Doorkeeper};
+use crate::keys::{self, BearerId, Doorkeeper};
 use crate::refusal::Refusal;
 use crate::served::ServedNode;
 use crate::tickets::Tickets;
 use crate::village::Village;
 
-/// The most answers that go on for long at once: event streams, files on their way.
+/// The most answers with files, folders or archives at once.
 const STREAMS: usize = 16;
+/// The most event streams at once: as many as there are bearers.
+const READERS: usize = keys::BEARERS;
 /// How often is seen what the node counts.
 const COUNTED_EVERY: Duration = Duration::from_mins(1);
 
@@ -59,7 +61,7 @@ impl Shared {
         }
     }
 
-    /// Returns the room for an answer that goes on for long, which is taken until it is dropped.
+    /// Returns the room for an answer with what others share, which is taken until it is dropped.
     pub(crate) fn stream(&self) -> Result<OwnedSemaphorePermit, Refusal> {
         let room = Arc::clone(&self.streams).try_acquire_owned();
         room.map_err(|_| Refusal::TooMany)
@@ -122,7 +124,31 @@ impl Readers {
         let (reading, elsewhere) = oneshot::channel();
         let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         all.retain(|(of, reading)| *of != bearer && !reading.is_closed());
+        // A bearer that ended may still have one.
+        if all.len() == READERS {
+            all.remove(0);
+        }
         all.push((bearer, reading));
         elsewhere
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_page_reads_one_stream_and_there_are_no_more_than_bearers() {
+        let readers = Readers::default();
+        let id = |number: usize| BearerId(number as u64);
+        let mut all: Vec<_> = (0..READERS).map(|n| readers.begin(id(n))).collect();
+        let is_over = |stream: &mut oneshot::Receiver<()>| {
+            stream.try_recv() == Err(oneshot::error::TryRecvError::Closed)
+        };
+        assert!(!all.iter_mut().any(is_over));
+        let _again = readers.begin(id(3));
+        assert!(is_over(&mut all[3]) && !is_over(&mut all[0]));
+        let _one_more = readers.begin(id(READERS));
+        assert!(is_over(&mut all[0]) && !is_over(&mut all[1]));
     }
 }

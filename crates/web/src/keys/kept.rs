@@ -17,7 +17,7 @@ const CODES: usize = 8;
 /// A bearer ends when it was not used for this long.
 const BEARER_FOR: Duration = Duration::from_hours(12);
 /// The most bearers. A further one takes the place of the one that was not used for longest.
-const BEARERS: usize = 16;
+pub(crate) const BEARERS: usize = 16;
 
 /// Which bearer a request had.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]

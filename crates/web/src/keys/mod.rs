@@ -12,7 +12,7 @@ use tokio::time::{Instant, sleep};
 
 use crate::refusal::Refusal;
 
-pub(crate) use kept::{BearerId, is_same, secret};
+pub(crate) use kept::{BEARERS, BearerId, is_same, secret};
 use kept::{CODE_FOR, Keys};
 
 /// Who asks, as far as a secret says.

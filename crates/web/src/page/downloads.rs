@@ -5,16 +5,17 @@
 
 use std::sync::Arc;
 
-use axum::Json;
 use axum::extract::{Path, State};
 use axum::http::{HeaderMap, Method};
 use axum::response::{IntoResponse, Response};
+use axum::{Extension, Json};
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
 use super::asked::Asked;
 use crate::gateway::{self, Form, Wanted};
+use crate::listener::Seat;
 use crate::refusal::Refusal;
 use crate::served::PageOf;
 use crate::shared::Shared;
@@ -23,7 +24,7 @@ use crate::tickets::{Download, Shape};
 /// Answers `POST /api/downloads`.
 pub(super) async fn make(
     State(shared): State<Arc<Shared>>,
-    Asked(download): Asked<Download>,
+    Asked(mut download): Asked<Download>,
 ) -> Result<Json<Value>, Refusal> {
     if shared.node.kind != PageOf::Peer {
         return Err(Refusal::NotFound);
@@ -38,6 +39,7 @@ pub(super) async fn make(
         Shape::Zip => format!("{base}.zip"),
         Shape::Tar => format!("{base}.tar"),
     };
+    download.name = name.to_owned();
     let file = utf8_percent_encode(&file, NON_ALPHANUMERIC).to_string();
     let ticket = shared.tickets.add(Instant::now(), download);
     let ticket = ticket.ok_or(Refusal::Stopping)?;
@@ -47,6 +49,7 @@ pub(super) async fn make(
 /// Answers `GET /download/TICKET/NAME`.
 pub(super) async fn answer(
     State(shared): State<Arc<Shared>>,
+    Extension(seat): Extension<Arc<Seat>>,
     Path((ticket, _)): Path<(String, String)>,
     method: Method,
     headers: HeaderMap,
@@ -56,7 +59,10 @@ pub(super) async fn answer(
         return Refusal::NotFound.into_response();
     }
     match shared.tickets.take(Instant::now(), &ticket) {
-        Some(download) => gateway::answer(&shared, wanted(download), &method, &headers).await,
+        Some(download) => {
+            seat.on_known();
+            gateway::answer(&shared, wanted(download), &method, &headers).await
+        }
         None => Refusal::NotFound.into_response(),
     }
 }

@@ -38,12 +38,10 @@ pub(super) async fn follow(
     since: Result<Query<Since>, axum::extract::rejection::QueryRejection>,
 ) -> Result<Response, Refusal> {
     let Query(Since { since }) = since.map_err(|_| Refusal::BadRequest)?;
-    let room = shared.stream()?;
     let elsewhere = shared.readers.begin(bearer);
     let (sender, body) = Channel::<Bytes>::new(1);
     tokio::spawn(async move {
         tell(&shared, since, elsewhere, sender).await;
-        drop(room);
     });
     let lines = HeaderValue::from_static("application/x-ndjson");
     Ok(([(header::CONTENT_TYPE, lines)], Body::new(body)).into_response())
