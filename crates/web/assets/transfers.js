@@ -155,7 +155,8 @@ function variant(row) {
       complain(error);
     }
   };
-  return h("li", {}, shown(row.name), ` ${size(row.length)}, from `, people(row.holders), " ",
+  const more = row.holders_total - row.holders.length;
+  return h("li", {}, shown(row.name), ` ${size(row.length)}, from `, people(row.holders), more > 0 && ` and ${more} more`, " ",
     button("fetch", `Fetch the one of ${size(row.length)}`, "Fetch this one", fetch));
 }
 

@@ -14,6 +14,7 @@
 //! served    the node that the page is of
 //! shared    what every route has
 //! tickets   addresses of downloads that are good once
+//! variant   the contents to choose from, where one name means several
 //! ```
 //!
 //! Nothing is decided here: what is shown is the node's snapshot and its changes, what is wanted
@@ -32,6 +33,7 @@ mod refusal;
 mod served;
 mod shared;
 mod tickets;
+mod variant;
 mod village;
 
 use std::path::PathBuf;

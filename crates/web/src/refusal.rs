@@ -46,9 +46,7 @@ impl Refusal {
     /// A failure of the node, with the program's sentence for it.
     pub(crate) fn failed(failure: Failure, say: Saying) -> Self {
         let status = status_of(failure.kind());
-        let said = say(&Event::Error(failure));
-        let error = json!({ "code": said["kind"], "message": said["message"] });
-        Self::Failed(status, error)
+        Self::Failed(status, said(failure, say))
     }
 
     fn status(&self) -> StatusCode {
@@ -104,8 +102,14 @@ impl IntoResponse for Refusal {
     }
 }
 
+/// Returns a failure as answers have it: its kind, with the program's sentence for it.
+pub(crate) fn said(failure: Failure, say: Saying) -> Value {
+    let said = say(&Event::Error(failure));
+    json!({ "code": said["kind"], "message": said["message"] })
+}
+
 /// Returns the status for a failure of this kind.
-fn status_of(kind: ErrorKind) -> StatusCode {
+pub(crate) fn status_of(kind: ErrorKind) -> StatusCode {
     match kind {
         ErrorKind::Usage => StatusCode::BAD_REQUEST,
         ErrorKind::NotFound => StatusCode::NOT_FOUND,

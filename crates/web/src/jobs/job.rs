@@ -5,14 +5,13 @@ use std::collections::VecDeque;
 
 use serde::Serialize;
 use serde_json::{Value, json};
-use thorp_node::api::{Command, Event, Failure, Fetched, FileRow, Member, Progress};
+use thorp_node::api::{Event, Failure, Fetched, Member, Progress};
 
-use crate::refusal::Saying;
+use crate::refusal::{self, Saying};
+use crate::variant::Variant;
 
 /// How many files, failures and remarks of a job are kept, the last ones.
 const KEPT: usize = 20;
-/// How many contents are kept to choose from.
-const VARIANTS: usize = 100;
 
 /// What a job is doing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -42,7 +41,7 @@ pub(crate) struct Job {
     fetched: VecDeque<Fetched>,
     failed: VecDeque<Value>,
     notes: VecDeque<String>,
-    variants: Vec<FileRow>,
+    variants: Vec<Variant>,
     /// What the job waits for.
     waiting: Option<String>,
     /// A wanted file that is being hashed where it is.
@@ -50,13 +49,10 @@ pub(crate) struct Job {
     error: Option<Value>,
     /// When it began, in seconds since 1970.
     since: u64,
-    /// What is asked of the node, and asked again when the job is taken up again.
-    #[serde(skip)]
-    pub(crate) command: Command,
 }
 
 impl Job {
-    pub(crate) fn new(id: u64, title: String, command: Command, since: u64) -> Self {
+    pub(crate) fn new(id: u64, title: String, since: u64) -> Self {
         Self {
             id,
             title,
@@ -70,7 +66,6 @@ impl Job {
             hashing: None,
             error: None,
             since,
-            command,
         }
     }
 
@@ -84,10 +79,7 @@ impl Job {
                 self.hashing = None;
             }
             Event::Fetched(fetched) => keep(&mut self.fetched, fetched),
-            Event::Choice { variants, .. } => {
-                self.variants = variants;
-                self.variants.truncate(VARIANTS);
-            }
+            Event::Choice { variants, .. } => self.variants = Variant::first(variants),
             event @ Event::Failed { .. } => {
                 let said = say(&event);
                 let failed = json!({
@@ -103,10 +95,8 @@ impl Job {
             }
             Event::Hashing(hashing) => self.hashing = serde_json::to_value(hashing).ok(),
             Event::Done(_) => self.end(JobState::Done),
-            event @ Event::Error(_) => {
-                let said = say(&event);
-                let error = json!({ "code": said["kind"], "message": said["message"] });
-                self.error = Some(error);
+            Event::Error(failure) => {
+                self.error = Some(refusal::said(failure, say));
                 self.end(JobState::Failed);
             }
             _ => {}
@@ -148,7 +138,7 @@ fn keep<T>(kept: &mut VecDeque<T>, more: T) {
 
 #[cfg(test)]
 mod tests {
-    use thorp_node::api::{Done, Get};
+    use thorp_node::api::Done;
 
     use super::*;
 
@@ -163,7 +153,7 @@ mod tests {
     }
 
     fn job() -> Job {
-        Job::new(7, "a.txt".into(), Command::Get(Get::default()), 1)
+        Job::new(7, "a.txt".into(), 1)
     }
 
     fn failed(number: usize) -> Event {

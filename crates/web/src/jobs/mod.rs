@@ -10,18 +10,20 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use thorp_node::api::{Command, Event};
+use thorp_node::api::{Command, Event, TorrentSource};
 use tokio::sync::{oneshot, watch};
 
 pub(crate) use job::{Job, JobState};
 
-use crate::refusal::Refusal;
+use crate::refusal::{Refusal, Saying};
 use crate::served::ServedNode;
 
 /// The most jobs that run at once.
 const RUNNING: usize = 64;
 /// The most jobs that are kept when they do not run any more.
 const ENDED: usize = 100;
+/// The most bytes of what all jobs have asked for, torrents above all.
+const BYTES: usize = 64 << 20;
 
 /// All jobs of a node's page.
 pub(crate) struct Jobs {
@@ -35,15 +37,27 @@ pub(crate) struct Jobs {
 struct All {
     jobs: BTreeMap<u64, Kept>,
     last: u64,
+    runs: u64,
     change: u64,
 }
 
 struct Kept {
     job: Job,
+    /// What is asked of the node, and asked again when the job is taken up again; `None` when
+    /// there is nothing more to ask for.
+    command: Option<Command>,
     /// The number of its latest change.
     changed: u64,
-    /// While it runs; dropped, it ends the run.
-    run: Option<oneshot::Sender<()>>,
+    /// While it runs.
+    run: Option<Run>,
+}
+
+/// A run of a job.
+struct Run {
+    /// Its number among all runs: what an earlier one still tells is about that one.
+    number: u64,
+    /// Dropped, it ends the run.
+    _stop: oneshot::Sender<()>,
 }
 
 /// What the user wants to be done with a job.
@@ -68,12 +82,13 @@ impl Jobs {
         let since = SystemTime::now().duration_since(UNIX_EPOCH);
         let since = since.map_or(0, |since| since.as_secs());
         let mut all = self.lock();
-        all.has_room()?;
+        all.has_room(length_of(&command))?;
         all.last += 1;
         let id = all.last;
-        let job = Job::new(id, title, command, since);
+        let job = Job::new(id, title, since);
         let kept = Kept {
             job: job.clone(),
+            command: Some(command),
             changed: 0,
             run: None,
         };
@@ -92,7 +107,7 @@ impl Jobs {
                 self.stop(&mut all, id, JobState::Cancelled);
             }
             (Turn::Resume, JobState::Paused | JobState::Failed | JobState::Cancelled) => {
-                all.has_room()?;
+                all.has_room(0)?;
                 if let Some(kept) = all.jobs.get_mut(&id) {
                     kept.job.begin_again();
                 }
@@ -143,9 +158,17 @@ impl Jobs {
         let Some(kept) = all.jobs.get_mut(&id) else {
             return;
         };
-        let (run, mut stopped) = oneshot::channel();
-        kept.run = Some(run);
-        let mut answer = (self.node.ask)(kept.job.command.clone());
+        let Some(command) = kept.command.clone() else {
+            return;
+        };
+        let (stop, mut stopped) = oneshot::channel();
+        all.runs += 1;
+        let number = all.runs;
+        kept.run = Some(Run {
+            number,
+            _stop: stop,
+        });
+        let mut answer = (self.node.ask)(command);
         let jobs = Arc::clone(self);
         tokio::spawn(async move {
             loop {
@@ -156,7 +179,7 @@ impl Jobs {
                     event = answer.recv() => event,
                 };
                 let is_last = matches!(event, Some(Event::Done(_) | Event::Error(_)) | None);
-                if !jobs.on_event(id, event) || is_last {
+                if !jobs.on_event(id, number, event) || is_last {
                     return;
                 }
             }
@@ -164,26 +187,15 @@ impl Jobs {
         self.changed(all, id);
     }
 
-    /// Returns whether the job still runs.
-    fn on_event(&self, id: u64, event: Option<Event>) -> bool {
+    /// A run has told something. Returns whether it still runs.
+    fn on_event(&self, id: u64, number: u64, event: Option<Event>) -> bool {
         let mut all = self.lock();
-        let say = self.node.say;
-        let Some(kept) = all.jobs.get_mut(&id) else {
-            return false;
-        };
-        // The user may have stopped it in the meantime.
-        if kept.job.state != JobState::Running {
-            return false;
+        let before = all.change;
+        let runs = all.on_event(id, number, event, self.node.say);
+        if all.jobs.get(&id).is_some_and(|kept| kept.changed > before) {
+            all.forget_oldest();
+            self.tell(&mut all);
         }
-        match event {
-            Some(event) => kept.job.on_event(event, say),
-            None => kept.job.on_broken_off(say),
-        }
-        let runs = kept.job.state == JobState::Running;
-        if !runs {
-            kept.run = None;
-        }
-        self.changed(&mut all, id);
         runs
     }
 
@@ -196,10 +208,7 @@ impl Jobs {
     }
 
     fn changed(&self, all: &mut All, id: u64) {
-        let change = all.change + 1;
-        if let Some(kept) = all.jobs.get_mut(&id) {
-            kept.changed = change;
-        }
+        all.on_changed(id);
         all.forget_oldest();
         self.tell(all);
     }
@@ -215,22 +224,169 @@ impl Jobs {
 }
 
 impl All {
-    fn has_room(&self) -> Result<(), Refusal> {
-        let running = self.jobs.values().filter(|kept| kept.run.is_some());
-        if running.count() < RUNNING {
+    /// A run of a job has told something. Returns whether it still runs.
+    fn on_event(&mut self, id: u64, number: u64, event: Option<Event>, say: Saying) -> bool {
+        let Some(kept) = self.jobs.get_mut(&id) else {
+            return false;
+        };
+        // The user may have stopped it in the meantime, and have taken the job up again.
+        if kept.run.as_ref().is_none_or(|run| run.number != number) {
+            return false;
+        }
+        match event {
+            Some(event) => kept.job.on_event(event, say),
+            None => kept.job.on_broken_off(say),
+        }
+        let runs = kept.job.state == JobState::Running;
+        if !runs {
+            kept.run = None;
+        }
+        if kept.job.state == JobState::Done {
+            kept.command = None;
+        }
+        self.on_changed(id);
+        runs
+    }
+
+    /// A job has changed; its readers are told next.
+    fn on_changed(&mut self, id: u64) {
+        let change = self.change + 1;
+        if let Some(kept) = self.jobs.get_mut(&id) {
+            kept.changed = change;
+        }
+    }
+
+    /// Whether one more job may run that asks for so many bytes more.
+    fn has_room(&self, more: usize) -> Result<(), Refusal> {
+        let running = || self.jobs.values().filter(|kept| kept.run.is_some());
+        let bytes: usize = running().map(Kept::bytes).sum();
+        if running().count() < RUNNING && bytes.saturating_add(more) <= BYTES {
             Ok(())
         } else {
             Err(Refusal::TooMany)
         }
     }
 
-    /// Forgets the oldest of those that do not run, where there are too many.
+    /// Forgets the oldest of those that do not run, where there are too many, or what they have
+    /// asked for is too long: of paused ones the user expects more than of others.
     fn forget_oldest(&mut self) {
         let ended = self.jobs.iter().filter(|(_, kept)| kept.run.is_none());
-        let ended: Vec<u64> = ended.map(|(id, _)| *id).collect();
-        let many = ended.len().saturating_sub(ENDED);
-        for id in &ended[..many] {
-            self.jobs.remove(id);
+        let mut ended: Vec<_> = ended
+            .map(|(id, kept)| (kept.job.state == JobState::Paused, *id, kept.bytes()))
+            .collect();
+        ended.sort_unstable();
+        let mut bytes: usize = self.jobs.values().map(Kept::bytes).sum();
+        let mut many = ended.len();
+        for (_, id, its) in ended {
+            let is_long = bytes > BYTES && its > 0;
+            if many > ENDED || is_long {
+                self.jobs.remove(&id);
+                many -= 1;
+                bytes -= its;
+            }
         }
+    }
+}
+
+impl Kept {
+    fn bytes(&self) -> usize {
+        self.command.as_ref().map_or(0, length_of)
+    }
+}
+
+/// Returns the bytes of what is asked for, as far as users choose them.
+fn length_of(command: &Command) -> usize {
+    match command {
+        Command::Get(get) => get.names.iter().map(String::len).sum(),
+        Command::GetTorrent(get) => match &get.torrent {
+            TorrentSource::Torrent(text) | TorrentSource::Magnet(text) => text.len(),
+        },
+        _ => 0,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::Value;
+    use thorp_node::api::{Done, Failure, Get, GetTorrent, Wait};
+
+    use super::*;
+
+    fn kept(id: u64, state: JobState, bytes: usize, all: &mut All) {
+        let mut job = Job::new(id, String::new(), 0);
+        job.end(state);
+        let run = (state == JobState::Running).then(|| Run {
+            number: id,
+            _stop: oneshot::channel().0,
+        });
+        let kept = Kept {
+            job,
+            command: Some(torrent(bytes)),
+            changed: 0,
+            run,
+        };
+        all.jobs.insert(id, kept);
+    }
+
+    fn torrent(bytes: usize) -> Command {
+        Command::GetTorrent(GetTorrent {
+            torrent: TorrentSource::Torrent("x".repeat(bytes)),
+            given: String::new(),
+            dir: None,
+            overwrite: false,
+            hidden: false,
+            wait: Wait::Begun,
+        })
+    }
+
+    fn ids(all: &All) -> Vec<u64> {
+        all.jobs.keys().copied().collect()
+    }
+
+    #[test]
+    fn what_jobs_ask_for_is_bounded_in_bytes() {
+        let mut all = All::default();
+        kept(1, JobState::Failed, BYTES / 4, &mut all);
+        kept(2, JobState::Running, BYTES / 2, &mut all);
+        assert!(all.has_room(BYTES / 2).is_ok());
+        assert_eq!(all.has_room(BYTES / 2 + 1), Err(Refusal::TooMany));
+        kept(3, JobState::Running, BYTES / 2, &mut all);
+        all.forget_oldest();
+        assert_eq!(ids(&all), [2, 3], "those that run are kept");
+    }
+
+    #[test]
+    fn a_paused_job_is_forgotten_after_the_others() {
+        let mut all = All::default();
+        kept(0, JobState::Paused, 1, &mut all);
+        for id in 1..=ENDED as u64 + 1 {
+            kept(id, JobState::Done, 0, &mut all);
+        }
+        all.forget_oldest();
+        assert!(all.jobs.len() == ENDED && all.jobs.contains_key(&0));
+        assert!(!all.jobs.contains_key(&1) && !all.jobs.contains_key(&2));
+    }
+
+    #[test]
+    fn what_an_earlier_run_still_tells_does_not_end_the_next_one() {
+        let mut all = All::default();
+        kept(7, JobState::Running, 1, &mut all);
+        let say: Saying = |_| Value::Null;
+        let late = Some(Event::Error(Failure::AnswerCutShort));
+        assert!(!all.on_event(7, 6, late, say));
+        assert_eq!(all.jobs[&7].job.state, JobState::Running);
+        assert!(!all.on_event(7, 7, Some(Event::Done(Done::default())), say));
+        let kept = &all.jobs[&7];
+        assert!(kept.job.state == JobState::Done && kept.run.is_none());
+        assert!(kept.command.is_none(), "nothing more is asked for");
+    }
+
+    #[test]
+    fn names_count_as_well() {
+        let get = Get {
+            names: vec!["ab".into(), "c".into()],
+            ..Get::default()
+        };
+        assert_eq!(length_of(&Command::Get(get)), 3);
     }
 }

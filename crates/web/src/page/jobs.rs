@@ -7,6 +7,7 @@ use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use serde::Deserialize;
 use serde_json::{Value, json};
+use thorp_node::Name;
 use thorp_node::api::{Command, Folders, Get, GetTorrent, TorrentSource, Wait};
 
 use super::asked::Asked;
@@ -19,7 +20,7 @@ use crate::shared::Shared;
 const LONGEST: usize = 16 * 1024 * 1024;
 /// The most names of one job.
 const NAMES: usize = 1000;
-/// How much of a magnet link is its job's title, in characters.
+/// How much of a magnet link or of a name is its job's title, in characters.
 const TITLE: usize = 100;
 
 #[derive(Deserialize)]
@@ -98,8 +99,13 @@ impl Wanted {
                 Ok((title, Command::GetTorrent(get)))
             }
             (None, [first, rest @ ..]) if rest.len() < NAMES => {
+                // A name that is longer than any is none.
+                if self.names.iter().any(|name| name.len() > Name::MAX) {
+                    return Err(Refusal::BadRequest);
+                }
+                let first = titled(first);
                 let title = match rest.len() {
-                    0 => first.clone(),
+                    0 => first,
                     more => format!("{first} (+{more})"),
                 };
                 let folders = if self.folder {
@@ -124,9 +130,29 @@ impl Wanted {
     }
 }
 
+/// Returns what a job for a path is called: of a long one the end, which says more.
+fn titled(path: &str) -> String {
+    match path.char_indices().nth_back(TITLE - 1) {
+        Some((at, _)) if at > 0 => format!("…{}", &path[at..]),
+        _ => path.to_owned(),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_title_is_the_end_of_a_long_path_and_no_name_is_longer_than_any() {
+        assert_eq!(titled("a/b.txt"), "a/b.txt");
+        assert_eq!(titled(&"ü".repeat(TITLE)), "ü".repeat(TITLE));
+        let long = format!("{}/b.txt", "ü".repeat(1000));
+        let title = titled(&long);
+        assert!(title.starts_with('…') && title.ends_with("/b.txt"));
+        assert_eq!(title.chars().count(), TITLE + 1);
+        let names = format!(r#"{{"names":["{}"]}}"#, "x".repeat(Name::MAX + 1));
+        assert!(matches!(command(&names), Err(Refusal::BadRequest)));
+    }
 
     fn command(text: &str) -> Result<(String, Command), Refusal> {
         let wanted: Wanted = serde_json::from_str(text).expect("JSON");

@@ -15,6 +15,9 @@ use crate::shared::Shared;
 pub(super) const MOST_ROWS: usize = 1000;
 /// The most pages of one request.
 const MOST_PAGES: usize = 8;
+/// The most rows of one request, and names in all its rows: its pages are made in one go, in which
+/// the node does nothing else.
+const MOST_COST: usize = 200_000;
 
 #[derive(Deserialize)]
 pub(super) struct Wanted {
@@ -38,7 +41,33 @@ pub(super) async fn read(
         names: ask.names.min(MOST_ROWS),
         ..ask
     });
-    let pages = shared.node.viewer.all_pages(asks.collect()).await;
+    let asks: Vec<_> = asks.collect();
+    if cost_of(&asks) > MOST_COST {
+        return Err(Refusal::BadRequest);
+    }
+    let pages = shared.node.viewer.all_pages(asks).await;
     let pages = pages.ok_or(Refusal::Stopping)?;
     Ok(Json(Pages { pages }))
+}
+
+/// Returns the most rows that pages can have, and names in these.
+fn cost_of(asks: &[Ask]) -> usize {
+    asks.iter().map(|ask| ask.limit * (1 + ask.names)).sum()
+}
+
+#[cfg(test)]
+mod tests {
+    use thorp_node::snapshot::Part;
+
+    use super::*;
+
+    #[test]
+    fn what_the_page_reads_at_first_is_within_the_bound_and_not_all_of_everything() {
+        let ask = |names| Ask {
+            names,
+            ..Ask::first(Part::Peers, MOST_ROWS)
+        };
+        assert!(cost_of(&vec![ask(20); MOST_PAGES]) <= MOST_COST);
+        assert!(cost_of(&[ask(MOST_ROWS)]) > MOST_COST);
+    }
 }

@@ -13,16 +13,19 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use serde::Serialize;
-use serde_json::{Value, json};
-use thorp_node::api::{Command, Event};
+use serde_json::Value;
+use thorp_node::api::{Command, Event, Failure};
 use tokio::sync::watch;
+use tokio::time::timeout;
 
-use crate::refusal::Saying;
+use crate::refusal::{Saying, said};
 use crate::served::AskNode;
 use list::{Collected, List};
 
 /// The shortest time between two questions to the whole village.
 const EVERY: Duration = Duration::from_secs(30);
+/// An answer that says nothing for this long has broken off.
+const SILENT_FOR: Duration = Duration::from_mins(2);
 
 /// What the village has said, and what it is being asked.
 pub(crate) struct Village {
@@ -80,29 +83,31 @@ impl Village {
         self.news.send_replace(());
         let pattern = "**".to_owned();
         let mut answer = node(Command::Find { pattern });
-        let village = Arc::clone(self);
+        let broken_off = said(Failure::AnswerCutShort, say);
+        let asking = Asking {
+            village: Arc::clone(self),
+            broken_off: Some(broken_off.clone()),
+        };
         tokio::spawn(async move {
             let mut collected = Collected::default();
-            let mut error = None;
-            while let Some(event) = answer.recv().await {
-                let is_over = match event {
-                    Event::File(row) => !collected.add(row),
-                    Event::Done(_) => true,
-                    event @ Event::Error(_) => {
-                        let said = say(&event);
-                        error = Some(json!({ "code": said["kind"], "message": said["message"] }));
-                        true
+            let error = loop {
+                match timeout(SILENT_FOR, answer.recv()).await {
+                    Ok(Some(Event::File(row))) => {
+                        if !collected.add(row) {
+                            break None;
+                        }
                     }
-                    _ => false,
-                };
-                if is_over {
-                    break;
+                    Ok(Some(Event::Done(_))) => break None,
+                    Ok(Some(Event::Error(failure))) => break Some(said(failure, say)),
+                    Ok(Some(_)) => {}
+                    // The node has not come to the end of its answer.
+                    Ok(None) | Err(_) => break Some(broken_off),
                 }
-            }
+            };
             drop(answer);
             // Putting it in order takes longer than a node may be held up.
             let list = thorp_disk::spawn(move |_| collected.into_list()).await;
-            village.on_answer(list.ok(), error);
+            asking.on_answered(list.ok(), error);
         });
         Ok(())
     }
@@ -149,6 +154,28 @@ impl Village {
     }
 }
 
+/// A question to the village, which ends with this, however that comes.
+struct Asking {
+    village: Arc<Village>,
+    /// What is told if it ends before it was answered.
+    broken_off: Option<Value>,
+}
+
+impl Asking {
+    fn on_answered(mut self, list: Option<List>, error: Option<Value>) {
+        self.broken_off = None;
+        self.village.on_answer(list, error);
+    }
+}
+
+impl Drop for Asking {
+    fn drop(&mut self) {
+        if let Some(error) = self.broken_off.take() {
+            self.village.on_answer(None, Some(error));
+        }
+    }
+}
+
 impl State {
     fn wait(&self) -> Duration {
         let asked = self
@@ -167,7 +194,8 @@ fn whole_seconds(time: Duration) -> u64 {
 
 #[cfg(test)]
 mod tests {
-    use thorp_node::api::{Done, Failure, FileRow};
+    use serde_json::json;
+    use thorp_node::api::{Done, FileRow};
     use tokio::sync::mpsc;
 
     use super::*;
@@ -179,7 +207,7 @@ mod tests {
     /// A node whose answer is this.
     fn node(answer: Vec<Event>) -> AskNode {
         Arc::new(move |_| {
-            let (sender, receiver) = mpsc::channel(answer.len());
+            let (sender, receiver) = mpsc::channel(answer.len().max(1));
             for event in &answer {
                 sender.try_send(event.clone()).expect("there is room");
             }
@@ -218,6 +246,40 @@ mod tests {
         let wait = village.ask(&node(vec![done]), say).expect_err("too soon");
         assert!((1..=30).contains(&wait), "{wait}");
         assert_eq!(village.account().files, 2);
+    }
+
+    #[tokio::test]
+    async fn an_answer_that_breaks_off_is_not_the_whole_village() {
+        let village = Arc::new(Village::default());
+        let done = Event::Done(Done::default());
+        ask(&village, vec![file("a"), file("b"), done]).await;
+        assert_eq!(village.account().error, None);
+        village.state().asked = None;
+        ask(&village, Vec::new()).await;
+        let account = village.account();
+        assert_eq!(account.files, 2, "nothing was said about what was known");
+        assert_eq!(account.error.expect("it is told")["code"], "network");
+        village.state().asked = None;
+        ask(&village, vec![file("a")]).await;
+        assert!(village.account().error.is_some());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_answer_that_says_nothing_more_ends() {
+        let village = Arc::new(Village::default());
+        let (sender, receiver) = mpsc::channel(1);
+        let receiver = Mutex::new(Some(receiver));
+        let silent: AskNode = Arc::new(move |_| {
+            let receiver = receiver.lock().expect("it is whole").take();
+            receiver.expect("it is asked once")
+        });
+        let mut news = village.news();
+        village.ask(&silent, say).expect("it may be asked");
+        while village.account().asking {
+            news.changed().await.expect("the village is there");
+        }
+        assert!(village.account().error.is_some());
+        drop(sender);
     }
 
     #[tokio::test]
