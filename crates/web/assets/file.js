@@ -9,10 +9,6 @@ import { base, folder, member, shown } from "./names.js";
 import { complain } from "./remarks.js";
 import { count, many, moment, size } from "./units.js";
 
-/** How much a search may have in it. */
-const MOST_WORDS = 16;
-const MOST_LENGTH = 200;
-
 /** Opens a dialog about the file of a row. */
 export function show(row) {
   const content = h("div", { class: "twins" }, card(row, false));
@@ -31,12 +27,8 @@ export function show(row) {
 
 /** Returns all rows with the name of this one. */
 async function twins(row) {
-  // Words are found anywhere in a path, so files of other names come along.
-  const words = row.name.split(" ").slice(0, MOST_WORDS).join(" ").slice(0, MOST_LENGTH);
-  const asked = { words, order: "name", descending: false, offset: 0, limit: 1000 };
-  const { rows } = await api.post("search", asked);
-  const same = rows.filter((other) => other.name === row.name);
-  return same.length ? same : [row];
+  const { rows } = await api.post("search", { name: row.name, limit: 1000 });
+  return rows.length ? rows : [row];
 }
 
 function card(row, isOneOfSeveral) {

@@ -6,7 +6,7 @@ import { h, put, say } from "./dom.js";
 import { fetchFile, fetchFolder, saveFile, saveFolder } from "./fetching.js";
 import { show as showFile } from "./file.js";
 import { icon } from "./icons.js";
-import { base, folder, member, plain, shown } from "./names.js";
+import { base, fitting, folder, member, plain, shown } from "./names.js";
 import { speak, complain } from "./remarks.js";
 import { address, go } from "./route.js";
 import { cell, Rows } from "./rows.js";
@@ -49,7 +49,7 @@ class Files {
     });
     this.search = h("input", {
       type: "search", class: "field", id: "search", placeholder: "Search all files", "aria-label": "Search all files",
-      autocomplete: "off", spellcheck: "false", maxlength: 200, oninput: () => this.typed(), onkeydown: (event) => this.pressed(event),
+      autocomplete: "off", spellcheck: "false", oninput: () => this.typed(), onkeydown: (event) => this.pressed(event),
     });
     this.flat = h("button", { type: "button", class: "button", "aria-pressed": "false", onclick: () => this.flatten() }, "As a list");
     this.order = h("select", { class: "field order", "aria-label": "Sort by", onchange: () => this.sortBy(this.order.value, true) },
@@ -108,7 +108,7 @@ class Files {
     const path = this.place.path.join("/");
     const answer = this.isFolders()
       ? await api.post("folder", { ...asked, path }, signal)
-      : await api.post("search", { ...asked, words: this.words.trim(), folder: path }, signal);
+      : await api.post("search", { ...asked, words: fitting(this.words), folder: path }, signal);
     meet(answer.rows.flatMap((row) => row.holders ?? []));
     return answer;
   }

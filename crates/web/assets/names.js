@@ -56,3 +56,16 @@ export function host(address) {
   const ported = /^(?:\[(.*)\]|([^:]*)):\d+$/.exec(address);
   return ported ? (ported[1] ?? ported[2]) : address;
 }
+
+/** How much a search may have in it: words, and bytes of UTF-8. */
+const MOST_WORDS = 16;
+const MOST_BYTES = 256;
+
+/** Returns so much of what was typed as a search may have in it. */
+export function fitting(typed) {
+  const words = typed.toWellFormed().trim().split(/\s+/u).slice(0, MOST_WORDS).join(" ");
+  const bytes = new TextEncoder().encode(words);
+  if (bytes.length <= MOST_BYTES) return words;
+  // A character of which only a part is left is left out.
+  return new TextDecoder().decode(bytes.subarray(0, MOST_BYTES), { stream: true }).trim();
+}

@@ -3,7 +3,7 @@
 
 import * as api from "./api.js";
 import { h, put, say } from "./dom.js";
-import { host, member, plain, shown } from "./names.js";
+import { fitting, host, member, plain, shown } from "./names.js";
 import { complain } from "./remarks.js";
 import { on } from "./store.js";
 import { count, many, moment, size, time } from "./units.js";
@@ -12,6 +12,9 @@ const PAGE = 50;
 const NAMES = 12;
 const SOON_MS = 1000;
 const TYPING_MS = 200;
+/** A search through a million files costs the tracker time: it rests so many times as long as the
+ * last one took before what has changed is searched again. */
+const REST = 20;
 
 export function view(root) {
   const peers = new Table({
@@ -60,7 +63,7 @@ class Table {
       h("button", { type: "button", class: "button", onclick: () => this.step(text) }, text));
     this.pager = h("div", { class: "steps" }, this.steps);
     this.search = isSearched && h("input", {
-      type: "search", class: "field", id: "search", placeholder: "Search files", "aria-label": "Search files", autocomplete: "off", maxlength: 200,
+      type: "search", class: "field", id: "search", placeholder: "Search files", "aria-label": "Search files", autocomplete: "off",
       oninput: () => {
         clearTimeout(this.typing);
         this.typing = setTimeout(() => this.look(this.search.value), TYPING_MS);
@@ -83,15 +86,18 @@ class Table {
     clearTimeout(this.typing);
   }
 
+  /** Reads again what is shown, in a while. What was asked for before is answered first. */
   soon() {
+    const rest = this.words ? Math.max(SOON_MS, REST * (this.took ?? 0)) : SOON_MS;
     this.pause ??= setTimeout(() => {
       this.pause = undefined;
-      this.read();
-    }, SOON_MS);
+      if (this.isReading) this.isStale = true;
+      else this.read({ isRefresh: true });
+    }, rest);
   }
 
   look(words) {
-    this.words = words.trim();
+    this.words = fitting(words);
     this.offset = 0;
     this.at = "start";
     this.read();
@@ -113,15 +119,27 @@ class Table {
     this.read();
   }
 
-  async read() {
+  async read({ isRefresh = false } = {}) {
     this.reading?.abort();
     this.reading = new AbortController();
     const { signal } = this.reading;
+    const begun = performance.now();
+    this.isReading = true;
     try {
       const answer = this.words ? await this.searched(signal) : await this.paged();
-      if (!signal.aborted) this.show(answer);
+      if (signal.aborted) return;
+      this.took = performance.now() - begun;
+      this.show(answer);
     } catch (error) {
-      if (!signal.aborted) complain(error);
+      if (signal.aborted) return;
+      // Another page of this node searches: what is shown stays until there is time for it.
+      if (isRefresh && error.status === 429) this.isStale = true;
+      else complain(error);
+    }
+    this.isReading = false;
+    if (this.isStale) {
+      this.isStale = false;
+      this.soon();
     }
   }
 

@@ -17,6 +17,7 @@ use crate::refusal::Refusal;
 use crate::served::ServedNode;
 use crate::tickets::Tickets;
 use crate::village::Village;
+use crate::village::tracked::Searches;
 
 /// The most answers with files, folders or archives at once.
 const STREAMS: usize = 16;
@@ -34,8 +35,7 @@ pub(crate) struct Shared {
     pub(crate) state: PathBuf,
     pub(crate) readers: Readers,
     pub(crate) village: Arc<Village>,
-    /// A search that goes through all files of a tracker: one at a time.
-    pub(crate) search: tokio::sync::Mutex<()>,
+    pub(crate) searches: Searches,
     pub(crate) jobs: Arc<Jobs>,
     pub(crate) tickets: Tickets,
     begun: Instant,
@@ -51,7 +51,7 @@ impl Shared {
             state: setup.state.clone(),
             readers: Readers::default(),
             village: Arc::default(),
-            search: tokio::sync::Mutex::default(),
+            searches: Searches::default(),
             jobs: Arc::new(Jobs::new(node.clone())),
             tickets: Tickets::default(),
             begun: Instant::now(),

@@ -1,14 +1,12 @@
 //! What the village has: asked for, searched, and shown as folders.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use axum::Json;
 use axum::extract::State;
 use serde::Deserialize;
 use thorp_node::Words;
 use thorp_node::snapshot::{Ask, At, Part, RowKey, SnapshotRow};
-use tokio::time::sleep;
 
 use super::asked::Asked;
 use super::pages::MOST_ROWS;
@@ -17,12 +15,7 @@ use crate::served::PageOf;
 use crate::shared::Shared;
 use crate::village::Account;
 use crate::village::list::List;
-use crate::village::window::{Order, Row, Shown, Window, Windowed};
-
-/// How long to wait where searches have cost a tracker so much lately that it does nothing for them.
-const BUSY: Duration = Duration::from_millis(20);
-/// The most members that a found file names.
-const NAMED: usize = 12;
+use crate::village::window::{Row, Window, Windowed};
 
 /// Answers `POST /api/village`.
 pub(super) async fn ask_village(
@@ -47,6 +40,8 @@ pub(super) struct Search {
     words: String,
     #[serde(default)]
     folder: String,
+    /// The whole path, instead of words and a folder.
+    name: Option<String>,
     #[serde(flatten)]
     window: Window,
 }
@@ -57,14 +52,19 @@ pub(super) async fn search(
     Asked(Search {
         words,
         folder,
+        name,
         window,
     }): Asked<Search>,
 ) -> Result<Json<Windowed>, Refusal> {
     let window = within_bounds(window);
+    if let Some(name) = name {
+        return look(shared, move |list| list.named(&name, window)).await;
+    }
     let has_words = !words.trim().is_empty();
     let parsed = Words::new(&words).ok_or(Refusal::BadRequest)?;
     if shared.node.kind == PageOf::Tracker {
-        return search_tracker(&shared, words, window).await;
+        let found = shared.searches.search(&shared.node, words, window).await;
+        return found.map(Json);
     }
     look(shared, move |list| {
         let words = has_words.then_some(&parsed);
@@ -134,44 +134,4 @@ async fn mark_own(shared: &Shared, found: &mut Windowed) -> Option<()> {
         file.here = listed.name == file.name && listed.root == file.root && !is_partial;
     }
     Some(())
-}
-
-/// Searches what a tracker knows, in slices of its time, which it charges.
-async fn search_tracker(
-    shared: &Shared,
-    words: String,
-    window: Window,
-) -> Result<Json<Windowed>, Refusal> {
-    if window.order != Order::Name || window.descending {
-        return Err(Refusal::BadRequest);
-    }
-    let _turn = shared.search.try_lock().map_err(|_| Refusal::TooMany)?;
-    let mut found = Windowed::default();
-    let mut ask = Ask {
-        names: NAMED,
-        ..Ask::first(Part::Found { words }, MOST_ROWS)
-    };
-    loop {
-        let pages = shared.node.viewer.pages([ask.clone()]).await;
-        let [page] = pages.ok_or(Refusal::Stopping)?;
-        if page.busy {
-            sleep(BUSY).await;
-            continue;
-        }
-        let next = page.next(&ask);
-        for row in page.rows {
-            let SnapshotRow::File(file) = row else {
-                continue;
-            };
-            found.bytes = found.bytes.saturating_add(file.length);
-            if window.has(found.total) {
-                found.rows.push(Row::File(Shown::from(file)));
-            }
-            found.total += 1;
-        }
-        let Some(next) = next else { break };
-        ask = next;
-    }
-    found.files = found.total;
-    Ok(Json(found))
 }

@@ -181,6 +181,21 @@ impl List {
         }
     }
 
+    /// Returns a window of the contents that go by a name.
+    pub(crate) fn named(&self, name: &str, window: Window) -> Windowed {
+        let start = self.files.partition_point(|file| *file.name < *name);
+        let many = self.files[start..].partition_point(|file| *file.name == *name);
+        let range = start..start + many;
+        let places = range.clone().skip(window.offset).take(window.limit);
+        Windowed {
+            rows: places.map(|at| self.row(at)).collect(),
+            total: many,
+            files: many,
+            bytes: self.bytes(&range),
+            is_cut: self.is_cut,
+        }
+    }
+
     /// Returns a window of what is in a folder: folders first, then files.
     pub(crate) fn folder(&self, path: &str, window: Window) -> Windowed {
         let range = self.below(path);
@@ -431,6 +446,21 @@ mod tests {
         };
         assert_eq!(first.holders.len(), MOST_HOLDERS, "the others are counted");
         assert_eq!(first.root.as_deref(), Some(&*format!("{:064}", 4)));
+    }
+
+    #[test]
+    fn all_contents_of_a_name_are_found_by_it_and_no_other_name() {
+        let found = list().named("same.txt", all(Order::Name));
+        assert_eq!(names(&found), ["same.txt", "same.txt"]);
+        assert_eq!((found.total, found.bytes), (2, 7));
+        let second = Window {
+            offset: 1,
+            ..all(Order::Name)
+        };
+        assert_eq!(list().named("same.txt", second).rows, found.rows[1..]);
+        for other in ["same", "same.txt/", "", "SAME.TXT"] {
+            assert_eq!(list().named(other, all(Order::Name)).total, 0, "{other}");
+        }
     }
 
     #[test]

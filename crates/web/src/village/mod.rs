@@ -2,11 +2,13 @@
 //! remembered.
 //!
 //! ```text
-//! list    the files in memory, searched and shown as folders
-//! window  a part of a list, as it is asked for and answered
+//! list     the files in memory, searched and shown as folders
+//! window   a part of a list, as it is asked for and answered
+//! tracked  a search through all files of a tracker, which needs no list
 //! ```
 
 pub(crate) mod list;
+pub(crate) mod tracked;
 pub(crate) mod window;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
