@@ -220,10 +220,19 @@ fn dechunked(mut rest: &[u8]) -> (Vec<u8>, bool) {
 /// What keeps a shared file from doing anything in a browser.
 #[track_caller]
 fn assert_harmless(answer: &Answer) {
-    assert_eq!(
-        answer.header("content-security-policy"),
-        "sandbox; default-src 'none'"
-    );
+    assert_policy(answer, "sandbox; default-src 'none'");
+}
+
+/// What keeps a listing from doing anything but lead on.
+#[track_caller]
+fn assert_leads_on(answer: &Answer) {
+    let own = "sandbox allow-same-origin allow-downloads; default-src 'none'";
+    assert_policy(answer, own);
+}
+
+#[track_caller]
+fn assert_policy(answer: &Answer, policy: &str) {
+    assert_eq!(answer.header("content-security-policy"), policy);
     assert_eq!(answer.header("x-content-type-options"), "nosniff");
     assert_eq!(answer.header("cross-origin-resource-policy"), "same-origin");
 }
@@ -243,6 +252,8 @@ fn any_part_of_a_file_is_the_files_while_it_arrives() {
     assert!(head.header("content-disposition").starts_with("inline"));
     assert!(head.body.is_empty());
     assert_harmless(&head);
+    let part = scene.ask("HEAD", "/get/film.mp4", &[("Range", "bytes=0-9")]);
+    assert_eq!(part.status, 200, "a part is asked for by GET only");
     let tag = head.header("etag").to_owned();
     assert_eq!(tag.len(), 66, "the root");
     // Leaves of 16 KiB, pieces of 256 KiB, reads of 512 KiB, and the end.
@@ -344,7 +355,9 @@ fn a_name_is_looked_up_as_by_any_get_and_what_is_wrong_is_said_by_a_status() {
     }
     let several = scene.get("/get/x.txt", &[]);
     assert!(several.status == 300 && several.text().contains("?root="));
-    assert_harmless(&several);
+    assert_leads_on(&several);
+    let of_oak = scene.get("/get/x.txt?from=oak", &[]).text();
+    assert!(of_oak.contains("&amp;from=oak\""), "{of_oak}");
 
     for (name, shown) in [("evil.html", "text/html"), ("evil.svg", "image/svg+xml")] {
         let answer = scene.get(&format!("/get/a/{name}"), &[]);
@@ -389,6 +402,10 @@ fn folders_are_listed_for_browsers_and_programs_and_packed() {
     let scene = Scene::new(&files);
     let answer = scene.get("/get/a", &[]);
     assert_eq!((answer.status, answer.header("location")), (301, "/get/a/"));
+    let of_oak = scene.get("/get/a?from=oak", &[]);
+    assert_eq!(of_oak.header("location"), "/get/a/?from=oak");
+    let of_oak = scene.get("/get/a/?from=oak", &[]).text();
+    assert!(of_oak.contains("href=\"./deep/?from=oak\""), "{of_oak}");
     let html = scene.get("/get/a/", &[]);
     assert_eq!(
         (html.status, html.header("content-type")),
@@ -396,7 +413,7 @@ fn folders_are_listed_for_browsers_and_programs_and_packed() {
     );
     assert!(html.text().contains("href=\"./deep/\"") && html.text().contains("href=\"./x.txt\""));
     assert!(!html.text().contains("<script") && html.text().contains("1 hidden"));
-    assert_harmless(&html);
+    assert_leads_on(&html);
     let json = scene
         .get("/get/a/", &[("Accept", "application/json")])
         .json();
@@ -414,6 +431,15 @@ fn folders_are_listed_for_browsers_and_programs_and_packed() {
         "b"
     );
     assert_eq!(scene.get("/get/nowhere/", &[]).status, 404);
+
+    let beneath = scene.get("/get/a/deep/", &[]);
+    assert!(beneath.text().contains("href=\"./er/\""));
+    assert!(
+        !beneath.header("age").is_empty(),
+        "it is told how old it is"
+    );
+    let head = scene.ask("HEAD", "/get/a/?zip", &[]);
+    assert_eq!((head.status, head.header("content-length")), (200, ""));
 
     let to = scene.village.node("to").share();
     for (query, archive, unpack) in [

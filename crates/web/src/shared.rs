@@ -17,6 +17,7 @@ use crate::refusal::Refusal;
 use crate::served::ServedNode;
 use crate::tickets::Tickets;
 use crate::village::Village;
+use crate::village::survey::Surveys;
 use crate::village::tracked::Searches;
 
 /// The most answers with files, folders or archives at once.
@@ -36,6 +37,7 @@ pub(crate) struct Shared {
     pub(crate) readers: Readers,
     pub(crate) village: Arc<Village>,
     pub(crate) searches: Searches,
+    pub(crate) surveys: Surveys,
     pub(crate) jobs: Arc<Jobs>,
     pub(crate) tickets: Tickets,
     begun: Instant,
@@ -52,6 +54,7 @@ impl Shared {
             readers: Readers::default(),
             village: Arc::default(),
             searches: Searches::default(),
+            surveys: Surveys::default(),
             jobs: Arc::new(Jobs::new(node.clone())),
             tickets: Tickets::default(),
             begun: Instant::now(),

@@ -4,6 +4,7 @@
 //! processor. Each is read like any other, whole and verified; if one cannot be, the connection
 //! breaks, and no archive looks whole that is not.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::io::{self, Write};
 
@@ -21,7 +22,7 @@ use tokio::sync::{OwnedSemaphorePermit, mpsc};
 use zip::write::SimpleFileOptions;
 use zip::{CompressionMethod, DateTime, ZipWriter};
 
-use super::{Form, Wanted, failing, folder, kind};
+use super::{Form, Wanted, failing, kind};
 use crate::shared::Shared;
 
 /// The most files of an archive.
@@ -43,27 +44,26 @@ pub(super) async fn answer(
     let say = shared.node.say;
     let files = match files_of(shared, wanted).await {
         Ok(files) => files,
-        Err(not) => return failing::not_read(not, &HeaderMap::new(), say),
+        Err(not) => return failing::not_read(not, wanted, &HeaderMap::new(), say),
     };
-    let base = wanted
-        .name
-        .rsplit('/')
-        .next()
-        .filter(|base| !base.is_empty());
-    let base = base.unwrap_or("files");
+    let base = match &wanted.name[above(wanted)..] {
+        "" => "files",
+        base => base,
+    };
     let (content_type, ending) = match wanted.form {
         Form::Zip => ("application/zip", "zip"),
         Form::Tar | Form::File => ("application/x-tar", "tar"),
     };
     let body = if method == Method::HEAD {
-        Body::empty()
+        // Its length is not known, and is not 0.
+        Body::from_stream(stream::empty::<io::Result<Bytes>>())
     } else {
         let (parts, taken) = mpsc::channel(PARTS);
         let job = Job {
             peer: peer.clone(),
             from: wanted.from.clone(),
             files,
-            above: wanted.name.strip_suffix(base).unwrap_or_default().len(),
+            above: above(wanted),
             runtime: Handle::current(),
             parts,
         };
@@ -85,19 +85,26 @@ pub(super) async fn answer(
     answer
 }
 
+/// Returns how much of each path is above the folder that is packed.
+fn above(wanted: &Wanted) -> usize {
+    wanted.name.rfind('/').map_or(0, |slash| slash + 1)
+}
+
 /// The files of a folder, if each name means one content.
 async fn files_of(shared: &Shared, wanted: &Wanted) -> Result<Vec<FileRow>, NotRead> {
     let mut files: BTreeMap<String, Vec<FileRow>> = BTreeMap::new();
     let (mut more, mut bytes) = (0, 0u64);
-    let hidden = folder::each_in(shared, wanted, |_, row| {
-        bytes = bytes.saturating_add(row.length);
-        if files.len() >= MOST_FILES && !files.contains_key(&row.name) {
-            more += 1;
-        } else {
-            files.entry(row.name.clone()).or_default().push(row);
-        }
-    });
-    hidden.await?;
+    let listed = shared
+        .surveys
+        .each_now(&shared.node.ask, wanted.files(), |row| {
+            bytes = bytes.saturating_add(row.length);
+            if files.len() >= MOST_FILES && !files.contains_key(&row.name) {
+                more += 1;
+            } else {
+                files.entry(row.name.clone()).or_default().push(row);
+            }
+        });
+    listed.await?;
     if more > 0 {
         let files = MOST_FILES as u64 + more;
         let name = wanted.name.clone();
@@ -107,6 +114,32 @@ async fn files_of(shared: &Shared, wanted: &Wanted) -> Result<Vec<FileRow>, NotR
         let folder = wanted.name.clone();
         return Err(Failure::NoFolderCalled { folder }.into());
     }
+    one_of_each(files, wanted)
+}
+
+/// Returns the files, if each path in the archive means one of them.
+fn one_of_each(
+    files: BTreeMap<String, Vec<FileRow>>,
+    wanted: &Wanted,
+) -> Result<Vec<FileRow>, NotRead> {
+    let above = above(wanted);
+    let mut packed = BTreeMap::new();
+    for (name, rows) in &files {
+        // Who unpacks a file where a folder has to be, or two files at one path, loses one.
+        let beneath = format!("{name}/");
+        let in_it = files.range(beneath.clone()..).next();
+        let in_it = in_it.filter(|(other, _)| other.starts_with(&beneath));
+        let other = in_it.map(|(_, rows)| rows);
+        let other = other.or_else(|| packed.insert(packed_as(&name[above..], wanted.form), rows));
+        if let Some(other) = other {
+            let (name, doubt) = (name.clone(), Doubt::Several);
+            return Err(NotRead {
+                failure: Box::new(Failure::Ambiguous { name, doubt }),
+                variants: [&rows[..], other].concat(),
+            });
+        }
+    }
+    drop(packed);
     let mut all = Vec::with_capacity(files.len());
     for (name, mut rows) in files {
         if let [only] = &rows[..] {
@@ -124,6 +157,20 @@ async fn files_of(shared: &Shared, wanted: &Wanted) -> Result<Vec<FileRow>, NotR
         }
     }
     Ok(all)
+}
+
+/// Returns a path as an archive has it. In a zip some unpackers take `\` for `/`, and `C:` for a
+/// disk: such a path would lead elsewhere.
+fn packed_as(path: &str, form: Form) -> Cow<'_, str> {
+    let is_on_disk = path.as_bytes().get(1) == Some(&b':');
+    if form != Form::Zip || !path.contains('\\') && !is_on_disk {
+        return path.into();
+    }
+    let mut path = path.replace('\\', "_");
+    if is_on_disk {
+        path.replace_range(1..2, "_");
+    }
+    path.into()
 }
 
 /// The parts of an archive, as they are sent.
@@ -170,7 +217,8 @@ impl Job {
                 .large_file(true)
                 .unix_permissions(mode_of(file))
                 .last_modified_time(time_of(file.mtime));
-            zip.start_file(&file.name[self.above..], options)?;
+            let path = packed_as(&file.name[self.above..], Form::Zip);
+            zip.start_file(path, options)?;
             io::copy(&mut self.open(file)?, &mut zip)?;
         }
         zip.finish()?;
@@ -303,4 +351,63 @@ fn time_of(mtime: i64) -> DateTime {
     let (month, day) = (time.month().into(), time.day());
     let (hour, minute, second) = time.to_hms();
     DateTime::from_date_and_time(year, month, day, hour, minute, second).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn files(names: &[&str]) -> BTreeMap<String, Vec<FileRow>> {
+        let row = |name: &str| FileRow {
+            name: name.to_owned(),
+            length: 1,
+            mtime: 0,
+            mtime_ns: 0,
+            executable: false,
+            root: Some("1a".to_owned()),
+            holders: Vec::new(),
+        };
+        let each = names
+            .iter()
+            .map(|name| ((*name).to_owned(), vec![row(name)]));
+        each.collect()
+    }
+
+    fn wanted(form: Form) -> Wanted {
+        Wanted {
+            name: "top/a".to_owned(),
+            is_folder: true,
+            form,
+            ..Wanted::default()
+        }
+    }
+
+    #[test]
+    fn a_path_that_leads_elsewhere_on_another_system_is_another_in_a_zip() {
+        for (path, packed) in [
+            ("a/b.txt", "a/b.txt"),
+            ("a/12:30.txt", "a/12:30.txt"),
+            ("a/..\\..\\b", "a/.._.._b"),
+            ("C:/b", "C_/b"),
+        ] {
+            assert_eq!(packed_as(path, Form::Zip), packed);
+            assert_eq!(packed_as(path, Form::Tar), path);
+        }
+    }
+
+    #[test]
+    fn what_could_not_be_unpacked_is_said_before_anything_is_sent() {
+        let all = ["top/a/x", "top/a/x y", "top/a/x.d/y"];
+        let found = one_of_each(files(&all), &wanted(Form::Zip)).expect("each has its place");
+        assert_eq!(found.len(), 3);
+        let file_and_folder = files(&["top/a/x", "top/a/x y", "top/a/x/y"]);
+        for form in [Form::Zip, Form::Tar] {
+            let not = one_of_each(file_and_folder.clone(), &wanted(form)).expect_err("a doubt");
+            let names: Vec<&str> = not.variants.iter().map(|row| &*row.name).collect();
+            assert_eq!(names, ["top/a/x", "top/a/x/y"]);
+        }
+        let alike = files(&["top/a/b\\c", "top/a/b_c"]);
+        assert!(one_of_each(alike.clone(), &wanted(Form::Zip)).is_err());
+        assert!(one_of_each(alike, &wanted(Form::Tar)).is_ok());
+    }
 }

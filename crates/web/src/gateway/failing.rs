@@ -3,21 +3,28 @@
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde_json::json;
-use thorp_node::api::{ErrorKind, Event, Failure, FileRow, Miss};
+use thorp_node::api::{ErrorKind, Failure, FileRow, Miss};
 use thorp_node::peer::NotRead;
 
 use super::html::escaped;
-use super::path::url_of;
-use crate::refusal::Saying;
+use super::path::{query_of, url_of};
+use super::{OF_OWN_DOCUMENTS, Wanted};
+use crate::refusal::{self, Saying, said};
+use crate::variant::Variant;
 
 /// When to come back for what may come later, in seconds.
 const LATER: HeaderValue = HeaderValue::from_static("5");
 
 /// Why a file cannot be read.
-pub(super) fn not_read(not: NotRead, headers: &HeaderMap, say: Saying) -> Response {
+pub(super) fn not_read(
+    not: NotRead,
+    wanted: &Wanted,
+    headers: &HeaderMap,
+    say: Saying,
+) -> Response {
     let NotRead { failure, variants } = not;
     if !variants.is_empty() {
-        return several(&failure, &variants, headers, say);
+        return several(*failure, variants, wanted, headers, say);
     }
     failed(*failure, say)
 }
@@ -52,15 +59,19 @@ pub(super) fn elsewhere(location: &str) -> Response {
         .into_response()
 }
 
-pub(super) fn in_json(status: StatusCode, value: &serde_json::Value) -> Response {
+fn in_json(status: StatusCode, value: &serde_json::Value) -> Response {
     let json = HeaderValue::from_static("application/json");
     let body = format!("{value}\n");
     (status, [(header::CONTENT_TYPE, json)], body).into_response()
 }
 
-pub(super) fn in_html(status: StatusCode, body: String) -> Response {
+fn in_html(status: StatusCode, body: String) -> Response {
     let html = HeaderValue::from_static("text/html; charset=utf-8");
-    (status, [(header::CONTENT_TYPE, html)], body).into_response()
+    let headers = [
+        (header::CONTENT_TYPE, html),
+        (header::CONTENT_SECURITY_POLICY, OF_OWN_DOCUMENTS),
+    ];
+    (status, headers, body).into_response()
 }
 
 /// Whether the asker would rather read HTML than JSON.
@@ -74,25 +85,36 @@ pub(super) fn wants_html(headers: &HeaderMap) -> bool {
 }
 
 /// Several contents go by the name: which, and how each is asked for.
-fn several(failure: &Failure, variants: &[FileRow], headers: &HeaderMap, say: Saying) -> Response {
+fn several(
+    failure: Failure,
+    variants: Vec<FileRow>,
+    wanted: &Wanted,
+    headers: &HeaderMap,
+    say: Saying,
+) -> Response {
     let status = StatusCode::MULTIPLE_CHOICES;
+    let variants = Variant::first(variants);
     let url = |row: &FileRow| {
         let root = row.root.as_deref().unwrap_or_default();
-        format!("{}?root={root}", url_of(&row.name, false))
+        url_of(&row.name, false) + &query_of(Some(root), wanted)
     };
     if wants_html(headers) {
-        let rows = variants.iter().map(|row| {
+        let rows = variants.iter().map(|variant| {
+            let row = &variant.row;
             let holders = row.holders.iter().map(|holder| {
                 let name = holder.member.name.as_deref();
-                escaped(name.unwrap_or(&holder.member.address))
+                format!(" {}", escaped(name.unwrap_or(&holder.member.address)))
             });
-            let holders: Vec<String> = holders.collect();
+            let holders: String = holders.collect();
+            let more = match variant.holders_total - row.holders.len() {
+                0 => String::new(),
+                more => format!(" and {more} more"),
+            };
             format!(
-                "<li><a href=\"{}\">{}</a> {} bytes, {}</li>\n",
+                "<li><a href=\"{}\">{}</a> {} bytes{holders}{more}</li>\n",
                 escaped(&url(row)),
                 escaped(&row.name),
                 row.length,
-                holders.join(" ")
             )
         });
         let rows: String = rows.collect();
@@ -101,22 +123,17 @@ fn several(failure: &Failure, variants: &[FileRow], headers: &HeaderMap, say: Sa
         );
         return in_html(status, body);
     }
-    let rows = variants.iter().map(|row| {
-        let mut value = serde_json::to_value(row).unwrap_or_default();
-        value["url"] = url(row).into();
+    let rows = variants.iter().map(|variant| {
+        let mut value = serde_json::to_value(variant).unwrap_or_default();
+        value["url"] = url(&variant.row).into();
         value
     });
     let rows: Vec<serde_json::Value> = rows.collect();
-    let error = said(failure.clone(), say);
+    let error = said(failure, say);
     in_json(status, &json!({ "error": error, "variants": rows }))
 }
 
-fn said(failure: Failure, say: Saying) -> serde_json::Value {
-    let said = say(&Event::Error(failure));
-    json!({ "code": said["kind"], "message": said["message"] })
-}
-
-/// Returns the status for a failure.
+/// Returns the status for a failure, where the name of a file is the whole request.
 fn status_of(failure: &Failure) -> StatusCode {
     match failure {
         Failure::NoRoomToRead { .. } => StatusCode::INSUFFICIENT_STORAGE,
@@ -126,21 +143,47 @@ fn status_of(failure: &Failure) -> StatusCode {
             ..
         } => StatusCode::SERVICE_UNAVAILABLE,
         _ => match failure.kind() {
-            ErrorKind::Usage => StatusCode::BAD_REQUEST,
-            ErrorKind::NotFound => StatusCode::NOT_FOUND,
             ErrorKind::Ambiguous => StatusCode::MULTIPLE_CHOICES,
-            ErrorKind::Exists => StatusCode::CONFLICT,
-            ErrorKind::Network | ErrorKind::Unfinished => StatusCode::SERVICE_UNAVAILABLE,
-            ErrorKind::Verification => StatusCode::BAD_GATEWAY,
-            ErrorKind::NotAMember => StatusCode::FORBIDDEN,
-            ErrorKind::Other => StatusCode::INTERNAL_SERVER_ERROR,
+            kind => refusal::status_of(kind),
         },
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use thorp_node::api::{Doubt, Event};
+
     use super::*;
+
+    #[test]
+    fn a_choice_leads_on_to_the_same_peer_and_its_links_are_of_this_site() {
+        let row = |root: &str| FileRow {
+            name: "a.txt".into(),
+            length: 1,
+            mtime: 0,
+            mtime_ns: 0,
+            executable: false,
+            root: Some(root.into()),
+            holders: Vec::new(),
+        };
+        let not = NotRead {
+            failure: Box::new(Failure::Ambiguous {
+                name: "a.txt".into(),
+                doubt: Doubt::Several,
+            }),
+            variants: vec![row("1a"), row("2b")],
+        };
+        let wanted = Wanted {
+            name: "a.txt".into(),
+            from: Some("oak".into()),
+            ..Wanted::default()
+        };
+        let say = |_: &Event| serde_json::Value::Null;
+        let answer = not_read(not, &wanted, &HeaderMap::new(), say);
+        assert_eq!(answer.status(), StatusCode::MULTIPLE_CHOICES);
+        let policy = answer.headers().get(header::CONTENT_SECURITY_POLICY);
+        assert_eq!(policy, Some(&OF_OWN_DOCUMENTS));
+    }
 
     #[test]
     fn a_browser_and_wget_read_html_and_a_program_that_says_so_json() {

@@ -1,31 +1,37 @@
 //! A folder as a listing, for browsers and programs. Of HTML it needs no script.
 //!
-//! A folder is what files have in their paths, as the whole village lists them at this moment.
+//! A folder is what files have in their paths, as the whole village listed them a moment ago.
 //! Hidden files are counted and left out, but in a folder that was named with its whole path.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
+use std::io;
 use std::sync::Arc;
 
-use axum::http::{HeaderMap, StatusCode};
+use axum::body::{Body, Bytes};
+use axum::http::{HeaderMap, HeaderValue, header};
 use axum::response::Response;
-use serde_json::json;
-use thorp_node::api::{Command, Event, Failure, FileRow};
-use thorp_node::{Name, reserved};
+use futures_util::stream;
+use serde::Serialize;
+use thorp_node::api::Failure;
+use tokio::sync::OwnedSemaphorePermit;
 
 use super::html::escaped;
-use super::path::{part_of_url, url_of};
-use super::{Wanted, failing};
+use super::path::{part_of_url, query_of, url_of};
+use super::{OF_OWN_DOCUMENTS, Wanted, failing};
 use crate::shared::Shared;
+use crate::village::survey::File;
 
 /// The most rows of a listing.
 const MOST_ROWS: usize = 100_000;
+/// How much of a listing is handed over at once, in bytes.
+const PART: usize = 64 * 1024;
 
 /// What is in a folder.
 #[derive(Debug, Default)]
 struct Listing {
     folders: BTreeMap<String, Beneath>,
-    files: BTreeMap<String, Vec<FileRow>>,
+    files: BTreeMap<String, Vec<File>>,
     rows: usize,
     hidden: u64,
     /// Whether there is more than this.
@@ -39,70 +45,80 @@ struct Beneath {
     bytes: u64,
 }
 
+/// A listing as JSON.
+#[derive(Serialize)]
+struct Json<'a> {
+    folder: &'a str,
+    folders: Vec<FolderRow<'a>>,
+    files: Vec<Row<'a>>,
+    hidden: u64,
+    cut: bool,
+}
+
+#[derive(Serialize)]
+struct FolderRow<'a> {
+    name: &'a str,
+    files: u64,
+    bytes: u64,
+}
+
+#[derive(Serialize)]
+struct Row<'a> {
+    name: &'a str,
+    length: u64,
+    mtime: i64,
+    root: Option<&'a str>,
+    url: String,
+}
+
 pub(super) async fn answer(shared: &Arc<Shared>, wanted: &Wanted, headers: &HeaderMap) -> Response {
+    let Ok(place) = shared.stream() else {
+        return failing::busy();
+    };
     let mut listing = Listing::default();
-    let listed = each_in(shared, wanted, |path, row| listing.add(path, row)).await;
-    let hidden = match listed {
-        Ok(hidden) => hidden,
+    let each = |path: &str, file| listing.add(path, file);
+    let listed = shared
+        .surveys
+        .each_in(&shared.node.ask, wanted.files(), each)
+        .await;
+    let told = match listed {
+        Ok(told) => told,
         Err(failure) => return failing::failed(failure, shared.node.say),
     };
-    listing.hidden = hidden;
-    if listing.rows == 0 && hidden == 0 && !wanted.name.is_empty() {
+    listing.hidden = told.hidden;
+    if listing.rows == 0 && told.hidden == 0 && !wanted.name.is_empty() {
         let failure = Failure::NoFolderCalled {
             folder: wanted.name.clone(),
         };
         return failing::failed(failure, shared.node.say);
     }
-    if failing::wants_html(headers) {
-        failing::in_html(StatusCode::OK, listing.in_html(&wanted.name))
+    let (kind, text) = if failing::wants_html(headers) {
+        ("text/html; charset=utf-8", listing.in_html(wanted))
     } else {
-        failing::in_json(StatusCode::OK, &listing.in_json(&wanted.name))
-    }
+        ("application/json", listing.in_json(wanted))
+    };
+    drop(listing);
+    let length = text.len();
+    let mut answer = Response::new(in_parts(text, place));
+    let headers = answer.headers_mut();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(kind));
+    headers.insert(header::CONTENT_LENGTH, HeaderValue::from(length));
+    headers.insert(header::AGE, HeaderValue::from(told.age));
+    headers.insert(header::CONTENT_SECURITY_POLICY, OF_OWN_DOCUMENTS);
+    answer
 }
 
-/// Tells the files of a folder, each with its path in it, and returns how many hidden ones are left
-/// out. If not all of them are known, that is a failure.
-pub(super) async fn each_in(
-    shared: &Shared,
-    wanted: &Wanted,
-    mut each: impl FnMut(&str, FileRow),
-) -> Result<u64, Failure> {
-    let folder = Some(wanted.name.clone()).filter(|name| !name.is_empty());
-    let command = Command::Ls {
-        peer: wanted.from.clone(),
-        folder,
-    };
-    let mut events = (shared.node.ask)(command);
-    let mut hidden = 0;
-    while let Some(event) = events.recv().await {
-        match event {
-            Event::File(row) => {
-                let path = if wanted.name.is_empty() {
-                    Some(&*row.name)
-                } else {
-                    row.name.strip_prefix(&wanted.name)
-                };
-                let path = path.map(|path| path.trim_start_matches('/').to_owned());
-                let Some(path) = path.filter(|path| !path.is_empty()) else {
-                    continue;
-                };
-                let name: Option<Name> = path.parse().ok();
-                if name.is_none_or(|name| reserved::acts_unasked(&name)) {
-                    hidden += 1;
-                } else {
-                    each(&path, row);
-                }
-            }
-            Event::Done(_) => return Ok(hidden),
-            Event::Error(failure) => return Err(failure),
-            _ => {}
-        }
-    }
-    Err(Failure::AnswerCutShort)
+/// A text that has the room of its answer until its last part is taken.
+fn in_parts(text: String, place: OwnedSemaphorePermit) -> Body {
+    let rest = (Bytes::from(text), place);
+    Body::from_stream(stream::unfold(rest, async |(mut text, place)| {
+        let part = text.split_to(text.len().min(PART));
+        (!part.is_empty()).then_some((Ok::<_, io::Error>(part), (text, place)))
+    }))
 }
 
 impl Listing {
-    fn add(&mut self, path: &str, row: FileRow) {
+    fn add(&mut self, path: &str, row: File) {
         let Some((folder, _)) = path.split_once('/') else {
             if self.takes_a_row() {
                 self.files.entry(path.to_owned()).or_default().push(row);
@@ -126,44 +142,50 @@ impl Listing {
         has_room
     }
 
-    fn in_json(&self, folder: &str) -> serde_json::Value {
-        let folders = self.folders.iter().map(|(name, beneath)| {
-            json!({ "name": name, "files": beneath.files, "bytes": beneath.bytes })
+    fn in_json(&self, wanted: &Wanted) -> String {
+        let folders = self.folders.iter().map(|(name, beneath)| FolderRow {
+            name,
+            files: beneath.files,
+            bytes: beneath.bytes,
         });
         let files = self.files.iter().flat_map(|(name, rows)| {
             let is_one = rows.len() == 1;
             rows.iter().map(move |row| {
-                json!({
-                    "name": name,
-                    "length": row.length,
-                    "mtime": row.mtime,
-                    "root": row.root,
-                    "url": url_of_row(row, is_one),
-                })
+                let root = row.root.as_deref();
+                let query = query_of(root.filter(|_| !is_one), wanted);
+                Row {
+                    name,
+                    length: row.length,
+                    mtime: row.mtime,
+                    root,
+                    url: url_of(&row.name, false) + &query,
+                }
             })
         });
-        json!({
-            "folder": folder,
-            "folders": folders.collect::<Vec<_>>(),
-            "files": files.collect::<Vec<_>>(),
-            "hidden": self.hidden,
-            "cut": self.is_cut,
-        })
+        let json = Json {
+            folder: &wanted.name,
+            folders: folders.collect(),
+            files: files.collect(),
+            hidden: self.hidden,
+            cut: self.is_cut,
+        };
+        serde_json::to_string(&json).unwrap_or_default() + "\n"
     }
 
-    fn in_html(&self, folder: &str) -> String {
+    fn in_html(&self, wanted: &Wanted) -> String {
+        let (folder, query) = (&*wanted.name, escaped(&query_of(None, wanted)));
         let title = format!("/{}", escaped(folder));
         let mut html = format!(
             "<!doctype html>\n<meta charset=\"utf-8\">\n<title>{title}</title>\n<h1>{title}</h1>\n<ul>\n"
         );
+        // Writing to a text does not fail.
         if !folder.is_empty() {
-            html.push_str("<li><a href=\"../\">../</a></li>\n");
+            let _ = writeln!(html, "<li><a href=\"../{query}\">../</a></li>");
         }
         for (name, beneath) in &self.folders {
-            // Writing to a text does not fail.
             let _ = writeln!(
                 html,
-                "<li><a href=\"{}/\">{}/</a> {} files, {} bytes</li>",
+                "<li><a href=\"{}/{query}\">{}/</a> {} files, {} bytes</li>",
                 escaped(&part_of_url(name)),
                 escaped(name),
                 beneath.files,
@@ -172,10 +194,8 @@ impl Listing {
         }
         for (name, rows) in &self.files {
             for row in rows {
-                let mut url = part_of_url(name);
-                if let (Some(root), true) = (&row.root, rows.len() > 1) {
-                    url = format!("{url}?root={root}");
-                }
+                let root = row.root.as_deref().filter(|_| rows.len() > 1);
+                let url = part_of_url(name) + &query_of(root, wanted);
                 let _ = writeln!(
                     html,
                     "<li><a href=\"{}\">{}</a> {} bytes</li>",
@@ -197,35 +217,37 @@ impl Listing {
 }
 
 impl Beneath {
-    fn count(&mut self, row: &FileRow) {
+    fn count(&mut self, row: &File) {
         self.files += 1;
         self.bytes = self.bytes.saturating_add(row.length);
     }
 }
 
-/// Where a file is read; where several have its name, by its root.
-fn url_of_row(row: &FileRow, is_one: bool) -> String {
-    let url = url_of(&row.name, false);
-    match &row.root {
-        Some(root) if !is_one => format!("{url}?root={root}"),
-        _ => url,
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use serde_json::{Value, json};
+
     use super::*;
 
-    fn row(name: &str, root: &str) -> FileRow {
-        FileRow {
+    fn row(name: &str, root: &str) -> File {
+        File {
             name: name.to_owned(),
             length: 5,
             mtime: 7,
-            mtime_ns: 0,
-            executable: false,
             root: Some(root.to_owned()),
-            holders: Vec::new(),
         }
+    }
+
+    fn wanted(name: &str, from: Option<&str>) -> Wanted {
+        Wanted {
+            name: name.to_owned(),
+            from: from.map(str::to_owned),
+            ..Wanted::default()
+        }
+    }
+
+    fn parsed(json: &str) -> Value {
+        serde_json::from_str(json).expect("JSON")
     }
 
     fn listing(names: &[(&str, &str)]) -> Listing {
@@ -245,7 +267,8 @@ mod tests {
             ("x", "4"),
             ("y", "5"),
         ]);
-        let json = listing.in_json("");
+        let all = wanted("", None);
+        let json = parsed(&listing.in_json(&all));
         assert_eq!(
             json["folders"],
             json!([{"name": "a", "files": 2, "bytes": 10}])
@@ -257,16 +280,33 @@ mod tests {
             .filter_map(|file| file["url"].as_str())
             .collect();
         assert_eq!(urls, ["/get/x?root=3", "/get/x?root=4", "/get/y"]);
-        let html = listing.in_html("");
+        let html = listing.in_html(&all);
         assert!(html.contains("<a href=\"./a/\">a/</a> 2 files, 10 bytes"));
         assert!(html.contains("<a href=\"./x?root=3\">x</a>"));
         assert!(!html.contains("../"));
     }
 
     #[test]
+    fn a_listing_of_one_peer_leads_to_what_that_peer_has() {
+        let listing = listing(&[("a/b", "1"), ("x", "3"), ("x", "4"), ("y", "5")]);
+        let of_oak = wanted("top", Some("oak & elm"));
+        let html = listing.in_html(&of_oak);
+        for link in [
+            "../?from=oak%20%26%20elm",
+            "./a/?from=oak%20%26%20elm",
+            "./x?root=3&amp;from=oak%20%26%20elm",
+            "./y?from=oak%20%26%20elm",
+        ] {
+            assert!(html.contains(&format!("href=\"{link}\"")), "{link}: {html}");
+        }
+        let json = parsed(&listing.in_json(&of_oak));
+        assert_eq!(json["files"][2]["url"], "/get/y?from=oak%20%26%20elm");
+    }
+
+    #[test]
     fn names_with_markup_and_other_directions_are_text() {
         let evil = "<img src=x onerror=alert(1)>\"'&\u{202e}\n";
-        let html = listing(&[(evil, "1")]).in_html(evil);
+        let html = listing(&[(evil, "1")]).in_html(&wanted(evil, None));
         assert!(!html.contains("<img"), "{html}");
         assert!(!html.contains('\u{202e}') && !html.contains("alert(1)>\""));
         let href = html
@@ -288,6 +328,10 @@ mod tests {
         listing.add("folder/x", row("x", "1"));
         assert_eq!(listing.rows, MOST_ROWS);
         assert!(listing.is_cut && listing.folders.is_empty());
-        assert!(listing.in_html("a").contains("more than this"));
+        assert!(
+            listing
+                .in_html(&wanted("a", None))
+                .contains("more than this")
+        );
     }
 }

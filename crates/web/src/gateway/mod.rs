@@ -35,11 +35,16 @@ use axum::routing::get;
 use crate::door;
 use crate::refusal::Refusal;
 use crate::shared::Shared;
+use crate::village::survey;
 
 use path::Asked;
 
 /// What each answer may do in a browser: nothing.
 const POLICY: HeaderValue = HeaderValue::from_static("sandbox; default-src 'none'");
+/// What documents that are written here may do: nothing but lead on. With an origin of their own
+/// their links would be those of another site.
+const OF_OWN_DOCUMENTS: HeaderValue =
+    HeaderValue::from_static("sandbox allow-same-origin allow-downloads; default-src 'none'");
 
 /// What is wanted of a name.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -66,6 +71,16 @@ pub(crate) struct Wanted {
     pub from: Option<String>,
     /// As what.
     pub form: Form,
+}
+
+impl Wanted {
+    /// Whose files these are, where it is a folder.
+    fn files(&self) -> survey::Wanted<'_> {
+        survey::Wanted {
+            folder: &self.name,
+            from: self.from.as_deref(),
+        }
+    }
 }
 
 /// Returns the routes, which the page and programs with the token may ask.
@@ -110,7 +125,9 @@ pub(crate) async fn answer(
 
 fn with_policy(mut answer: Response) -> Response {
     let headers = answer.headers_mut();
-    headers.insert(header::CONTENT_SECURITY_POLICY, POLICY);
+    headers
+        .entry(header::CONTENT_SECURITY_POLICY)
+        .or_insert(POLICY);
     headers
         .entry(header::CACHE_CONTROL)
         .or_insert(HeaderValue::from_static("private, no-cache"));

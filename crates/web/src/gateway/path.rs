@@ -29,6 +29,8 @@ const PART: &AsciiSet = &CONTROLS
     .add(b'{')
     .add(b'|')
     .add(b'}');
+/// What is escaped in a value of a query.
+const VALUE: &AsciiSet = &PART.add(b'+');
 /// What is escaped in a path.
 const PATH: &AsciiSet = &PART.remove(b'/');
 
@@ -47,7 +49,9 @@ impl Asked {
             return Err(Refusal::NotFound);
         };
         if path.is_empty() {
-            return Ok(Self::Elsewhere(format!("{BEFORE}/")));
+            let query = uri.query().map(|query| format!("?{query}"));
+            let query = query.unwrap_or_default();
+            return Ok(Self::Elsewhere(format!("{BEFORE}/{query}")));
         }
         let path = path.strip_prefix('/').ok_or(Refusal::NotFound)?;
         let (path, is_folder) = match path.strip_suffix('/') {
@@ -135,6 +139,21 @@ pub(super) fn url_of(name: &str, is_folder: bool) -> String {
     format!("{BEFORE}/{}{end}", utf8_percent_encode(name, PATH))
 }
 
+/// Returns the query of a URL to which a request leads on: which content, and, as in the request,
+/// from which peer.
+pub(super) fn query_of(root: Option<&str>, wanted: &Wanted) -> String {
+    let mut query = String::new();
+    for (key, value) in [("root", root), ("from", wanted.from.as_deref())] {
+        if let Some(value) = value {
+            query.push(if query.is_empty() { '?' } else { '&' });
+            query.push_str(key);
+            query.push('=');
+            query.extend(utf8_percent_encode(value, VALUE));
+        }
+    }
+    query
+}
+
 /// Returns a part of a path as a relative reference.
 pub(super) fn part_of_url(part: &str) -> String {
     format!("./{}", utf8_percent_encode(part, PART))
@@ -216,6 +235,19 @@ mod tests {
         };
         let asked = asked("/get/a/?root=3fa&from=oak+tree&zip");
         assert_eq!(asked, Ok(Asked::Wanted(expected)));
+    }
+
+    #[test]
+    fn who_is_led_on_is_led_to_the_same_peer() {
+        let of_oak = Wanted {
+            root: Some("3fa".to_owned()),
+            from: Some("o+a&k = ü".to_owned()),
+            ..wanted("a", false)
+        };
+        let url = url_of("a", false) + &query_of(of_oak.root.as_deref(), &of_oak);
+        assert_eq!(asked(&url), Ok(Asked::Wanted(of_oak)), "{url}");
+        let all = asked("/get?from=oak&zip");
+        assert_eq!(all, Ok(Asked::Elsewhere("/get/?from=oak&zip".to_owned())));
     }
 
     #[test]

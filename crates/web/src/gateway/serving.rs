@@ -12,7 +12,7 @@ use thorp_node::api::{Failure, Read};
 use thorp_node::peer::{Peer, Reading};
 use tokio::sync::OwnedSemaphorePermit;
 
-use super::path::url_of;
+use super::path::{query_of, url_of};
 use super::terms::{State, Terms};
 use super::{Wanted, failing, kind};
 use crate::shared::Shared;
@@ -36,12 +36,17 @@ pub(super) async fn answer(
     let reading = match peer.read(read).await {
         Ok(reading) => reading,
         Err(not) if matches!(*not.failure, Failure::IsFolder { .. }) => {
-            return failing::elsewhere(&url_of(&wanted.name, true));
+            let query = query_of(None, wanted);
+            return failing::elsewhere(&(url_of(&wanted.name, true) + &query));
         }
-        Err(not) => return failing::not_read(not, headers, shared.node.say),
+        Err(not) => return failing::not_read(not, wanted, headers, shared.node.say),
     };
     let state = State::new(&reading.root(), reading.mtime(), reading.length());
     let (status, part) = match state.judge(headers) {
+        // Parts are asked for by GET only (RFC 9110, section 14.2).
+        Terms::Part(_) | Terms::NoSuchPart if method == Method::HEAD => {
+            (StatusCode::OK, 0..state.length)
+        }
         Terms::Whole => (StatusCode::OK, 0..state.length),
         Terms::Part(part) => (StatusCode::PARTIAL_CONTENT, part),
         Terms::NoSuchPart => return no_such_part(&state),

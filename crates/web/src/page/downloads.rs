@@ -29,17 +29,17 @@ pub(super) async fn make(
     if shared.node.kind != PageOf::Peer {
         return Err(Refusal::NotFound);
     }
-    let name = download.name.trim_end_matches('/');
+    let name = download.name.trim_end_matches('/').to_owned();
     if name.is_empty() {
         return Err(Refusal::BadRequest);
     }
-    let base = name.rsplit('/').next().unwrap_or(name);
+    let base = name.rsplit('/').next().unwrap_or(&name);
     let file = match download.shape {
         Shape::File => base.to_owned(),
         Shape::Zip => format!("{base}.zip"),
         Shape::Tar => format!("{base}.tar"),
     };
-    download.name = name.to_owned();
+    download.name = name;
     let file = utf8_percent_encode(&file, NON_ALPHANUMERIC).to_string();
     let ticket = shared.tickets.add(Instant::now(), download);
     let ticket = ticket.ok_or(Refusal::Stopping)?;

@@ -5,9 +5,11 @@
 //! list     the files in memory, searched and shown as folders
 //! window   a part of a list, as it is asked for and answered
 //! tracked  a search through all files of a tracker, which needs no list
+//! survey   the files of a folder, as they are listed now, or a moment ago
 //! ```
 
 pub(crate) mod list;
+pub(crate) mod survey;
 pub(crate) mod tracked;
 pub(crate) mod window;
 
