@@ -138,7 +138,9 @@ pub async fn share(
         }
         None => (listener.serve(vec![service]), None, None),
     };
-    let settings = config.clone();
+    let slot = PageSlot::default();
+    // Boxed, as above: the future of a start is large already.
+    let page = Box::pin(page_setup(&config, &state, &slot, notices.clone())).await?;
     let setup = PeerSetup {
         tls: credentials.tls,
         trackers: credentials.trackers,
@@ -154,10 +156,10 @@ pub async fn share(
         announced,
         renewal: credentials.renewal,
         reading: state.file(page::CACHE),
+        page: slot,
     };
-    let (peer, task) = Peer::start(setup, notices.clone());
-    // Boxed, as above: the future of a start is large already.
-    let page = Box::pin(page_setup(&settings, &state, peer.page(), notices)).await?;
+    // From here on nothing is waited for: what the peer says comes after the word that it shares.
+    let (peer, task) = Peer::start(setup, notices);
 
     let asked = peer.clone();
     let mut held = Held {

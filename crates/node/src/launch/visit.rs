@@ -17,7 +17,7 @@ use super::owner::{running_or_state, until_let_go};
 use super::running::{Held, RunningPeer};
 use super::{LaunchError, on_disk};
 use crate::api::{AskedOf, Command, Event, Failure, Notice};
-use crate::page;
+use crate::page::{self, PageSlot};
 use crate::peer::{Peer, PeerSetup, Role};
 
 /// The maximum number of notices that wait while a visitor joins.
@@ -153,6 +153,7 @@ async fn visit(
         announced,
         renewal: credentials.renewal,
         reading: state.file(page::CACHE),
+        page: PageSlot::default(),
     };
     let (peer, task) = Peer::start(setup, notices);
     let held = Held {

@@ -109,6 +109,8 @@ pub struct PeerSetup {
     pub renewal: Renewal,
     /// A directory for files that are read while they arrive.
     pub reading: PathBuf,
+    /// Where it is told what became of its page.
+    pub page: PageSlot,
 }
 
 /// What a peer does with files.
@@ -212,6 +214,7 @@ impl Peer {
             trouble,
             torrents,
         };
+        let page = setup.page.clone();
         let (task, engine) = Task::new(setup, swarms.clone(), asked, shown, notices);
         let task = tokio::spawn(super::run(task, engine));
         let peer = Self {
@@ -229,7 +232,7 @@ impl Peer {
             tls,
             trackers,
             executable,
-            page: PageSlot::default(),
+            page,
         };
         peer.sweep_what_was_read();
         (peer, task)
@@ -250,11 +253,6 @@ impl Peer {
     /// no record, the group may be open.
     fn takes_executables(&self) -> bool {
         self.executable && self.tls.records().is_by_invitation()
-    }
-
-    /// Where its page is, once it is served.
-    pub(crate) fn page(&self) -> &PageSlot {
-        &self.page
     }
 
     /// What it shows of itself.

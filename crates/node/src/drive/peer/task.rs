@@ -283,6 +283,7 @@ impl Task {
             announced,
             renewal,
             reading: _,
+            page: _,
         } = setup;
         let refusals = match &role {
             Role::Sharing { inbound, .. } => inbound.refusals.clone(),
