@@ -66,6 +66,7 @@ impl Scene {
         ]);
         let reading = reader.start_sharing(&address, "127.0.0.1:0");
         hashed(&holder, files.len());
+        listed(&reader, files.len());
         let status = status(&reader);
         let at = status["page"].as_str().unwrap();
         let at = at
@@ -118,6 +119,15 @@ fn hashed(node: &Node, files: usize) {
         let (_, events) = node.json(&["status"]);
         let status = events.first()?;
         (status["files"] == files && status["unhashed"] == 0).then_some(())
+    });
+}
+
+/// Waits until a peer finds the contents of all of oak's files, which its tracker hears of later.
+fn listed(node: &Node, files: usize) {
+    poll("the contents to be listed", PATIENCE, || {
+        let (_, events) = node.json(&["ls", "oak"]);
+        let known = events.iter().filter(|row| row["root"].is_string());
+        (known.count() == files).then_some(())
     });
 }
 

@@ -352,9 +352,9 @@ fn missed(name: &str, miss: &Miss) -> (String, &'static str) {
     let name = named(name);
     match miss {
         Miss::StillHashing { by } => {
-            let by = by.as_ref().map(called).unwrap_or_default();
+            let by = by.as_ref().map(|by| format!(" by {}", called(by)));
             (
-                format!("{name} is still being hashed by {by}."),
+                format!("{name} is still being hashed{}.", by.unwrap_or_default()),
                 "Try again in a while.",
             )
         }

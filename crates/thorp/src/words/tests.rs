@@ -536,6 +536,10 @@ fn a_file_that_does_not_come_is_named_with_who_and_what_to_do() {
             "f is still being hashed by oak (192.168.198.138). Try again in a while.",
         ),
         (
+            Miss::StillHashing { by: None },
+            "f is still being hashed. Try again in a while.",
+        ),
+        (
             Miss::Unreadable,
             "The peer that shares f cannot read it. Ask its owner to check the file's permissions.",
         ),
