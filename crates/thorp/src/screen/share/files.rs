@@ -4,7 +4,7 @@
 //! it, what all peers have, as it was then.
 
 use std::task::{Context, Poll};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use crossterm::event::{KeyCode, KeyEvent};
 use ratatui::Frame;
@@ -14,6 +14,7 @@ use ratatui::widgets::Paragraph;
 use thorp_node::api::{Command, Event, FileRow, Folders, Get, Note, Wait};
 use thorp_node::printable::printable;
 use thorp_node::snapshot::{Page, Part, SnapshotRow, Viewer};
+use tokio::time::Instant;
 
 use super::folder::{FolderItem, FolderReader, FoundFile, MOST};
 use super::gets::SendCommand;

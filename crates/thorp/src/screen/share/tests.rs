@@ -173,7 +173,7 @@ async fn a_folder_is_fetched_after_a_yes() {
     assert_eq!(get.names, ["photos/"]);
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn the_choice_follows_a_file_that_others_come_before() {
     let mut peer = Peer::new(village()).await;
     peer.drawn(60, 15).await;
@@ -183,7 +183,7 @@ async fn the_choice_follows_a_file_that_others_come_before() {
         ..Shown::of(&[("10.0.0.1", &["0.txt", "1.txt", "10.txt"], &[])])
     })
     .await;
-    tokio::time::sleep(std::time::Duration::from_millis(1100)).await;
+    tokio::time::advance(std::time::Duration::from_millis(1100)).await;
     let text = peer.drawn(60, 15).await;
     assert!(text.contains("0.txt"), "{text}");
     peer.press(KeyCode::Enter);
