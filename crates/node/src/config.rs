@@ -5,7 +5,7 @@
 //! error, so that a typo is noticed wherever it was made.
 //!
 //! The keys are a list, not fields with serde attributes: a derived deserializer knows no ranges,
-//! and `--help` and README could not be compared with it.
+//! and `--help` and the manual could not be compared with it.
 
 use std::fmt;
 use std::fs::File;
@@ -56,8 +56,8 @@ macro_rules! settings {
     };
 }
 
-// Every setting, once: its meaning as in README, its key, field, type and default, and the values
-// it takes.
+// Every setting, once: its meaning as in docs/manual.md, its key, field, type and default, and the
+// values it takes.
 settings! {
     /// 1: neighbours that are asked answer for their neighbours too; 0: only for themselves
     "lookup.hops" => hops: u8 = 1, Number(0, 1);
@@ -470,9 +470,9 @@ mod tests {
     }
 
     #[test]
-    fn readme_lists_the_settings_there_are() {
-        let readme = include_str!("../../../README.md");
-        let (_, table) = readme
+    fn the_manual_lists_the_settings_there_are() {
+        let manual = include_str!("../../../docs/manual.md");
+        let (_, table) = manual
             .split_once("| key | default | meaning |\n|---|---|---|\n")
             .expect("the table");
         let rows = table.lines().take_while(|line| line.starts_with('|'));

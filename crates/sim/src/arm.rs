@@ -250,10 +250,10 @@ impl Arm {
 mod tests {
     use super::*;
 
-    /// What README says that a setting is, if a user changes nothing.
+    /// What the manual says that a setting is, if a user changes nothing.
     fn default_of(setting: &str) -> u64 {
         let begin = format!("| `{setting}` | ");
-        let mut lines = include_str!("../../../README.md").lines();
+        let mut lines = include_str!("../../../docs/manual.md").lines();
         let rest = lines.find_map(|line| line.strip_prefix(&begin));
         let number = rest.and_then(|rest| rest.split(' ').next());
         number.expect("a setting").parse().expect("a number")
