@@ -12,6 +12,8 @@ use std::ops::Bound;
 use thorp_wire::frame::Holder;
 use thorp_wire::{MemberName, PeerId};
 
+use crate::announces::is_dialled;
+
 /// A member that is present.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Presence {
@@ -221,15 +223,12 @@ pub(crate) fn believed(
     let heard_from = heard_from.to_canonical();
     let named = named.iter();
     let canonical = named.map(|at| SocketAddr::new(at.ip().to_canonical(), at.port()));
+    let over_loopback = heard_from.is_loopback();
     let is_believed = |at: &SocketAddr| match at.ip() {
-        _ if at.port() == 0 => false,
         // Two nodes of one machine may share a port.
-        _ if own.contains(at) => heard_from.is_loopback(),
-        IpAddr::V4(ip) if ip.is_broadcast() => false,
-        ip if ip.is_unspecified() || ip.is_multicast() => false,
-        ip if ip.is_loopback() => heard_from.is_loopback(),
-        ip if is_link_local(ip) => is_link_local(heard_from) || heard_from.is_loopback(),
-        _ => true,
+        _ if own.contains(at) => over_loopback,
+        ip if is_link_local(ip) => at.port() != 0 && (is_link_local(heard_from) || over_loopback),
+        _ => is_dialled(*at, over_loopback),
     };
     canonical.filter(is_believed).take(MOST_BELIEVED).collect()
 }
@@ -354,6 +353,11 @@ mod tests {
             "169.254.1.1:80",
             "[fe80::1]:80",
             "0.0.0.0:1",
+            "0.1.2.3:1",
+            "[::]:1",
+            "[::127.0.0.1]:22",
+            "[::ffff:127.0.0.1]:22",
+            "[ff02::1]:1",
             "224.0.0.1:1",
             "255.255.255.255:1",
             "10.0.0.2:0",
@@ -362,7 +366,7 @@ mod tests {
             "10.0.0.1:3335",
         ];
         assert_eq!(heard("10.0.0.9", &odd), ["10.0.0.1:3335"]);
-        let at_home = ["127.0.0.1:22", "[::1]:22", "10.0.0.1:3334", "10.0.0.1:3334"];
+        let at_home = ["127.0.0.1:22", "[::1]:22", "127.0.0.1:22", "10.0.0.1:3334"];
         let (link_local, without) = (&odd[2..4], [&odd[..2], &odd[4..]].concat());
         assert_eq!(heard("127.0.0.1", &without), at_home);
         assert_eq!(heard("127.0.0.1", link_local), link_local, "the same links");

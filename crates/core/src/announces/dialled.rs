@@ -2,8 +2,8 @@
 
 use std::net::{IpAddr, SocketAddr};
 
-/// Whether a client is dialled at an address that a tracker, a magnet link or another client has
-/// named. It must mean the same single machine everywhere; only what was heard over loopback may
+/// Whether an address is dialled that somebody else has named: a client's, by a tracker, a magnet
+/// link or another client, and a member's. It must mean the same single machine everywhere; only what was heard over loopback may
 /// name loopback.
 pub fn is_dialled(address: SocketAddr, heard_over_loopback: bool) -> bool {
     let ip = address.ip().to_canonical();
