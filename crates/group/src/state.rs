@@ -89,6 +89,15 @@ impl StateDir {
         }
     }
 
+    /// Opens a file of a state directory for adding to its end, or makes it; only its owner may
+    /// read it.
+    pub fn append(disk: DiskThread, path: &Path, name: &str) -> Result<File, StateError> {
+        match Folder::open(disk, path)? {
+            Some(folder) => folder.append(name),
+            None => Err(StateError::io("open", path, io::ErrorKind::NotFound.into())),
+        }
+    }
+
     /// Fails if a process has locked this directory.
     pub fn must_be_free(disk: DiskThread, path: &Path) -> Result<(), StateError> {
         let lock = match Folder::open(disk, path)? {
@@ -299,9 +308,9 @@ pub enum StateError {
         /// The owner's user id.
         owner: u32,
     },
-    /// The file is a symlink, a hard link, or not a regular file, and could lead elsewhere:
-    /// remove it.
-    #[error("{} is a link, or no plain file, and thorp opens none there", path.display())]
+    /// The file is a symlink, a hard link, not a regular file or another user's, and could lead
+    /// elsewhere or be read by somebody else: remove it.
+    #[error("{} is a link, no plain file, or another user's, and thorp opens none there", path.display())]
     NotPlain {
         /// Its path.
         path: PathBuf,

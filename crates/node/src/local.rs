@@ -171,7 +171,10 @@ async fn connect(state: &Path) -> Option<UnixStream> {
         Ok(stream)
     });
     let connected: io::Result<_> = connected.await.ok()?;
-    UnixStream::from_std(connected.ok()?).ok()
+    let stream = UnixStream::from_std(connected.ok()?).ok()?;
+    // A socket may have been put there by another user, who would be told what this one wants.
+    let owner = stream.peer_cred().ok()?.uid();
+    (owner == rustix::process::geteuid().as_raw()).then_some(stream)
 }
 
 /// Sends the command and passes on the answer. Once the node has confirmed that it read the

@@ -1,14 +1,15 @@
 //! What a node without a terminal says, kept in its state directory.
 //!
 //! Owns the two files and their bound: what is said in months fits on the disk, and the
-//! last of it is there. Only the owner may read them. What is said is the program's.
+//! last of it is there. Only the owner may read them, and nothing is written through a link. What
+//! is said is the program's.
 
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, File};
 use std::io::{self, Write};
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use thorp_disk::DiskThread;
+use thorp_group::state::{StateDir, StateError};
 
 /// What is said now.
 pub const FILE: &str = "log";
@@ -28,7 +29,7 @@ pub struct LogFile {
 impl LogFile {
     /// Goes on with the log of this state directory, or begins one.
     pub fn open(disk: DiskThread, state: &Path) -> io::Result<Self> {
-        let file = open(disk, &state.join(FILE))?;
+        let file = open(disk, state)?;
         let length = file.metadata()?.len();
         Ok(Self {
             directory: state.to_owned(),
@@ -46,7 +47,7 @@ impl LogFile {
     pub fn add(&mut self, disk: DiskThread, line: &[u8]) -> io::Result<()> {
         if self.length > 0 && self.length + line.len() as u64 > MOST {
             fs::rename(self.path(), self.directory.join(OLD_FILE))?;
-            self.file = open(disk, &self.path())?;
+            self.file = open(disk, &self.directory)?;
             self.length = 0;
         }
         self.file.write_all(line)?;
@@ -55,15 +56,18 @@ impl LogFile {
     }
 }
 
-fn open(_: DiskThread, path: &Path) -> io::Result<File> {
-    let mut options = OpenOptions::new();
-    options.append(true).create(true).mode(0o600).open(path)
+fn open(disk: DiskThread, state: &Path) -> io::Result<File> {
+    StateDir::append(disk, state, FILE).map_err(|error| match error {
+        StateError::Io { error, .. } => error,
+        other => io::Error::other(other),
+    })
 }
 
 #[cfg(test)]
 mod tests {
-    use std::os::unix::fs::PermissionsExt;
+    use std::os::unix::fs::{PermissionsExt, symlink};
 
+    use rustix::fs::{CWD, Mode, mkfifoat};
     use thorp_disk::testing::DISK;
 
     use super::*;
@@ -90,5 +94,24 @@ mod tests {
         let last = text.lines().last().expect("a line");
         assert!(last.starts_with(&format!("{number} ")), "{last}");
         assert_eq!(fs::read_dir(state.path()).expect("read").count(), 2);
+    }
+
+    #[test]
+    fn no_log_is_written_through_a_link_or_into_a_pipe() {
+        let by_link: fn(&Path, &Path) = |thesis, log| symlink(thesis, log).expect("a link");
+        let by_name: fn(&Path, &Path) = |thesis, log| fs::hard_link(thesis, log).expect("a name");
+        // Whoever opens it to write waits for a reader.
+        let by_pipe: fn(&Path, &Path) = |_, log| {
+            mkfifoat(CWD, log, Mode::RUSR | Mode::WUSR).expect("a pipe");
+        };
+        for make in [by_link, by_name, by_pipe] {
+            let temporary = tempfile::tempdir().expect("a directory");
+            let (state, thesis) = (temporary.path().join("s"), temporary.path().join("thesis"));
+            fs::create_dir(&state).expect("is made");
+            fs::write(&thesis, "forty pages").expect("is written");
+            make(&thesis, &state.join(FILE));
+            LogFile::open(DISK, &state).expect_err("is refused");
+            assert_eq!(fs::read(&thesis).expect("reads"), b"forty pages");
+        }
     }
 }

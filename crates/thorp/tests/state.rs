@@ -6,15 +6,18 @@
 mod support;
 
 use std::collections::BTreeMap;
-use std::ffi::CString;
 use std::fs;
-use std::io::{self, Write as _};
-use std::os::unix::fs::PermissionsExt as _;
-use std::path::{Path, PathBuf};
+use std::io::{self, Read as _};
+use std::os::unix::fs::{PermissionsExt as _, chown, symlink};
+use std::os::unix::net::UnixListener;
+use std::path::Path;
+use std::sync::mpsc;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use rustix::mount::{MountFlags, UnmountFlags, mount, unmount};
+use rustix::net::{AddressFamily, SocketAddrUnix, SocketType, bind, listen, socket};
+use rustix::process::Uid;
+use rustix::thread::set_thread_res_uid;
 use support::process::poll;
 use support::village::{listening, named, sharing};
 use support::{Node, PATIENCE, Running, Village, skip};
@@ -359,78 +362,6 @@ fn a_leave_that_is_killed_is_begun_again_or_was_done() {
 }
 
 #[test]
-fn a_tracker_whose_disk_is_full_says_not_now_and_lets_in_once_there_is_room() {
-    let test = "a_tracker_whose_disk_is_full_says_not_now_and_lets_in_once_there_is_room";
-    let village = Village::new();
-    let (home, elm) = (village.node("home"), village.node("elm"));
-    let Some(disk) = SmallDisk::mount(test, &home.state()) else {
-        return;
-    };
-    let tracker = home.start(&["tracker", "--lines", "--listen", "127.0.0.1:0"]);
-    listening(&tracker);
-    let invite = hand_over(&invite(&home), &elm);
-    disk.fill();
-    let before = contents(&home.state());
-    let mark = tracker.mark();
-    elm.run(&["join", &invite])
-        .exits(6)
-        .says("the tracker cannot write to its disk now: try again later");
-    tracker.wait_for_line_after(mark, "the reason", |line| {
-        line.starts_with("Warning: ") && line.contains("No space left")
-    });
-    // It goes on for those that are members, and says what cannot be done.
-    home.run(&["members"]).exits(0);
-    home.run(&["invite"]).exits(1).says("the disk is full");
-    assert_eq!(contents(&home.state()), before, "nothing is changed");
-
-    disk.empty();
-    elm.run(&["join", &invite]).exits(0);
-    home.run(&["members"]).exits(0);
-    stop(&home, tracker);
-    // All of it is read again.
-    let tracker = home.start(&["tracker", "--lines", "--listen", "127.0.0.1:0"]);
-    listening(&tracker);
-    let (_, events) = home.json(&["members"]);
-    assert_eq!(named(&events, "member").count(), 2, "{events:#?}");
-    stop(&home, tracker);
-}
-
-/// A file system with little room, mounted at a directory. Needs root.
-struct SmallDisk(PathBuf);
-
-impl SmallDisk {
-    fn mount(test: &str, at: &Path) -> Option<Self> {
-        let options = CString::new("size=256k,mode=700").unwrap();
-        let flags = MountFlags::NOSUID | MountFlags::NODEV;
-        if mount("small", at, "tmpfs", flags, &*options).is_err() {
-            skip(test, "root");
-            return None;
-        }
-        Some(Self(at.to_owned()))
-    }
-
-    fn fill(&self) {
-        let mut filler = fs::File::create(self.0.join("filler")).unwrap();
-        let full = loop {
-            if let Err(error) = filler.write_all(&[7; 1024]) {
-                break error;
-            }
-        };
-        assert_eq!(full.kind(), io::ErrorKind::StorageFull);
-    }
-
-    fn empty(&self) {
-        fs::remove_file(self.0.join("filler")).unwrap();
-    }
-}
-
-impl Drop for SmallDisk {
-    fn drop(&mut self) {
-        let _ = unmount(&self.0, UnmountFlags::DETACH);
-    }
-}
-
-#[test]
 fn newer_state_is_refused_unharmed() {
     let village = Village::new();
     let node = village.node("node");
@@ -450,6 +381,107 @@ fn newer_state_is_refused_unharmed() {
         end.says("written by a newer thorp")
             .says("nothing was changed");
         assert!(kept() == before, "{verb:?}");
+    }
+}
+
+/// Another user's number.
+const OTHER: u32 = 4242;
+
+#[test]
+fn a_state_directory_of_another_user_is_refused_whatever_is_typed() {
+    let village = Village::new();
+    let node = village.node("node");
+    let (running, _) = start_sharing(&node);
+    stop(&node, running);
+    if chown(node.state(), Some(OTHER), None).is_err() {
+        return skip(
+            "a_state_directory_of_another_user_is_refused_whatever_is_typed",
+            "root",
+        );
+    }
+    let before = contents(&node.state());
+    for typed in [
+        &["share"][..],
+        &["tracker"],
+        &["get", "a"],
+        &["ls"],
+        &["status"],
+        &["stop"],
+        &["members"],
+        &["leave", "--purge", "--yes"],
+    ] {
+        let end = node.run(typed).exits(1);
+        end.says("belongs to another user (its number is 4242)");
+        assert!(contents(&node.state()) == before, "{typed:?}");
+    }
+}
+
+#[test]
+fn a_socket_that_another_user_serves_is_told_nothing() {
+    let test = "a_socket_that_another_user_serves_is_told_nothing";
+    let village = Village::new();
+    let node = village.node("node");
+    let (running, _) = start_sharing(&node);
+    stop(&node, running);
+    let at = node.state().join("socket");
+    let (told, heard) = mpsc::channel();
+    let listening = thread::spawn(move || {
+        let socket = socket(AddressFamily::UNIX, SocketType::STREAM, None).unwrap();
+        bind(&socket, &SocketAddrUnix::new(&at).unwrap()).unwrap();
+        let other = Uid::from_raw(OTHER);
+        // Of this thread alone.
+        let is_root = set_thread_res_uid(other, other, other).is_ok();
+        listen(&socket, 8).unwrap();
+        told.send(None).unwrap();
+        let listener = UnixListener::from(socket);
+        for stream in listener.incoming().take(if is_root { 2 } else { 0 }) {
+            let mut said = Vec::new();
+            stream.unwrap().read_to_end(&mut said).unwrap();
+            told.send(Some(said)).unwrap();
+        }
+        is_root
+    });
+    assert_eq!(heard.recv(), Ok(None), "it listens");
+    for typed in [&["status"][..], &["ls"]] {
+        node.run(typed);
+    }
+    if !listening.join().unwrap() {
+        return skip(test, "root");
+    }
+    assert_eq!(
+        heard.iter().collect::<Vec<_>>(),
+        [Some(Vec::new()), Some(Vec::new())]
+    );
+}
+
+#[test]
+fn nothing_of_a_state_directory_is_written_through_a_link() {
+    let village = Village::new();
+    let node = village.node("node");
+    let (running, _) = start_sharing(&node);
+    stop(&node, running);
+    node.file("a", "a");
+    let elsewhere = node.share().with_file_name("elsewhere");
+    fs::write(&elsewhere, "forty pages").unwrap();
+    for kept in [
+        "log",
+        "hashes",
+        "neighbours.json",
+        "token",
+        "seen.json",
+        "lock",
+    ] {
+        let path = node.state().join(kept);
+        let _ = fs::remove_file(&path).or_else(|_| fs::remove_dir_all(&path));
+        symlink(&elsewhere, &path).unwrap();
+        let end = node.run(&["share", "--detach", "--listen", "127.0.0.1:0"]);
+        if end.code == Some(0) {
+            node.run(&["stop"]).exits(0);
+        } else {
+            end.says("is a link, no plain file, or another user's");
+        }
+        assert_eq!(fs::read(&elsewhere).unwrap(), b"forty pages", "{kept}");
+        let _ = fs::remove_file(&path);
     }
 }
 

@@ -102,7 +102,9 @@ impl Cache {
             Err(Failed::Damaged(why)) => set_aside(&path, &why),
             Err(Failed::Unusable(why)) => (File::None, Some(unusable(&path, &why))),
         };
-        sweep(folder, &path);
+        if !matches!(file, File::None) {
+            sweep(folder, &path);
+        }
         let mut state = lock(&self.0);
         if matches!(file, File::None) {
             state.forget_pending();
@@ -435,11 +437,31 @@ impl From<DatabaseError> for Failed {
     }
 }
 
+/// Makes the folder. Another user may have been able to put something in its place before the
+/// directory above was closed to others: a link there would have us write, and remove files,
+/// elsewhere.
 fn make(folder: &Path) -> io::Result<()> {
     match fs::create_dir(folder) {
-        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(error),
-        _ => Ok(()),
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+            let is_folder = fs::symlink_metadata(folder)?.is_dir();
+            is_folder.then_some(()).ok_or_else(not_plain)
+        }
+        made => made,
     }
+}
+
+/// Whether a file is here. It must be no link, and no pipe, which would have to be waited for.
+fn is_there(path: &Path) -> io::Result<bool> {
+    match fs::symlink_metadata(path) {
+        Ok(meta) if meta.is_file() => Ok(true),
+        Ok(_) => Err(not_plain()),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+        Err(error) => Err(error),
+    }
+}
+
+fn not_plain() -> io::Error {
+    io::Error::other("it is a link, or no plain file")
 }
 
 /// Opens a file and checks every page of it: what is damaged is never trusted.
@@ -448,7 +470,7 @@ fn database(path: &Path) -> Result<Database, Failed> {
     builder
         .set_cache_size(PAGES)
         .set_check_integrity_on_open(true);
-    let database = if path.exists() {
+    let database = if is_there(path)? {
         builder.create(path)?
     } else {
         // Made under another name first, so that a process that is killed meanwhile

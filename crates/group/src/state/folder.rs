@@ -91,15 +91,12 @@ impl Folder {
     /// Opens a file for locking and writing, and creates it if it does not exist.
     pub(super) fn open_or_make(&self, name: &str) -> Result<File, StateError> {
         let flags = OFlags::RDWR | OFlags::CREATE;
-        let failed = |e| self.failed("open", name, e);
-        let file = self.opened(name, flags, Mode::RUSR | Mode::WUSR)?;
-        let file = file.ok_or_else(|| failed(io::ErrorKind::NotFound.into()))?;
-        // A hard link elsewhere would be written to as well.
-        if file.metadata().map_err(failed)?.nlink() > 1 {
-            let path = self.file(name);
-            return Err(StateError::NotPlain { path });
-        }
-        Ok(file)
+        self.opened_to_change(name, flags)
+    }
+
+    /// Opens a file for adding to its end, and creates it if it does not exist.
+    pub(super) fn append(&self, name: &str) -> Result<File, StateError> {
+        self.opened_to_change(name, OFlags::WRONLY | OFlags::APPEND | OFlags::CREATE)
     }
 
     /// Renames a file, replacing any file of the new name.
@@ -174,7 +171,19 @@ impl Folder {
         rustix::fs::fchmod(&self.handle, Mode::RWXU).map_err(|e| failed(e.into()))
     }
 
-    /// Opens a regular file. Returns `None` if it does not exist.
+    fn opened_to_change(&self, name: &str, flags: OFlags) -> Result<File, StateError> {
+        let failed = |e| self.failed("open", name, e);
+        let file = self.opened(name, flags, Mode::RUSR | Mode::WUSR)?;
+        let file = file.ok_or_else(|| failed(io::ErrorKind::NotFound.into()))?;
+        // A hard link elsewhere would be written to as well.
+        if file.metadata().map_err(failed)?.nlink() > 1 {
+            let path = self.file(name);
+            return Err(StateError::NotPlain { path });
+        }
+        Ok(file)
+    }
+
+    /// Opens a regular file of this user, or of root. Returns `None` if it does not exist.
     fn opened(&self, name: &str, flags: OFlags, mode: Mode) -> Result<Option<File>, StateError> {
         // NONBLOCK, since opening a named pipe would wait for its other end.
         let flags = flags | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
@@ -186,7 +195,10 @@ impl Folder {
             Err(e) => return Err(self.failed("open", name, e.into())),
         };
         let meta = file.metadata().map_err(|e| self.failed("read", name, e))?;
-        if !meta.is_file() {
+        // A key that another user has put here is known to that user.
+        let owners = [rustix::process::geteuid(), rustix::process::Uid::ROOT];
+        let is_trusted = owners.iter().any(|owner| owner.as_raw() == meta.uid());
+        if !meta.is_file() || !is_trusted {
             return Err(StateError::NotPlain { path });
         }
         Ok(Some(file))

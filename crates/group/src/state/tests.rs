@@ -138,12 +138,7 @@ fn a_directory_of_another_user_is_refused() {
     let path = temporary.path().join("state");
     drop(StateDir::open(DISK, &path).expect("opens"));
     if std::os::unix::fs::chown(&path, Some(4242), None).is_err() {
-        let required = std::env::var_os("THORP_REQUIRE_ALL").is_some();
-        assert!(!required, "needs root's powers");
-        let line = b"skipped: a_directory_of_another_user_is_refused: needs root's powers\n";
-        // Standard error is written to directly, since the test harness captures `eprintln!`.
-        let _ = io::stderr().write_all(line);
-        return;
+        return skip("a_directory_of_another_user_is_refused");
     }
     let before = fs::metadata(path.join(LOCK_FILE))
         .expect("is there")
@@ -163,4 +158,34 @@ fn a_directory_of_another_user_is_refused() {
         .expect("is there")
         .ctime_nsec();
     assert_eq!(before, after);
+}
+
+#[test]
+fn a_key_that_another_user_has_put_there_is_not_used() {
+    let temporary = tempfile::tempdir().expect("a directory");
+    let state = StateDir::open(DISK, temporary.path().join("state")).expect("opens");
+    state.write_secret(DISK, "key.p8", b"mine").expect("writes");
+    assert!(state.read(DISK, "key.p8").is_ok());
+    let path = state.file("key.p8");
+    if std::os::unix::fs::chown(&path, Some(4242), None).is_err() {
+        return skip("a_key_that_another_user_has_put_there_is_not_used");
+    }
+    for read in [
+        state.read(DISK, "key.p8"),
+        StateDir::peek(DISK, state.path(), "key.p8"),
+    ] {
+        assert!(
+            matches!(&read, Err(StateError::NotPlain { path: at }) if *at == path),
+            "{read:?}"
+        );
+    }
+}
+
+/// Says that a test needs root's powers, or fails where all tests are required.
+fn skip(test: &str) {
+    let required = std::env::var_os("THORP_REQUIRE_ALL").is_some();
+    assert!(!required, "needs root's powers");
+    let line = format!("skipped: {test}: needs root's powers\n");
+    // Standard error is written to directly, since the test harness captures `eprintln!`.
+    let _ = io::stderr().write_all(line.as_bytes());
 }

@@ -1,5 +1,9 @@
 use super::*;
+
+use std::os::unix::fs::symlink;
+
 use proptest::prelude::*;
+use rustix::fs::{CWD, Mode, mkfifoat};
 use tempfile::TempDir;
 
 const LONG_AGO: i64 = 1_000_000_000_000_000_000;
@@ -175,6 +179,41 @@ fn a_damaged_file_is_set_aside_with_a_warning_and_made_anew() {
         assert_eq!(root(&cache, "1", stamp(9)), None);
         fill(&cache);
         assert_eq!(root(&open(&dir, "/share"), "1", stamp(9)), Some(ROOT));
+    }
+}
+
+#[test]
+fn nothing_is_opened_or_removed_through_a_link_or_waited_for_at_a_pipe() {
+    let long_ago = SystemTime::now() - FORGOTTEN_AFTER - Duration::from_mins(1);
+    let share = Path::new("/share");
+    let by_folder: fn(&Path, &Path, &Path) = |mine, folder, _| {
+        symlink(mine, folder).expect("a link");
+    };
+    let by_file: fn(&Path, &Path, &Path) = |mine, folder, file| {
+        fs::create_dir(folder).expect("is made");
+        symlink(mine.join("thesis"), file).expect("a link");
+    };
+    let by_pipe: fn(&Path, &Path, &Path) = |_, folder, file| {
+        fs::create_dir(folder).expect("is made");
+        mkfifoat(CWD, file, Mode::RUSR | Mode::WUSR).expect("a pipe");
+    };
+    for make in [by_folder, by_file, by_pipe] {
+        let dir = tempfile::tempdir().expect("a directory");
+        let (mine, folder) = (dir.path().join("mine"), dir.path().join("hashes"));
+        fs::create_dir(&mine).expect("is made");
+        // A database could be made in an empty file.
+        let thesis = fs::File::create(mine.join("thesis")).expect("is made");
+        thesis.set_modified(long_ago).expect("is set");
+        make(&mine, &folder, &file_of(&folder, share));
+        let warning = Cache::default().open(Some(&folder), share);
+        assert!(
+            matches!(warning, Err(ShareWarning::HashesUnusable { .. })),
+            "{warning:?}"
+        );
+        let there: Vec<_> = fs::read_dir(&mine).expect("reads").collect();
+        assert_eq!(there.len(), 1, "{there:?}");
+        assert_eq!(thesis.metadata().expect("is there").len(), 0);
+        assert!(mine.join("thesis").exists());
     }
 }
 

@@ -9,13 +9,14 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File};
 use std::io;
-use std::os::unix::fs::{DirBuilderExt, FileExt, MetadataExt};
+use std::os::unix::fs::{DirBuilderExt, FileExt, MetadataExt, OpenOptionsExt};
 use std::path::PathBuf;
 #[cfg(test)]
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 
+use rustix::fs::OFlags;
 use thorp_disk::{DiskThread, LetGo};
 use thorp_files::store::{Store, StoreError};
 use thorp_wire::Content;
@@ -118,6 +119,10 @@ impl Cache {
         let mut builder = fs::DirBuilder::new();
         let made = builder.recursive(true).mode(0o700).create(&self.directory);
         made.map_err(io)?;
+        // Through a link files would be written, and removed, elsewhere.
+        if !fs::symlink_metadata(&self.directory).map_err(io)?.is_dir() {
+            return Err(io(io::ErrorKind::NotADirectory.into()));
+        }
         let store = Arc::new(Store::open(disk, &self.directory)?);
         self.sweep(disk);
         Ok(Arc::clone(self.held().store.get_or_insert(store)))
@@ -126,7 +131,11 @@ impl Cache {
     /// Opens a file that is here already.
     pub fn open(self: &Arc<Self>, _: DiskThread, content: Content) -> Option<Stored> {
         let path = self.path_of(content)?;
-        let file = File::open(path).ok()?;
+        // Opening a named pipe would wait for its other end.
+        let flags = OFlags::NOFOLLOW | OFlags::NONBLOCK;
+        let mut options = File::options();
+        let options = options.read(true).custom_flags(flags.bits().cast_signed());
+        let file = options.open(path).ok()?;
         let meta = file.metadata().ok()?;
         if !meta.is_file() || meta.len() != content.length {
             return None;
@@ -551,6 +560,20 @@ mod tests {
             .map(|(name, ..)| name)
             .collect();
         assert_eq!(left, [new]);
+    }
+
+    #[test]
+    fn nothing_is_removed_through_a_link_that_stands_for_the_directory() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let (elsewhere, link) = (dir.path().join("mine"), dir.path().join("reading"));
+        fs::create_dir(&elsewhere).expect("is made");
+        let name = name_of(merkle::content_of(&[3; 8192])).expect("a name");
+        let name = name.to_string();
+        fs::write(elsewhere.join(&name), [3; 8192]).expect("is written");
+        std::os::unix::fs::symlink(&elsewhere, &link).expect("a link");
+        let cache = Cache::new(link, 1);
+        assert!(cache.store(DISK).is_err());
+        assert!(elsewhere.join(name).exists());
     }
 
     #[test]
