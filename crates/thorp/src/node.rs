@@ -255,9 +255,10 @@ pub async fn tracker(common: Common, decided: Decided) -> Result<LocalTracker> {
     })
 }
 
-/// Joins a group with an invite. Returns a sentence about the group.
-pub async fn join(common: Common, invite: Invite) -> Result<String> {
-    let (name, was_member) = launch::join(common, invite).await?;
+/// Joins a group with an invite. Returns a sentence about the group. `on_wait` is called once if
+/// this machine has to wait for its turn.
+pub async fn join(common: Common, invite: Invite, on_wait: impl FnMut()) -> Result<String> {
+    let (name, was_member) = launch::join(common, invite, on_wait).await?;
     let since = if was_member {
         "was a member of that group already"
     } else {

@@ -59,9 +59,11 @@ impl AuthorityError {
         let (reason, text) = match self {
             Self::NotInvited(_) | Self::Removed => (Reason::NotInvited, self.to_string()),
             Self::Request(_) => (Reason::NotServed, self.to_string()),
-            Self::Full | Self::TooManyInvites | Self::Signing => (Reason::Busy, self.to_string()),
-            // The machine may be admitted once the disk can be written again.
-            Self::State(_) => (Reason::Busy, UNSAVED.to_owned()),
+            // `Busy` would say that others came first, and that waiting helps.
+            Self::Full | Self::TooManyInvites | Self::Signing => {
+                (Reason::NotServed, self.to_string())
+            }
+            Self::State(_) => (Reason::NotServed, UNSAVED.to_owned()),
             Self::KeyMissing | Self::Own | Self::TooManyRemoved | Self::Record(_) => {
                 (Reason::NotServed, Self::Signing.to_string())
             }

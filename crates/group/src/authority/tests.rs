@@ -210,7 +210,7 @@ fn a_disk_that_fails_is_no_refusal_for_good_and_the_tracker_learns_of_it() {
         .admit(DISK, &join, SystemTime::now())
         .expect_err("is not kept");
     let refusal = error.refusal();
-    assert_eq!(refusal.reason, Reason::Busy);
+    assert_eq!(refusal.reason, Reason::NotServed);
     assert!(
         refusal.text.to_string().contains("try again later"),
         "{refusal:?}"

@@ -41,8 +41,13 @@ pub enum Group {
 }
 
 /// Becomes a member by an invite. Returns the name in the group, and whether this machine was a
-/// member of that group before.
-pub async fn join(common: Common, invite: Invite) -> Result<(MemberName, bool), LaunchError> {
+/// member of that group before. `on_wait` is called once if the tracker says that too many machines
+/// are joining: then this one waits for its turn.
+pub async fn join(
+    common: Common,
+    invite: Invite,
+    on_wait: impl FnMut(),
+) -> Result<(MemberName, bool), LaunchError> {
     let state = Arc::new(free_state(&common.state).await?);
     let (opened, ca) = (Arc::clone(&state), invite.ca);
     let (identity, was_member) = on_disk(move |disk| {
@@ -52,7 +57,8 @@ pub async fn join(common: Common, invite: Invite) -> Result<(MemberName, bool), 
     })
     .await?;
     let wanted = Some(common.own_name());
-    let admitted = join::join(&Ticket::from(invite), &identity, wanted, &common.clock).await?;
+    let (ticket, clock) = (Ticket::from(invite), &common.clock);
+    let admitted = join::join_in_turn(&ticket, &identity, wanted, clock, on_wait).await?;
     let admitted = saved(admitted, &state).await?;
     let member = admitted.membership.member();
     let name = member.and_then(|member| member.name);

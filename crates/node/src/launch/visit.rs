@@ -16,7 +16,7 @@ use super::member::Credentials;
 use super::owner::{running_or_state, until_let_go};
 use super::running::{Held, RunningPeer};
 use super::{LaunchError, on_disk};
-use crate::api::{AskedOf, Command, Event, Failure, Notice};
+use crate::api::{AskedOf, Command, Event, Failure, Note, Notice};
 use crate::page::{self, PageSlot};
 use crate::peer::{Peer, PeerSetup, Role};
 
@@ -26,12 +26,14 @@ const NOTICES: usize = 16;
 const EVENTS: usize = 256;
 
 /// Sends a command to the node that runs on the state directory. If none runs, starts a visitor,
-/// which puts fetched files into `directory`.
+/// which puts fetched files into `directory`. What there is to say while the visitor waits to be let
+/// in is given to `on_note`.
 pub async fn ask(
     common: Common,
     tracker: Option<NetAddress>,
     directory: &Path,
     command: Command,
+    mut on_note: impl FnMut(Note),
 ) -> Result<mpsc::Receiver<Event>, LaunchError> {
     let state = loop {
         match running_or_state(&common.state, &command).await? {
@@ -56,7 +58,19 @@ pub async fn ask(
     }
     tracing::info!(state = ?common.state, "no peer runs here: a visitor asks");
     let (notices, mut told) = mpsc::channel(NOTICES);
-    let visitor = visit(common, state, tracker, directory, notices).await?;
+    let visitor = {
+        let mut visitor = std::pin::pin!(visit(common, state, tracker, directory, notices));
+        loop {
+            tokio::select! {
+                visitor = &mut visitor => break visitor?,
+                Some(notice) = told.recv() => {
+                    if let Notice::Note(note) = notice {
+                        on_note(note);
+                    }
+                }
+            }
+        }
+    };
     let (events, receiver) = mpsc::channel(command.events_that_wait(EVENTS));
     let mut answer = visitor.peer.command(command);
     tokio::spawn(async move {

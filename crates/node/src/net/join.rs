@@ -52,7 +52,7 @@ pub async fn join(
 
 /// Asks as [`join`] does, and asks again as long as the tracker says that too many machines are
 /// joining. `on_wait` is called once, when the waiting begins. After [`MOST_PATIENCE`] the
-/// tracker's refusal is final, since its group may be full.
+/// tracker's refusal is final.
 pub async fn join_in_turn(
     ticket: &Ticket,
     identity: &Identity,

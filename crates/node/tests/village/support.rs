@@ -179,7 +179,7 @@ impl Village {
     /// A command where no peer runs on that state directory.
     pub async fn visit(&self, name: &str, dir: &Path, command: Command) -> Answer {
         let tracker = Some(NetAddress::Ip(self.address()));
-        let asked = launch::ask(self.common(name, &[]), tracker, dir, command);
+        let asked = launch::ask(self.common(name, &[]), tracker, dir, command, |_| {});
         let events = within("a visitor to get in", asked).await;
         answer(events.expect("gets in")).await
     }

@@ -4,7 +4,7 @@ use std::io;
 use std::path::PathBuf;
 
 use thorp_node::address::NetAddress;
-use thorp_node::api::{Command, ErrorKind, Event, Get, GetTorrent, Member};
+use thorp_node::api::{Command, ErrorKind, Event, Get, GetTorrent, Member, Note};
 use thorp_node::launch::{self, Common, LaunchError, Standing};
 use thorp_node::printable::printable;
 
@@ -165,7 +165,7 @@ impl Context {
         let work = async {
             let mut answers = match self.of_tracker_here(tracker.as_ref(), &command).await? {
                 Some(answers) => answers,
-                None => ask(visitor, tracker, command).await?,
+                None => ask(visitor, tracker, command, remarks_to(&mut renderer)).await?,
             };
             show(&mut answers, &mut renderer, listing).await
         };
@@ -224,12 +224,27 @@ impl Context {
 }
 
 /// Sends `command` to the peer that runs on the state directory, otherwise to a visitor that joins
-/// for this command.
-pub async fn ask(common: Common, tracker: Option<NetAddress>, command: Command) -> Result<Answers> {
+/// for this command. What there is to say while that has to wait is given to `on_note`.
+pub async fn ask(
+    common: Common,
+    tracker: Option<NetAddress>,
+    command: Command,
+    on_note: impl FnMut(Note),
+) -> Result<Answers> {
     if tracker.is_none() && node::is_new(&common.state).await {
         return Err(LaunchError::NotAMember.into());
     }
-    Ok(launch::ask(common, tracker, &here()?, command).await?)
+    Ok(launch::ask(common, tracker, &here()?, command, on_note).await?)
+}
+
+/// Shows remarks before there is an answer.
+pub fn remarks_to<O: io::Write, T: io::Write>(
+    renderer: &mut Renderer<O, T>,
+) -> impl FnMut(Note) + use<'_, O, T> {
+    |note| {
+        // A remark ends nothing; that its reader is gone is noticed with the answer.
+        let _ = renderer.render(&Event::Note(note));
+    }
 }
 
 fn here() -> Result<PathBuf> {

@@ -4,7 +4,7 @@ use std::cell::Cell;
 
 use thorp_node::api::{Command, ErrorKind, Folders, Get, GetTorrent, TorrentSource, Wait};
 
-use super::asking::{ask, log};
+use super::asking::{ask, log, remarks_to};
 use super::context::{Context, on_disk};
 use super::reading;
 use crate::answer::AnswerStyle;
@@ -124,7 +124,9 @@ async fn converse(
     loop {
         step = match step {
             Step::Request(get) => {
-                let mut answers = ask(visitor.clone(), tracker.clone(), Command::Get(*get)).await?;
+                let (visitor, tracker) = (visitor.clone(), tracker.clone());
+                let on_note = remarks_to(&mut renderer);
+                let mut answers = ask(visitor, tracker, Command::Get(*get), on_note).await?;
                 let next = loop {
                     let Some(event) = answers.recv().await else {
                         return Err(broken_off());

@@ -1,13 +1,13 @@
 //! `thorp join`: makes this machine a member with an invite.
 
+use thorp_node::api::{Note, Notice};
 use thorp_node::launch::Common;
 
 use super::context::Context;
 use super::invitation;
 use crate::args::JoinArgs;
 use crate::exit::{Exit, Result};
-use crate::node;
-use crate::out;
+use crate::{json, node, out, words};
 
 pub async fn run(context: &Context, args: &JoinArgs) -> Result {
     let mut invite = invitation::read(context, args.file.as_deref()).await?;
@@ -18,7 +18,16 @@ pub async fn run(context: &Context, args: &JoinArgs) -> Result {
         name: args.name.clone(),
         ..context.visitor()?
     };
-    let joined = node::join(common, invite).await?;
+    let on_wait = || {
+        if context.global.json {
+            let waits = json::notice(&Notice::Note(Note::WaitsToJoin));
+            // A reader that is gone learns of it by the exit code.
+            let _ = waits.map(|line| out::data(&line));
+        } else {
+            context.say(&words::note(&Note::WaitsToJoin));
+        }
+    };
+    let joined = node::join(common, invite, on_wait).await?;
     if context.global.json {
         let object = serde_json::json!({ "event": "joined", "message": joined });
         let _ = out::data(&object.to_string())?;

@@ -8,7 +8,7 @@ use std::io::{self, Write};
 
 use thorp_node::api::{Command, ErrorKind, Event, FileBytes, Read};
 
-use super::asking::ask;
+use super::asking::{ask, remarks_to};
 use super::context::{Context, on_disk};
 use crate::answer::Renderer;
 use crate::args::GetArgs;
@@ -59,7 +59,6 @@ async fn send(
     mut plain: Option<PlainText>,
 ) -> Result {
     let name = wanted.name.clone();
-    let mut answers = ask(context.visitor()?, tracker, Command::Read(wanted)).await?;
     let style = context.answer_style();
     let mut renderer = Renderer::new(
         io::stderr(),
@@ -67,6 +66,8 @@ async fn send(
         style,
         Bar::new(context.terminals, false),
     );
+    let (visitor, command) = (context.visitor()?, Command::Read(wanted));
+    let mut answers = ask(visitor, tracker, command, remarks_to(&mut renderer)).await?;
     let mut sent = 0;
     while let Some(event) = answers.recv().await {
         match event {

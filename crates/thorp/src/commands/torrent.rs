@@ -15,9 +15,9 @@ use super::asking::ask;
 use super::context::{Context, on_disk};
 use crate::args::TorrentArgs;
 use crate::exit::{Exit, Result, broken_off, failure};
-use crate::out;
 use crate::progress::Bar;
 use crate::signals::{LastResort, Signals};
+use crate::{out, words};
 
 /// Standard output.
 const DASH: &str = "-";
@@ -54,7 +54,8 @@ pub async fn run(context: &Context, args: TorrentArgs) -> Result {
 
 /// Asks the peer, which may have to read the files first.
 async fn made(context: &Context, of: TorrentOf) -> Result<MadeTorrent> {
-    let mut answers = ask(context.visitor()?, None, Command::Torrent(of)).await?;
+    let on_note = |note| context.say(&words::note(&note));
+    let mut answers = ask(context.visitor()?, None, Command::Torrent(of), on_note).await?;
     let mut made = None;
     let mut bar = Bar::new(
         context.terminals,
