@@ -18,8 +18,7 @@ use support::village::{named, sharing};
 use support::{Hostile, PATIENCE, Running, Village};
 use thorp_node::net::dial::{self, Expected};
 use thorp_wire::frame::{Ack, GroupRecord, Query, Record, SignedRecord, Update};
-use thorp_wire::session::message::LONGEST_REQUEST;
-use thorp_wire::session::{ExtendedHandshake, Handshake, Message, Span};
+use thorp_wire::session::{Message, Span};
 use thorp_wire::{Content, Entry, Frame, PeerId, RequestId, merkle};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::task::JoinSet;
@@ -51,19 +50,14 @@ impl Scene {
         }
         let oak = node.start_sharing(&at, "127.0.0.1:0");
         let oak_at = sharing(&oak).parse().unwrap();
-        poll("the files to be hashed", PATIENCE, || {
-            let (_, events) = node.json(&["ls"]);
-            let hashed = named(&events, "file").filter(|row| row["root"].is_string());
-            (hashed.count() == 301).then_some(())
-        });
-        let (_, status) = node.json(&["status"]);
+        node.all_hashed(301);
         let scene = Self {
             village,
             tracker,
             oak,
             at: at.parse().unwrap(),
             oak_at,
-            oak_id: status[0]["id"].as_str().unwrap().parse().unwrap(),
+            oak_id: node.id(),
             long,
         };
         scene.newcomer_is_served("first");
@@ -278,26 +272,12 @@ fn members_that_ask_for_blocks_and_take_it_back_without_end_slow_nobody_down() {
 /// Asks for every block and takes it back, until the other end has had enough.
 async fn ask_and_cancel(
     member: &Hostile,
-    (at, id): (SocketAddr, PeerId),
+    at: (SocketAddr, PeerId),
     content: Content,
     done: &AtomicUsize,
 ) -> std::io::Result<()> {
-    let dialled = dial::dial_session(&[at], Expected::Peer(id), &member.tls, None).await;
-    let stream = dialled.map_err(std::io::Error::other)?.stream;
+    let stream = member.session(at, content).await?;
     let (mut reads, mut says) = tokio::io::split(stream);
-    let extended = ExtendedHandshake {
-        requests: Some(256),
-        longest_request: Some(LONGEST_REQUEST),
-        length: Some(content.length),
-        ..ExtendedHandshake::default()
-    };
-    let mut bytes = Handshake::of_member(&content.root, &member.id())
-        .encode()
-        .to_vec();
-    for message in [extended.message(), Message::HaveNone, Message::Interested] {
-        message.encode(&mut bytes);
-    }
-    says.write_all(&bytes).await?;
     let spans = (0..8).flat_map(|piece| {
         (0..16).map(move |leaf| Span {
             piece,

@@ -208,11 +208,7 @@ fn a_member_that_sends_as_fast_as_it_can_is_one_among_many() {
     let scene = Scene::new();
     let before = [&scene.tracker, &scene.oak].map(|node| memory(node).0);
     let runtime = tokio::runtime::Runtime::new().unwrap();
-    let oak_id = {
-        let (code, events) = scene.village.node("oak").json(&["status"]);
-        assert_eq!(code, Some(0), "{events:#?}");
-        events[0]["id"].as_str().unwrap().parse().unwrap()
-    };
+    let oak_id = scene.village.node("oak").id();
     let shouting = runtime.spawn({
         let (tracker, oak) = (scene.at, scene.oak_at);
         async move {
@@ -240,6 +236,46 @@ fn a_member_that_sends_as_fast_as_it_can_is_one_among_many() {
 }
 
 #[test]
+fn newcomers_that_come_behind_a_crowd_are_told_to_wait_and_come_in() {
+    const TURNS: &str = "waits for its turn";
+    let scene = Scene::new();
+    let at = scene.at.to_string();
+    let invite = scene
+        .village
+        .node("tracker")
+        .run(&["invite"])
+        .exits(0)
+        .stdout;
+    let crowd = tokio::runtime::Runtime::new().unwrap();
+    for _ in 0..8 {
+        let at = scene.at;
+        crowd.spawn(async move {
+            loop {
+                _ = Hostile::join_now(at).await;
+            }
+        });
+    }
+    // Who has an invite, and who has none. One may slip in between two of the crowd.
+    let kinds: [&[&str]; 2] = [&["join", "-"], &["ls", "--tracker", &at]];
+    let mut waiting = Vec::new();
+    for (kind, args) in kinds.into_iter().enumerate() {
+        for number in 0.. {
+            let newcomer = scene.village.node(&format!("newcomer-{kind}-{number}"));
+            let running = newcomer.start_reading(&invite, args);
+            if running.says_or_ends(TURNS) {
+                waiting.push(running);
+                break;
+            }
+            running.finish(PATIENCE).exits(0);
+        }
+    }
+    drop(crowd);
+    for running in waiting {
+        running.finish(PATIENCE).exits(0);
+    }
+}
+
+#[test]
 fn what_a_member_says_makes_no_false_line_in_a_log() {
     let village = Village::new();
     let (_tracker, at) = village.tracker();
@@ -254,8 +290,7 @@ fn what_a_member_says_makes_no_false_line_in_a_log() {
         "127.0.0.1:0",
     ]);
     let oak_at: SocketAddr = support::village::sharing(&running).parse().unwrap();
-    let (_, status) = oak.json(&["status"]);
-    let oak_id = status[0]["id"].as_str().unwrap().parse().unwrap();
+    let oak_id = oak.id();
     let runtime = tokio::runtime::Runtime::new().unwrap();
     runtime.block_on(async {
         let loud = Loud::join(at.parse().unwrap()).await;

@@ -253,8 +253,7 @@ fn a_neighbour_that_came_uninvited_does_not_decide_what_a_base_name_means() {
     let _has = has.start_sharing(&at, "127.0.0.2:0");
     let wanting = wants.start_sharing(&at, "127.0.0.3:0");
     let wants_at = sharing(&wanting).parse().unwrap();
-    let (_, status) = wants.json(&["status"]);
-    let id = status[0]["id"].as_str().unwrap().parse().unwrap();
+    let id = wants.id();
     let runtime = tokio::runtime::Runtime::new().unwrap();
     let listed = ["sub/setup.sh", "sub/other.sh"];
     runtime.block_on(async {

@@ -7,12 +7,12 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use thorp_node::net::dial::{self, Expected};
+use thorp_node::net::dial::Expected;
 use thorp_wire::frame::Get;
 use thorp_wire::layout::Layout;
 use thorp_wire::session::handshake::HANDSHAKE;
 use thorp_wire::session::message::LONGEST_REQUEST;
-use thorp_wire::session::{ExtendedHandshake, Handshake, Head, Message, MessageLimits, Span};
+use thorp_wire::session::{Handshake, Head, Message, MessageLimits, Span};
 use thorp_wire::{Content, Frame, PeerId, RequestId, merkle};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::sync::watch;
@@ -22,7 +22,7 @@ use super::figures::{Figures, MIB, median, shown};
 use super::scene::play;
 use super::support::hostile::encoded;
 use super::support::process::{memory, poll};
-use super::support::village::{named, sharing};
+use super::support::village::sharing;
 use super::support::{Hostile, Node, Running, Village};
 
 /// A tracker, and `oak` with a file, on this host: each member is an account.
@@ -47,19 +47,14 @@ impl Ground {
         }
         let oak = node.start_sharing(&at, "127.0.0.1:0");
         let oak_at = sharing(&oak).parse().unwrap();
-        poll("the files to be hashed", Duration::from_mins(1), || {
-            let (_, events) = node.json(&["ls"]);
-            let hashed = named(&events, "file").filter(|row| row["root"].is_string());
-            (hashed.count() == 1 + others.len()).then_some(())
-        });
-        let (_, status) = node.json(&["status"]);
+        node.all_hashed(1 + others.len());
         Self {
             village,
             _tracker: tracker,
             oak,
             at: at.parse().unwrap(),
             oak_at,
-            oak_id: status[0]["id"].as_str().unwrap().parse().unwrap(),
+            oak_id: node.id(),
             content: merkle::content_of(bytes),
         }
     }
@@ -161,26 +156,11 @@ fn seventeen_members_hold_all_places_for_sessions() {
 /// Holds a place, and asks for as little as keeps it.
 async fn hold(
     member: &Hostile,
-    (at, id): (SocketAddr, PeerId),
+    at: (SocketAddr, PeerId),
     content: Content,
     (held, served): (&AtomicUsize, &AtomicUsize),
 ) -> Option<()> {
-    let dialled = dial::dial_session(&[at], Expected::Peer(id), &member.tls, None).await;
-    let mut stream = dialled.ok()?.stream;
-    let extended = ExtendedHandshake {
-        requests: Some(256),
-        longest_request: Some(LONGEST_REQUEST),
-        length: Some(content.length),
-        ..ExtendedHandshake::default()
-    };
-    let mut bytes = Handshake::of_member(&content.root, &member.id())
-        .encode()
-        .to_vec();
-    for message in [extended.message(), Message::HaveNone, Message::Interested] {
-        message.encode(&mut bytes);
-    }
-    stream.write_all(&bytes).await.ok()?;
-    stream.flush().await.ok()?;
+    let mut stream = member.session(at, content).await.ok()?;
     let mut greeting = [0; HANDSHAKE];
     stream.read_exact(&mut greeting).await.ok()?;
     // One that has no place names no file.

@@ -70,10 +70,9 @@ fn a_village_goes_on_while_two_members_do_all_the_harm_they_can() {
             }
             let listen = format!("127.0.0.{}:0", 2 + member);
             let running = node.start_sharing(&at, &listen);
-            let (_, status) = node.json(&["status"]);
             Honest {
                 at: sharing(&running).parse().unwrap(),
-                id: status[0]["id"].as_str().unwrap().parse().unwrap(),
+                id: node.id(),
                 node,
                 running,
             }

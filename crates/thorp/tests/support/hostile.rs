@@ -13,7 +13,9 @@ use thorp_node::net::dial::{self, Expected};
 use thorp_node::net::join::{self, NotJoined};
 use thorp_node::net::listener::{self, Incoming, Listen, Listener, Service};
 use thorp_wire::frame::{Find, Hello, MAX_FRAME, PREFIX, Query, Update, VERSION, announced_length};
-use thorp_wire::{Body, Entry, Frame, PeerId, RequestId, Root, merkle};
+use thorp_wire::session::message::LONGEST_REQUEST;
+use thorp_wire::session::{ExtendedHandshake, Handshake, Message};
+use thorp_wire::{Body, Content, Entry, Frame, PeerId, RequestId, Root, merkle};
 use tokio::io::{AsyncReadExt, AsyncWriteExt, ReadHalf, WriteHalf, split};
 use tokio::net::TcpStream;
 use tokio::sync::mpsc;
@@ -50,6 +52,14 @@ impl Hostile {
         Self { tls }
     }
 
+    /// Asks once to become a member of an open group.
+    pub async fn join_now(tracker: SocketAddr) -> Result<(), NotJoined> {
+        let identity = Identity::generate().expect("a key");
+        let ticket = Ticket::open(vec![NetAddress::Ip(tracker)]);
+        join::join(&ticket, &identity, None, &Clock::system()).await?;
+        Ok(())
+    }
+
     pub fn id(&self) -> PeerId {
         self.tls.member().id
     }
@@ -65,6 +75,31 @@ impl Hostile {
         let mut link = Link::new(connected.map_err(io::Error::other)?.stream);
         link.say(&encoded(&Frame::plain(hello(port)))).await?;
         Ok(link)
+    }
+
+    /// A session about a content of this peer: it is said that nothing of it is here, and that all
+    /// of it is wanted.
+    pub async fn session(
+        &self,
+        (at, id): (SocketAddr, PeerId),
+        content: Content,
+    ) -> io::Result<TlsStream<TcpStream>> {
+        let dialled = dial::dial_session(&[at], Expected::Peer(id), &self.tls, None).await;
+        let mut stream = dialled.map_err(io::Error::other)?.stream;
+        let extended = ExtendedHandshake {
+            requests: Some(256),
+            longest_request: Some(LONGEST_REQUEST),
+            length: Some(content.length),
+            ..ExtendedHandshake::default()
+        };
+        let handshake = Handshake::of_member(&content.root, &self.id());
+        let mut bytes = handshake.encode().to_vec();
+        for message in [extended.message(), Message::HaveNone, Message::Interested] {
+            message.encode(&mut bytes);
+        }
+        stream.write_all(&bytes).await?;
+        stream.flush().await?;
+        Ok(stream)
     }
 
     /// Lets other members dial it.

@@ -148,6 +148,25 @@ impl Running {
         }
     }
 
+    /// Waits until a line has these words in it, or until it has ended without saying them.
+    /// Returns whether it has said them.
+    pub fn says_or_ends(&self, words: &str) -> bool {
+        let deadline = Instant::now() + PATIENCE;
+        let mut lines = self.output.lock();
+        loop {
+            if lines.all.iter().any(|line| line.text.contains(words)) {
+                return true;
+            }
+            if lines.closed == 2 {
+                return false;
+            }
+            let left = deadline.saturating_duration_since(Instant::now());
+            assert!(!left.is_zero(), "{}: waited for {words:?}", self.name);
+            let changed = self.output.changed.wait_timeout(lines, left);
+            lines = changed.expect("no reader panics").0;
+        }
+    }
+
     /// Waits for a line, on either stream.
     pub fn wait_for_line(&self, what: &str, is_it: impl Fn(&str) -> bool) -> Line {
         self.wait_for_line_after(0, what, is_it)

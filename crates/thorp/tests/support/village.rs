@@ -7,8 +7,9 @@ use std::time::Duration;
 
 use serde_json::Value;
 use tempfile::TempDir;
+use thorp_wire::PeerId;
 
-use super::process::{Finished, Running};
+use super::process::{Finished, Running, poll};
 use super::{Host, PATIENCE};
 
 /// Nodes' directories, removed at the end.
@@ -207,6 +208,25 @@ impl Node {
         let fetched: Vec<_> = named(&events, "fetched").collect();
         assert_eq!(fetched.len(), 1, "{events:#?}");
         fetched[0].clone()
+    }
+
+    /// Waits until this peer has hashed all its files, so many.
+    pub fn all_hashed(&self, files: usize) {
+        poll("the files to be hashed", PATIENCE, || {
+            let (_, events) = self.json(&["ls"]);
+            let hashed = named(&events, "file").filter(|row| row["root"].is_string());
+            (hashed.count() == files).then_some(())
+        });
+    }
+
+    /// The id of the peer that runs on this state.
+    #[track_caller]
+    pub fn id(&self) -> PeerId {
+        let (_, status) = self.json(&["status"]);
+        let id = status[0]["id"].as_str();
+        id.unwrap_or_else(|| panic!("{status:#?}"))
+            .parse()
+            .expect("an id")
     }
 
     /// How the tracker on this state is.
