@@ -40,6 +40,8 @@ impl Work {
     pub const ENTRY: u64 = 8;
     /// The cost of an entry that is listed again unchanged.
     pub const ENTRY_AGAIN: u64 = 1;
+    /// How many entries of this node's own listing are sent at the cost of one unit.
+    pub const SENT: u64 = 1;
     /// The cost of computing the info-hashes of a file's v2 torrents, where a member that serves
     /// clients lists it or does not list it any more.
     pub const INFO_HASHES: u64 = 6;
@@ -267,6 +269,17 @@ impl Budgets {
         self.purse(now, account).listings.is_spent(now)
     }
 
+    /// Returns when an account may be sent this node's listing once more, if not now.
+    pub fn is_sent_at(&mut self, now: Instant, account: Account) -> Option<Instant> {
+        let has_enough = self.has_listed_enough(now, account);
+        let is_spent = self.is_spent(now, account, Effort::Costly);
+        let later = || {
+            let at = self.ready_at(account, Effort::Costly);
+            at.max(self.may_list_at(account))
+        };
+        (has_enough || is_spent).then(later)
+    }
+
     /// Returns when an account may list more.
     pub fn may_list_at(&self, account: Account) -> Instant {
         let purse = self.accounts.get(&account);
@@ -327,7 +340,7 @@ impl Budgets {
         self.all(effort).charge(work);
     }
 
-    /// Charges an account for a part of its listing.
+    /// Charges an account for a part of its listing, or of this node's that it is sent.
     pub fn on_listed(&mut self, now: Instant, account: Account, work: Work) {
         let purse = self.purse(now, account);
         purse.listings.charge(work);

@@ -6,6 +6,7 @@
 //! catalogue; which links want updates, and when, is decided in the peer machine.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::ops::Bound;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -42,7 +43,7 @@ pub struct Publisher {
     epoch: u64,
     /// The state that has been published.
     seq: u64,
-    /// The names that changed with each state, in order.
+    /// The names that changed with each state, both in order.
     history: BTreeMap<u64, Arc<[Name]>>,
     history_names: usize,
     /// Updates can be made from any state since this one.
@@ -186,6 +187,15 @@ impl Publisher {
     pub fn torrents_published_at(&self) -> Option<u64> {
         let is_published = self.unpublished.torrents.is_none();
         is_published.then_some(self.torrents_changed)
+    }
+
+    /// Whether a copy at this state has the entry of this name as it is now.
+    pub fn has_told(&self, name: &Name, at: u64) -> bool {
+        let later = (Bound::Excluded(at), Bound::Unbounded);
+        let mut later = self.history.range(later).map(|(_, names)| names);
+        at >= self.oldest
+            && !self.unpublished.names.contains(name)
+            && !later.any(|names| names.binary_search(name).is_ok())
     }
 
     /// When [`publish`](Self::publish) is due, if there is something to publish.
@@ -361,6 +371,15 @@ impl Publisher {
             }
         };
         (until, names)
+    }
+
+    /// How many entries and names an [update](Self::update_since) would have.
+    pub fn entries_since(&self, since: Option<u64>, most: usize, catalogue: &Catalogue) -> usize {
+        let own = catalogue.listing(self.own).map_or(0, Listing::len);
+        match since.filter(|since| (self.oldest..=self.seq).contains(since)) {
+            Some(since) => self.changed_since(since).1.len(),
+            None => own.min(most.saturating_add(1)),
+        }
     }
 
     /// Makes the next frame of an update; the last one is marked as such. There is nothing left to

@@ -1,4 +1,5 @@
-//! Keeps the listings that members send, turns them down, or asks for them again.
+//! Keeps the listings that members send, turns them down, or asks for them again; charges members
+//! for what they make this node send of its own.
 //!
 //! How much may be kept follows the [rule for every bound](crate::bound); whose listings are kept
 //! follows the [role](super::role).
@@ -457,6 +458,18 @@ impl Links {
             record: self.records.number(),
         };
         self.send(now, id, Frame::plain(ack));
+    }
+
+    /// Returns when the member at the other end may be sent this node's listing once more, if not
+    /// now.
+    pub(crate) fn is_sent_at(&mut self, now: Instant, id: LinkId) -> Option<Instant> {
+        self.budgets.is_sent_at(now, self.account(id))
+    }
+
+    /// Charges the member at the other end for entries of this node's listing that it was sent.
+    pub(crate) fn on_sent(&mut self, now: Instant, id: LinkId, entries: usize) {
+        let work = Work(entries as u64 / Work::SENT);
+        self.budgets.on_listed(now, self.account(id), work);
     }
 
     /// Updates the member's presence with the position of its listing in the catalogue.

@@ -95,6 +95,18 @@ impl Peer {
     fn update(&mut self, now: Instant, link: LinkId) {
         let reader = self.reader(link);
         loop {
+            // The tracker is the group's own; any other member pays for what it makes this peer
+            // send, before the first of it: an update is not interrupted.
+            if let (most, Reader::Peer) = reader
+                && let Some(lacking) = self.publishing.catching_up(link)
+            {
+                if let Some(until) = self.links.is_sent_at(now, link) {
+                    return self.publishing.hold(link, until);
+                }
+                let catalogue = self.links.catalogue();
+                let entries = self.publisher.entries_since(lacking.from, most, catalogue);
+                self.links.on_sent(now, link, entries);
+            }
             let catalogue = self.links.catalogue();
             match self
                 .publishing

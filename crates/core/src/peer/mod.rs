@@ -229,6 +229,14 @@ impl Peer {
         published.is_some_and(|at| at <= self.acknowledged)
     }
 
+    /// Whether the tracker knows a file of the share with these hashes.
+    pub fn has_told(&self, entry: &Entry) -> bool {
+        let own = self.own_entry(&entry.name);
+        let is_so =
+            |own: Entry| own.root == entry.root && (entry.v1.is_none() || own.v1 == entry.v1);
+        own.is_some_and(is_so) && self.publisher.has_told(&entry.name, self.acknowledged)
+    }
+
     /// Returns the next thing to do.
     pub fn poll_output(&mut self) -> Option<Output> {
         self.out.pop_front()

@@ -37,17 +37,33 @@ struct Reader {
     /// The state of the other end's copy.
     at: Option<u64>,
     held_until: Option<Instant>,
-    /// Whether the other end wants no entries, only signs of life.
-    stopped: bool,
-    /// Whether it ever did so, in which case the user was told.
-    is_known_to_stop: bool,
+    wish: Wish,
     /// When it last asked for the whole listing.
     started_over: Option<Instant>,
+    /// Whether it has not had the newest state since it came, or since it asked for the whole
+    /// listing. What it is sent until then is its doing, and not the share's.
+    catches_up: bool,
     /// The update of which some frames were sent.
     under_way: Option<UnderWay>,
     /// Bytes of updates that were sent since there was last room for them.
     sent: usize,
     awaits_room: bool,
+}
+
+/// What the other end wants beside signs of life.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Wish {
+    Entries,
+    /// Entries, after it had wanted none. The user was told.
+    EntriesAgain,
+    Nothing,
+}
+
+/// A copy that is about to be brought to the newest state because its owner has come, or has lost it.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct CatchingUp {
+    /// The state that it is at, if there is a copy.
+    pub(super) from: Option<u64>,
 }
 
 /// An update of which some frames were sent.
@@ -75,9 +91,9 @@ impl Publishing {
         let reader = Reader {
             at,
             held_until: file_first.map(|now| now + FILE_FIRST),
-            stopped: false,
-            is_known_to_stop: false,
+            wish: Wish::Entries,
             started_over: None,
+            catches_up: true,
             under_way: None,
             sent: 0,
             awaits_room: false,
@@ -95,6 +111,21 @@ impl Publishing {
     pub(super) fn release(&mut self, link: LinkId) {
         if let Some(reader) = self.readers.get_mut(&link) {
             reader.held_until = None;
+        }
+    }
+
+    /// Returns what the other end's copy lacks, if an update of it is about to begin that is its
+    /// doing.
+    pub(super) fn catching_up(&self, link: LinkId) -> Option<CatchingUp> {
+        let reader = self.readers.get(&link)?;
+        let begins = reader.may_begin() && reader.under_way.is_none() && reader.sent < AT_ONCE;
+        (reader.catches_up && begins).then_some(CatchingUp { from: reader.at })
+    }
+
+    /// No update is begun on this link until then.
+    pub(super) fn hold(&mut self, link: LinkId, until: Instant) {
+        if let Some(reader) = self.readers.get_mut(&link) {
+            reader.held_until = Some(until);
         }
     }
 
@@ -125,7 +156,9 @@ impl Publishing {
                 }
                 reader.held_until = None;
             }
-            let is_due = reader.under_way.is_some() || !reader.stopped && reader.at != Some(seq);
+            reader.catches_up &= reader.under_way.is_some() || reader.at != Some(seq);
+            let is_due =
+                reader.under_way.is_some() || reader.wants_entries() && reader.at != Some(seq);
             if is_due {
                 due.push(*link);
             }
@@ -138,7 +171,8 @@ impl Publishing {
     pub(super) fn is_behind(&self, link: LinkId, seq: u64) -> bool {
         let reader = self.readers.get(&link);
         reader.is_some_and(|reader| {
-            let is_held = reader.stopped || reader.held_until.is_some() || reader.awaits_room;
+            let is_held =
+                !reader.wants_entries() || reader.held_until.is_some() || reader.awaits_room;
             !is_held && reader.at.is_some_and(|at| at != seq)
         })
     }
@@ -176,7 +210,7 @@ impl Publishing {
             reader.awaits_room = true;
             return Next::AwaitRoom;
         }
-        let may_begin = !reader.stopped && reader.held_until.is_none();
+        let may_begin = reader.may_begin();
         let begin = |at| {
             let update = publisher.update_since(at, most, of, catalogue)?;
             let starts_over = false;
@@ -192,17 +226,18 @@ impl Publishing {
         let Some(mut under_way) = under_way else {
             return Next::Nothing;
         };
-        let frame = if reader.stopped {
-            under_way.update.cut_short()
-        } else {
+        let frame = if reader.wants_entries() {
             let frame = publisher.next_frame(&mut under_way.update, catalogue);
             if frame.last {
                 let seq = under_way.update.seq();
                 reader.at = (!under_way.starts_over).then_some(seq);
+                reader.catches_up &= reader.at != Some(publisher.seq());
             } else {
                 reader.under_way = Some(under_way);
             }
             frame
+        } else {
+            under_way.update.cut_short()
         };
         let frame = Frame::plain(frame);
         reader.sent += frame.size();
@@ -237,10 +272,14 @@ impl Publishing {
             if let Some(under_way) = &mut reader.under_way {
                 under_way.starts_over = true;
             }
-            reader.stopped = false;
+            if !reader.wants_entries() {
+                reader.wish = Wish::EntriesAgain;
+            }
+            reader.catches_up = true;
             self.behind.insert(link);
             if reader.started_over.replace(now).is_some() {
-                reader.held_until = Some(now + WHOLE_AGAIN);
+                // Asking again while it waits makes the wait no longer.
+                reader.held_until.get_or_insert(now + WHOLE_AGAIN);
             }
         }
     }
@@ -252,20 +291,28 @@ impl Publishing {
             return false;
         };
         reader.at = None;
-        reader.stopped = true;
         if reader.under_way.is_some() {
             self.behind.insert(link);
         }
-        !std::mem::replace(&mut reader.is_known_to_stop, true)
+        std::mem::replace(&mut reader.wish, Wish::Nothing) == Wish::Entries
     }
 
     /// Whether the other end gets signs of life only.
     pub(super) fn is_stopped(&self, link: LinkId) -> bool {
-        self.readers.get(&link).is_some_and(|reader| reader.stopped)
+        let reader = self.readers.get(&link);
+        reader.is_some_and(|reader| !reader.wants_entries())
     }
 }
 
 impl Reader {
+    fn wants_entries(&self) -> bool {
+        self.wish != Wish::Nothing
+    }
+
+    fn may_begin(&self) -> bool {
+        self.wants_entries() && self.held_until.is_none()
+    }
+
     /// Whether it gets nothing new before something else has happened than that time passes.
     fn is_busy(&self) -> bool {
         self.awaits_room || self.under_way.is_some()

@@ -146,6 +146,38 @@ fn hellos() -> impl Strategy<Value = Hello> {
     )
 }
 
+/// What a tracker says first, and a neighbour that has no copy of the listing.
+fn hello(neighbour: bool) -> Hello {
+    Hello {
+        oldest: 1,
+        newest: 1,
+        port: Some(1),
+        claimed: Vec::new(),
+        epoch: 1,
+        applied: None,
+        neighbour,
+        visitor: false,
+        interval: 5000,
+        record: None,
+        bittorrent: false,
+        advertised: 0,
+    }
+}
+
+/// A file of the share that nobody has hashed yet.
+fn unhashed(name: &str) -> Entry {
+    Entry {
+        name: name.parse().expect("a name"),
+        length: 1,
+        mtime: 0,
+        root: None,
+        partial: false,
+        nanos: 0,
+        executable: false,
+        v1: None,
+    }
+}
+
 fn updates() -> impl Strategy<Value = Update> {
     (
         (0..4u64, option::of(0..4u64), any::<bool>(), any::<bool>()),
@@ -609,4 +641,5 @@ proptest! {
 }
 
 mod dialled;
+mod relisting;
 mod uplink;

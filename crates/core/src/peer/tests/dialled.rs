@@ -42,21 +42,7 @@ fn asks_its_tracker() -> (Peer, RequestId) {
     config.me.claimed.push(at(OWN));
     let mut peer = Peer::new(now, config);
     peer.handle(now, connected(LINK.0, TRACKER, true));
-    let hello = Hello {
-        oldest: 1,
-        newest: 1,
-        port: Some(1),
-        claimed: Vec::new(),
-        epoch: 1,
-        applied: None,
-        neighbour: false,
-        visitor: false,
-        interval: 5000,
-        record: None,
-        bittorrent: false,
-        advertised: 0,
-    };
-    says(&mut peer, Frame::plain(hello));
+    says(&mut peer, Frame::plain(hello(false)));
     let wanted = Op::Want(vec!["a".parse().expect("a name")], false);
     let mut gets = 0;
     peer.handle(now, get_input(wanted, &mut gets));

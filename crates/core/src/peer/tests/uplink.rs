@@ -33,36 +33,14 @@ impl Uplink {
             awaits_room: false,
             is_closed: false,
         };
-        let added = (0..files).map(|n| Entry {
-            name: format!("{n:0200}").parse().expect("a name"),
-            length: 1,
-            mtime: 0,
-            root: None,
-            partial: false,
-            nanos: 0,
-            executable: false,
-            v1: None,
-        });
+        let added = (0..files).map(|n| unhashed(&format!("{n:0200}")));
         uplink.give(Input::ShareChanged {
             added: added.collect(),
             removed: Vec::new(),
         });
         uplink.wait(SECOND);
         uplink.give(connected(LINK.0, TRACKER, true));
-        uplink.hears(Hello {
-            oldest: 1,
-            newest: 1,
-            port: Some(1),
-            claimed: Vec::new(),
-            epoch: 1,
-            applied: None,
-            neighbour: false,
-            visitor: false,
-            interval: 5000,
-            record: None,
-            bittorrent: false,
-            advertised: 0,
-        });
+        uplink.hears(hello(false));
         uplink
     }
 
