@@ -162,6 +162,25 @@ fn a_magnet_link_names_the_file_its_torrent_the_tracker_and_the_peer() {
 }
 
 #[test]
+fn a_client_that_begins_as_soon_as_its_torrent_is_made_is_told_of_the_peer() {
+    let pair = Pair::new(true, true, &[("first", b"first")]);
+    pair.made(&["magnet", "first"]);
+    let peer: SocketAddr = pair.peer_at.parse().expect("an address");
+    // That of v1 is in an entry, that of v2 follows from one, and the public one of v1 is kept.
+    for version in [&[][..], &["--v2"], &["--public"]] {
+        for number in 0..3 {
+            let name = format!("{}{number}", version.concat());
+            pair.oak.file(&name, &name);
+            let made = pair.made(&[&["magnet"], version, &["--", &name]].concat());
+            let magnet = magnet_of(&made);
+            let v2 = magnet.v2.map(|info_hash| info_hash.truncated());
+            let torrent = magnet.v1.or(v2).expect("an info-hash");
+            assert_eq!(pair.clients_of(torrent), [peer], "{name}");
+        }
+    }
+}
+
+#[test]
 fn a_name_that_several_files_have_is_not_guessed() {
     let pair = Pair::new(true, true, &[("b/a", b"1"), ("c/a", b"2")]);
     pair.made(&["magnet", "b/a"]);

@@ -67,8 +67,8 @@ use thorp_group::clock::Clock;
 use thorp_group::renewal::Renewal;
 use thorp_group::tls::MemberTls;
 use thorp_wire::frame::Holder;
-use thorp_wire::{InfoHash, PeerId};
-use tokio::sync::{mpsc, watch};
+use thorp_wire::{Entry, InfoHash, PeerId};
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
 
 use crate::api::{Command, Done, Event, Failure, Notice, Trouble};
@@ -169,6 +169,8 @@ enum Request {
     Survey(listings::Survey),
     /// What was told of a survey is taken.
     Taken(AskId),
+    /// Once the tracker knows a file with these hashes it is to be told here.
+    Told(Entry, oneshot::Sender<()>),
     Stop(String),
 }
 

@@ -16,8 +16,8 @@ use thorp_group::renewal;
 use thorp_group::tls::MemberTls;
 use thorp_wire::frame::SignedRecord;
 use thorp_wire::frame::{Body, Frame, Holder, Reason, Refused, RequestId};
-use thorp_wire::{Content, InfoHash, PeerId};
-use tokio::sync::{mpsc, watch};
+use thorp_wire::{Content, Entry, InfoHash, PeerId};
+use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::api::{Notice, Status, Trouble, Warning};
 use crate::drive::engine::Engine;
@@ -64,6 +64,8 @@ pub(super) struct Task {
     pub(super) shown: Shown,
     /// Torrents that the share serves beside those that follow from its files.
     torrents: Arc<Vec<InfoHash>>,
+    /// Whose callers wait until the tracker knows them.
+    untold: Vec<(Entry, oneshot::Sender<()>)>,
     /// How fast large files come, as long as a reader looks.
     pub(super) paces: Paces,
     pub(super) upload_paces: UploadPaces,
@@ -112,6 +114,7 @@ impl Node for Task {
     async fn next_event(&mut self, machine: &machine::Peer) -> Event {
         let tracker_is_up = tracker_is_up(machine);
         self.show_torrents(machine);
+        self.tell_callers(machine);
         tokio::select! {
             Some(event) = self.events.1.recv() => event,
             Some(member) = self.asked.fed.recv() => Event::Fed(member),
@@ -333,6 +336,7 @@ impl Task {
             wants_face,
             is_face_off: false,
             torrents: Arc::default(),
+            untold: Vec::new(),
             standing: Standing::new(tls.clone(), clock.clone(), renewal),
             dialling: Dialling::new(tls.clone(), trackers, source, announced, to),
             surroundings: Surroundings::new(reach),
@@ -377,6 +381,7 @@ impl Task {
             }
             Request::Looked(get, looked) => engine.handle(Input::Looked { get, looked }),
             Request::Large(fetch, event) => engine.handle(Input::Large { fetch, event }),
+            Request::Told(entry, heard) => self.untold.push((entry, heard)),
             Request::Stop(reason) => engine.stop(reason),
         }
     }
@@ -474,6 +479,17 @@ impl Task {
             }
             is_news
         });
+    }
+
+    /// Tells callers that the tracker knows their files by now.
+    fn tell_callers(&mut self, machine: &machine::Peer) {
+        let is_over = |(entry, heard): &mut (Entry, oneshot::Sender<()>)| {
+            heard.is_closed() || machine.has_told(entry)
+        };
+        for (_, heard) in self.untold.extract_if(.., is_over) {
+            // A caller that has waited long enough is gone.
+            let _ = heard.send(());
+        }
     }
 
     fn on_share(&mut self, engine: &mut Engine<machine::Peer>, event: ShareEvent) {

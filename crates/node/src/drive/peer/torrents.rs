@@ -11,16 +11,18 @@ use std::time::Duration;
 
 use data_encoding::BASE64;
 use thorp_group::address::NetAddress;
+use thorp_wire::InfoHash;
 use thorp_wire::announce::TrackerUrl;
 use thorp_wire::frame::SignedRecord;
 use thorp_wire::torrent::build;
 use thorp_wire::torrent::{Magnet, info_hash_v1, info_hash_v2};
+use tokio::sync::oneshot;
 use tokio::time::timeout;
 
-use super::Peer;
 use super::telling::{Events, tell};
+use super::{Peer, Request};
 use crate::api::{Done, Event, Failure, MadeTorrent, TorrentOf};
-use making::Meant;
+use making::{Follows, Meant};
 
 /// How long a group's record is waited for.
 const RECORD_COMES: Duration = Duration::from_secs(2);
@@ -58,13 +60,14 @@ pub(super) async fn make(peer: &Peer, of: TorrentOf, events: &Events) -> Result<
         magnet.v1 = Some(info_hash);
         (info_hash, info_hash.to_string())
     };
-    if torrent.is_kept && peer.trouble().is_none() {
-        // Or a client that begins at once would be refused, and would come again much later.
-        let mut known = peer.torrents.clone();
-        let comes = known.wait_for(|known| known.contains(&told));
-        if timeout(TRACKER_KNOWS, comes).await.is_err() {
-            tracing::info!(%told, "the tracker does not know of a torrent yet");
-        }
+    // Or a client that begins at once would be refused, or told of nobody, and would come again
+    // much later: rqbit after a minute.
+    if peer.trouble().is_none()
+        && timeout(TRACKER_KNOWS, tracker_knows(peer, &torrent.follows, told))
+            .await
+            .is_err()
+    {
+        tracing::info!(%told, "the tracker does not know of a torrent yet");
     }
     let whole = || build::torrent(&torrent.info, &tiers, &torrent.layers);
     let made = MadeTorrent {
@@ -80,6 +83,24 @@ pub(super) async fn make(peer: &Peer, of: TorrentOf, events: &Events) -> Result<
         count: 1,
         ..Done::default()
     })
+}
+
+/// Waits until the tracker knows that this peer has a torrent.
+async fn tracker_knows(peer: &Peer, follows: &Follows, info_hash: InfoHash) {
+    match follows {
+        Follows::From(entry) => {
+            let (heard, is_told) = oneshot::channel();
+            let told = Request::Told(entry.clone(), heard);
+            // A peer that stops tells nobody.
+            if peer.requests.send(told).await.is_ok() {
+                let _ = is_told.await;
+            }
+        }
+        Follows::Kept => {
+            let mut known = peer.torrents.clone();
+            let _ = known.wait_for(|known| known.contains(&info_hash)).await;
+        }
+    }
 }
 
 /// Whether the group serves clients. Just after the start the record that says so is still to come

@@ -42,12 +42,20 @@ pub(super) struct Made {
     pub name: String,
     pub files: u64,
     pub length: u64,
-    /// Whether it follows from no entry, and so is kept.
-    pub is_kept: bool,
+    /// What of the share the tracker has to know before a client can be told of this peer.
+    pub follows: Follows,
     /// The info dictionary.
     pub info: Vec<u8>,
     /// The hashes of the pieces of files with more than one, if they are wanted.
     pub layers: Layers,
+}
+
+/// What the tracker derives a torrent's info-hash from.
+pub(super) enum Follows {
+    /// From the entry of its file.
+    From(Entry),
+    /// From nothing: it is kept, and its info-hash told.
+    Kept,
 }
 
 type Layers = BTreeMap<Root, Vec<Hash>>;
@@ -154,7 +162,11 @@ pub(super) async fn of_file(share: &Share, of: &TorrentOf, name: Name) -> Result
             name: name.base().to_owned(),
             files: 1,
             length: content.length,
-            is_kept,
+            follows: if is_kept {
+                Follows::Kept
+            } else {
+                Follows::From(entry)
+            },
             info,
             layers,
         })
@@ -288,7 +300,7 @@ impl FolderOf {
             path: path.to_owned(),
             files: names.len() as u64,
             length: self.length,
-            is_kept: true,
+            follows: Follows::Kept,
             name: self.name,
             info,
             layers,
