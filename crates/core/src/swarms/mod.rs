@@ -3,7 +3,9 @@
 //! ```text
 //! peers     one torrent: its peers by family, seeders and leechers
 //! feed      what the catalogue tells: which members have which torrents
+//! listed    changes a store after the feed: a member has a torrent, or not any more
 //! members   where the group's members are reached, who appear without announcing
+//! handed    which peers a client is told
 //! keyed     hashes with a secret
 //! ```
 //!
@@ -24,7 +26,9 @@
 //! 65,536): a client that comes then is answered, but not handed out.
 
 pub(crate) mod feed;
+mod handed;
 mod keyed;
+mod listed;
 mod members;
 mod peers;
 #[cfg(test)]
@@ -40,7 +44,7 @@ use thorp_wire::announce::{Announce, AnnounceEvent, Compact, SwarmCounts};
 
 use crate::time::Instant;
 use keyed::Key;
-use members::{Has, Members};
+use members::Members;
 use peers::{Peers, Row, Torrent, ip};
 
 pub use feed::MemberChange;
@@ -256,99 +260,6 @@ impl Swarms {
         }
     }
 
-    /// Takes a change of what members have. Of changes about a torrent each store is told its own,
-    /// of others all.
-    pub fn on_member(&mut self, change: &MemberChange) {
-        match change {
-            MemberChange::Reached(member, addresses) => self.members.set(*member, addresses),
-            MemberChange::Lists(member, torrent, is_whole) => {
-                self.list(*torrent, *member, |has| has.listed = Some(*is_whole));
-            }
-            MemberChange::Names(member, torrent) => {
-                self.list(*torrent, *member, |has| has.is_named = true);
-            }
-            MemberChange::Unlists(member, torrent) => {
-                self.unlist(torrent, *member, |has| has.listed = None);
-            }
-            MemberChange::Unnames(member, torrent) => {
-                self.unlist(torrent, *member, |has| has.is_named = false);
-            }
-            MemberChange::Left(member) => self.unlist_all(*member),
-        }
-    }
-
-    /// A member has a torrent now.
-    fn list(&mut self, torrent: InfoHash, member: MemberNumber, set: impl FnOnce(&mut Has)) {
-        self.members.torrents_mut(member).insert(torrent);
-        let torrent = self.find(&torrent).unwrap_or_else(|| self.add(torrent));
-        let mut members = std::mem::take(&mut self.torrents[torrent].members).into_vec();
-        let has = match members.iter().position(|has| has.member == member) {
-            Some(at) => {
-                self.count(members[at].is_whole(), -1);
-                &mut members[at]
-            }
-            None => members.push_mut(Has {
-                member,
-                listed: None,
-                is_named: false,
-            }),
-        };
-        set(has);
-        self.count(has.is_whole(), 1);
-        self.torrents[torrent].members = members.into_boxed_slice();
-        // From now on it appears as a member, also where it has announced itself before.
-        let v4 = self.members.v4(member).copied();
-        let v6 = self.members.v6(member).copied();
-        self.forget_client(torrent, v4, |torrent| &mut torrent.v4);
-        self.forget_client(torrent, v6, |torrent| &mut torrent.v6);
-    }
-
-    fn forget_client<const N: usize>(
-        &mut self,
-        torrent: usize,
-        at: Option<[u8; N]>,
-        peers_of: fn(&mut Torrent) -> &mut Peers<N>,
-    ) {
-        let key = self.key;
-        let peers = peers_of(&mut self.torrents[torrent]);
-        if let Some(row) = at.and_then(|at| peers.find(key, &at)) {
-            let was_seeder = peers.is_seeder(row);
-            let removed = peers.remove(key, row);
-            self.on_removed(&removed, was_seeder);
-            self.on_fewer(torrent);
-        }
-    }
-
-    /// A member does not have a torrent any more, or only for another reason than before.
-    fn unlist(&mut self, torrent: &InfoHash, member: MemberNumber, unset: impl FnOnce(&mut Has)) {
-        let Some(number) = self.find(torrent) else {
-            return;
-        };
-        let mut members = std::mem::take(&mut self.torrents[number].members).into_vec();
-        if let Some(at) = members.iter().position(|has| has.member == member) {
-            let has = &mut members[at];
-            self.count(has.is_whole(), -1);
-            unset(has);
-            if has.listed.is_some() || has.is_named {
-                self.count(has.is_whole(), 1);
-            } else {
-                members.swap_remove(at);
-                self.members.torrents_mut(member).remove(torrent);
-            }
-        }
-        self.torrents[number].members = members.into_boxed_slice();
-        self.drop_if_empty(number);
-    }
-
-    /// A member has no torrent any more.
-    fn unlist_all(&mut self, member: MemberNumber) {
-        for torrent in std::mem::take(self.members.torrents_mut(member)) {
-            self.unlist(&torrent, member, |has| {
-                (has.listed, has.is_named) = (None, false);
-            });
-        }
-    }
-
     /// Changes a client's row. Returns its number.
     fn change(
         &mut self,
@@ -481,71 +392,6 @@ impl Swarms {
     /// A torrent has lost peers.
     fn on_fewer(&mut self, torrent: usize) {
         self.announced -= u32::from(self.torrents[torrent].peers() == 0);
-    }
-
-    /// Appends peers to an answer: members first, as they are known to be there, but where there
-    /// are many they take only half of it.
-    fn hand_out(
-        &mut self,
-        torrent: usize,
-        (said, from): (&Announce, AnnouncedFrom),
-        row: Option<usize>,
-        wanted: Wanted,
-        handed: &mut Handed,
-    ) {
-        let Self {
-            torrents,
-            members,
-            random,
-            ..
-        } = self;
-        let torrent = &torrents[torrent];
-        let wants_seeders = said.wants_seeders();
-        let own = address_of(said, from);
-        let (of_v4, of_v6) = match own {
-            Compact::V4(_) => (row, None),
-            Compact::V6(_) => (None, row),
-        };
-        for (wanted, others, is_wanted_v4) in [
-            (wanted.v4, torrent.v4.others(of_v4, wants_seeders), true),
-            (wanted.v6, torrent.v6.others(of_v6, wants_seeders), false),
-        ] {
-            let has = &torrent.members;
-            let most = wanted - others.min(wanted / 2);
-            let mut given = 0;
-            let from = if has.is_empty() {
-                0
-            } else {
-                random.usize(..has.len())
-            };
-            for has in has[from..].iter().chain(&has[..from]) {
-                if given >= most {
-                    break;
-                }
-                if has.is_whole() && !wants_seeders {
-                    continue;
-                }
-                let (v4, v6) = (members.v4(has.member), members.v6(has.member));
-                match (is_wanted_v4, v4, v6) {
-                    (true, Some(v4), _) if Compact::V4(*v4) != own => {
-                        handed.v4.extend_from_slice(v4);
-                    }
-                    (false, _, Some(v6)) if Compact::V6(*v6) != own => {
-                        handed.v6.extend_from_slice(v6);
-                    }
-                    _ => continue,
-                }
-                given += 1;
-            }
-            let left = wanted - given;
-            if is_wanted_v4 {
-                let out = &mut handed.v4;
-                torrent.v4.sample(random, left, of_v4, wants_seeders, out);
-            } else {
-                let out = &mut handed.v6;
-                torrent.v6.sample(random, left, of_v6, wants_seeders, out);
-            }
-        }
     }
 
     /// Begins a torrent that a client announces, if the client may begin one.

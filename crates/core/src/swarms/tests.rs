@@ -388,7 +388,7 @@ fn a_member_that_announces_as_well_is_there_once() {
         counts(0, 1, 0)
     );
     // When it has left, nothing of it is there.
-    swarms.unlist_all(0);
+    swarms.on_member(&MemberChange::Left(0));
     swarms.check();
     assert_eq!(swarms.totals().torrents, 0);
 }
