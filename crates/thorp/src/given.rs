@@ -45,7 +45,7 @@ pub fn source(disk: DiskThread, given: &str) -> Result<TorrentSource> {
     let text = std::str::from_utf8(&bytes).map(str::trim);
     match text {
         Ok(text) if Magnet::is_meant_by(text) => magnet(text),
-        _ => Ok(TorrentSource::Torrent(BASE64.encode(&bytes))),
+        _ => Ok(TorrentSource::Torrent(BASE64.encode(&bytes).into())),
     }
 }
 

@@ -3,10 +3,11 @@
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
+use thorp_node::Words;
 use thorp_node::api::{Member, Offered, Status};
 use thorp_node::snapshot::{
-    Ask, At, Fresh, Keeper, MemberRef, Page, Part, Row, RowKey, ShareRow, SnapshotRow, TrackedFile,
-    TrackedPeer, ViewRequest, Viewer,
+    Ask, At, FolderRow, Fresh, Keeper, MemberRef, Page, Part, Row, RowKey, ShareRow, SnapshotRow,
+    TrackedFile, TrackedPeer, ViewRequest, Viewer,
 };
 use tokio::sync::mpsc;
 
@@ -136,7 +137,11 @@ impl Shown {
             At::Start => 0..ask.limit.min(total),
             At::End => total.saturating_sub(ask.limit)..total,
             At::From(key) => at(key)..at(key).saturating_add(ask.limit).min(total),
-            At::After(key) => at(key) + 1..at(key).saturating_add(ask.limit + 1).min(total),
+            At::After(key) => {
+                let is_it = |row: &SnapshotRow| row.key().as_ref() == Some(key);
+                let behind = at(key) + usize::from(rows.get(at(key)).is_some_and(is_it));
+                behind..behind.saturating_add(ask.limit).min(total)
+            }
             At::Before(key) => at(key).saturating_sub(ask.limit)..at(key),
         };
         let more = match ask.at {
@@ -159,8 +164,38 @@ impl Shown {
             Part::Files => self.files.iter().cloned().map(SnapshotRow::File).collect(),
             Part::Node => self.node.iter().cloned().map(SnapshotRow::Node).collect(),
             Part::Share => self.share.iter().cloned().map(SnapshotRow::Share).collect(),
+            Part::Found { words } => {
+                let words = Words::new(words).expect("few words");
+                let found = self.files.iter().filter(|file| words.matches(&file.name));
+                found.cloned().map(SnapshotRow::File).collect()
+            }
+            Part::Folder { path } => self.children(path),
             _ => Vec::new(),
         }
+    }
+
+    /// What is directly in a folder, in the order of names.
+    fn children(&self, path: &str) -> Vec<SnapshotRow> {
+        let above = match path {
+            "" => String::new(),
+            path => format!("{path}/"),
+        };
+        let mut children: Vec<SnapshotRow> = Vec::new();
+        for file in &self.files {
+            let Some(rest) = file.name.strip_prefix(&above) else {
+                continue;
+            };
+            let child = match rest.split_once('/') {
+                Some((child, _)) => SnapshotRow::Folder(FolderRow {
+                    name: format!("{above}{child}"),
+                }),
+                None => SnapshotRow::File(file.clone()),
+            };
+            if children.last() != Some(&child) {
+                children.push(child);
+            }
+        }
+        children
     }
 }
 

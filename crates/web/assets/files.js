@@ -142,9 +142,10 @@ class Files {
   draw(row) {
     if (row.row === "folder") {
       return [
-        cell("name", icon("folder"), h("span", { class: "label" }, shown(base(row.name)))),
-        cell("number", row.bytes === undefined ? "" : size(row.bytes)),
-        cell("when", row.files === undefined ? "" : many(row.files, "file")),
+        cell("name", icon("folder"),
+          h("span", { class: "label" }, shown(base(row.name)), h("span", { class: "above soft" }, ` ${many(row.files, "file")}`))),
+        cell("number", size(row.bytes)),
+        h("div", { role: "gridcell", class: "cell when", title: moment(row.mtime) }, time(row.mtime)),
         cell("who"),
         cell("do",
           act("fetch", `Fetch the folder ${plain(row.name)} into the share`, () => fetchFolder(row.name)),

@@ -11,6 +11,7 @@ import { complain, remark } from "./remarks.js";
 import { address, code, go, parse } from "./route.js";
 import { known, on } from "./store.js";
 import * as tables from "./tables.js";
+import { takeDropped } from "./torrent.js";
 import * as transfers from "./transfers.js";
 import * as village from "./village.js";
 
@@ -42,6 +43,7 @@ async function start() {
   on("self", showState);
   on("live", showState);
   on("jobs", showJobs);
+  if (known.info.kind === "peer") takeDropped();
   follow({ onelsewhere: elsewhere, onshut: shut });
   moved();
 }

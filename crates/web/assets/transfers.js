@@ -10,6 +10,7 @@ import { pieces } from "./pieces.js";
 import { complain } from "./remarks.js";
 import { address } from "./route.js";
 import { known, on } from "./store.js";
+import { askTorrent } from "./torrent.js";
 import { ago, many, percent, rate, size, span } from "./units.js";
 
 const IS_OVER = new Set(["done", "failed", "cancelled"]);
@@ -25,9 +26,10 @@ export function view(root) {
     h("h2", {}, "Nothing is on its way"),
     h("p", {}, "What you fetch is seen here while it comes, and what others fetch from you."),
     h("a", { class: "button", href: address("files") }, "To the files"));
+  const bring = h("div", { class: "bring" }, h("button", { type: "button", class: "button", onclick: askTorrent }, icon("plus"), "Fetch a torrent"));
   const clear = h("button", { type: "button", class: "button quiet", onclick: () => dismissAll() }, "Clear");
   sections[2].firstElementChild.append(clear);
-  put(root, h("div", { class: "transfers" }, blank, sections));
+  put(root, h("div", { class: "transfers" }, bring, blank, sections));
 
   const show = () => {
     const jobs = [...known.jobs.values()].sort((a, b) => b.id - a.id);

@@ -44,7 +44,7 @@ use thorp_node::page::{PageSetup, ServedPage, TOKEN_FILE};
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
-use listener::Port;
+use listener::{NoPort, Port};
 pub use refusal::Saying;
 pub use served::{AskNode, PageOf, ServedNode};
 use shared::Shared;
@@ -62,12 +62,9 @@ impl WebServer {
     pub async fn start(node: ServedNode, setup: Box<PageSetup>) -> Option<Self> {
         let port = match Port::bind(setup.port).await {
             Ok(port) => port,
-            Err(error) => {
-                let trouble = PageTrouble::Port {
-                    port: setup.port,
-                    error: error.to_string(),
-                };
-                setup.on_failed(trouble);
+            Err(NoPort { at, error }) => {
+                let error = error.to_string();
+                setup.on_failed(PageTrouble::Port { at, error });
                 return None;
             }
         };

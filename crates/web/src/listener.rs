@@ -46,30 +46,40 @@ pub(crate) struct Port {
     v6: Option<TcpListener>,
 }
 
+/// Why there is no port.
+#[derive(Debug)]
+pub(crate) struct NoPort {
+    /// At which address.
+    pub at: SocketAddr,
+    pub error: io::Error,
+}
+
 impl Port {
     /// Takes a port; 0 means any free one.
     ///
     /// `localhost` is either address, so a port that another user has at one of them is none: that
     /// user would be sent the secrets of programs.
-    pub(crate) async fn bind(port: u16) -> io::Result<Self> {
+    pub(crate) async fn bind(port: u16) -> Result<Self, NoPort> {
         let mut tries = 0;
         loop {
             tries += 1;
             match Self::bind_both(port).await {
-                Err(error) if port == 0 && is_taken(&error) && tries < TRIES => {}
+                Err(no) if port == 0 && is_taken(&no.error) && tries < TRIES => {}
                 bound => return bound,
             }
         }
     }
 
-    async fn bind_both(port: u16) -> io::Result<Self> {
-        let v4 = TcpListener::bind((Ipv4Addr::LOCALHOST, port)).await?;
-        let number = v4.local_addr()?.port();
-        let v6 = match TcpListener::bind((Ipv6Addr::LOCALHOST, number)).await {
+    async fn bind_both(port: u16) -> Result<Self, NoPort> {
+        let at = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
+        let none = |error| NoPort { at, error };
+        let v4 = TcpListener::bind(at).await.map_err(none)?;
+        let number = v4.local_addr().map_err(none)?.port();
+        let at = SocketAddr::from((Ipv6Addr::LOCALHOST, number));
+        let v6 = match TcpListener::bind(at).await {
             Ok(v6) => Some(v6),
             Err(error) if is_without_v6(&error) => None,
-            // A port that is free for the other address is to be told apart.
-            Err(error) => return Err(io::Error::new(error.kind(), format!("[::1]: {error}"))),
+            Err(error) => return Err(NoPort { at, error }),
         };
         Ok(Self { number, v4, v6 })
     }
@@ -346,9 +356,10 @@ mod tests {
             eprintln!("without IPv6 nobody can have a port there");
             return;
         };
-        let port = other.local_addr().expect("an address").port();
-        let error = Port::bind(port).await.err().expect("it is taken");
-        assert!(is_taken(&error) && error.to_string().starts_with("[::1]: "));
+        let at = other.local_addr().expect("an address");
+        let port = at.port();
+        let no = Port::bind(port).await.err().expect("it is taken");
+        assert!(is_taken(&no.error) && no.at == at, "{no:?}");
         let any = Port::bind(0).await.expect("there are others");
         assert!(any.v6.is_some() && any.number() != port);
     }

@@ -127,8 +127,15 @@ pub enum Failure {
         /// How many may be read at once.
         most: usize,
     },
-    /// A file that is read while it arrives does not fit beside the others that are.
+    /// A file is longer than all files together may be that are read while they arrive.
     NoRoomToRead {
+        /// Its length in bytes.
+        length: u64,
+        /// The most bytes that such files may take (`read.cache_mib`).
+        most: u64,
+    },
+    /// A file that is read while it arrives does not fit beside those that others read now.
+    ReadersInTheWay {
         /// Its length in bytes.
         length: u64,
         /// The most bytes that such files may take (`read.cache_mib`).
@@ -307,8 +314,8 @@ pub enum Failure {
 pub enum PageTrouble {
     /// The port on loopback cannot be used.
     Port {
-        /// Which one.
-        port: u16,
+        /// Which one, at which of loopback's addresses.
+        at: SocketAddr,
         /// What the system says.
         error: String,
     },
@@ -355,6 +362,7 @@ impl Failure {
             Self::InPart { .. }
             | Self::TrackerBusy
             | Self::TooManyReaders { .. }
+            | Self::ReadersInTheWay { .. }
             | Self::NotAllAsked
             | Self::StillEnding { .. }
             | Self::PeerStopping

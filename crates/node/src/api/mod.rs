@@ -24,6 +24,7 @@ pub mod snapshot;
 pub(crate) mod tracked;
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
@@ -174,9 +175,33 @@ pub struct GetTorrent {
 #[serde(rename_all = "kebab-case")]
 pub enum TorrentSource {
     /// The torrent itself, in base64.
-    Torrent(String),
+    Torrent(LongText),
     /// A magnet link.
     Magnet(String),
+}
+
+/// A text that may have mebibytes, which those share who hold the same command.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(from = "String", into = "String")]
+pub struct LongText(Arc<str>);
+
+impl LongText {
+    /// The text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl From<String> for LongText {
+    fn from(text: String) -> Self {
+        Self(text.into())
+    }
+}
+
+impl From<LongText> for String {
+    fn from(text: LongText) -> Self {
+        text.as_str().to_owned()
+    }
 }
 
 /// Which torrent is made.
@@ -262,7 +287,7 @@ pub(crate) fn one_of_each() -> Vec<Command> {
         Command::Get(Get::default()),
         Command::Read(Read::default()),
         Command::GetTorrent(GetTorrent {
-            torrent: TorrentSource::Torrent(text()),
+            torrent: TorrentSource::Torrent(text().into()),
             given: text(),
             dir: None,
             overwrite: false,

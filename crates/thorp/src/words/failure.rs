@@ -105,6 +105,13 @@ pub fn failure(failure: &Failure) -> String {
             size(*length),
             size(*most)
         ),
+        Failure::ReadersInTheWay { length, most } => format!(
+            "There is no room for this file ({}) beside those that others are reading: all \
+             together may take {}. Try again later, fetch it (thorp get), or allow more: --set \
+             read.cache_mib=MIB",
+            size(*length),
+            size(*most)
+        ),
         Failure::Exists => SAME_NAME.into(),
         Failure::Reserved { name } => format!(
             "{} is a name that thorp keeps for its own files, so it is not fetched. \

@@ -52,11 +52,9 @@ pub use warning::warning;
 /// Why a page cannot be served.
 fn page_trouble(why: &PageTrouble) -> String {
     match why {
-        PageTrouble::Port { port, error } => {
-            format!(
-                "port {port} on 127.0.0.1 cannot be used ({})",
-                one_line(error)
-            )
+        PageTrouble::Port { at, error } => {
+            let (port, ip) = (at.port(), at.ip());
+            format!("port {port} on {ip} cannot be used ({})", one_line(error))
         }
         PageTrouble::Token { error } => {
             format!(

@@ -34,7 +34,7 @@ fn path() -> PathBuf {
 
 fn port_80() -> PageTrouble {
     PageTrouble::Port {
-        port: 80,
+        at: "[::1]:80".parse().expect("an address"),
         error: "Permission denied".into(),
     }
 }
@@ -347,7 +347,7 @@ fn failures() -> Vec<(Failure, &'static str)> {
             Failure::NoPage {
                 why: Some(port_80()),
             },
-            "This node has no page: port 80 on 127.0.0.1 cannot be used (Permission denied). \
+            "This node has no page: port 80 on ::1 cannot be used (Permission denied). \
              Start it again with another port: --set page.port=0 is any free one",
         ),
         (
@@ -366,6 +366,15 @@ fn failures() -> Vec<(Failure, &'static str)> {
             },
             "There is no room for this file (1.0 TiB): those that are read while they arrive may \
              take 16.0 GiB in all. Fetch it (thorp get), or allow more: --set read.cache_mib=MIB",
+        ),
+        (
+            Failure::ReadersInTheWay {
+                length: 1 << 30,
+                most: 1 << 34,
+            },
+            "There is no room for this file (1.0 GiB) beside those that others are reading: all \
+             together may take 16.0 GiB. Try again later, fetch it (thorp get), or allow more: \
+             --set read.cache_mib=MIB",
         ),
     ]
 }
@@ -428,6 +437,7 @@ fn number(failure: &Failure) -> usize {
         Failure::LinkUnused => 52,
         Failure::TooManyReaders { .. } => 53,
         Failure::NoRoomToRead { .. } => 54,
+        Failure::ReadersInTheWay { .. } => 55,
     }
 }
 
@@ -435,7 +445,7 @@ fn number(failure: &Failure) -> usize {
 fn every_failure_has_its_sentence() {
     let failures = failures();
     let numbers: Vec<_> = failures.iter().map(|(code, _)| number(code)).collect();
-    assert_eq!(numbers, (0..55).collect::<Vec<_>>());
+    assert_eq!(numbers, (0..56).collect::<Vec<_>>());
     for (code, sentence) in failures {
         assert_eq!(failure(&code), sentence);
     }

@@ -46,6 +46,13 @@ pub(super) async fn answer(
         Ok(files) => files,
         Err(not) => return failing::not_read(not, wanted, &HeaderMap::new(), say),
     };
+    // Once headers are sent, a file that can never be read would only break the archive off.
+    for file in &files {
+        let root = file.root.as_deref().unwrap_or_default();
+        if let Some(failure) = peer.is_too_long_to_read(file.length, root).await {
+            return failing::failed(failure, say);
+        }
+    }
     let base = match &wanted.name[above(wanted)..] {
         "" => "files",
         base => base,

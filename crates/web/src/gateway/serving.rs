@@ -7,9 +7,9 @@ use std::sync::Arc;
 use axum::body::{Body, Bytes};
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use futures_util::stream;
+use futures_util::{StreamExt as _, stream};
 use thorp_node::api::{Failure, Read};
-use thorp_node::peer::{Peer, Reading};
+use thorp_node::peer::{NotRead, Peer, Reading, Unopened};
 use tokio::sync::OwnedSemaphorePermit;
 
 use super::path::{query_of, url_of};
@@ -33,15 +33,15 @@ pub(super) async fn answer(
         root: wanted.root.clone(),
         hidden: false,
     };
-    let reading = match peer.read(read).await {
-        Ok(reading) => reading,
+    let found = match peer.find(read).await {
+        Ok(found) => found,
         Err(not) if matches!(*not.failure, Failure::IsFolder { .. }) => {
             let query = query_of(None, wanted);
             return failing::elsewhere(&(url_of(&wanted.name, true) + &query));
         }
         Err(not) => return failing::not_read(not, wanted, headers, shared.node.say),
     };
-    let state = State::new(&reading.root(), reading.mtime(), reading.length());
+    let state = State::new(&found.root(), found.mtime(), found.length());
     let (status, part) = match state.judge(headers) {
         // Parts are asked for by GET only (RFC 9110, section 14.2).
         Terms::Part(_) | Terms::NoSuchPart if method == Method::HEAD => {
@@ -53,11 +53,15 @@ pub(super) async fn answer(
         Terms::NotModified => return with_tag(StatusCode::NOT_MODIFIED.into_response(), &state),
         Terms::Failed => return StatusCode::PRECONDITION_FAILED.into_response(),
     };
-    let kind = kind::of(reading.name());
+    let kind = kind::of(found.name());
+    // Up to here nothing is fetched: who does not want its bytes causes no fetch.
     let body = if method == Method::HEAD {
         Body::empty()
     } else {
-        bytes_of(reading, part.clone(), place)
+        match begun(found, part.clone()).await {
+            Ok(begun) => begun.body(place),
+            Err(not) => return failing::not_read(not, wanted, headers, shared.node.say),
+        }
     };
     let mut answer = with_tag((status, body).into_response(), &state);
     let headers = answer.headers_mut();
@@ -100,25 +104,49 @@ fn with_tag(mut answer: Response, state: &State) -> Response {
     answer
 }
 
-/// The bytes of a part, read as they are asked for. A failure ends the connection before its time:
-/// who reads it knows how many bytes were to come.
-fn bytes_of(reading: Reading, part: Range<u64>, place: OwnedSemaphorePermit) -> Body {
-    let rest = Some((reading, part, place));
-    Body::from_stream(stream::unfold(rest, async |rest| {
-        let (mut reading, part, place) = rest?;
-        if part.is_empty() {
-            return None;
-        }
-        match reading.read(part.clone()).await {
-            Ok(bytes) => {
-                let next = part.start + bytes.len() as u64..part.end;
-                Some((Ok(Bytes::from(bytes)), Some((reading, next, place))))
+/// A part of a file whose first bytes are here.
+struct Begun {
+    reading: Reading,
+    first: Vec<u8>,
+    rest: Range<u64>,
+}
+
+/// Opens a file, and waits for the first bytes of a part: what fails until then, or does not
+/// verify, has its own status.
+async fn begun(found: Unopened, part: Range<u64>) -> Result<Begun, NotRead> {
+    let mut reading = found.open().await?;
+    let first = reading.read(part.clone()).await?;
+    let rest = part.start + first.len() as u64..part.end;
+    Ok(Begun {
+        reading,
+        first,
+        rest,
+    })
+}
+
+impl Begun {
+    /// The bytes of the part, read as they are asked for. A failure ends the connection before its
+    /// time: who reads it knows how many bytes were to come.
+    fn body(self, place: OwnedSemaphorePermit) -> Body {
+        let first = (!self.first.is_empty()).then(|| Ok(Bytes::from(self.first)));
+        let rest = Some((self.reading, self.rest, place));
+        let rest = stream::unfold(rest, async |rest| {
+            let (mut reading, part, place) = rest?;
+            if part.is_empty() {
+                return None;
             }
-            Err(failure) => {
-                let kind = failure.kind();
-                tracing::info!(?kind, "a file that is read breaks off");
-                Some((Err(io::Error::other("the file cannot be read on")), None))
+            match reading.read(part.clone()).await {
+                Ok(bytes) => {
+                    let next = part.start + bytes.len() as u64..part.end;
+                    Some((Ok(Bytes::from(bytes)), Some((reading, next, place))))
+                }
+                Err(failure) => {
+                    let kind = failure.kind();
+                    tracing::info!(?kind, "a file that is read breaks off");
+                    Some((Err(io::Error::other("the file cannot be read on")), None))
+                }
             }
-        }
-    }))
+        });
+        Body::from_stream(stream::iter(first).chain(rest))
+    }
 }

@@ -299,7 +299,8 @@ fn length_of(command: &Command) -> usize {
     match command {
         Command::Get(get) => get.names.iter().map(String::len).sum(),
         Command::GetTorrent(get) => match &get.torrent {
-            TorrentSource::Torrent(text) | TorrentSource::Magnet(text) => text.len(),
+            TorrentSource::Torrent(text) => text.as_str().len(),
+            TorrentSource::Magnet(text) => text.len(),
         },
         _ => 0,
     }
@@ -330,7 +331,7 @@ mod tests {
 
     fn torrent(bytes: usize) -> Command {
         Command::GetTorrent(GetTorrent {
-            torrent: TorrentSource::Torrent("x".repeat(bytes)),
+            torrent: TorrentSource::Torrent("x".repeat(bytes).into()),
             given: String::new(),
             dir: None,
             overwrite: false,
@@ -379,6 +380,18 @@ mod tests {
         let kept = &all.jobs[&7];
         assert!(kept.job.state == JobState::Done && kept.run.is_none());
         assert!(kept.command.is_none(), "nothing more is asked for");
+    }
+
+    #[test]
+    fn a_torrent_is_there_once_however_often_its_job_runs() {
+        let Command::GetTorrent(get) = torrent(100) else {
+            unreachable!("it is a torrent")
+        };
+        let of = |get: &GetTorrent| match &get.torrent {
+            TorrentSource::Torrent(text) => text.as_str().as_ptr(),
+            TorrentSource::Magnet(link) => link.as_ptr(),
+        };
+        assert_eq!(of(&get.clone()), of(&get));
     }
 
     #[test]

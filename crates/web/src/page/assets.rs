@@ -56,6 +56,11 @@ const ASSETS: &[(&str, &str, &str)] = &[
     ("tables.js", SCRIPT, include_str!("../../assets/tables.js")),
     ("theme.css", CSS, include_str!("../../assets/theme.css")),
     (
+        "torrent.js",
+        SCRIPT,
+        include_str!("../../assets/torrent.js"),
+    ),
+    (
         "transfers.js",
         SCRIPT,
         include_str!("../../assets/transfers.js"),

@@ -5,10 +5,12 @@ use std::sync::Arc;
 use axum::Json;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
+use data_encoding::BASE64;
 use serde::Deserialize;
 use serde_json::{Value, json};
 use thorp_node::Name;
-use thorp_node::api::{Command, Folders, Get, GetTorrent, TorrentSource, Wait};
+use thorp_node::api::{Command, Failure, Folders, Get, GetTorrent, TorrentSource, Wait};
+use thorp_node::torrent::{Magnet, MagnetError, Torrent};
 
 use super::asked::Asked;
 use crate::jobs::{Job, Turn};
@@ -44,7 +46,14 @@ pub(super) async fn begin(
     if shared.node.kind != PageOf::Peer {
         return Err(Refusal::NotFound);
     }
-    let (title, command) = wanted.command()?;
+    // To read a long torrent takes a moment.
+    let read = thorp_disk::spawn(move |_| wanted.command()).await;
+    let (title, command) = read
+        .map_err(|_| Refusal::Stopping)?
+        .map_err(|unfit| match unfit {
+            Unfit::Request => Refusal::BadRequest,
+            Unfit::Torrent(why) => Refusal::failed(Failure::NotATorrent { why }, shared.node.say),
+        })?;
     let job = shared.jobs.begin(title, command)?;
     Ok((StatusCode::ACCEPTED, Json(job)))
 }
@@ -72,19 +81,32 @@ pub(super) async fn turn(
     Ok(Json(json!(shared.jobs.turn(id, turn)?)))
 }
 
+/// Why nothing is asked of the node.
+#[derive(Debug, PartialEq)]
+enum Unfit {
+    /// It is not what the route wants.
+    Request,
+    /// It is no torrent, and no magnet link.
+    Torrent(String),
+}
+
 impl Wanted {
     /// Returns what is asked of the node, and how people call it.
-    fn command(self) -> Result<(String, Command), Refusal> {
+    fn command(self) -> Result<(String, Command), Unfit> {
         let torrent = match (self.torrent, self.magnet) {
             (Some(torrent), None) => {
-                Some(("a torrent".to_owned(), TorrentSource::Torrent(torrent)))
+                let title = titled(&name_in(&torrent).map_err(Unfit::Torrent)?);
+                Some((title, TorrentSource::Torrent(torrent.into())))
             }
-            (None, Some(magnet)) => {
-                let title = magnet.chars().take(TITLE).collect();
-                Some((title, TorrentSource::Magnet(magnet)))
+            (None, Some(link)) => {
+                let magnet: Magnet = link
+                    .parse()
+                    .map_err(|error: MagnetError| Unfit::Torrent(error.to_string()))?;
+                let title = magnet.name.as_deref().map_or_else(|| titled(&link), titled);
+                Some((title, TorrentSource::Magnet(link)))
             }
             (None, None) => None,
-            (Some(_), Some(_)) => return Err(Refusal::BadRequest),
+            (Some(_), Some(_)) => return Err(Unfit::Request),
         };
         match (torrent, self.names.as_slice()) {
             (Some((title, torrent)), []) => {
@@ -101,7 +123,7 @@ impl Wanted {
             (None, [first, rest @ ..]) if rest.len() < NAMES => {
                 // A name that is longer than any is none.
                 if self.names.iter().any(|name| name.len() > Name::MAX) {
-                    return Err(Refusal::BadRequest);
+                    return Err(Unfit::Request);
                 }
                 let first = titled(first);
                 let title = match rest.len() {
@@ -125,9 +147,17 @@ impl Wanted {
                 };
                 Ok((title, Command::Get(get)))
             }
-            _ => Err(Refusal::BadRequest),
+            _ => Err(Unfit::Request),
         }
     }
+}
+
+/// Returns the name of a torrent's file or folder.
+fn name_in(encoded: &str) -> Result<String, String> {
+    let bytes = BASE64.decode(encoded.as_bytes());
+    let bytes = bytes.map_err(|error| error.to_string())?;
+    let torrent = Torrent::decode(&bytes).map_err(|error| error.to_string())?;
+    Ok(torrent.info().name().to_string())
 }
 
 /// Returns what a job for a path is called: of a long one the end, which says more.
@@ -151,10 +181,10 @@ mod tests {
         assert!(title.starts_with('…') && title.ends_with("/b.txt"));
         assert_eq!(title.chars().count(), TITLE + 1);
         let names = format!(r#"{{"names":["{}"]}}"#, "x".repeat(Name::MAX + 1));
-        assert!(matches!(command(&names), Err(Refusal::BadRequest)));
+        assert!(matches!(command(&names), Err(Unfit::Request)));
     }
 
-    fn command(text: &str) -> Result<(String, Command), Refusal> {
+    fn command(text: &str) -> Result<(String, Command), Unfit> {
         let wanted: Wanted = serde_json::from_str(text).expect("JSON");
         wanted.command()
     }
@@ -178,18 +208,28 @@ mod tests {
         let (title, get) = command(r#"{"names":["a","b","c"],"folder":true}"#).expect("good");
         assert_eq!(title, "a (+2)");
         assert!(matches!(get, Command::Get(get) if get.folders == Folders::All));
-        let (_, get) = command(r#"{"magnet":"magnet:?x"}"#).expect("good");
-        assert!(matches!(get, Command::GetTorrent(_)));
+        let magnet = format!("magnet:?xt=urn:btih:{}&dn=autumn", "5".repeat(40));
+        let (title, get) = command(&json!({ "magnet": magnet }).to_string()).expect("good");
+        assert_eq!(title, "autumn");
+        assert!(matches!(get, Command::GetTorrent(get) if get.given == "autumn"));
+        // What is none is said at once, and by what is wrong with it.
+        for none in [
+            r#"{"magnet":"magnet:?x"}"#,
+            r#"{"magnet":"x"}"#,
+            r#"{"torrent":"ZGU="}"#,
+            r#"{"torrent":"?"}"#,
+        ] {
+            let why = command(none).expect_err("it is no torrent");
+            assert!(matches!(why, Unfit::Torrent(_)), "{none}: {why:?}");
+        }
+        let both = json!({ "names": ["a"], "magnet": magnet }).to_string();
         for neither in [
             "{}",
             r#"{"names":[]}"#,
-            r#"{"names":["a"],"magnet":"magnet:?x"}"#,
             r#"{"torrent":"ZGU=","magnet":"magnet:?x"}"#,
+            &both,
         ] {
-            assert!(
-                matches!(command(neither), Err(Refusal::BadRequest)),
-                "{neither}"
-            );
+            assert!(matches!(command(neither), Err(Unfit::Request)), "{neither}");
         }
     }
 }

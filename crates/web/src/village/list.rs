@@ -221,6 +221,7 @@ impl List {
             name: name.to_owned(),
             files: below.len(),
             bytes: self.bytes(&below),
+            mtime: self.latest(&below),
         });
         let all = folders.chain(files.into_iter().map(|at| self.row(at)));
         Windowed {
@@ -243,9 +244,12 @@ impl List {
     fn sort_folders(&self, folders: &mut [(&str, Range<usize>)], window: Window) {
         match window.order {
             Order::Length => folders.sort_by_key(|(_, below)| self.bytes(below)),
-            _ => folders.sort_by(|one, other| alphanumeric_sort::compare_str(one.0, other.0)),
+            Order::Mtime => folders.sort_by_cached_key(|(_, below)| self.latest(below)),
+            Order::Name | Order::Holders => {
+                folders.sort_by(|one, other| alphanumeric_sort::compare_str(one.0, other.0))
+            }
         }
-        if window.descending && matches!(window.order, Order::Name | Order::Length) {
+        if window.descending && window.order != Order::Holders {
             folders.reverse();
         }
     }
@@ -278,6 +282,12 @@ impl List {
 
     fn bytes(&self, range: &Range<usize>) -> u64 {
         self.bytes_before[range.end] - self.bytes_before[range.start]
+    }
+
+    /// Returns when the latest of these files was modified.
+    fn latest(&self, range: &Range<usize>) -> i64 {
+        let times = self.files[range.clone()].iter().map(|file| file.mtime);
+        times.max().unwrap_or_default()
     }
 
     fn row(&self, at: usize) -> Row {
@@ -388,8 +398,17 @@ mod tests {
             name: "a".into(),
             files: 2,
             bytes: 501,
+            mtime: 999,
         };
         assert_eq!(top.rows[0], folder);
+        // That of the other folder is 993.
+        let newest = Window {
+            descending: true,
+            ..all(Order::Mtime)
+        };
+        assert_eq!(names(&list().folder("", newest))[..2], ["a", "a-c"]);
+        let oldest = list().folder("", all(Order::Mtime));
+        assert_eq!(names(&oldest)[..2], ["a-c", "a"]);
         let inside = list().folder("a", all(Order::Name));
         assert_eq!(names(&inside), ["a/b", "a/Big Summer.pdf"]);
         assert_eq!((inside.total, inside.files, inside.bytes), (2, 2, 501));

@@ -71,6 +71,8 @@ pub(crate) enum Row {
         files: usize,
         /// The bytes in these files.
         bytes: u64,
+        /// When the latest of them was modified.
+        mtime: i64,
     },
     File(Shown),
 }

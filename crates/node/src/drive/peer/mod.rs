@@ -82,7 +82,7 @@ use crate::snapshot::{self, Keeper, Viewer};
 use delivery::Folder;
 pub use memory::Memory;
 use reading::Readings;
-pub use reading::{NotRead, Reading};
+pub use reading::{NotRead, Reading, Unopened};
 use task::{Asked, Shown, Task};
 use telling::{Events, milliseconds, tell};
 

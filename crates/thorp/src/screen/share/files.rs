@@ -13,10 +13,10 @@ use ratatui::text::Line;
 use ratatui::widgets::Paragraph;
 use thorp_node::api::{Command, Event, FileRow, Folders, Get, Note, Wait};
 use thorp_node::printable::printable;
-use thorp_node::snapshot::{Page, Part, SnapshotRow, Viewer};
+use thorp_node::snapshot::Viewer;
 use tokio::time::Instant;
 
-use super::folder::{FolderItem, FolderReader, FoundFile, MOST};
+use super::folder::{FolderItem, FolderReader, FoundFile, Items, MOST, among};
 use super::gets::SendCommand;
 use crate::exit::Complaint;
 use crate::fit::clip;
@@ -29,6 +29,8 @@ use crate::{told, units};
 const SLICE: Duration = Duration::from_millis(25);
 /// How often what has changed is read again.
 const AGAIN: Duration = Duration::from_secs(1);
+/// How long to wait for a node that has searched as much as it may.
+const BUSY: Duration = Duration::from_millis(250);
 /// How often all peers' files may be asked for.
 const ASKED_EVERY: Duration = Duration::from_secs(30);
 /// The most files that are kept of what all peers have.
@@ -77,6 +79,8 @@ pub struct FilesTab {
     is_read: bool,
     list: List,
     reading: Option<FolderReader>,
+    /// When the node may be asked again that was busy.
+    busy_until: Option<Instant>,
     /// Whether something has changed since it was read.
     is_stale: bool,
     read_at: Option<Instant>,
@@ -109,6 +113,7 @@ impl Default for FilesTab {
             is_read: false,
             list: List::default(),
             reading: None,
+            busy_until: None,
             is_stale: true,
             read_at: None,
             all: None,
@@ -125,12 +130,16 @@ impl FilesTab {
 
     /// Whether there is more to be read at once.
     pub fn is_reading(&self) -> bool {
-        self.reading.is_some()
+        self.reading.is_some() && !self.is_busy()
     }
 
-    /// Whether what is shown is to be read again in a while.
+    /// Whether what is shown is to be read, or read again, in a while.
     pub fn is_stale(&self) -> bool {
-        self.is_stale
+        self.is_stale || self.reading.is_some()
+    }
+
+    fn is_busy(&self) -> bool {
+        self.busy_until.is_some_and(|until| Instant::now() < until)
     }
 
     /// Reads on for a moment. Returns whether the node still runs.
@@ -138,37 +147,42 @@ impl FilesTab {
         let is_due = self.read_at.is_none_or(|at| at.elapsed() >= AGAIN);
         if self.reading.is_none() && self.is_stale && is_due {
             self.is_stale = false;
-            self.reading = Some(FolderReader::new(Part::Files, &self.folder, &self.filter));
-        }
-        let begun = Instant::now();
-        while let Some(reader) = &mut self.reading {
             if self.shows_all {
                 let rows = self.all.as_ref().map_or(&[][..], |all| &all.rows[..]);
-                reader.take(page_of(rows));
-                reader.is_over = true;
+                let found = among(rows, &self.folder, &self.filter);
+                self.show(found);
             } else {
+                self.reading = Some(FolderReader::new(&self.folder, &self.filter));
+            }
+        }
+        let begun = Instant::now();
+        while !self.is_busy()
+            && let Some(mut reader) = self.reading.take()
+        {
+            if !reader.is_over {
                 let Some([page]) = viewer.pages([reader.ask()]).await else {
                     return false;
                 };
+                self.busy_until = page.busy.then(|| Instant::now() + BUSY);
                 reader.take(page);
             }
             if reader.is_over {
-                self.finish();
-            } else if begun.elapsed() >= SLICE {
+                self.show(reader.finish());
+                break;
+            }
+            self.reading = Some(reader);
+            if begun.elapsed() >= SLICE {
                 break;
             }
         }
         true
     }
 
-    fn finish(&mut self) {
-        let Some(reader) = self.reading.take() else {
-            return;
-        };
+    fn show(&mut self, found: Items) {
         let chosen = self.chosen().map(|item| item.path().to_owned());
-        (self.is_cut, self.is_read) = (reader.is_cut, true);
+        (self.is_cut, self.is_read) = (found.are_cut, true);
         self.read_at = Some(Instant::now());
-        self.items = reader.finish();
+        self.items = found.sorted();
         // The choice follows a name, not a number.
         let is_chosen = |item: &FolderItem| Some(item.path()) == chosen.as_deref();
         if let Some(at) = self.items.iter().position(is_chosen) {
@@ -178,7 +192,7 @@ impl FilesTab {
 
     /// Reads from the beginning, at once.
     fn restart(&mut self) {
-        (self.reading, self.read_at) = (None, None);
+        (self.reading, self.read_at, self.busy_until) = (None, None, None);
         self.is_stale = true;
     }
 
@@ -483,15 +497,4 @@ fn fetch(file: &FoundFile) -> FilesWish {
         wait: Wait::Begun,
         ..Get::default()
     }))
-}
-
-/// Returns all of these rows as a page.
-fn page_of(rows: &[FileRow]) -> Page {
-    Page {
-        number: 0,
-        total: rows.len() as u64,
-        rows: rows.iter().cloned().map(SnapshotRow::Listed).collect(),
-        more: false,
-        ..Page::default()
-    }
 }

@@ -1,8 +1,11 @@
-//! Reads the content of a folder, or the files below it whose names match words, page by page.
+//! Reads what is in a folder, or the files below it whose paths have some words.
 //!
-//! A folder of a village is no row of the snapshot: it is what its files have in common. So of each
-//! folder in a folder only the first file is read, and what follows its last one is asked for.
+//! Both are parts of the node's own view, read page by page. What all peers have said is no part
+//! of it: that is looked through here, by the same words.
 
+use std::collections::BTreeSet;
+
+use thorp_node::Words;
 use thorp_node::api::FileRow;
 use thorp_node::snapshot::{Ask, At, Page, Part, RowKey, SnapshotRow, TrackedFile};
 
@@ -14,8 +17,6 @@ const AT_ONCE: usize = 500;
 pub const MOST: usize = 5000;
 /// The most holders that a row names: among them this peer is looked for.
 const HOLDERS: usize = 40;
-/// The longest part of a name, in bytes.
-const LONGEST_PART: usize = 255;
 
 /// A folder or a file.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -40,18 +41,21 @@ pub struct FoundFile {
     pub holders_total: u64,
 }
 
+/// Items, of which there are [`MOST`] at most.
+#[derive(Debug, Default, PartialEq)]
+pub struct Items {
+    items: Vec<FolderItem>,
+    /// Whether there are more.
+    pub are_cut: bool,
+}
+
 /// A reading, which goes on until it `is_over`.
 #[derive(Debug)]
 pub struct FolderReader {
-    part: Part,
+    ask: Ask,
     folder: String,
-    /// The words that a name must have, in lower case. Without one, the folder itself is read.
-    words: Vec<String>,
-    at: At,
-    found: Vec<FolderItem>,
+    found: Items,
     pub is_over: bool,
-    /// Whether there is more than [`MOST`].
-    pub is_cut: bool,
 }
 
 impl FolderItem {
@@ -65,122 +69,137 @@ impl FolderItem {
 }
 
 impl FolderReader {
-    /// Begins to read a folder: its path with a `/` at its end, or nothing for all files.
-    pub fn new(part: Part, folder: &str, filter: &str) -> Self {
-        let at = if folder.is_empty() {
-            At::Start
+    /// Begins to read a folder, by its path with a `/` at its end, or by nothing for the top. With
+    /// a filter, all files below it are searched.
+    pub fn new(folder: &str, filter: &str) -> Self {
+        let (part, at) = if filter.trim().is_empty() {
+            let path = folder.trim_end_matches('/').to_owned();
+            (Part::Folder { path }, At::Start)
         } else {
-            // No name in the folder comes before this one.
-            from(format!("{folder}\u{1}"))
+            let words = filter.to_owned();
+            (Part::Found { words }, before(folder))
+        };
+        let ask = Ask {
+            part,
+            at,
+            limit: AT_ONCE,
+            names: HOLDERS,
         };
         Self {
-            part,
+            // No name has more words than may be asked for.
+            is_over: !ask.is_possible(),
+            ask,
             folder: folder.to_owned(),
-            words: filter.split_whitespace().map(str::to_lowercase).collect(),
-            at,
-            found: Vec::new(),
-            is_over: false,
-            is_cut: false,
+            found: Items::default(),
         }
     }
 
     /// Returns the request for the next page.
     pub fn ask(&self) -> Ask {
-        Ask {
-            part: self.part.clone(),
-            at: self.at.clone(),
-            limit: AT_ONCE,
-            names: HOLDERS,
-        }
+        self.ask.clone()
     }
 
     /// Takes the answer.
     pub fn take(&mut self, page: Page) {
-        let Some(last) = page.rows.last().and_then(SnapshotRow::key) else {
-            self.is_over = true;
-            return;
-        };
+        let next = page.next(&self.ask);
+        let reached = page.reached.as_ref();
+        let is_past = reached.is_some_and(|key| self.is_past(key));
         for row in page.rows {
-            let Some(file) = FoundFile::of(row) else {
-                continue;
-            };
-            // All of another answer's files are one page, which begins before the folder.
-            if file.name < self.folder {
-                continue;
-            }
-            let Some(rest) = file.name.strip_prefix(&self.folder) else {
-                self.is_over = true;
-                return;
-            };
-            let item = match rest.split_once('/') {
-                Some((child, _)) if self.words.is_empty() => {
-                    let path = format!("{}{child}/", self.folder);
-                    if matches!(self.found.last(), Some(FolderItem::Folder(last)) if *last == path)
-                    {
-                        continue;
-                    }
-                    FolderItem::Folder(path)
+            let item = match row {
+                SnapshotRow::Folder(folder) => FolderItem::Folder(format!("{}/", folder.name)),
+                SnapshotRow::File(file) if file.name.starts_with(&self.folder) => {
+                    FolderItem::File(FoundFile::of_all(file))
                 }
-                _ if self.matches(rest) => FolderItem::File(file),
                 _ => continue,
             };
-            if self.found.len() == MOST {
-                (self.is_over, self.is_cut) = (true, true);
+            if !self.found.add(item) {
+                self.is_over = true;
                 return;
             }
-            self.found.push(item);
         }
-        self.is_over = !page.more;
-        self.at = self.behind(last);
+        match next {
+            Some(next) if !is_past => self.ask = next,
+            _ => self.is_over = true,
+        }
     }
 
-    /// Returns what was found: folders first, numbers in names as people count them.
-    pub fn finish(self) -> Vec<FolderItem> {
-        let mut found = self.found;
-        found.sort_by(|a, b| {
+    /// Returns what was found.
+    pub fn finish(self) -> Items {
+        self.found
+    }
+
+    /// Whether a place is behind everything in the folder.
+    fn is_past(&self, key: &RowKey) -> bool {
+        let RowKey::File { name, .. } = key else {
+            return false;
+        };
+        *name > self.folder && !name.starts_with(&self.folder)
+    }
+}
+
+/// Returns a place before everything in a folder.
+fn before(folder: &str) -> At {
+    if folder.is_empty() {
+        return At::Start;
+    }
+    At::After(RowKey::File {
+        name: format!("{folder}\u{1}"),
+        nth: 0,
+    })
+}
+
+/// Returns what is in a folder of what all peers have, or with a filter the files below it.
+pub fn among(rows: &[FileRow], folder: &str, filter: &str) -> Items {
+    let mut found = Items::default();
+    let Some(words) = Words::new(filter) else {
+        return found;
+    };
+    let is_searched = !filter.trim().is_empty();
+    let mut folders = BTreeSet::new();
+    for row in rows {
+        let Some(rest) = row.name.strip_prefix(folder) else {
+            continue;
+        };
+        let item = match rest.split_once('/') {
+            Some((child, _)) if !is_searched => {
+                if !folders.insert(child) {
+                    continue;
+                }
+                FolderItem::Folder(format!("{folder}{child}/"))
+            }
+            _ if words.matches(&row.name) => FolderItem::File(FoundFile::of_one(row)),
+            _ => continue,
+        };
+        if !found.add(item) {
+            break;
+        }
+    }
+    found
+}
+
+impl Items {
+    /// Adds an item. Returns whether there is room for more.
+    fn add(&mut self, item: FolderItem) -> bool {
+        self.are_cut = self.items.len() == MOST;
+        if !self.are_cut {
+            self.items.push(item);
+        }
+        !self.are_cut
+    }
+
+    /// Returns them in order: folders first, numbers in names as people count them.
+    pub fn sorted(mut self) -> Vec<FolderItem> {
+        self.items.sort_by(|a, b| {
             let is_file = |item: &FolderItem| matches!(item, FolderItem::File(_));
             is_file(a)
                 .cmp(&is_file(b))
                 .then_with(|| names(a.path(), b.path()))
         });
-        found
+        self.items
     }
-
-    fn matches(&self, rest: &str) -> bool {
-        let rest = rest.to_lowercase();
-        self.words.iter().all(|word| rest.contains(word))
-    }
-
-    /// Returns the place behind this row, and behind the folder that it is in.
-    fn behind(&self, last: RowKey) -> At {
-        if let (Some(FolderItem::Folder(path)), RowKey::File { name, .. }) =
-            (self.found.last(), &last)
-            && name.starts_with(path)
-        {
-            let path = path.trim_end_matches('/');
-            let part = path.rsplit('/').next().unwrap_or_default();
-            if part.len() < LONGEST_PART {
-                // Of all bytes this one follows the `/`.
-                return from(format!("{path}0"));
-            }
-        }
-        At::After(last)
-    }
-}
-
-fn from(name: String) -> At {
-    At::From(RowKey::File { name, nth: 0 })
 }
 
 impl FoundFile {
-    fn of(row: SnapshotRow) -> Option<Self> {
-        match row {
-            SnapshotRow::File(file) => Some(Self::of_all(file)),
-            SnapshotRow::Listed(file) => Some(Self::of_one(file)),
-            _ => None,
-        }
-    }
-
     fn of_all(file: TrackedFile) -> Self {
         Self {
             name: file.name,
@@ -193,14 +212,14 @@ impl FoundFile {
         }
     }
 
-    fn of_one(file: FileRow) -> Self {
-        let holders = file.holders.into_iter().map(|holder| holder.member.id);
+    fn of_one(file: &FileRow) -> Self {
+        let holders = file.holders.iter().map(|holder| holder.member.id.clone());
         let holders: Vec<String> = holders.collect();
         Self {
-            name: file.name,
+            name: file.name.clone(),
             length: file.length,
             mtime: file.mtime,
-            root: file.root,
+            root: file.root.clone(),
             has_twin: false,
             holders_total: holders.len() as u64,
             holders,
@@ -211,22 +230,22 @@ impl FoundFile {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::samples;
     use crate::story::Shown;
 
-    /// Reads all, and returns what was found and in how many pages.
-    fn read(shown: &Shown, folder: &str, filter: &str) -> (Vec<String>, usize) {
-        let mut reader = FolderReader::new(Part::Files, folder, filter);
-        let mut pages = 0;
+    /// Reads all, and returns what was found and which parts were asked for.
+    fn read(shown: &Shown, folder: &str, filter: &str) -> (Vec<String>, Vec<Part>) {
+        let mut reader = FolderReader::new(folder, filter);
+        let mut asked = Vec::new();
         while !reader.is_over {
-            reader.take(shown.page(&reader.ask()));
-            pages += 1;
-            assert!(pages < 1000, "it does not end");
+            let ask = reader.ask();
+            reader.take(shown.page(&ask));
+            asked.push(ask.part);
+            assert!(asked.len() < 1000, "it does not end");
         }
-        let found = reader.finish();
-        (
-            found.iter().map(|item| item.path().to_owned()).collect(),
-            pages,
-        )
+        let found = reader.finish().sorted();
+        let paths = found.iter().map(|item| item.path().to_owned());
+        (paths.collect(), asked)
     }
 
     fn village(names: &[&str]) -> Shown {
@@ -234,50 +253,67 @@ mod tests {
     }
 
     #[test]
-    fn a_folder_is_what_its_files_have_in_common() {
+    fn a_folder_and_a_search_are_the_nodes_own_view() {
         let shown = village(&[
             "10.txt", "2.txt", "a", "a b/x", "a-/x", "a.txt", "a/1", "a/b/c/d", "a/b/e", "a0",
             "z/1",
         ]);
-        let (all, _) = read(&shown, "", "");
+        let (all, asked) = read(&shown, "", "");
         assert_eq!(
             all,
             [
                 "a b/", "a-/", "a/", "z/", "2.txt", "10.txt", "a", "a.txt", "a0"
             ]
         );
+        let path = String::new();
+        assert_eq!(asked, [Part::Folder { path }]);
         assert_eq!(read(&shown, "a/", "").0, ["a/b/", "a/1"]);
         assert_eq!(read(&shown, "a/b/", "").0, ["a/b/c/", "a/b/e"]);
         assert_eq!(read(&shown, "none/", "").0, [""; 0]);
+        let (found, asked) = read(&shown, "a/", "b");
+        assert_eq!(found, ["a/b/c/d", "a/b/e"]);
+        let words = "b".to_owned();
+        assert_eq!(asked, [Part::Found { words }]);
     }
 
     #[test]
-    fn of_a_folder_in_a_folder_not_all_files_are_read() {
-        let names: Vec<String> = (0..20_000).map(|n| format!("deep/{n:05}")).collect();
-        let mut names: Vec<&str> = names.iter().map(String::as_str).collect();
-        names.push("z.txt");
-        let (all, pages) = read(&village(&names), "", "");
-        assert_eq!((all, pages), (vec!["deep/".into(), "z.txt".into()], 2));
-    }
-
-    #[test]
-    fn words_match_anywhere_below_the_folder_in_any_case() {
-        let shown = village(&[
+    fn words_match_anywhere_in_a_path_below_the_folder_in_any_case() {
+        let names = [
             "Slides/Monday.pdf",
             "Slides/notes.txt",
             "monday.txt",
             "x/slides monday",
-        ]);
-        assert_eq!(
-            read(&shown, "", "slides MONDAY").0,
-            ["Slides/Monday.pdf", "x/slides monday"]
-        );
-        assert_eq!(read(&shown, "Slides/", "day").0, ["Slides/Monday.pdf"]);
-        assert_eq!(
-            read(&shown, "Slides/", "slides").0,
-            [""; 0],
-            "the folder's name is not meant"
-        );
+        ];
+        let shown = village(&names);
+        let rows = names.map(samples::file);
+        for (folder, filter, expected) in [
+            (
+                "",
+                "slides MONDAY",
+                &["Slides/Monday.pdf", "x/slides monday"][..],
+            ),
+            ("Slides/", "day", &["Slides/Monday.pdf"]),
+            ("x/", "notes", &[]),
+        ] {
+            assert_eq!(read(&shown, folder, filter).0, expected);
+            let all = among(&rows, folder, filter).sorted();
+            let paths: Vec<&str> = all.iter().map(FolderItem::path).collect();
+            assert_eq!(paths, expected);
+        }
+        let too_many = "a ".repeat(Words::MOST + 1);
+        assert_eq!(read(&shown, "", &too_many).0, [""; 0]);
+        assert_eq!(among(&rows, "", &too_many), Items::default());
+    }
+
+    #[test]
+    fn what_all_peers_have_is_folders_as_well() {
+        let rows = ["b/1", "a/1", "b/2", "b/c/3", "z.txt"].map(samples::file);
+        let paths = |folder: &str| -> Vec<String> {
+            let all = among(&rows, folder, "").sorted();
+            all.iter().map(|item| item.path().to_owned()).collect()
+        };
+        assert_eq!(paths(""), ["a/", "b/", "z.txt"]);
+        assert_eq!(paths("b/"), ["b/c/", "b/1", "b/2"]);
     }
 
     #[test]
@@ -285,22 +321,12 @@ mod tests {
         let names: Vec<String> = (0..MOST + 700).map(|n| format!("{n:05}")).collect();
         let names: Vec<&str> = names.iter().map(String::as_str).collect();
         let shown = village(&names);
-        let mut reader = FolderReader::new(Part::Files, "", "");
+        let mut reader = FolderReader::new("", "");
         while !reader.is_over {
             reader.take(shown.page(&reader.ask()));
         }
-        assert!(reader.is_cut);
-        assert_eq!(reader.finish().len(), MOST);
-    }
-
-    #[test]
-    fn a_folder_whose_name_has_no_room_for_another_letter_is_read_as_well() {
-        let long = "x".repeat(LONGEST_PART);
-        let names = [format!("{long}/1"), format!("{long}/2"), "z".to_owned()];
-        let names: Vec<&str> = names.iter().map(String::as_str).collect();
-        assert_eq!(
-            read(&village(&names), "", "").0,
-            [format!("{long}/"), "z".into()]
-        );
+        let found = reader.finish();
+        assert!(found.are_cut);
+        assert_eq!(found.sorted().len(), MOST);
     }
 }

@@ -99,7 +99,9 @@ enum Source {
 impl Source {
     fn read(source: &TorrentSource) -> Result<Self, Failure> {
         match source {
-            TorrentSource::Torrent(encoded) => Ok(Self::Torrent(Box::new(described(encoded)?))),
+            TorrentSource::Torrent(encoded) => {
+                Ok(Self::Torrent(Box::new(described(encoded.as_str())?)))
+            }
             TorrentSource::Magnet(link) => match link.parse() {
                 Ok(magnet) => Ok(Self::Magnet(magnet)),
                 Err(why) => Err(Failure::NotATorrent {

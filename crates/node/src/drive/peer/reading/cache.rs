@@ -107,6 +107,11 @@ impl Cache {
         }
     }
 
+    /// The most bytes that may be in it.
+    pub fn most(&self) -> u64 {
+        self.most
+    }
+
     /// The directory, made where it is not there yet.
     pub fn store(&self, disk: DiskThread) -> Result<Arc<Store>, StoreError> {
         if let Some(store) = &self.held().store {
@@ -158,11 +163,12 @@ impl Cache {
             let others = held.contents.keys().filter(|other| **other != content);
             let lengths = others.map(|other| other.length);
             let needed = lengths.fold(content.length, u64::saturating_add);
-            if needed > self.most {
-                return Err(Failure::NoRoomToRead {
-                    length: content.length,
-                    most: self.most,
-                });
+            let (length, most) = (content.length, self.most);
+            if length > most {
+                return Err(Failure::NoRoomToRead { length, most });
+            }
+            if needed > most {
+                return Err(Failure::ReadersInTheWay { length, most });
             }
             self.hold(&mut held, content)
         };
@@ -440,10 +446,14 @@ mod tests {
         let refused = cache.make_room(DISK, too_long).err();
         let most = 3 * 8192;
         let length = too_long.length;
-        assert_eq!(refused, Some(Failure::NoRoomToRead { length, most }));
+        assert_eq!(refused, Some(Failure::ReadersInTheWay { length, most }));
         drop(read);
         assert!(cache.make_room(DISK, too_long).is_ok());
         assert!(cache.open(DISK, one).is_none(), "it has made room");
+        let length = most + 1;
+        let never = Content { length, ..three };
+        let refused = cache.make_room(DISK, never).err();
+        assert_eq!(refused, Some(Failure::NoRoomToRead { length, most }));
     }
 
     #[test]

@@ -21,9 +21,10 @@ use std::ops::Range;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use data_encoding::HEXLOWER;
 use thorp_disk::DiskThread;
 use thorp_files::share::{Opened, ReadError};
-use thorp_wire::{Content, Name};
+use thorp_wire::{Content, Name, Root};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::Peer;
@@ -33,6 +34,7 @@ use crate::sessions::{READ, TransferReader};
 
 use cache::{Cache, Stored};
 use coming::{Coming, Handle, Phase};
+use opening::Way;
 
 /// Files that are read at once, at most.
 const MOST_READERS: usize = 64;
@@ -45,6 +47,16 @@ pub(super) struct Readings {
     /// Files that are on their way for readers.
     coming: Mutex<BTreeMap<Content, Arc<Coming>>>,
     places: Arc<Semaphore>,
+}
+
+/// A file that a name means, not opened yet: nothing of it is fetched.
+pub struct Unopened {
+    peer: Peer,
+    /// As it was asked for.
+    wanted: Read,
+    file: Meant,
+    way: Way,
+    place: OwnedSemaphorePermit,
 }
 
 /// A file that is read, wherever it is. Whoever drops it wants no more of it.
@@ -101,6 +113,24 @@ impl Readings {
         }
     }
 
+    /// Ends the fetch that was left by its readers first, if any was left by all. Returns whether
+    /// its place in the cache is free now.
+    fn dismiss_one(&self) -> bool {
+        let mut all = self.coming();
+        let left = all.iter().filter_map(|(content, coming)| {
+            let since = coming.is_left_since()?;
+            Some((since, *content))
+        });
+        let Some((_, content)) = left.min() else {
+            return false;
+        };
+        // Who wants it from now on begins anew.
+        if let Some(coming) = all.remove(&content) {
+            coming.dismiss();
+        }
+        true
+    }
+
     fn coming(&self) -> MutexGuard<'_, BTreeMap<Content, Arc<Coming>>> {
         self.coming.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -109,19 +139,49 @@ impl Readings {
 impl Peer {
     /// Opens a file by its name, to be read while it arrives.
     pub async fn read(&self, wanted: Read) -> Result<Reading, NotRead> {
+        self.find(wanted).await?.open().await
+    }
+
+    /// Finds the file that a name means. Nothing of it is fetched.
+    pub async fn find(&self, wanted: Read) -> Result<Unopened, NotRead> {
         let places = Arc::clone(&self.readings.places);
         let Ok(place) = places.try_acquire_owned() else {
             return Err(Failure::TooManyReaders { most: MOST_READERS }.into());
         };
-        let (file, source) = opening::open(self, &wanted).await?;
-        Ok(Reading {
+        let (file, way) = opening::find(self, &wanted).await?;
+        Ok(Unopened {
             peer: self.clone(),
             wanted,
             file,
-            source,
-            again: 0,
-            _place: place,
+            way,
+            place,
         })
+    }
+
+    /// Returns why a file cannot be read however long its reader waits: it is longer than all that
+    /// is read may be, and it is not here, nor fetched into the share. `root` is in hex.
+    pub async fn is_too_long_to_read(&self, length: u64, root: &str) -> Option<Failure> {
+        let most = self.readings.cache.most();
+        if length <= most {
+            return None;
+        }
+        let too_long = Some(Failure::NoRoomToRead { length, most });
+        let root = HEXLOWER.decode(root.as_bytes()).ok();
+        let Some(root) = root.and_then(|root| root.try_into().ok()).map(Root::new) else {
+            return too_long;
+        };
+        let content = Content { root, length };
+        if self.swarms.fetch_of(content).is_some() {
+            return None;
+        }
+        let Some(share) = self.share().cloned() else {
+            return too_long;
+        };
+        let opened = thorp_disk::spawn(move |disk| share.open_content(disk, content).is_ok());
+        match opened.await {
+            Ok(true) => None,
+            Ok(false) | Err(_) => too_long,
+        }
     }
 
     /// Removes what an earlier node has left of files that were read.
@@ -167,7 +227,7 @@ pub(super) async fn send(peer: &Peer, wanted: Read, events: &Events) -> Result<D
     })
 }
 
-impl Reading {
+impl Unopened {
     /// The whole path of the file at its holders.
     pub fn name(&self) -> &str {
         self.file.name.as_str()
@@ -188,6 +248,26 @@ impl Reading {
         self.file.mtime
     }
 
+    /// Opens it, to be read while it arrives.
+    pub async fn open(self) -> Result<Reading, NotRead> {
+        let (file, source) = opening::open(&self.peer, self.file, self.way).await?;
+        Ok(Reading {
+            peer: self.peer,
+            wanted: self.wanted,
+            file,
+            source,
+            again: 0,
+            _place: self.place,
+        })
+    }
+}
+
+impl Reading {
+    /// Bytes in the file.
+    pub fn length(&self) -> u64 {
+        self.file.content.length
+    }
+
     /// Waits for the first bytes of a range, and returns as many as can be read at once. What
     /// this waits for is fetched before everything else. Empty at the end of the range, or of the
     /// file.
@@ -205,7 +285,7 @@ impl Reading {
                 Err(NotNow::Failed(failure)) => return Err(failure),
                 Err(NotNow::Unreadable) => {
                     return Err(Failure::Missed {
-                        name: self.name().to_owned(),
+                        name: self.file.name.to_string(),
                         miss: Miss::Unreadable,
                     });
                 }
@@ -222,7 +302,7 @@ impl Reading {
 
     fn unfinished(&self, why: &str, there: u64) -> Failure {
         Failure::Missed {
-            name: self.name().to_owned(),
+            name: self.file.name.to_string(),
             miss: Miss::Unfinished {
                 why: why.to_owned(),
                 there,
@@ -236,12 +316,16 @@ impl Reading {
         self.again += 1;
         let wanted = Read {
             name: self.file.name.to_string(),
-            root: Some(self.root()),
+            root: Some(self.file.content.root.to_string()),
             from: self.wanted.from.clone(),
             hidden: true,
         };
         let gone = "no peer that is online has it any more";
-        match opening::open(&self.peer, &wanted).await {
+        let opened = match opening::find(&self.peer, &wanted).await {
+            Ok((file, way)) => opening::open(&self.peer, file, way).await,
+            Err(not) => Err(not),
+        };
+        match opened {
             Ok((file, source)) if file.content == self.file.content => {
                 self.source = source;
                 Ok(())

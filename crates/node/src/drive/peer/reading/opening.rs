@@ -1,8 +1,9 @@
 //! Which file a name means, and what brings it here.
 //!
 //! Owns the get of a file that is read: the core decides which content is meant, and asks what is
-//! in the file's place. What is here already is read from where it is; the rest comes into the
-//! cache.
+//! in the file's place. There the get waits until the caller wants its bytes, and most often they
+//! never do: a question about a file costs no fetch. What is here already is read from where it
+//! is; the rest comes into the cache.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,7 +16,7 @@ use thorp_wire::{Content, Name};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{MissedTickBehavior, interval};
 
-use super::cache::{Hold, Stored};
+use super::cache::Stored;
 use super::coming::{Coming, Phase};
 use super::{Meant, NotRead, Source};
 use crate::api::{Failure, FileRow, Read};
@@ -30,20 +31,43 @@ use crate::sessions::{Transfer, TransferReader};
 /// How often a file that another get has begun is looked for.
 const LOOKED_FOR_EVERY: Duration = Duration::from_millis(250);
 
-type Opened = Result<(Meant, Source), NotRead>;
+pub(super) type Opened = Result<(Meant, Source), NotRead>;
 
-/// Finds the file that is meant. What has to come for it is on its way then.
-pub(super) async fn open(peer: &Peer, wanted: &Read) -> Opened {
-    if let Some(own) = own(peer, wanted).await {
-        return Ok(own);
+/// How a file that is meant is opened.
+pub(super) enum Way {
+    /// It is here.
+    Here(Source),
+    /// Its get waits for this word, and answers it. Dropped, it ends.
+    Word(oneshot::Sender<oneshot::Sender<Opened>>),
+}
+
+type Found = Result<(Meant, Way), NotRead>;
+
+/// Finds the file that is meant. Nothing of it is fetched yet.
+pub(super) async fn find(peer: &Peer, wanted: &Read) -> Found {
+    if let Some((file, source)) = own(peer, wanted).await {
+        return Ok((file, Way::Here(source)));
     }
     let cache = Arc::clone(&peer.readings.cache);
     let store = thorp_disk::spawn(move |disk| cache.store(disk)).await;
     let store = store.map_err(|_| peer.ended())?;
     let store = store.map_err(Failure::from)?;
-    let (told, opened) = oneshot::channel();
+    let (told, found) = oneshot::channel();
     tokio::spawn(run(peer.clone(), wanted.clone(), store, told));
-    opened.await.unwrap_or_else(|_| Err(peer.ended().into()))
+    found.await.unwrap_or_else(|_| Err(peer.ended().into()))
+}
+
+/// Opens a file that was found. What has to come for it is on its way then.
+pub(super) async fn open(peer: &Peer, file: Meant, way: Way) -> Opened {
+    match way {
+        Way::Here(source) => Ok((file, source)),
+        Way::Word(word) => {
+            let (told, opened) = oneshot::channel();
+            // A get that has ended in the meantime does not answer.
+            let _ = word.send(told);
+            opened.await.unwrap_or_else(|_| Err(peer.ended().into()))
+        }
+    }
 }
 
 /// A file of the own share that is called exactly so is the one, as it is for a get, which would
@@ -79,21 +103,35 @@ struct Job {
     peer: Peer,
     number: GetId,
     terms: Terms,
-    /// Told once it is known which file is meant, or that none is.
-    told: Option<oneshot::Sender<Opened>>,
+    caller: Caller,
     variants: Vec<FileRow>,
     /// The file that was looked for.
     looked_for: Option<Meant>,
     /// What was found in place of the file.
     found: Option<Source>,
     coming: Option<(Content, Arc<Coming>)>,
-    /// Held until the get is over: then its readers hold what has come.
-    room: Option<Hold>,
     orders: Option<mpsc::UnboundedSender<Order>>,
     has_begun: bool,
 }
 
-async fn run(peer: Peer, wanted: Read, store: Arc<Store>, told: oneshot::Sender<Opened>) {
+/// What the caller is told next.
+enum Caller {
+    /// Which file is meant, or that none is.
+    Asks(oneshot::Sender<Found>),
+    /// How it is opened, or why it cannot be.
+    Opens(oneshot::Sender<Opened>),
+    /// Nothing.
+    Knows,
+}
+
+/// Why a get goes on no further.
+enum Stop {
+    Failed(Failure),
+    /// Nobody waits for it.
+    Left,
+}
+
+async fn run(peer: Peer, wanted: Read, store: Arc<Store>, told: oneshot::Sender<Found>) {
     let terms = Terms {
         folder: Folder::Directory(store),
         replace: Replace::Yes,
@@ -112,12 +150,11 @@ async fn run(peer: Peer, wanted: Read, store: Arc<Store>, told: oneshot::Sender<
         peer,
         number,
         terms,
-        told: Some(told),
+        caller: Caller::Asks(told),
         variants: Vec::new(),
         looked_for: None,
         found: None,
         coming: None,
-        room: None,
         orders: None,
         has_begun: false,
     };
@@ -152,11 +189,11 @@ async fn run(peer: Peer, wanted: Read, store: Arc<Store>, told: oneshot::Sender<
                 caller.was_served();
                 return job.end(end);
             }
-            Some(ForGet::Do(Chore::Look(looks))) => {
-                if let Err(failure) = job.look(looks).await {
-                    return job.fail(failure);
-                }
-            }
+            Some(ForGet::Do(Chore::Look(looks))) => match job.look(looks).await {
+                Ok(()) => {}
+                Err(Stop::Failed(failure)) => return job.fail(failure),
+                Err(Stop::Left) => return job.over(),
+            },
             Some(ForGet::Do(chore)) => job.see_to(chore),
             // Its readers look for it where the other get brings it.
             Some(ForGet::Tell(News::IsWanted(_))) => return job.over(),
@@ -211,33 +248,53 @@ fn request(wanted: Read) -> get::Request {
 impl Job {
     /// Waits until nobody wants the file.
     async fn is_left(&mut self) {
-        match (&mut self.told, &self.coming) {
-            (Some(told), _) => told.closed().await,
-            (None, Some((_, coming))) => coming.is_left().await,
-            (None, None) => {}
+        match (&mut self.caller, &self.coming) {
+            (Caller::Asks(told), _) => told.closed().await,
+            (Caller::Opens(told), _) => told.closed().await,
+            (Caller::Knows, Some((_, coming))) => coming.is_left().await,
+            (Caller::Knows, None) => {}
         }
     }
 
     /// Looks for the contents that may be meant where they may be already.
-    async fn look(&mut self, looks: Vec<Look>) -> Result<(), Failure> {
+    async fn look(&mut self, looks: Vec<Look>) -> Result<(), Stop> {
         let mut looked = Vec::new();
         for look in looks {
             let Some(content) = look.content else {
                 looked.push(Looked::Free);
                 continue;
             };
-            self.looked_for = Some(Meant {
+            let file = Meant {
                 name: look.target,
                 content,
                 mtime: look.mtime.unwrap_or_default(),
-            });
-            self.found = self.find(content).await?;
+            };
+            self.looked_for = Some(file.clone());
+            self.is_opened(file).await?;
+            self.found = self.find(content).await.map_err(Stop::Failed)?;
             looked.push(match self.found {
                 Some(_) => Looked::Equal,
                 None => Looked::Free,
             });
         }
         self.peer.tell(Request::Looked(self.number, looked)).await;
+        Ok(())
+    }
+
+    /// Tells the caller which file is meant, and waits until its bytes are wanted.
+    async fn is_opened(&mut self, file: Meant) -> Result<(), Stop> {
+        let told = match std::mem::replace(&mut self.caller, Caller::Knows) {
+            Caller::Asks(told) => told,
+            caller => {
+                self.caller = caller;
+                return Ok(());
+            }
+        };
+        let (word, is_wanted) = oneshot::channel();
+        // If the caller is gone, its word does not come.
+        let _ = told.send(Ok((file, Way::Word(word))));
+        let opened = is_wanted.await.map_err(|_| Stop::Left)?;
+        self.caller = Caller::Opens(opened);
         Ok(())
     }
 
@@ -273,12 +330,19 @@ impl Job {
             all.insert(content, Arc::clone(&coming));
             coming
         };
-        self.coming = Some((content, coming));
-        let cache = Arc::clone(&self.peer.readings.cache);
-        let room = thorp_disk::spawn(move |disk| cache.make_room(disk, content)).await;
-        let room = room.map_err(|_| self.peer.ended())??;
-        self.room = Some(room);
-        Ok(None)
+        self.coming = Some((content, Arc::clone(&coming)));
+        loop {
+            let cache = Arc::clone(&self.peer.readings.cache);
+            let room = thorp_disk::spawn(move |disk| cache.make_room(disk, content)).await;
+            match room.map_err(|_| self.peer.ended())? {
+                Ok(room) => {
+                    coming.keep(room);
+                    return Ok(None);
+                }
+                Err(Failure::ReadersInTheWay { .. }) if self.peer.readings.dismiss_one() => {}
+                Err(failure) => return Err(failure),
+            }
+        }
     }
 
     /// A fetch of it that is under way for another reason.
@@ -369,13 +433,21 @@ impl Job {
             Some(stored) => Phase::Stored(Arc::new(stored)),
             None => Phase::Over,
         });
+        drop(coming.give_room());
         self.meant(item);
     }
 
     fn tell(&mut self, opened: Opened) {
-        if let Some(told) = self.told.take() {
-            // If its reader is gone, nothing is read.
-            let _ = told.send(opened);
+        // If its caller is gone, nothing is read.
+        match std::mem::replace(&mut self.caller, Caller::Knows) {
+            Caller::Asks(told) => {
+                let found = opened.map(|(file, source)| (file, Way::Here(source)));
+                let _ = told.send(found);
+            }
+            Caller::Opens(told) => {
+                let _ = told.send(opened);
+            }
+            Caller::Knows => {}
         }
     }
 
@@ -412,6 +484,7 @@ impl Job {
     /// From now on another reader begins anew.
     fn forget(&mut self) {
         if let Some((content, coming)) = self.coming.take() {
+            drop(coming.give_room());
             let mut all = self.peer.readings.coming();
             if all
                 .get(&content)
