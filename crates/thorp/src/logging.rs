@@ -53,6 +53,12 @@ pub fn is_on(verbose: u8) -> bool {
     directives(verbose, &variable()).0.is_some()
 }
 
+/// Returns what asks for a log, if anything does.
+pub fn asked_by(verbose: u8) -> Option<&'static str> {
+    let by = if verbose > 0 { "-v" } else { VARIABLE };
+    is_on(verbose).then_some(by)
+}
+
 fn variable() -> String {
     std::env::var(VARIABLE).unwrap_or_default()
 }

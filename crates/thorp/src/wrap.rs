@@ -26,16 +26,25 @@ pub fn fitted(text: &str, stream: impl AsFd) -> String {
 /// line breaks and spaces. Each of its lines begins with `first`, and each continuation with
 /// `rest`, both followed by the line's own indentation.
 pub fn wrapped(text: &str, width: usize, first: &str, rest: &str) -> String {
+    // A word longer than a line is a path or a command: it stays whole, so that it can be copied.
+    broken(text, width, (first, rest), false)
+}
+
+/// The same for a screen of its own, which would not show what is too wide: no line of `text` is
+/// wider than `width`, and a word that is goes on in the next one.
+pub fn on_screen(text: &str, width: usize, first: &str, rest: &str) -> String {
+    broken(text, width, (first, rest), true)
+}
+
+fn broken(text: &str, width: usize, (first, rest): (&str, &str), breaks_words: bool) -> String {
     let mut lines = Vec::new();
     for whole in text.lines() {
         let (own, words) = whole.split_at(whole.len() - whole.trim_start_matches(' ').len());
         let (first, rest) = (format!("{first}{own}"), format!("{rest}{own}"));
-        // A word longer than a line is a path or a command: it stays whole, so that it can be
-        // copied.
         let options = textwrap::Options::new(width)
             .initial_indent(&first)
             .subsequent_indent(&rest)
-            .break_words(false)
+            .break_words(breaks_words)
             .word_separator(WordSeparator::AsciiSpace)
             .word_splitter(WordSplitter::NoHyphenation)
             .wrap_algorithm(WrapAlgorithm::FirstFit);
@@ -71,5 +80,11 @@ mod tests {
             wrapped(text, 24, "> ", "  "),
             "> Here:\n>   thorp get NAME    to\n    fetch it"
         );
+    }
+
+    #[test]
+    fn a_screen_shows_the_end_of_a_word_that_is_too_wide() {
+        let shown = on_screen("get harbour-of-monday.mkv now", 10, "> ", "  ");
+        assert_eq!(shown, "> get\n  harbour-\n  of-monda\n  y.mkv\n  now");
     }
 }

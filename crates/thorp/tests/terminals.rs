@@ -352,6 +352,20 @@ fn without_colour_the_same_is_seen() {
 }
 
 #[test]
+fn a_log_that_takes_the_menus_place_says_so_and_how_to_have_both() {
+    let test = "a_log_that_takes_the_menus_place_says_so_and_how_to_have_both";
+    let village = Village::new();
+    let peer = node(&village, "peer");
+    let Some(tmux) = Tmux::start(test, &peer, &SHARE, (80, 24), "RUST_LOG=thorp_node=warn") else {
+        return;
+    };
+    let said = tmux.shows("RUST_LOG asks for a log on this terminal");
+    assert!(said.contains("2> thorp.log"), "{said}");
+    tmux.press(&["C-c"]);
+    tmux.shows("ended: 0");
+}
+
+#[test]
 fn a_terminal_that_cannot_draw_gets_the_menu() {
     let test = "a_terminal_that_cannot_draw_gets_the_menu";
     let village = Village::new();

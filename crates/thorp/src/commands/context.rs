@@ -119,8 +119,22 @@ impl Context {
 
     /// Whether to show a menu instead of plain lines.
     pub fn can_converse(&self, lines: bool) -> bool {
-        let is_logging = logging::is_on(self.global.verbose);
+        self.can_converse_with(lines, logging::is_on(self.global.verbose))
+    }
+
+    fn can_converse_with(&self, lines: bool, is_logging: bool) -> bool {
         !lines && !self.global.json && self.terminals.can_converse(is_logging)
+    }
+
+    /// Says where the menu or the screen is, if only a log keeps the user from it.
+    pub fn say_what_a_log_hides(&self, lines: bool) {
+        let is_hidden = !self.can_converse(lines) && self.can_converse_with(lines, false);
+        if let Some(asked_by) = logging::asked_by(self.global.verbose).filter(|_| is_hidden) {
+            self.say(&format!(
+                "Lines are shown here, since {asked_by} asks for a log on this terminal. To have the \
+                 menu as well, send the log to a file: 2> thorp.log"
+            ));
+        }
     }
 
     /// Says something that `--quiet` and `--json` leave out.

@@ -113,6 +113,7 @@ async fn attend(
     signals: &mut Signals,
 ) -> End {
     let is_asked = context.can_converse(lines);
+    context.say_what_a_log_hides(lines);
     let start_lines = if is_asked {
         start_lines.end().await;
         None

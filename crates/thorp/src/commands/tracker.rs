@@ -76,6 +76,7 @@ const OPENED: &str = "This group was by invitation; from now on every machine th
 /// The screen where there is a terminal for it; elsewhere what happens, or the tables
 /// where lines were asked for.
 async fn attend(context: &Context, tracker: &mut LocalTracker, lines: bool, signals: &mut Signals) {
+    context.say_what_a_log_hides(lines);
     let is_shown = context.can_draw(lines) && context.terminals.in_foreground;
     if is_shown {
         tokio::select! {

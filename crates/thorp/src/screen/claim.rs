@@ -9,7 +9,7 @@ use thorp_node::api::{Lookups, Status, TrackerStatus};
 
 use super::tabs::{Hint, Palette, bold};
 use crate::units;
-use crate::wrap::wrapped;
+use crate::wrap::on_screen;
 
 pub const HINTS: [Hint; 0] = [];
 
@@ -74,7 +74,7 @@ impl ClaimTab {
     pub fn draw(&self, frame: &mut Frame<'_>, area: Rect, palette: Palette) {
         let width = usize::from(area.width);
         let wrapped = |text: &str| {
-            let text = wrapped(text, width, "", "");
+            let text = on_screen(text, width, "", "");
             text.lines()
                 .map(|line| Line::from(line.to_owned()))
                 .collect::<Vec<_>>()

@@ -10,7 +10,7 @@ use ratatui::widgets::Paragraph;
 
 use super::tabs::{Hint, Palette};
 use crate::units;
-use crate::wrap::wrapped;
+use crate::wrap::on_screen;
 
 /// The most messages that are kept.
 const KEPT: usize = 500;
@@ -47,6 +47,12 @@ impl MessagesTab {
         self.unseen
     }
 
+    /// Returns the latest message, unless it was drawn.
+    pub fn news(&self) -> Option<&str> {
+        let latest = self.kept.back().filter(|_| self.unseen > 0);
+        latest.map(|(_, text)| text.as_str())
+    }
+
     pub fn on_key(&mut self, key: KeyCode) {
         let page = self.height.saturating_sub(1).max(1);
         self.back = match key {
@@ -79,7 +85,7 @@ impl MessagesTab {
             let first = format!("{}  ", at.get(11..19).unwrap_or_default());
             let rest = " ".repeat(first.len());
             lines.extend(
-                wrapped(text, width, &first, &rest)
+                on_screen(text, width, &first, &rest)
                     .lines()
                     .map(str::to_owned),
             );

@@ -10,8 +10,9 @@ use thorp_node::snapshot::{Ask, Page, Part, SnapshotRow, TrackedPeer};
 
 use super::list::List;
 use super::tabs::{Hint, Palette, bold, row};
-use crate::fit::{clip, names};
+use crate::fit::{clip, middle, names};
 use crate::units;
+use crate::wrap::on_screen;
 
 /// The most peers that are shown. A peer never has so many neighbours; a tracker's tables show all.
 const MOST: usize = 1000;
@@ -70,6 +71,7 @@ impl PeersTab {
     /// Draws the peers; `nobody` where there are none.
     pub fn draw(&mut self, frame: &mut Frame<'_>, area: Rect, nobody: &str, palette: Palette) {
         if self.rows.is_empty() {
+            let nobody = on_screen(nobody, usize::from(area.width), "", "");
             frame.render_widget(Paragraph::new(nobody).style(palette.dim()), area);
             return;
         }
@@ -128,7 +130,7 @@ impl PeersTab {
         };
         let lines = vec![
             Line::styled(clip(&rule, width), palette.dim()),
-            Line::from(clip(&format!("Key        {}", peer.member.id), width)),
+            Line::from(middle(&format!("Key        {}", peer.member.id), width)),
             Line::from(listed("Files      ", &peer.names, peer.files)),
             Line::from(listed("Neighbours ", &near, peer.neighbours_total)),
         ];

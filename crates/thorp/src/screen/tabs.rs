@@ -7,11 +7,13 @@ use ratatui::style::{Color, Modifier, Style};
 use ratatui::text::{Line, Span};
 use ratatui::widgets::Paragraph;
 
-use crate::fit::{clip, columns};
-use crate::wrap::wrapped;
+use crate::fit::{clip, columns, middle};
+use crate::wrap::on_screen;
 
 /// Below this height the bar gives way to the rows.
 const LEAST_WITH_BAR: u16 = 7;
+/// Below this height the latest message gives way to them as well: it is counted in the bar.
+const LEAST_WITH_NEWS: u16 = 12;
 /// The widest column of keys in the help.
 const KEYS: usize = 16;
 
@@ -60,19 +62,37 @@ pub type Hint = (&'static str, &'static str);
 pub struct Areas {
     pub title: Rect,
     pub body: Rect,
+    news: Rect,
     bar: Rect,
 }
 
-/// Divides the screen.
-pub fn areas(area: Rect) -> Areas {
+/// Divides the screen, with a line for news if there are any.
+pub fn areas(area: Rect, has_news: bool) -> Areas {
     let bar = u16::from(area.height >= LEAST_WITH_BAR);
-    let [title, body, bar] = Layout::vertical([
+    let news = u16::from(has_news && area.height >= LEAST_WITH_NEWS);
+    let [title, body, news, bar] = Layout::vertical([
         Constraint::Length(1),
         Constraint::Fill(1),
+        Constraint::Length(news),
         Constraint::Length(bar),
     ])
     .areas(area);
-    Areas { title, body, bar }
+    Areas {
+        title,
+        body,
+        news,
+        bar,
+    }
+}
+
+/// Draws the latest message that was not seen, in a line.
+pub fn news(frame: &mut Frame<'_>, areas: Areas, text: Option<&str>, palette: Palette) {
+    let Some(text) = text else { return };
+    let text = middle(
+        &format!("● {}", text.replace('\n', " ")),
+        areas.news.width.into(),
+    );
+    frame.render_widget(Paragraph::new(text).style(palette.accent()), areas.news);
 }
 
 /// The names of the tabs, and which of them is shown.
@@ -154,7 +174,7 @@ impl TabBar<'_> {
 
 /// Draws the first line.
 pub fn title(frame: &mut Frame<'_>, area: Rect, text: &str) {
-    let text = clip(text, usize::from(area.width));
+    let text = middle(text, usize::from(area.width));
     frame.render_widget(Paragraph::new(text).style(bold()), area);
 }
 
@@ -166,7 +186,7 @@ pub fn help(frame: &mut Frame<'_>, area: Rect, here: &[Hint], everywhere: &[Hint
         let first = format!("  {keys:KEYS$} ");
         let rest = " ".repeat(columns(&first));
         lines.extend(
-            wrapped(what, width, &first, &rest)
+            on_screen(what, width, &first, &rest)
                 .lines()
                 .map(str::to_owned),
         );
@@ -192,7 +212,7 @@ pub fn row(first: &str, cells: &[(String, usize)], width: usize) -> String {
     let room = width.saturating_sub(taken);
     let first = match room {
         0 => String::new(),
-        room => crate::fit::middle(first, room),
+        room => middle(first, room),
     };
     let mut line = first.clone() + &" ".repeat(room.saturating_sub(columns(&first)));
     for (cell, width) in cells {
@@ -214,7 +234,7 @@ mod tests {
     fn drawn(bar: &TabBar<'_>, width: u16) -> String {
         let palette = Palette { colour: false };
         let text = screen::drawn(width, 7, |frame| {
-            bar.draw(frame, areas(frame.area()), palette);
+            bar.draw(frame, areas(frame.area(), false), palette);
         });
         text.lines().next_back().unwrap_or_default().to_owned()
     }

@@ -31,7 +31,8 @@ fn watched(scene: &Scene, name: &str) -> TcpStream {
 
 #[test]
 fn a_question_about_a_file_fetches_nothing_of_it() {
-    let scene = Scene::new(&[("small.txt", &[1; 100 * KIB]), ("film.mkv", &[2; MIB])]);
+    let (small, film) = (vec![1; 100 * KIB], vec![2; MIB]);
+    let scene = Scene::new(&[("small.txt", &small), ("film.mkv", &film)]);
     for name in ["small.txt", "film.mkv"] {
         let path = format!("/get/{name}");
         let head = scene.ask("HEAD", &path, &[]);

@@ -246,7 +246,7 @@ impl List {
             Order::Length => folders.sort_by_key(|(_, below)| self.bytes(below)),
             Order::Mtime => folders.sort_by_cached_key(|(_, below)| self.latest(below)),
             Order::Name | Order::Holders => {
-                folders.sort_by(|one, other| alphanumeric_sort::compare_str(one.0, other.0))
+                folders.sort_by(|one, other| alphanumeric_sort::compare_str(one.0, other.0));
             }
         }
         if window.descending && window.order != Order::Holders {

@@ -19,10 +19,10 @@ use tokio::time::Instant;
 use super::folder::{FolderItem, FolderReader, FoundFile, Items, MOST, among};
 use super::gets::SendCommand;
 use crate::exit::Complaint;
-use crate::fit::clip;
 use crate::node::Answers;
 use crate::screen::list::List;
 use crate::screen::tabs::{Hint, Palette, bold, row};
+use crate::wrap::on_screen;
 use crate::{told, units};
 
 /// How long is read at once before keys are looked at.
@@ -367,10 +367,8 @@ impl FilesTab {
         frame.render_widget(Paragraph::new(self.head(width)).style(bold()), head);
         if self.items.is_empty() {
             let nothing = self.nothing();
-            frame.render_widget(
-                Paragraph::new(clip(nothing, width)).style(palette.dim()),
-                body,
-            );
+            let nothing = on_screen(nothing, width, "", "");
+            frame.render_widget(Paragraph::new(nothing).style(palette.dim()), body);
             return;
         }
         let visible = self

@@ -32,9 +32,9 @@ use super::claim::{self, ClaimTab};
 use super::messages::{self, MessagesTab};
 use super::peers::{self, PeersTab};
 use super::tabs::{self, Areas, Hint, Palette, TabBar};
-use crate::fit::columns;
+use crate::fit::{columns, middle};
 use crate::quoting::quoted;
-use crate::wrap::wrapped;
+use crate::wrap::on_screen;
 use crate::{units, words};
 use files::{FilesTab, FilesWish};
 use gets::Gets;
@@ -164,8 +164,9 @@ impl Screen {
     /// Reads what the visible tab shows. Returns whether the node still runs.
     pub async fn look(&mut self, viewer: &Viewer) -> bool {
         let node = Ask::first(Part::Node, 1);
-        let asks = [node, PeersTab::ask(), TransfersTab::ask()];
-        let Some([node, peers, transfers]) = viewer.pages(asks).await else {
+        let [transfers, uploads] = TransfersTab::asks();
+        let asks = [node, PeersTab::ask(), transfers, uploads];
+        let Some([node, peers, transfers, uploads]) = viewer.pages(asks).await else {
             return false;
         };
         if let Some(SnapshotRow::Node(status)) = node.rows.into_iter().next() {
@@ -174,7 +175,7 @@ impl Screen {
             self.node = Some(status);
         }
         self.peers.take(peers);
-        self.transfers.take(transfers);
+        self.transfers.take(transfers, uploads);
         self.tab != Tab::Files || self.files.look(viewer).await
     }
 
@@ -341,7 +342,9 @@ impl Screen {
     }
 
     pub fn draw(&mut self, frame: &mut Frame<'_>) {
-        let areas @ Areas { title, body, .. } = tabs::areas(frame.area());
+        let news = self.messages.news().filter(|_| self.tab != Tab::Messages);
+        let areas @ Areas { title, body, .. } = tabs::areas(frame.area(), news.is_some());
+        tabs::news(frame, areas, news, self.palette);
         tabs::title(frame, title, &self.first_line(usize::from(title.width)));
         if self.is_helping {
             tabs::help(frame, body, self.hints(), &EVERYWHERE);
@@ -375,7 +378,7 @@ impl Screen {
         };
         let width = usize::from(body.width);
         let rule = format!("── {} ", quoted(what));
-        let text = wrapped(question, width, "", "");
+        let text = on_screen(question, width, "", "");
         let mut lines = vec![Line::styled(
             crate::fit::clip(&format!("{rule:─<width$}"), width),
             self.palette.accent(),
@@ -407,7 +410,9 @@ impl Screen {
 
     /// Returns what the peer is doing; of a short line the last facts are left out.
     fn status_line(&self, width: usize) -> String {
-        let mut line = format!("thorp share  {}", self.title);
+        let begun = "thorp share  ";
+        let room = width.saturating_sub(begun.len());
+        let mut line = format!("{begun}{}", middle(&self.title, room));
         let Some(node) = &self.node else { return line };
         let tracker = if node.tracker_connected {
             "tracker there"

@@ -3,8 +3,8 @@
 use std::sync::{Arc, Mutex};
 
 use crossterm::event::KeyModifiers;
-use thorp_node::api::{Command, ErrorKind, FileRow};
-use thorp_node::snapshot::{ShareRow, TransferRow};
+use thorp_node::api::{Command, ErrorKind, FileRow, Member};
+use thorp_node::snapshot::{Page, ShareRow, TransferRow, UploadRow};
 use tokio::sync::mpsc;
 
 use super::*;
@@ -326,19 +326,82 @@ async fn large_files_on_their_way_are_shown_whoever_asked_for_them() {
         sent_by: Vec::new(),
         pieces: String::new(),
     };
-    peer.screen.transfers.take(thorp_node::snapshot::Page {
-        number: 1,
-        total: 1,
-        rows: vec![SnapshotRow::Transfer(film)],
-        more: false,
-        ..thorp_node::snapshot::Page::default()
-    });
+    let page = |row| Page {
+        rows: vec![row],
+        ..Page::default()
+    };
+    let upload = |name: &str, to: &str| UploadRow {
+        upload: 1,
+        name: Some(name.into()),
+        root: samples::root(),
+        length: 4 << 30,
+        member: Some(Member {
+            id: "a".repeat(52),
+            name: Some(to.into()),
+            address: "10.0.0.1".into(),
+            port: 3334,
+        }),
+        client: None,
+        sent: 5 << 20,
+        rate: 2 << 20,
+    };
+    let long = format!("films/{}.mkv", "long ".repeat(30));
+    let uploads = Page {
+        rows: [upload("films/b.mkv", "elm"), upload(&long, "birch")]
+            .map(SnapshotRow::Upload)
+            .into(),
+        ..Page::default()
+    };
+    let transfers = page(SnapshotRow::Transfer(film));
+    peer.screen.transfers.take(transfers, uploads);
     let text = screen::drawn(100, 24, |frame| peer.screen.draw(frame));
     assert!(
         text.contains("films/a\\x1b[2J.mkv  1.0 GiB of 4.0 GiB"),
         "{text}"
     );
     assert!(text.contains("25 %    3 sources     3.0 MiB/s"), "{text}");
+    // Each file that goes out, to whom, how much and how fast.
+    let small = screen::drawn(60, 15, |frame| peer.screen.draw(frame));
+    let line = |begin: &str| {
+        let mut lines = small.lines();
+        let line = lines.find(|line| line.starts_with(begin));
+        line.unwrap_or_else(|| panic!("{begin}: {small}"))
+            .to_owned()
+    };
+    line("Going out");
+    let elm = line("films/b.mkv ");
+    assert!(elm.ends_with("to elm    5.0 MiB     2.0 MiB/s"), "{elm}");
+    let long = line("films/lo");
+    assert!(
+        long.contains(".mkv ") && long.contains("to birch"),
+        "{long}"
+    );
+}
+
+#[tokio::test]
+async fn a_message_is_seen_on_every_tab_until_it_was_read() {
+    let mut peer = Peer::new(village()).await;
+    let said = format!("The share was moved from /{}/slides.pdf", "long".repeat(40));
+    peer.screen.tell(&said);
+    for tab in ["2", "3", "4", "5"] {
+        peer.letters(tab);
+        let text = peer.drawn(60, 15).await;
+        let mut last = text.lines().rev();
+        assert!(last.next().is_some_and(|bar| bar.contains("(1)")), "{text}");
+        let news = last.next().unwrap_or_default();
+        assert!(news.starts_with("● The share was moved"), "{text}");
+        assert!(news.ends_with("slides.pdf"), "{text}");
+        // Where there is little room it is counted only.
+        assert!(!peer.drawn(60, 11).await.contains('●'));
+    }
+    peer.letters("6");
+    let read = peer.drawn(60, 15).await;
+    assert!(
+        read.contains("/slides.pdf") && !read.contains('●'),
+        "{read}"
+    );
+    peer.letters("2");
+    assert!(!peer.drawn(60, 15).await.contains('●'));
 }
 
 #[tokio::test]

@@ -1,4 +1,5 @@
-//! The tab of transfers: fetches that were begun here, large files on their way, and what has come.
+//! The tab of transfers: fetches that were begun here, large files that come and go, and what has
+//! come.
 
 use crossterm::event::KeyCode;
 use ratatui::Frame;
@@ -7,10 +8,10 @@ use ratatui::text::Line;
 use ratatui::widgets::Paragraph;
 use thorp_node::api::{Progress, Status};
 use thorp_node::printable::printable;
-use thorp_node::snapshot::{Ask, Page, Part, SnapshotRow, TransferRow};
+use thorp_node::snapshot::{Ask, Page, Part, SnapshotRow, TransferRow, UploadRow};
 
 use super::gets::{Gets, RunningGet};
-use crate::fit::{clip, columns};
+use crate::fit::{clip, columns, middle};
 use crate::quoting::quoted;
 use crate::screen::list::List;
 use crate::screen::tabs::{Hint, Palette, bold, row};
@@ -20,6 +21,8 @@ use crate::units;
 const MOST: usize = 200;
 /// The length of a bar.
 const BAR: usize = 16;
+/// The width of the cell that says to whom something goes.
+const TO: usize = 16;
 /// The least width with room for a bar.
 const WITH_BAR: usize = 70;
 
@@ -28,26 +31,32 @@ pub const HINTS: [Hint; 2] = [
     ("x", "cancel it (asks)"),
 ];
 
-/// The large files on their way, and what went so far.
+/// The large files that come and go, and what went so far.
 #[derive(Debug, Default)]
 pub struct TransfersTab {
     rows: Vec<TransferRow>,
+    uploads: Vec<UploadRow>,
     sent: u64,
     received: u64,
     list: List,
 }
 
 impl TransfersTab {
-    pub fn ask() -> Ask {
-        Ask::first(Part::Transfers, MOST)
+    pub fn asks() -> [Ask; 2] {
+        [Part::Transfers, Part::Uploads].map(|part| Ask::first(part, MOST))
     }
 
-    pub fn take(&mut self, page: Page) {
-        let rows = page.rows.into_iter().filter_map(|row| match row {
+    pub fn take(&mut self, transfers: Page, uploads: Page) {
+        let rows = transfers.rows.into_iter().filter_map(|row| match row {
             SnapshotRow::Transfer(row) => Some(row),
             _ => None,
         });
         self.rows = rows.collect();
+        let rows = uploads.rows.into_iter().filter_map(|row| match row {
+            SnapshotRow::Upload(row) => Some(row),
+            _ => None,
+        });
+        self.uploads = rows.collect();
     }
 
     pub fn see(&mut self, status: &Status) {
@@ -88,6 +97,14 @@ impl TransfersTab {
                     .map(|row| Line::from(transfer_line(row, width))),
             );
         }
+        if !self.uploads.is_empty() {
+            lines.push(Line::styled("Going out", bold()));
+            lines.extend(
+                self.uploads
+                    .iter()
+                    .map(|row| Line::from(upload_line(row, width))),
+            );
+        }
         if running.is_empty() && self.rows.is_empty() {
             lines.push(Line::styled(
                 "Nothing is on its way to this peer.",
@@ -95,7 +112,7 @@ impl TransfersTab {
             ));
         }
         let traffic = format!(
-            "Large files since the start: {} received, {} sent",
+            "Large files so far: {} received, {} sent",
             units::size(self.received),
             units::size(self.sent)
         );
@@ -111,7 +128,7 @@ impl TransfersTab {
                 } else {
                     format!("{name}  {}", ended.outcome)
                 };
-                Line::from(clip(&text.replace('\n', " "), width))
+                Line::from(middle(&text.replace('\n', " "), width))
             }));
         }
         frame.render_widget(Paragraph::new(lines), area);
@@ -152,6 +169,23 @@ fn transfer_line(transfer: &TransferRow, width: usize) -> String {
         last: &sources,
     };
     figures.line(&printable(name).to_string(), width)
+}
+
+fn upload_line(upload: &UploadRow, width: usize) -> String {
+    let root: String = upload.root.chars().take(8).collect();
+    let name = upload.name.as_ref().unwrap_or(&root);
+    let to = match (&upload.member, upload.client) {
+        (Some(member), _) => member.name.clone().unwrap_or(member.address.clone()),
+        (None, Some(client)) => client.to_string(),
+        (None, None) => String::new(),
+    };
+    let to = middle(&format!("to {}", printable(&to)), TO);
+    let cells = [
+        (to, TO),
+        (units::size(upload.sent), 9),
+        (format!("{}/s", units::size(upload.rate)), 12),
+    ];
+    row(&printable(name).to_string(), &cells, width)
 }
 
 /// How far something is.

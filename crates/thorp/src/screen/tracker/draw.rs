@@ -28,7 +28,11 @@ const GAP: u16 = 2;
 impl Screen {
     /// Draws everything, and determines how far the tables are scrolled.
     pub(super) fn draw(&mut self, frame: &mut Frame<'_>) {
-        let areas @ Areas { title, body, .. } = tabs::areas(frame.area());
+        // Among the tables the hint's line has it.
+        let is_elsewhere = !matches!(self.tab, Tab::Tables | Tab::Messages);
+        let news = self.messages.news().filter(|_| is_elsewhere);
+        let areas @ Areas { title, body, .. } = tabs::areas(frame.area(), news.is_some());
+        tabs::news(frame, areas, news, self.palette);
         let text = if self.is_asked {
             words::end_tracker(self.peers.total)
         } else {

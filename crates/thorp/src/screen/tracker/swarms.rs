@@ -9,7 +9,7 @@ use ratatui::widgets::Paragraph;
 use thorp_node::api::{SwarmTotals, TrackerStatus};
 use thorp_node::launch::Tracks;
 
-use crate::wrap::wrapped;
+use crate::wrap::on_screen;
 
 /// The least time over which announces are counted for a rate.
 const RATE_OVER: Duration = Duration::from_secs(2);
@@ -45,7 +45,7 @@ impl SwarmsTab {
 
     pub fn draw(&self, frame: &mut Frame<'_>, area: Rect) {
         let width = usize::from(area.width);
-        let text = wrapped(&self.text(), width, "", "");
+        let text = on_screen(&self.text(), width, "", "");
         let lines: Vec<_> = text
             .lines()
             .map(|line| Line::from(line.to_owned()))
