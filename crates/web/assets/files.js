@@ -237,15 +237,16 @@ class Files {
 
   async villageTold() {
     if (!known.village) return;
-    const { asking, wait_s: wait } = known.village;
+    const { asking, list, wait_s: wait } = known.village;
     this.tellAge();
     // When the page is opened, the village is asked, unless it was a moment ago.
     if (!wasOpened && known.info.asks_village) {
       wasOpened = true;
       if (!asking && wait === 0) return this.ask();
     }
-    if (asking !== this.wasAsking) this.list.refresh();
-    this.wasAsking = asking;
+    // An answer may be here before it is told that it was asked for.
+    if (asking !== this.wasAsking || list !== this.wasList) this.list.refresh();
+    [this.wasAsking, this.wasList] = [asking, list];
   }
 
   /** Which files are here has changed; a burst of changes is read once. */

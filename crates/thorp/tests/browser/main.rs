@@ -2,6 +2,7 @@
 //! anywhere else.
 //!
 //! ```text
+//! asked     files anew, a listing by HTTP, torrents
 //! chromium  the browser, led by its driver
 //! pictures  the pictures of README
 //! scene     a village whose first peer keeps the group; its page, opened
@@ -15,6 +16,7 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod asked;
 mod chromium;
 mod pictures;
 mod scene;

@@ -14,7 +14,7 @@ use thorp_node::torrent::{Magnet, MagnetError, Torrent};
 
 use super::asked::Asked;
 use crate::jobs::{Job, Turn};
-use crate::refusal::Refusal;
+use crate::refusal::{Refusal, said};
 use crate::served::PageOf;
 use crate::shared::Shared;
 
@@ -52,7 +52,10 @@ pub(super) async fn begin(
         .map_err(|_| Refusal::Stopping)?
         .map_err(|unfit| match unfit {
             Unfit::Request => Refusal::BadRequest,
-            Unfit::Torrent(why) => Refusal::failed(Failure::NotATorrent { why }, shared.node.say),
+            Unfit::Torrent(why) => {
+                let said = said(Failure::NotATorrent { why }, shared.node.say);
+                Refusal::Failed(StatusCode::BAD_REQUEST, said)
+            }
         })?;
     let job = shared.jobs.begin(title, command)?;
     Ok((StatusCode::ACCEPTED, Json(job)))

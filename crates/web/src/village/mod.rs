@@ -41,6 +41,8 @@ pub(crate) struct Village {
 #[derive(Default)]
 struct State {
     list: Option<(Arc<List>, Instant)>,
+    /// The number of lists that there have been.
+    lists: u64,
     is_asking: bool,
     asked: Option<Instant>,
     error: Option<Value>,
@@ -50,6 +52,8 @@ struct State {
 #[derive(Debug, Serialize)]
 pub(crate) struct Account {
     asking: bool,
+    /// Which list it is: an answer that comes at once is seen by this alone.
+    list: u64,
     /// How old the list is; `None` without one.
     age_ms: Option<u128>,
     files: usize,
@@ -123,6 +127,7 @@ impl Village {
         let says_something = |list: &List| list.len() > 0 || error.is_none();
         if let Some(list) = list.filter(says_something) {
             state.list = Some((Arc::new(list), Instant::now()));
+            state.lists += 1;
         }
         state.error = error;
         drop(state);
@@ -140,6 +145,7 @@ impl Village {
         let list = state.list.as_ref();
         Account {
             asking: state.is_asking,
+            list: state.lists,
             age_ms: list.map(|(_, since)| since.elapsed().as_millis()),
             files: list.map_or(0, |(list, _)| list.len()),
             cut: list.is_some_and(|(list, _)| list.is_cut),
@@ -246,7 +252,8 @@ mod tests {
         assert_eq!(village.account().wait_s, 0);
         let done = Event::Done(Done::default());
         ask(&village, vec![file("a"), file("b"), done.clone()]).await;
-        assert_eq!(village.account().files, 2);
+        let account = village.account();
+        assert_eq!((account.files, account.list), (2, 1));
         let wait = village.ask(&node(vec![done]), say).expect_err("too soon");
         assert!((1..=30).contains(&wait), "{wait}");
         assert_eq!(village.account().files, 2);
@@ -262,6 +269,7 @@ mod tests {
         ask(&village, Vec::new()).await;
         let account = village.account();
         assert_eq!(account.files, 2, "nothing was said about what was known");
+        assert_eq!(account.list, 1, "it is the same list");
         assert_eq!(account.error.expect("it is told")["code"], "network");
         village.state().asked = None;
         ask(&village, vec![file("a")]).await;
