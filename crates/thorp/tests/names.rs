@@ -19,7 +19,10 @@ use thorp_wire::{Body, Frame};
 /// A tracker, a peer that has files, and one that wants them.
 struct Pair {
     wants: Node,
-    _running: [Running; 3],
+    tracker: Running,
+    /// Where it listens.
+    at: String,
+    _peers: [Running; 2],
     village: Village,
 }
 
@@ -51,7 +54,9 @@ impl Pair {
         });
         Self {
             wants,
-            _running: [tracker, sharing, waiting],
+            tracker,
+            _peers: [sharing, waiting],
+            at,
             village,
         }
     }
@@ -176,6 +181,45 @@ fn a_name_is_taken_for_what_its_user_means() {
         .matches("No peer is sharing this file now.")
         .count();
     assert_eq!(said, 1, "{}", none.stderr);
+}
+
+/// What a table with short names takes in columns, and some to spare.
+const NARROW: usize = 120;
+
+#[test]
+fn long_names_of_one_member_do_not_pad_what_others_are_shown() {
+    let pair = Pair::new(&[("1.txt", "one"), ("2.txt", "two")]);
+    let long = format!("begin{}end", format!("/{}", "n".repeat(200)).repeat(18));
+    let mallory = pair.village.node("mallory");
+    mallory.file(&long, "long");
+    let _mallory = mallory.start_sharing(&pair.at, "127.0.0.7:0");
+    let is_there = |text: &str| text.contains("nnnn");
+    let shown = poll("the long name", PATIENCE, || {
+        let shown = pair.wants.run(&["ls"]).exits(0).stdout;
+        is_there(&shown).then_some(shown)
+    });
+    let (long_rows, others): (Vec<_>, Vec<_>) = shown.lines().partition(|line| is_there(line));
+    assert!(
+        long_rows.iter().any(|row| row.contains(&long)),
+        "whole for programs"
+    );
+    assert!(others.iter().all(|row| row.len() < NARROW), "{shown}");
+    for typed in [&["find", "*"][..], &["peers"], &["neighbours"]] {
+        let shown = pair.wants.run(typed).exits(0).stdout;
+        let mut others = shown.lines().filter(|line| !is_there(line));
+        assert!(others.all(|row| row.len() < NARROW), "{typed:?}: {shown}");
+    }
+    // The tracker's tables have no row for programs: it is shortened in the middle there.
+    let row = pair
+        .tracker
+        .wait_for_line("its row", |line| line.contains("begin/nn"));
+    assert!(
+        row.text.contains('…') && row.text.chars().count() < 2 * NARROW,
+        "{row:?}"
+    );
+    let missed = pair.wants.run(&["get", &long[..long.len() - 1]]);
+    let widest = missed.stderr.lines().map(|line| line.chars().count()).max();
+    assert!(widest < Some(4 * NARROW), "{missed}");
 }
 
 #[test]
