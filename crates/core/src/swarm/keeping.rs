@@ -23,6 +23,10 @@ const IDLE: Duration = Duration::from_secs(30);
 const CHANGED: Duration = Duration::from_secs(3);
 /// How often the slowest source is exchanged for a holder that was not tried yet.
 pub const SWAP_EVERY: Duration = Duration::from_secs(30);
+/// Why a fetch is stuck that only clients of v1 could go on with. Torrents of v1 have other hashes
+/// than a group's files.
+const UNPROVEN: &str = "BitTorrent clients have it, but only a member or a client of its v2 torrent \
+                        knows the hashes by which it is verified, and none is online";
 /// A piece that must come from one session alone may take this long, or this many times as long as
 /// the best source would need.
 const ALONE: Duration = Duration::from_secs(10);
@@ -62,8 +66,9 @@ impl Swarm {
             (hope, PATIENCE)
         };
         if let Some(reason) = self.sources.why_stuck(now, hope, patience) {
+            let is_unproven = self.comes_unproven(now);
             self.outputs.push_back(Output::Stuck(Stuck {
-                reason,
+                reason: if is_unproven { UNPROVEN.into() } else { reason },
                 there: self.pieces.verified(),
                 contact: self.sources.contact(),
                 sources: self.source_ids(),
@@ -114,6 +119,13 @@ impl Swarm {
         // What cannot be verified is not asked for.
         let is_of_use = session.offer.hashes || self.can_verify();
         is_of_use && session.gives_hope(now) && !session.silent && !choked_for_long && proven
+    }
+
+    /// Whether clients of v1 have what is missing, of which nobody says what it must hash to.
+    fn comes_unproven(&self, now: Instant) -> bool {
+        let mut sessions = self.sessions.values();
+        !self.can_verify()
+            && sessions.any(|session| !session.offer.hashes && session.gives_hope(now))
     }
 
     fn mark_silent(&mut self, now: Instant) {

@@ -1,6 +1,6 @@
 //! Sources that are slow, silent, lying, or gone.
 
-use std::net::Ipv4Addr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
 use proptest::prelude::*;
@@ -10,7 +10,9 @@ use thorp_wire::session::{Message, Span};
 
 use super::world::{File, Manner, World};
 use crate::bound::Account;
-use crate::swarm::{Config, Contact, Have, Input, Offer, Output, SessionId, Swarm, SwarmLimits};
+use crate::swarm::{
+    Config, Contact, Have, Input, Offer, Output, SessionId, SourceId, Swarm, SwarmLimits,
+};
 use crate::testing::cases;
 use crate::time::Instant;
 
@@ -60,6 +62,54 @@ fn a_piece_fetched_from_one_alone_is_not_held_up_by_sources_that_drip() {
     world.add(LINK, true, Manner::Honest);
     world.tell_holders(fetcher);
     assert!(seconds(&mut world, fetcher, 300) < 120.0);
+}
+
+#[test]
+fn of_a_file_that_only_clients_of_v1_have_it_is_told_that_nobody_knows_its_hashes() {
+    let config = Config {
+        content: File::of(8 * MIB).content,
+        me: PeerId::new([0; 32]),
+        seed: 1,
+        have: Have::Nothing,
+        limits: SwarmLimits::default(),
+    };
+    let mut swarm = Swarm::new(Instant::default(), config).expect("it has pieces");
+    let client: SocketAddr = "192.0.2.7:6881".parse().expect("an address");
+    let session = SessionId(1);
+    swarm.handle(Instant::default(), Input::Holders(Vec::new()));
+    let opened = Input::Opened {
+        session,
+        peer: SourceId::Client(client),
+        account: Account::Address(client.ip()),
+        dialled: true,
+        offer: Offer {
+            fast: true,
+            longest_request: 16 * 1024,
+            most_requests: None,
+            member: false,
+            hashes: false,
+        },
+    };
+    swarm.handle(Instant::default(), opened);
+    for message in [Message::HaveAll, Message::Unchoke] {
+        swarm.handle(Instant::default(), Input::Message { session, message });
+    }
+    let mut why = Vec::new();
+    for millis in (0..20_000).step_by(250) {
+        let now = Instant::after_start(Duration::from_millis(millis));
+        swarm.handle(now, Input::Tick);
+        while let Some(output) = swarm.poll_output() {
+            match output {
+                Output::Stuck(stuck) => why.push(stuck.reason),
+                Output::Send(_, Message::Request(_)) => panic!("what cannot be verified is asked"),
+                _ => {}
+            }
+        }
+    }
+    assert!(
+        matches!(&why[..], [why] if why.contains("its v2 torrent")),
+        "{why:?}"
+    );
 }
 
 /// The swarm of a file that is all there, with two places.
