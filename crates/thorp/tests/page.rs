@@ -10,6 +10,7 @@ use std::fs;
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::process::CommandExt as _;
 use std::path::Path;
 
 use serde_json::{Value, json};
@@ -379,6 +380,17 @@ fn another_user_reads_no_secret_from_arguments_or_files() {
     let file = Path::new(arguments.trim_start_matches("file://"));
     assert_eq!(mode(file), 0o600, "{arguments}");
     assert_eq!(mode(file.parent().unwrap()), 0o700);
+    let status = page.node.json(&["status"]).1.remove(0);
+    let token = Path::new(status["token_file"].as_str().unwrap());
+    let environment = format!("/proc/{}/environ", page.peer.id());
+    for secret in [file, token, Path::new(&environment)] {
+        assert!(fs::read(secret).is_ok(), "{}", secret.display());
+        // Only root can ask as another user.
+        let mut asked = std::process::Command::new("cat");
+        if let Ok(seen) = asked.arg(secret).uid(65_534).gid(65_534).output() {
+            assert!(!seen.status.success() && seen.stdout.is_empty(), "{seen:?}");
+        }
+    }
     let page_of_link = fs::read_to_string(file).unwrap();
     let (_, code) = page_of_link.split_once('#').unwrap();
     let code = &code[..52];

@@ -26,7 +26,8 @@ export function view(root) {
     h("h2", {}, "Nothing is on its way"),
     h("p", {}, "What you fetch is seen here while it comes, and what others fetch from you."),
     h("a", { class: "button", href: address("files") }, "To the files"));
-  const bring = h("div", { class: "bring" }, h("button", { type: "button", class: "button", onclick: askTorrent }, icon("plus"), "Fetch a torrent"));
+  const sum = h("p", { class: "soft small" });
+  const bring = h("div", { class: "bring" }, sum, h("button", { type: "button", class: "button", onclick: askTorrent }, icon("plus"), "Fetch a torrent"));
   const clear = h("button", { type: "button", class: "button quiet", onclick: () => dismissAll() }, "Clear");
   sections[2].firstElementChild.append(clear);
   put(root, h("div", { class: "transfers" }, bring, blank, sections));
@@ -35,6 +36,8 @@ export function view(root) {
     const jobs = [...known.jobs.values()].sort((a, b) => b.id - a.id);
     const rest = new Map(known.transfers);
     const running = jobs.filter((job) => !IS_OVER.has(job.state));
+    // The end of a transfer is told a moment later than that of its job.
+    jobs.filter((job) => job.state === "done").forEach((job) => ofJob(job, rest));
     const begun = running.map((job) => {
       const own = ofJob(job, rest);
       return [`job${job.id}`, (row) => drawJob(row, job, own)];
@@ -48,6 +51,8 @@ export function view(root) {
       arrange(list, rows);
       sections[i].hidden = rows.length === 0;
     });
+    const flow = (rows) => rate([...rows.values()].reduce((all, row) => all + row.rate, 0));
+    put(sum, h("span", {}, `${flow(known.transfers)} in`), h("span", {}, `${flow(known.uploads)} out`));
     blank.hidden = lists.some(([, rows]) => rows.length > 0);
   };
   const forget = [on("jobs", show), on("transfers", show)];
