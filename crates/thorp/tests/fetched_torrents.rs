@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use rustix::mount::{MountFlags, UnmountFlags, mount, unmount};
-use serde_json::Value;
+use serde_json::{Value, json};
 use support::process::poll;
 use support::seeder::{Made, Manner, Seeder};
 use support::village::{listening, named, sharing};
@@ -560,4 +560,53 @@ fn a_torrent_of_several_files_needs_room_for_its_longest_one_besides_and_no_more
     let said = error(&events)["message"].as_str().unwrap();
     assert!(said.contains("full"), "{said}");
     assert_eq!(seeder.sent(), 0);
+}
+
+#[test]
+fn the_page_fetches_a_torrent_and_a_magnet_link_as_the_program_does() {
+    let hall = Hall::serving();
+    let (made, one, two) = folder();
+    let _seeder = Seeder::announced(&made, Manner::Honest, &hall.at);
+    for (name, is_magnet) in [("ann", false), ("bob", true)] {
+        let (node, _running) = hall.peer(name, &["--bittorrent"]);
+        let link = node.run(&["page", "--print"]).exits(0).stdout;
+        let (address, code) = link.trim().split_once('#').unwrap();
+        let at = address.trim_start_matches("http://").trim_end_matches('/');
+        let entered = asked(at, "POST /api/door", "", &json!({ "code": code }));
+        let bearer = entered["bearer"].as_str().unwrap();
+        let wanted = if is_magnet {
+            let (hash, url) = (made.info_hash(), hall.url());
+            json!({ "magnet": format!("magnet:?xt=urn:btih:{hash}&dn=trip&tr={url}") })
+        } else {
+            let torrent = fs::read(made.write(&node, &hall.url())).unwrap();
+            json!({ "torrent": data_encoding::BASE64.encode(&torrent) })
+        };
+        let job = asked(at, "POST /api/jobs", bearer, &wanted);
+        assert_eq!(job["title"], "trip", "{job}");
+        poll("the job to end", PATIENCE, || {
+            let jobs = asked(at, "GET /api/jobs", bearer, &Value::Null);
+            let job = &jobs["jobs"][0];
+            assert_ne!(job["state"], "failed", "{job}");
+            (job["state"] == "done").then_some(())
+        });
+        assert!(node.bytes("trip/a/one") == one && node.bytes("trip/two") == two);
+        assert!(!node.share().join("trip/.hidden").exists());
+    }
+}
+
+/// Asks the page of a node.
+fn asked(at: &str, what: &str, bearer: &str, body: &Value) -> Value {
+    let body = body.to_string();
+    let mut stream = TcpStream::connect(at).unwrap();
+    let request = format!(
+        "{what} HTTP/1.1\r\nHost: {at}\r\nAuthorization: Bearer {bearer}\r\n\
+         Connection: close\r\nContent-Length: {}\r\n\r\n{body}",
+        body.len()
+    );
+    stream.write_all(request.as_bytes()).unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+    assert!(head.starts_with("HTTP/1.1 20"), "{answer}");
+    serde_json::from_str(body).unwrap()
 }

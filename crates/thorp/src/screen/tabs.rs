@@ -205,9 +205,13 @@ pub fn is_suspend(key: KeyEvent) -> bool {
     key.code == KeyCode::Char('z') && key.modifiers.contains(KeyModifiers::CONTROL)
 }
 
+/// The widest line: beyond it a name is too far from what is said of it.
+const WIDEST: usize = 120;
+
 /// Returns a line with `first` at its left end, cut if need be, and `cells` at its right end, each
 /// right-aligned in its width.
 pub fn row(first: &str, cells: &[(String, usize)], width: usize) -> String {
+    let width = width.min(WIDEST);
     let taken: usize = cells.iter().map(|(_, width)| width + 2).sum();
     let room = width.saturating_sub(taken);
     let first = match room {
@@ -295,5 +299,6 @@ mod tests {
                 width
             );
         }
+        assert_eq!(columns(&row("a.txt", &cells, 300)), WIDEST);
     }
 }

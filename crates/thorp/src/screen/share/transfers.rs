@@ -21,6 +21,8 @@ use crate::units;
 const MOST: usize = 200;
 /// The length of a bar.
 const BAR: usize = 16;
+/// How much of what came of a fetch is told at least beside its whole name.
+const LEAST_TOLD: usize = 12;
 /// The width of the cell that says to whom something goes.
 const TO: usize = 16;
 /// The least width with room for a bar.
@@ -128,7 +130,11 @@ impl TransfersTab {
                 } else {
                     format!("{name}  {}", ended.outcome)
                 };
-                Line::from(middle(&text.replace('\n', " "), width))
+                let text = text.replace('\n', " ");
+                // Of a name that fits nothing is left out.
+                let has_room = columns(&name) + LEAST_TOLD <= width;
+                let fit = if has_room { clip } else { middle };
+                Line::from(fit(&text, width))
             }));
         }
         frame.render_widget(Paragraph::new(lines), area);
