@@ -30,6 +30,7 @@ use std::time::Duration;
 use crate::bound::Account;
 use thorp_wire::frame::Holder;
 use thorp_wire::layout::{Block, Layout, Piece};
+use thorp_wire::session::message::LONGEST_REQUEST;
 use thorp_wire::session::{HashRange, Message};
 use thorp_wire::torrent::PieceSpace;
 use thorp_wire::{Content, PeerId};
@@ -91,7 +92,8 @@ pub struct SwarmLimits {
     pub clients: usize,
     /// The most peers that are served at the same time.
     pub uploads: usize,
-    /// The longest request that is answered, in bytes.
+    /// The longest request that is answered, in bytes. The shell may answer a connection only
+    /// shorter ones, as it has said there.
     pub longest_request: u32,
 }
 
@@ -102,7 +104,7 @@ impl Default for SwarmLimits {
             sessions: 48,
             clients: 48,
             uploads: 32,
-            longest_request: 256 * 1024,
+            longest_request: LONGEST_REQUEST,
         }
     }
 }

@@ -7,6 +7,8 @@
 
 use std::time::Duration;
 
+use thorp_wire::session::message::LONGEST_REQUEST;
+
 use crate::time::Instant;
 
 use super::pieces::LEAF_LENGTH;
@@ -24,6 +26,12 @@ const LONGEST_WORTH: Duration = Duration::from_secs(1);
 const PAYS: f64 = 1.2;
 /// A rate measured longer ago than this does not count any more.
 const MEMORY: Duration = Duration::from_secs(1);
+/// The longest request to a source of any rate. A longer one costs both ends less a byte, but
+/// what is asked of a source cannot be asked of another one meanwhile: so a request is longer only
+/// as far as it arrives in `NO_TIME`, and never longer than `LONGEST`.
+const USUAL: u32 = 256 * 1024;
+const LONGEST: u32 = LONGEST_REQUEST;
+const NO_TIME: Duration = Duration::from_millis(10);
 /// The shortest time that a clock is trusted to measure.
 const TICK: Duration = Duration::from_micros(20);
 
@@ -96,13 +104,24 @@ impl Pipeline {
         self.out.saturating_add(bytes) <= self.window
     }
 
-    /// Returns how long a request should be: a quarter of the window, at most `longest`.
+    /// Returns how long a request should be: a quarter of the window, at most `longest`, and more
+    /// than 256 KiB only where that arrives in no time.
     pub fn request_length(&self, longest: u32) -> u32 {
         let quarter = u32::try_from(self.window / 4).unwrap_or(u32::MAX);
-        let power = 1u32
-            .checked_shl(quarter.max(1).ilog2())
-            .unwrap_or(LEAF_LENGTH);
-        power.min(LONGEST).min(longest).max(LEAF_LENGTH)
+        power_below(quarter)
+            .min(self.longest())
+            .min(longest)
+            .max(LEAF_LENGTH)
+    }
+
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "an estimate, and clamped"
+    )]
+    fn longest(&self) -> u32 {
+        let at_once = self.rate.best() * NO_TIME.as_secs_f64();
+        power_below(at_once as u32).clamp(USUAL, LONGEST)
     }
 
     /// Records a request.
@@ -198,8 +217,10 @@ impl Pipeline {
     }
 }
 
-/// No request is longer than this, whatever the source accepts.
-const LONGEST: u32 = 256 * 1024;
+/// Returns the largest power of two that is not larger; 1 for 0.
+fn power_below(number: u32) -> u32 {
+    1 << number.max(1).ilog2()
+}
 
 impl Rate {
     fn sample(&mut self, now: Instant, sample: f64) {
@@ -238,7 +259,7 @@ mod tests {
         let (mut now, mut free, mut came) = (0, 0, 0);
         loop {
             while pipeline.room() > 0 {
-                let length = pipeline.request_length(256 * 1024);
+                let length = pipeline.request_length(1024 * 1024);
                 let mark = pipeline.asked(at(now), length);
                 free = free.max(now + delay) + u64::from(length) * 1_000_000 / rate;
                 waiting.push_back((free, mark, length));
@@ -275,6 +296,20 @@ mod tests {
         let (pipeline, _) = over(1_000_000_000, 100, 2);
         assert!(pipeline.window >= 4 * 1024 * 1024);
         assert_eq!(pipeline.request_length(u32::MAX), LONGEST);
+        assert_eq!(pipeline.request_length(USUAL), USUAL, "as it answers");
+    }
+
+    #[test]
+    fn a_request_is_longer_than_256_kib_only_where_it_arrives_within_10_ms() {
+        for (rate, longest) in [
+            (12_500_000, USUAL),
+            (40_000_000, USUAL),
+            (60_000_000, 2 * USUAL),
+            (125_000_000, LONGEST),
+        ] {
+            let (pipeline, _) = over(rate, 1000, 5);
+            assert_eq!(pipeline.request_length(u32::MAX), longest, "at {rate}");
+        }
     }
 
     #[test]

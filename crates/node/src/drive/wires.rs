@@ -67,7 +67,7 @@ impl Wires {
         } = connected;
         self.last += 1;
         let link = LinkId(self.last);
-        let socket = stream.get_ref().0;
+        let socket = stream.get_ref().0.get_ref();
         let local = socket.local_addr();
         if let Err(error) = SockRef::from(socket).set_tcp_notsent_lowat(FEW_UNSENT) {
             tracing::debug!(%error, "the system takes more of a link than it can send");

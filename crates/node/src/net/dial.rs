@@ -23,6 +23,7 @@ use tokio::time::{Instant, sleep_until, timeout_at};
 use tokio_rustls::TlsConnector;
 
 use super::addresses::zoned;
+use super::read_ahead::ReadAhead;
 use super::{MemberStream, Purpose};
 
 /// The delay after which the next address is tried as well.
@@ -228,7 +229,7 @@ async fn attempt(
         .map_err(|_| Failure::NotThorp(address, "no name to expect".into()))?;
     let wanted = config.alpn_protocols.first().cloned();
     let stream = TlsConnector::from(config)
-        .connect(name, stream)
+        .connect(name, ReadAhead::new(stream))
         .await
         .map_err(|e| Failure::tls(address, e))?;
     if stream.get_ref().1.alpn_protocol() != wanted.as_deref() {

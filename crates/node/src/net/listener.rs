@@ -41,6 +41,7 @@ use tokio::time::{sleep, timeout};
 use tokio_rustls::LazyConfigAcceptor;
 
 use super::face::{Face, http};
+use super::read_ahead::ReadAhead;
 use super::{MemberStream, Purpose, descriptors};
 use gate::{Gate, Place};
 use refusals::Refusal;
@@ -335,7 +336,7 @@ enum Arrived<'a> {
     Delivered,
     /// A newcomer's.
     Newcomer(
-        Box<tokio_rustls::server::TlsStream<TcpStream>>,
+        Box<tokio_rustls::server::TlsStream<ReadAhead<TcpStream>>>,
         &'a JoinService,
     ),
     /// An ordinary client's, of which nothing was read.
@@ -411,6 +412,7 @@ impl Door {
             }
             _ => return Err(TurnedAway::NotTls),
         }
+        let stream = ReadAhead::new(stream);
         let start = LazyConfigAcceptor::new(Acceptor::default(), stream).await?;
         match self
             .choose(&start.client_hello())

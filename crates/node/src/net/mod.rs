@@ -8,6 +8,7 @@
 //! face         announces and scrapes of ordinary BitTorrent clients
 //! link         an authenticated stream as a queue of frames in both directions
 //! addresses    host names, and this machine's addresses
+//! read_ahead   a session's socket, read in larger parts than rustls asks for
 //! descriptors  how many connections and files may be open
 //! ```
 //!
@@ -21,15 +22,39 @@ pub mod face;
 pub mod join;
 pub(crate) mod link;
 pub mod listener;
+pub mod read_ahead;
 
 #[cfg(test)]
 pub(crate) mod testing;
 
+use read_ahead::ReadAhead;
 use tokio::net::TcpStream;
 use tokio_rustls::TlsStream;
 
+/// How much a session reads from its socket at once: four records.
+const READ_AT_ONCE: usize = 64 * 1024;
+/// How much of what a session sends is encrypted before the system has taken it: 64 KiB of a
+/// block and its head, which would be a record and a call of their own otherwise.
+const ENCRYPTED_AT_ONCE: usize = 65 * 1024;
+
 /// An authenticated connection to another member.
-pub type MemberStream = TlsStream<TcpStream>;
+pub type MemberStream = TlsStream<ReadAhead<TcpStream>>;
+
+/// A connection that large files will go over.
+pub(crate) fn for_files(mut stream: MemberStream) -> MemberStream {
+    stream.get_mut().0.begin(READ_AT_ONCE);
+    match &mut stream {
+        TlsStream::Client(stream) => {
+            let (_, connection) = stream.get_mut();
+            connection.set_buffer_limit(Some(ENCRYPTED_AT_ONCE));
+        }
+        TlsStream::Server(stream) => {
+            let (_, connection) = stream.get_mut();
+            connection.set_buffer_limit(Some(ENCRYPTED_AT_ONCE));
+        }
+    }
+    stream
+}
 
 /// The purpose of a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

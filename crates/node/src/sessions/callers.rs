@@ -22,6 +22,7 @@ use super::greeting::{self, GREETING};
 use super::line::{Broken, Inward, Outward};
 use super::session::{self, Ended, IDLE, Opening};
 use super::{Swarms, Transfer, alone};
+use crate::net::for_files;
 use crate::net::listener::Incoming;
 
 /// Callers that are told at the same time that there is no place; the others are hung
@@ -68,7 +69,8 @@ impl Swarms {
                 }
             };
             let caller = (member, account);
-            swarms.attend(caller, incoming.stream, cut).await;
+            let stream = for_files(incoming.stream);
+            swarms.attend(caller, stream, cut).await;
             drop(seat);
         });
     }
@@ -130,7 +132,9 @@ impl Swarms {
                 }
                 Meant::Nothing => return tracing::debug!("no session: the file is not here"),
             };
-            let said = greeting::send(&mut outward, transfer.content(), self.me(), self.0.port);
+            let answers = self.answers();
+            let who = (self.me(), self.0.port);
+            let said = greeting::send(&mut outward, transfer.content(), who, answers.longest());
             if let Err(why) = said.await {
                 return tracing::debug!(%why, "no session");
             }
@@ -140,6 +144,7 @@ impl Swarms {
                 account,
                 dialled: false,
                 offer: greeting.offer,
+                answers,
                 client: None,
             };
             let (line_in, line_out) = (&mut inward, &mut outward);

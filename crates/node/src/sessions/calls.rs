@@ -18,10 +18,10 @@ use tokio::time::{sleep, timeout};
 
 use super::greeting::{self, GREETING, GreetingError};
 use super::line::{Inward, Outward};
-use super::session::{self, Ended, Opening};
+use super::session::{self, Answers, Ended, Opening};
 use super::{Swarms, Transfer};
-use crate::net::MemberStream;
 use crate::net::dial::{self, Expected};
+use crate::net::{MemberStream, for_files};
 
 /// How long a connection waits for the next file: the other end lets it go a
 /// little later.
@@ -62,7 +62,7 @@ impl Swarms {
     }
 
     async fn visit(&self, transfer: &Arc<Transfer>, holder: Holder) {
-        let (mut line, offer) = match self.reach(transfer, &holder).await {
+        let (mut line, offer, answers) = match self.reach(transfer, &holder).await {
             Ok(reached) => reached,
             Err(Unreached::Busy) => {
                 tracing::debug!(holder = %holder.id, "it has no place for one more now");
@@ -82,6 +82,7 @@ impl Swarms {
             account: Account::Member(holder.id),
             dialled: true,
             offer,
+            answers,
             client: None,
         };
         let (inward, outward) = (&mut line.inward, &mut line.outward);
@@ -99,12 +100,13 @@ impl Swarms {
         &self,
         transfer: &Arc<Transfer>,
         holder: &Holder,
-    ) -> Result<(Idle, Offer), Unreached> {
+    ) -> Result<(Idle, Offer, Answers), Unreached> {
+        let answers = self.answers();
         // The other end may have let go of it at this very moment.
         while let Some(mut kept) = self.take_kept(holder.id) {
             transfer.was_reached();
-            match self.greet(&mut kept, transfer).await {
-                Ok(offer) => return Ok((kept, offer)),
+            match self.greet(&mut kept, transfer, &answers).await {
+                Ok(offer) => return Ok((kept, offer, answers)),
                 Err(Unreached::Busy) => return Err(Unreached::Busy),
                 Err(Unreached::Failed(why)) => {
                     tracing::debug!(%why, "a kept connection was of no use");
@@ -118,7 +120,7 @@ impl Swarms {
         let connected = dialled.map_err(|error| Unreached::Failed(error.to_string()))?;
         let ends = self.first_to_end(&connected.member);
         transfer.was_reached();
-        let (read, write) = split(connected.stream);
+        let (read, write) = split(for_files(connected.stream));
         let mut line = Idle {
             inward: Inward::new(read),
             outward: Outward::new(write),
@@ -126,14 +128,20 @@ impl Swarms {
             ends,
             number: 0,
         };
-        let offer = self.greet(&mut line, transfer).await?;
-        Ok((line, offer))
+        let offer = self.greet(&mut line, transfer, &answers).await?;
+        Ok((line, offer, answers))
     }
 
-    async fn greet(&self, line: &mut Idle, transfer: &Transfer) -> Result<Offer, Unreached> {
+    async fn greet(
+        &self,
+        line: &mut Idle,
+        transfer: &Transfer,
+        answers: &Answers,
+    ) -> Result<Offer, Unreached> {
         let content = transfer.content();
         let words = async {
-            greeting::send(&mut line.outward, content, self.me(), self.0.port).await?;
+            let who = (self.me(), self.0.port);
+            greeting::send(&mut line.outward, content, who, answers.longest()).await?;
             let greeting = greeting::read(&mut line.inward, line.earlier).await?;
             let same = greeting.name == name_of(&content.root)
                 && greeting

@@ -25,7 +25,7 @@ use super::greeting::{self, GREETING};
 use super::kept::KeptBytes;
 use super::line::{Broken, Inward, Outward};
 use super::seats::{LastUse, Seat};
-use super::session::{self, Ended, Opening};
+use super::session::{self, Answers, Ended, Opening};
 use super::talk::Talk;
 use super::{Swarms, Transfer, alone};
 use crate::net::dial;
@@ -76,6 +76,7 @@ impl Swarms {
             account: Account::Address(remote.ip()),
             dialled: false,
             offer: offer_of(&handshake, version),
+            answers: Answers::default(),
             client: Some((talk, seat.used.clone())),
         };
         // Whatever the swarm thinks of it, a client's connection is for one torrent.
@@ -151,6 +152,7 @@ impl Swarms {
             account: Account::Address(client.ip()),
             dialled: true,
             offer: offer_of(&theirs, version),
+            answers: Answers::default(),
             client: Some((talk, LastUse::now())),
         };
         let cut = self.cut_client(std::future::pending());

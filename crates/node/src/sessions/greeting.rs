@@ -47,18 +47,18 @@ pub(super) enum GreetingError {
     Busy,
 }
 
-/// Says which file is meant, and what this end can do.
+/// Says which file is meant, and what this end can do: how long a request it answers, too.
 pub(super) async fn send<W: AsyncWrite + Unpin>(
     outward: &mut Outward<W>,
     content: Content,
-    me: PeerId,
-    port: Option<u16>,
+    (me, port): (PeerId, Option<u16>),
+    longest_request: u32,
 ) -> Result<(), Broken> {
     let extended = ExtendedHandshake {
         requests: Some(MOST_REQUESTS),
         client: Some(program()),
         port,
-        longest_request: Some(thorp_core::swarm::SwarmLimits::default().longest_request),
+        longest_request: Some(longest_request),
         length: Some(content.length),
         ..ExtendedHandshake::default()
     };

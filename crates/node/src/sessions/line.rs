@@ -26,6 +26,8 @@ const USUAL: usize = 2 * CHUNK;
 /// How much is written at once, at most; and how long the other side may take
 /// to read as much.
 const WRITE: usize = 64 * 1024;
+/// This little more is not written alone: a block is a power of two behind its head.
+const HEADS: usize = 1024;
 const STUCK: Duration = Duration::from_secs(30);
 
 /// What comes in.
@@ -216,10 +218,13 @@ impl<W: AsyncWrite + Unpin> Outward<W> {
     /// Sends all of these bytes. An end that is given up in the middle of it
     /// leaves a connection of no use.
     pub async fn send(&mut self, bytes: &[u8]) -> Result<(), Broken> {
-        for chunk in bytes.chunks(WRITE) {
+        let mut left = bytes;
+        while !left.is_empty() {
+            let (chunk, rest) = left.split_at(chunk_of(left.len()));
             timeout(STUCK, self.stream.write_all(chunk))
                 .await
                 .map_err(|_| Broken::Stuck)??;
+            left = rest;
         }
         Ok(())
     }
@@ -236,6 +241,11 @@ impl<W: AsyncWrite + Unpin> Outward<W> {
     pub async fn shut_down(&mut self) {
         let _ = timeout(Duration::from_secs(1), self.stream.shutdown()).await;
     }
+}
+
+/// How much of so many bytes is written next.
+fn chunk_of(left: usize) -> usize {
+    if left <= WRITE + HEADS { left } else { WRITE }
 }
 
 #[cfg(test)]

@@ -6,6 +6,7 @@
 //! line      one connection, whatever it is about: bytes into messages and back
 //! reading   a file that is read while it is fetched
 //! readers   who reads it, and how each is told to go on
+//! buffers   for blocks that arrive
 //! outbox    what is still to be sent on one session
 //! greeting  the words that a session begins with
 //! calls     connections that this end makes, and those kept for the next file
@@ -27,6 +28,7 @@
 //! this moment, and nothing for any other: the first session opens a file, the
 //! last one closes it.
 
+mod buffers;
 mod callers;
 mod calls;
 mod clients;
@@ -74,6 +76,7 @@ use files::FileBytes;
 pub(crate) use metadata::{Metadata, Sought};
 pub(crate) use reading::{READ, TransferReader};
 use seats::Seats;
+use session::Answers;
 pub(crate) use torrent::TorrentBytes;
 use traffic::Traffic;
 use transfer::About;
@@ -82,6 +85,9 @@ pub(crate) use transfer::{Happening, Transfer};
 /// Ranges of leaves that are hashed for others at once: each may cost reading a
 /// whole piece, on threads that writing files needs too.
 const HASHED_AT_ONCE: usize = 2;
+/// How many sessions with members answer requests of up to 1 MiB, of which each may have two in
+/// memory; the others answer shorter ones.
+const LONG: usize = 32;
 /// In how many parts at most a file is shown.
 const PARTS: u32 = 100;
 /// How long an upload is shown after its last byte.
@@ -114,6 +120,8 @@ struct Shared {
     share: Option<Share>,
     table: Mutex<Table>,
     hashers: Arc<Semaphore>,
+    /// Places for sessions that answer long requests.
+    long: Arc<Semaphore>,
     /// Callers that are being told that there is no place.
     turning_away: Arc<Semaphore>,
     last_session: AtomicU64,
@@ -220,11 +228,20 @@ impl Swarms {
             share: setup.share,
             table: Mutex::new(Table::new()),
             hashers: Arc::new(Semaphore::new(HASHED_AT_ONCE)),
+            long: Arc::new(Semaphore::new(LONG)),
             turning_away: Arc::new(Semaphore::new(TURNED_AWAY_AT_ONCE)),
             last_session: AtomicU64::new(0),
             traffic: Arc::new(Traffic::new(setup.fed)),
             closing: watch::channel(false).0,
         }))
+    }
+
+    /// How long a request is answered on a session with a member that begins now.
+    fn answers(&self) -> Answers {
+        match Arc::clone(&self.0.long).try_acquire_owned() {
+            Ok(place) => Answers::long(place),
+            Err(_) => Answers::default(),
+        }
     }
 
     /// Begins to fetch a file into `partial`. Members that ask for it are served

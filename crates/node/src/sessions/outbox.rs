@@ -20,9 +20,6 @@ const MOST_BYTES: usize = 1024 * 1024;
 /// Ranges that may be hashed for one session before nothing more is read.
 const MOST_HASHING: usize = 2;
 
-/// Blocks that follow one another are read at once up to this length: clients ask for 16 KiB.
-const TOGETHER: u32 = 256 * 1024;
-
 /// See the module.
 #[derive(Debug, Default)]
 pub(super) struct Outbox {
@@ -130,9 +127,9 @@ impl Outbox {
         }
     }
 
-    /// The next block to read, with those that follow it in its piece, as far as they are read
-    /// well together. They have begun with this.
-    pub fn next_uploads(&self) -> Vec<Block> {
+    /// The next block to read, with those that follow it in its piece, up to this many bytes.
+    /// They have begun with this.
+    pub fn next_uploads(&self, most: u32) -> Vec<Block> {
         let mut queues = self.lock();
         let mut blocks: Vec<Block> = Vec::new();
         let mut length = 0;
@@ -141,7 +138,7 @@ impl Outbox {
                 last.piece() == next.piece() && last.begin() + last.length() == next.begin()
             });
             length += next.length();
-            if !follows || length > TOGETHER && !blocks.is_empty() {
+            if !follows || length > most && !blocks.is_empty() {
                 break;
             }
             blocks.extend(queues.uploads.pop_front());
@@ -204,14 +201,14 @@ mod tests {
         outbox.upload(block(0));
         outbox.upload(block(1));
         outbox.upload(block(2));
-        assert_eq!(outbox.next_uploads(), [block(0)]);
+        assert_eq!(outbox.next_uploads(256 * 1024), [block(0)]);
         assert!(!outbox.withdraw(block(0)));
         assert!(outbox.withdraw(block(1)));
-        assert_eq!(outbox.next_uploads(), [block(2)]);
+        assert_eq!(outbox.next_uploads(256 * 1024), [block(2)]);
     }
 
     #[test]
-    fn blocks_that_follow_one_another_are_read_together_up_to_256_kib() {
+    fn blocks_that_follow_one_another_are_read_together_up_to_a_bound() {
         let layout = Layout::of(8 << 20);
         let leaf = |piece, leaf: u32| {
             layout
@@ -230,12 +227,19 @@ mod tests {
             .block(0, 0, 512 * 1024)
             .expect("is in it");
         outbox.upload(whole);
-        assert_eq!(outbox.next_uploads(), [leaf(1, 0), leaf(1, 1), leaf(1, 2)]);
-        assert_eq!(outbox.next_uploads(), [leaf(1, 5), leaf(1, 6)]);
-        assert_eq!(outbox.next_uploads(), [leaf(2, 7)]);
-        assert_eq!(outbox.next_uploads().len(), 16);
-        assert_eq!(outbox.next_uploads(), [whole], "a longer one comes alone");
-        assert_eq!(outbox.next_uploads(), []);
+        assert_eq!(
+            outbox.next_uploads(256 * 1024),
+            [leaf(1, 0), leaf(1, 1), leaf(1, 2)]
+        );
+        assert_eq!(outbox.next_uploads(256 * 1024), [leaf(1, 5), leaf(1, 6)]);
+        assert_eq!(outbox.next_uploads(256 * 1024), [leaf(2, 7)]);
+        assert_eq!(outbox.next_uploads(256 * 1024).len(), 16);
+        assert_eq!(
+            outbox.next_uploads(256 * 1024),
+            [whole],
+            "a longer one comes alone"
+        );
+        assert_eq!(outbox.next_uploads(256 * 1024), []);
     }
 
     #[test]

@@ -5,9 +5,10 @@
 //! processor's cache, and written by a blocking thread, a few at a time. Blocks
 //! that go are read by a blocking thread while the one before them is sent.
 //!
-//! Bounds: [`WRITES`] blocks in, two out, and what [`Outbox`] lets wait.
+//! Bounds: of blocks that come those of [`Buffers`], two that go as long as [`Answers`] says,
+//! and what [`Outbox`] lets wait.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use thorp_core::bound::Account;
@@ -17,10 +18,11 @@ use thorp_wire::merkle::LEAF;
 use thorp_wire::session::message::{LONGEST_REQUEST, PIECE_HEAD};
 use thorp_wire::session::{HashRange, Head, Message, MessageLimits, Span};
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::OwnedSemaphorePermit;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep, timeout};
 
+use super::buffers::Buffers;
 use super::files;
 use super::line::{Broken, Inward, Outward};
 use super::outbox::{Ending, Next, Outbox};
@@ -28,9 +30,9 @@ use super::seats::LastUse;
 use super::talk::{Said, Talk};
 use super::transfer::Transfer;
 
-/// Blocks of one session that have arrived, or are arriving, and are not on
-/// disk yet.
-const WRITES: u32 = 5;
+/// The longest request that is answered on every session, and how much is read at once for it:
+/// of shorter ones those that follow one another.
+const USUAL_ANSWER: u32 = 256 * 1024;
 /// Bytes of a block that are hashed together, as soon as they have arrived and are still
 /// in the processor's cache. Four leaves at once take the time of two.
 const TOGETHER: usize = 4 * LEAF;
@@ -45,7 +47,7 @@ const CLIENT_KEEP_ALIVE: Duration = Duration::from_mins(1);
 const CLIENT_IDLE: Duration = Duration::from_secs(150);
 
 /// What is known of both ends.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub(super) struct Opening {
     pub session: SessionId,
     pub peer: SourceId,
@@ -53,9 +55,30 @@ pub(super) struct Opening {
     pub account: Account,
     pub dialled: bool,
     pub offer: Offer,
+    /// What the other end was told.
+    pub answers: Answers,
     /// What is said with a client beside the swarm's messages, and when its connection was last
     /// of use; `None` for a member.
     pub client: Option<(Talk, LastUse)>,
+}
+
+/// How long a request is answered on a session. Two answers of it are in memory at most.
+#[derive(Debug, Default)]
+pub(super) struct Answers(Option<OwnedSemaphorePermit>);
+
+impl Answers {
+    /// Longer ones, as long as the place is held.
+    pub fn long(place: OwnedSemaphorePermit) -> Self {
+        Self(Some(place))
+    }
+
+    /// In bytes.
+    pub fn longest(&self) -> u32 {
+        match &self.0 {
+            Some(_) => LONGEST_REQUEST,
+            None => USUAL_ANSWER,
+        }
+    }
 }
 
 /// How a session has ended.
@@ -92,23 +115,27 @@ where
         account,
         dialled,
         offer,
+        answers,
         client,
         ..
     } = opening;
+    let (longest, fast) = (answers.longest(), offer.fast);
     let (talk, used) = client.unzip();
     let by = (peer, account);
     transfer.opened(session, by, dialled, offer, Arc::clone(&outbox));
     if let Some(torrent) = talk.as_ref().and_then(Talk::exchanges) {
         transfer.exchanges(session, torrent, dialled);
     }
-    let disk = Writes::default();
+    let buffers = Buffers::default();
     let (ended, reason) = {
         let reader = Reader {
             inward,
             transfer,
             session,
             outbox: &outbox,
-            writes: &disk,
+            buffers: &buffers,
+            longest,
+            fast,
             limits,
             talk,
             hash_requests: transfer.kept().map_or(0, |kept| kept.hash_requests()),
@@ -118,6 +145,7 @@ where
             transfer,
             session,
             outbox: &outbox,
+            longest,
             used,
         };
         let mut writing = std::pin::pin!(writer.run());
@@ -137,7 +165,7 @@ where
         }
     };
     // So that no other session writes what is still being written.
-    disk.done().await;
+    buffers.done().await;
     tracing::debug!(session = session.0, %reason, "a session ends");
     transfer.closed(session, reason);
     if ended != Ended::Kept {
@@ -165,7 +193,11 @@ struct Reader<'a, R> {
     transfer: &'a Arc<Transfer>,
     session: SessionId,
     outbox: &'a Arc<Outbox>,
-    writes: &'a Writes,
+    buffers: &'a Buffers,
+    /// The longest request that is answered.
+    longest: u32,
+    /// Whether the other end is told of what is not answered.
+    fast: bool,
     limits: MessageLimits,
     talk: Option<Talk>,
     /// How many hashes of a torrent's files the client may still ask for.
@@ -206,6 +238,14 @@ impl<R: AsyncRead + Unpin> Reader<'_, R> {
             && self.transfer.kept().is_some()
         {
             self.on_hash_request(range);
+            return Ok(());
+        }
+        if let Message::Request(span) = message
+            && span.length > self.longest
+        {
+            if self.fast {
+                self.outbox.say(&Message::Reject(span));
+            }
             return Ok(());
         }
         let (Some(talk), Message::Extended { number, payload }) = (&mut self.talk, &message) else {
@@ -264,7 +304,7 @@ impl<R: AsyncRead + Unpin> Reader<'_, R> {
             return Ok(());
         };
         let length = block.length() as usize;
-        let mut buffer = self.writes.begin(length).await;
+        let mut buffer = self.buffers.take(length).await;
         let mut leaves = Vec::with_capacity(length.div_ceil(LEAF));
         let (mut filled, mut told, mut since) = (0, 0, Instant::now());
         while filled < length {
@@ -300,65 +340,13 @@ impl<R: AsyncRead + Unpin> Reader<'_, R> {
     }
 }
 
-/// Buffers for blocks that arrive, and the bound on their number.
-#[derive(Debug)]
-struct Writes {
-    places: Arc<Semaphore>,
-    spare: Arc<Mutex<Vec<Vec<u8>>>>,
-}
-
-/// Goes back to be used again when it is dropped.
-struct Buffer {
-    bytes: Vec<u8>,
-    spare: Arc<Mutex<Vec<Vec<u8>>>>,
-    _place: OwnedSemaphorePermit,
-}
-
-impl Default for Writes {
-    fn default() -> Self {
-        Self {
-            places: Arc::new(Semaphore::new(WRITES as usize)),
-            spare: Arc::default(),
-        }
-    }
-}
-
-impl Writes {
-    /// Waits for a buffer that holds as many bytes, at least.
-    async fn begin(&self, length: usize) -> Buffer {
-        let place = Arc::clone(&self.places).acquire_owned().await;
-        let mut bytes = spare(&self.spare).pop().unwrap_or_default();
-        if bytes.len() < length {
-            bytes.resize(length, 0);
-        }
-        Buffer {
-            bytes,
-            spare: Arc::clone(&self.spare),
-            _place: place.expect("is never closed"),
-        }
-    }
-
-    /// Waits until nothing is being written.
-    async fn done(&self) {
-        let _all = self.places.acquire_many(WRITES).await;
-    }
-}
-
-impl Drop for Buffer {
-    fn drop(&mut self) {
-        spare(&self.spare).push(std::mem::take(&mut self.bytes));
-    }
-}
-
-fn spare(spare: &Mutex<Vec<Vec<u8>>>) -> std::sync::MutexGuard<'_, Vec<Vec<u8>>> {
-    spare.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
 struct Writer<'a, W> {
     outward: &'a mut Outward<W>,
     transfer: &'a Arc<Transfer>,
     session: SessionId,
     outbox: &'a Outbox,
+    /// How much is read at once.
+    longest: u32,
     /// Of a client.
     used: Option<LastUse>,
 }
@@ -434,7 +422,7 @@ impl<W: AsyncWrite + Unpin> Writer<'_, W> {
     }
 
     fn read_next(&self, spare: &mut Vec<u8>) -> Option<Ahead> {
-        let blocks = self.outbox.next_uploads();
+        let blocks = self.outbox.next_uploads(self.longest);
         let first = *blocks.first()?;
         let length: u32 = blocks.iter().map(|block| block.length()).sum();
         let heads = blocks.len() * PIECE_HEAD;

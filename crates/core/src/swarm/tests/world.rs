@@ -95,6 +95,9 @@ pub struct Node {
     verified: u64,
     /// Bytes of blocks that it has sent.
     pub sent: u64,
+    /// How many messages it has sent, and how many of them are requests.
+    pub said: usize,
+    pub asked: usize,
     /// Bytes that were to be written, as the swarm has said.
     pub to_come: Option<u64>,
     pub complete: Option<u64>,
@@ -148,10 +151,14 @@ impl File {
     pub fn sparse(length: u64, has_data: impl Fn(u32) -> bool) -> Self {
         let layout = Layout::of(length);
         let pieces = pieces_of(layout);
+        let zero = merkle::leaf_hash(&vec![0; LEAF_LENGTH as usize]);
         let leaf = |piece: Piece, leaf: u32| {
             if !has_data(piece.number()) {
                 let begin = leaf * LEAF_LENGTH;
                 let zeros = LEAF_LENGTH.min(layout.length_of(piece) - begin);
+                if zeros == LEAF_LENGTH {
+                    return zero;
+                }
                 return merkle::leaf_hash(&vec![0; zeros as usize]);
             }
             let mut hash = [1; 32];
@@ -266,6 +273,8 @@ impl World {
             disk: BTreeMap::new(),
             verified: 0,
             sent: 0,
+            said: 0,
+            asked: 0,
             to_come: None,
             complete: None,
             from: Vec::new(),
@@ -488,7 +497,11 @@ impl World {
                 let holder = source.id().member().expect("all are members");
                 self.later(2 * self.delay, Event::Connect(node, holder));
             }
-            Output::Send(session, message) => self.message(node, session, message),
+            Output::Send(session, message) => {
+                self.nodes[node].said += 1;
+                self.nodes[node].asked += usize::from(matches!(message, Message::Request(_)));
+                self.message(node, session, message);
+            }
             Output::Close(session, _) => self.close(node, session),
             Output::Upload(session, block) => self.upload(node, session, block),
             Output::Withdraw(session, block) => {
@@ -602,7 +615,7 @@ impl World {
             let plain = [end, far].iter().any(|end| self.nodes[*end].plain);
             let offer = Offer {
                 fast: !plain,
-                longest_request: if plain { 16 } else { 256 } * 1024,
+                longest_request: if plain { 16 } else { 1024 } * 1024,
                 most_requests: plain.then_some(50),
                 member: !plain,
                 hashes: true,
