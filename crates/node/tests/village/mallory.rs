@@ -6,6 +6,7 @@ use thorp_group::identity::Identity;
 use thorp_group::join::Ticket;
 use thorp_group::tls::MemberTls;
 use thorp_node::address::NetAddress;
+use thorp_node::net::MemberStream;
 use thorp_node::net::dial::{self, Expected};
 use thorp_node::net::join;
 use thorp_node::net::listener::{Incoming, Listen, Listener, Running, Service};
@@ -14,9 +15,7 @@ use thorp_wire::frame::{
 };
 use thorp_wire::{Body, Content, Entry, Frame, PeerId, RequestId};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
 use tokio::sync::mpsc;
-use tokio_rustls::TlsStream;
 
 use super::support::{Village, Villager, within};
 
@@ -153,12 +152,12 @@ impl Mallory {
 
 /// A connection to a member, byte by byte.
 pub struct Wire {
-    stream: TlsStream<TcpStream>,
+    stream: MemberStream,
     buffer: Vec<u8>,
 }
 
 impl Wire {
-    pub fn new(stream: TlsStream<TcpStream>) -> Self {
+    pub fn new(stream: MemberStream) -> Self {
         Self {
             stream,
             buffer: Vec::new(),

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use thorp_node::net::Purpose;
 use thorp_node::net::dial::{self, Expected};
+use thorp_node::net::{MemberStream, Purpose};
 use thorp_wire::layout::Layout;
 use thorp_wire::merkle::{Hash, HashReply, LayerHasher, Tree};
 use thorp_wire::session::handshake::{HANDSHAKE, name_of};
@@ -14,10 +14,8 @@ use thorp_wire::session::{
 };
 use thorp_wire::{Content, Entry, PeerId, Root};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
 use tokio::sync::watch;
 use tokio::task::{JoinHandle, JoinSet};
-use tokio_rustls::TlsStream;
 
 use super::mallory::{Mallory, Wire, entry};
 use super::support::{Village, Villager, bytes, within};
@@ -314,13 +312,13 @@ impl Manner {
 }
 
 pub struct Teller {
-    stream: TlsStream<TcpStream>,
+    stream: MemberStream,
     buffer: Vec<u8>,
     limits: MessageLimits,
 }
 
 impl Teller {
-    pub fn new(stream: TlsStream<TcpStream>) -> Self {
+    pub fn new(stream: MemberStream) -> Self {
         Self {
             stream,
             buffer: Vec::new(),

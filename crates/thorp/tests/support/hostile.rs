@@ -9,6 +9,7 @@ use thorp_group::join::Ticket;
 use thorp_group::tls::MemberTls;
 use thorp_node::address::NetAddress;
 use thorp_node::clock::Clock;
+use thorp_node::net::MemberStream;
 use thorp_node::net::dial::{self, Expected};
 use thorp_node::net::join::{self, NotJoined};
 use thorp_node::net::listener::{self, Incoming, Listen, Listener, Service};
@@ -17,9 +18,7 @@ use thorp_wire::session::message::LONGEST_REQUEST;
 use thorp_wire::session::{ExtendedHandshake, Handshake, Message};
 use thorp_wire::{Body, Content, Entry, Frame, PeerId, RequestId, Root, merkle};
 use tokio::io::{AsyncReadExt, AsyncWriteExt, ReadHalf, WriteHalf, split};
-use tokio::net::TcpStream;
 use tokio::sync::mpsc;
-use tokio_rustls::TlsStream;
 
 /// When it gives up to reach the tracker at all.
 const LONGEST_DIAL: Duration = Duration::from_mins(1);
@@ -138,15 +137,15 @@ pub struct Link {
 
 /// What the other side says.
 pub struct Reads {
-    stream: ReadHalf<TlsStream<TcpStream>>,
+    stream: ReadHalf<MemberStream>,
     buffer: Vec<u8>,
 }
 
 /// Where this side says what it likes.
-pub struct Says(WriteHalf<TlsStream<TcpStream>>);
+pub struct Says(WriteHalf<MemberStream>);
 
 impl Link {
-    pub fn new(stream: TlsStream<TcpStream>) -> Self {
+    pub fn new(stream: MemberStream) -> Self {
         let (stream, says) = split(stream);
         Self {
             reads: Reads {
