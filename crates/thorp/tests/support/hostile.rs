@@ -82,7 +82,7 @@ impl Hostile {
         &self,
         (at, id): (SocketAddr, PeerId),
         content: Content,
-    ) -> io::Result<TlsStream<TcpStream>> {
+    ) -> io::Result<MemberStream> {
         let dialled = dial::dial_session(&[at], Expected::Peer(id), &self.tls, None).await;
         let mut stream = dialled.map_err(io::Error::other)?.stream;
         let extended = ExtendedHandshake {
