@@ -14,7 +14,13 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 #[derive(Debug)]
 pub struct ReadAhead<S> {
     stream: S,
-    /// Empty, or as long as what is read at once.
+    /// Boxed, as connections that are being made are moved about.
+    ahead: Option<Box<Ahead>>,
+}
+
+#[derive(Debug)]
+struct Ahead {
+    /// As long as what is read at once.
     room: Vec<u8>,
     /// What was read and not taken: from here to there.
     from: usize,
@@ -26,17 +32,19 @@ impl<S> ReadAhead<S> {
     pub fn new(stream: S) -> Self {
         Self {
             stream,
-            room: Vec::new(),
-            from: 0,
-            to: 0,
+            ahead: None,
         }
     }
 
     /// Reads this many bytes at once from now on.
     pub fn begin(&mut self, at_once: usize) {
-        if self.room.is_empty() {
-            self.room = vec![0; at_once];
-        }
+        self.ahead.get_or_insert_with(|| {
+            Box::new(Ahead {
+                room: vec![0; at_once],
+                from: 0,
+                to: 0,
+            })
+        });
     }
 
     /// The stream beneath.
@@ -51,19 +59,23 @@ impl<S: AsyncRead + Unpin> AsyncRead for ReadAhead<S> {
         context: &mut Context<'_>,
         wanted: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        let this = self.get_mut();
-        if this.from == this.to {
-            if wanted.remaining() >= this.room.len() {
-                return Pin::new(&mut this.stream).poll_read(context, wanted);
+        let Self { stream, ahead } = self.get_mut();
+        let stream = Pin::new(stream);
+        let Some(ahead) = ahead else {
+            return stream.poll_read(context, wanted);
+        };
+        if ahead.from == ahead.to {
+            if wanted.remaining() >= ahead.room.len() {
+                return stream.poll_read(context, wanted);
             }
-            let mut room = ReadBuf::new(&mut this.room);
-            ready!(Pin::new(&mut this.stream).poll_read(context, &mut room))?;
-            (this.from, this.to) = (0, room.filled().len());
+            let mut room = ReadBuf::new(&mut ahead.room);
+            ready!(stream.poll_read(context, &mut room))?;
+            (ahead.from, ahead.to) = (0, room.filled().len());
         }
-        let there = &this.room[this.from..this.to];
+        let there = &ahead.room[ahead.from..ahead.to];
         let taken = there.len().min(wanted.remaining());
         wanted.put_slice(&there[..taken]);
-        this.from += taken;
+        ahead.from += taken;
         Poll::Ready(Ok(()))
     }
 }
