@@ -228,7 +228,19 @@ fn a_peer_whose_state_has_no_room_goes_on_and_says_what_is_not_kept() {
     disk.fill();
     let mark = peer.mark();
     elm.file("b.txt", "of elm");
-    // A neighbour, that is to be remembered.
+    // A member is removed, and a neighbour is to be remembered.
+    let record = oak.state().join("group-record");
+    let before = fs::read(&record).unwrap();
+    let ash = village.node("ash");
+    let at_ash = ["--tracker", &at, "--name", "ash"];
+    let ash = ash.start(&[&SHARE[..], &at_ash].concat());
+    sharing(&ash);
+    let tracker = village.node("tracker");
+    tracker.run(&["remove", "ash", "--yes"]).exits(0);
+    ash.finish(PATIENCE).exits(9);
+    peer.wait_for_line_after(mark, "that the record is not kept", |line| {
+        line.starts_with("Warning: ") && line.contains("What the group has decided")
+    });
     let other = elm.start_sharing(&at, "127.0.0.2:0");
     elm.fetch("a.txt");
     peer.wait_for_line_after(mark, "what is not kept", |line| {
@@ -245,7 +257,13 @@ fn a_peer_whose_state_has_no_room_goes_on_and_says_what_is_not_kept() {
     poll("the file", PATIENCE, || {
         (oak.run(&["get", "b.txt"]).code == Some(0)).then_some(())
     });
+    assert_eq!(fs::read(&record).unwrap(), before);
     stop(&oak, peer);
+    assert_ne!(
+        fs::read(&record).unwrap(),
+        before,
+        "now there is room for it"
+    );
     let peer = oak.start_sharing(&at, "127.0.0.1:0");
     stop(&oak, peer);
     drop(other);

@@ -155,6 +155,11 @@ pub enum Warning {
         /// The system's error.
         why: String,
     },
+    /// A new certificate or group record cannot be saved for the next start. It is tried again.
+    StandingUnsaved {
+        /// The system's error.
+        why: String,
+    },
     /// The user wants the share served to ordinary BitTorrent clients, but the group's owner has
     /// not said that the group serves any.
     FaceOff,

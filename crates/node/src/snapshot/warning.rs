@@ -42,6 +42,7 @@ impl WarningRow {
             Warning::NeighboursUnread { why } => row("neighbours-unread").because(why),
             Warning::NeighboursUnsaved { why } => row("neighbours-unsaved").because(why),
             Warning::GroupUnsaved { why } => row("group-unsaved").because(why),
+            Warning::StandingUnsaved { why } => row("standing-unsaved").because(why),
             Warning::FaceOff => row("face-off"),
             Warning::NoPage { why } => match why {
                 PageTrouble::Port { error, .. } | PageTrouble::Token { error } => {

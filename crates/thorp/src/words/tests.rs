@@ -850,7 +850,8 @@ fn every_note_and_warning_is_a_sentence() {
         Warning::NoPage { why: port_80() },
         Warning::FaceOff,
         Warning::GroupUnsaved { why: why.clone() },
-        Warning::NeighboursUnsaved { why },
+        Warning::NeighboursUnsaved { why: why.clone() },
+        Warning::StandingUnsaved { why },
     ];
     let about_share = about_share().into_iter().map(Warning::Share);
     let warned: Vec<_> = warnings.into_iter().chain(about_share).collect();

@@ -56,6 +56,10 @@ fn sentence(warning: &Warning) -> String {
         Warning::NeighboursUnsaved { why } => {
             format!("{why}. Neighbours are not remembered for the next start")
         }
+        Warning::StandingUnsaved { why } => format!(
+            "{why}. What the group has decided, or this machine's new certificate, is not kept for \
+             the next start until that is mended"
+        ),
         Warning::NoPage { why } => {
             let cure = match why {
                 PageTrouble::Port { .. } => {

@@ -4,6 +4,9 @@
 //! Who is told of a record and who is asked for a certificate is decided in
 //! [`thorp_core::peer`].
 
+use std::sync::Arc;
+use std::time::Duration;
+
 use thorp_disk::DiskThread;
 use thorp_group::clock::Clock;
 use thorp_group::join::Admitted;
@@ -12,10 +15,15 @@ use thorp_group::renewal::{Kept, Renewal};
 use thorp_group::state::StateError;
 use thorp_group::tls::MemberTls;
 use thorp_wire::frame::{Join, Joined, SignedRecord};
-use tokio::sync::watch;
+use tokio::sync::{Notify, mpsc, watch};
 use tokio::task::JoinHandle;
+use tokio::time::sleep;
 
+use crate::api::{Notice, Warning};
 use crate::net::join::{self, NotJoined};
+
+/// How long after a write that has failed it is tried again.
+const KEPT_AGAIN: Duration = Duration::from_mins(1);
 
 pub(super) struct Standing {
     tls: MemberTls,
@@ -23,7 +31,14 @@ pub(super) struct Standing {
     renewal: Renewal,
     newest: watch::Receiver<Option<SignedRecord>>,
     /// The last of what is on its way to the disk; each waits for the one before.
-    keeping: Option<JoinHandle<()>>,
+    keeping: Option<Keeping>,
+    notices: mpsc::Sender<Notice>,
+}
+
+/// Something on its way to the disk. Where it cannot be written it is tried again.
+struct Keeping {
+    task: JoinHandle<()>,
+    last_call: Arc<Notify>,
 }
 
 /// What is to be told to the machine.
@@ -37,8 +52,14 @@ pub(super) enum Change {
 }
 
 impl Standing {
-    pub(super) fn new(tls: MemberTls, clock: Clock, renewal: Renewal) -> Self {
+    pub(super) fn new(
+        tls: MemberTls,
+        clock: Clock,
+        renewal: Renewal,
+        notices: mpsc::Sender<Notice>,
+    ) -> Self {
         Self {
+            notices,
             newest: tls.records().changes(),
             tls,
             clock,
@@ -163,27 +184,56 @@ impl Standing {
         }
     }
 
-    /// Waits until all is on disk.
+    /// Waits until all is on disk, or cannot be written.
     pub(super) async fn finish(self) {
         if let Some(last) = self.keeping {
-            // A write that was cancelled has ended too.
-            let _ = last.await;
+            last.end().await;
         }
     }
 
     /// In the order of the changes: an older certificate must not overwrite a newer one.
     fn keep(&mut self, save: fn(&Kept, DiskThread) -> Result<(), StateError>) {
-        let kept = self.renewal.kept();
+        let kept = Arc::new(self.renewal.kept());
         let before = self.keeping.take();
-        self.keeping = Some(tokio::spawn(async move {
+        let last_call = Arc::new(Notify::new());
+        let (called, notices) = (Arc::clone(&last_call), self.notices.clone());
+        let task = tokio::spawn(async move {
             if let Some(before) = before {
-                let _ = before.await;
+                before.end().await;
             }
-            let saved = thorp_disk::spawn(move |disk| save(&kept, disk)).await;
-            if let Ok(Err(error)) = saved {
+            let (mut is_told, mut is_last) = (false, false);
+            loop {
+                let saving = Arc::clone(&kept);
+                // A record that an earlier attempt has left is kept with it.
+                let saved = thorp_disk::spawn(move |disk| {
+                    save(&saving, disk).and_then(|()| saving.save_record(disk))
+                });
+                let Ok(Err(error)) = saved.await else { return };
                 // It is in force; only the next start will not know it.
                 tracing::error!(%error, "what the group has decided is not kept");
+                if !std::mem::replace(&mut is_told, true) {
+                    let why = error.to_string();
+                    // A caller that does not read its notices misses some.
+                    let _ = notices.try_send(Notice::Warning(Warning::StandingUnsaved { why }));
+                }
+                if is_last {
+                    return;
+                }
+                tokio::select! {
+                    () = sleep(KEPT_AGAIN) => {}
+                    () = called.notified() => is_last = true,
+                }
             }
-        }));
+        });
+        self.keeping = Some(Keeping { task, last_call });
+    }
+}
+
+impl Keeping {
+    /// Waits for it to end, after one more attempt at the most.
+    async fn end(self) {
+        self.last_call.notify_one();
+        // A write that was cancelled has ended too.
+        let _ = self.task.await;
     }
 }

@@ -337,7 +337,7 @@ impl Task {
             is_face_off: false,
             torrents: Arc::default(),
             untold: Vec::new(),
-            standing: Standing::new(tls.clone(), clock.clone(), renewal),
+            standing: Standing::new(tls.clone(), clock.clone(), renewal, notices.clone()),
             dialling: Dialling::new(tls.clone(), trackers, source, announced, to),
             surroundings: Surroundings::new(reach),
             gets: Gets::new(
