@@ -8,7 +8,7 @@
 //!
 //! Nothing here opens a file; `group` and `files` do.
 
-mod queue;
+mod pile;
 
 use std::cell::Cell;
 use std::io;
@@ -19,7 +19,7 @@ use std::thread;
 use tokio::runtime::Handle;
 use tokio::task::JoinHandle;
 
-pub use queue::Disk;
+pub use pile::{Handful, Pile};
 
 /// Proof that the calling thread may wait for the disk. It cannot be sent to another thread.
 #[derive(Clone, Copy, Debug)]

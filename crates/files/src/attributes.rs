@@ -17,8 +17,22 @@ const EXECUTE: u32 = 0o111;
 /// Gives an open file what it is to have. A file system that has no such times or
 /// modes loses nothing else.
 pub(crate) fn give(file: impl AsFd, attributes: Option<Attributes>) {
+    if let Some(attributes) = attributes {
+        let _ = make_executable(&file, attributes.executable);
+    }
+    give_time(file, attributes);
+}
+
+/// The bits that a new file is to be made with: the umask has the last word.
+pub(crate) fn mode_of_new(attributes: Option<Attributes>) -> Mode {
+    let is_executable = attributes.is_some_and(|attributes| attributes.executable);
+    let execute = if is_executable { EXECUTE } else { 0 };
+    Mode::from_raw_mode(0o666 | execute)
+}
+
+/// Gives an open file its time alone.
+pub(crate) fn give_time(file: impl AsFd, attributes: Option<Attributes>) {
     let Some(attributes) = attributes else { return };
-    let _ = make_executable(&file, attributes.executable);
     let keep = Timespec {
         tv_sec: 0,
         tv_nsec: UTIME_OMIT,

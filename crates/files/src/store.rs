@@ -13,11 +13,13 @@
 //! the share then is hashed as it is, so a damaged file is never offered as the
 //! whole one.
 
+mod looking;
 mod naming;
 mod partial;
 mod parts;
+mod small;
 
-use std::io::{self, Write};
+use std::io;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
@@ -27,7 +29,7 @@ use rustix::fs::{FlockOperation, OFlags};
 use thiserror::Error;
 use thorp_disk::DiskThread;
 use thorp_wire::frame::MAX_INLINE;
-use thorp_wire::merkle::{self, Hasher};
+use thorp_wire::merkle::Hasher;
 use thorp_wire::reserved::{is_part, part_of};
 use thorp_wire::{Attributes, Content, Name};
 
@@ -35,9 +37,11 @@ use crate::attributes;
 use crate::holes::{self, Run};
 use crate::stamp::Stamp;
 
+pub use looking::Looking;
 use naming::Naming;
 pub use partial::Partial;
 pub use parts::{Placed, TorrentPart};
+pub use small::Batch;
 
 /// How long the part of a large file is kept, for the next fetch of the same
 /// content.
@@ -206,7 +210,16 @@ impl Store {
 
     /// What is at the place of this file. Writes nothing.
     pub fn check(&self, _: DiskThread, name: &Name) -> Result<Destination, StoreError> {
-        match self.dir.symlink_metadata(name.as_str()) {
+        self.destination(name, self.dir.symlink_metadata(name.as_str()))
+    }
+
+    /// What is at the place of this file, by what was seen there.
+    fn destination(
+        &self,
+        name: &Name,
+        seen: io::Result<Metadata>,
+    ) -> Result<Destination, StoreError> {
+        match seen {
             Ok(meta) if meta.is_dir() => Err(StoreError::FolderInTheWay {
                 path: self.path_of(name),
             }),
@@ -241,46 +254,6 @@ impl Store {
         self.content(name, content.length, go_on)
             .map(|found| found == Some(content))
             .map_err(|error| self.failed(name, error))
-    }
-
-    /// Stores a file. It has the bytes and, where given, the modification time
-    /// of the listed one: sorted by date it lies where it lay at its holder's,
-    /// and the same file listed by both is shown as one.
-    ///
-    /// The bytes are verified before anything is written.
-    pub fn put(
-        &self,
-        disk: DiskThread,
-        name: &Name,
-        content: Content,
-        attributes: Option<Attributes>,
-        bytes: &[u8],
-        replace: Replace,
-    ) -> Result<Stored, StoreError> {
-        if merkle::content_of(bytes) != content {
-            return Err(StoreError::Mismatch {
-                path: self.path_of(name),
-            });
-        }
-        if replace == Replace::No && self.check(disk, name)? != Destination::Free {
-            return Err(StoreError::Exists {
-                path: self.path_of(name),
-            });
-        }
-        let folder = self.folder(name)?;
-        let stamp = write_file(
-            &folder,
-            name.base(),
-            content,
-            attributes,
-            bytes,
-            |folder, part, base| self.give_name(folder, part, base, replace),
-        )
-        .map_err(|error| self.failed(name, error))?;
-        Ok(Stored {
-            path: self.path_of(name),
-            stamp,
-        })
     }
 
     /// Stores a copy of `from`, of any length, as [`put`](Self::put) does. It is
@@ -473,23 +446,6 @@ fn failed(path: PathBuf, error: io::Error) -> StoreError {
             source: error,
         },
     }
-}
-
-fn write_file(
-    folder: &Dir,
-    base: &str,
-    content: Content,
-    attributes: Option<Attributes>,
-    bytes: &[u8],
-    give_name: impl FnOnce(&Dir, &str, &str) -> io::Result<()>,
-) -> io::Result<Stamp> {
-    let mut part = Part::create(folder, content)?;
-    part.file.write_all(bytes)?;
-    attributes::give(&part.file, attributes);
-    give_name(folder, &part.name, base)?;
-    part.renamed = true;
-    // After the rename, which changes the time of change.
-    Stamp::of(&part.file)
 }
 
 /// Copies a file of this length, and says what it was. Its holes stay holes.

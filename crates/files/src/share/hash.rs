@@ -209,8 +209,7 @@ fn hash_file(
     is_awaited: &dyn Fn() -> bool,
     go_on: &mut dyn FnMut(u64) -> bool,
 ) -> Outcome {
-    let outcome = open(dir, name).and_then(|file| {
-        let stamp = Stamp::of(&file)?;
+    let outcome = open(dir, name).and_then(|(file, stamp)| {
         let_the_clock_tick(&stamp);
         let mut hasher = LayerHasher::new(stamp.length);
         let piece_length = Layout::of(stamp.length).piece_length();
@@ -256,17 +255,19 @@ fn hash_file(
     })
 }
 
-/// Opens a file of the share. NONBLOCK, since the file may have been replaced by a named pipe.
-pub(super) fn open(dir: &Dir, name: &Name) -> io::Result<File> {
+/// Opens a file of the share, and looks at it. NONBLOCK, since the file may have been replaced by a
+/// named pipe.
+pub(super) fn open(dir: &Dir, name: &Name) -> io::Result<(File, Stamp)> {
     let mut options = OpenOptions::new();
     options
         .read(true)
         .custom_flags(OFlags::NONBLOCK.bits().cast_signed());
     let file = dir.open_with(name.as_str(), &options)?;
-    if !file.metadata()?.is_file() {
+    let meta = file.metadata()?;
+    if !meta.is_file() {
         return Err(io::ErrorKind::NotFound.into());
     }
-    Ok(file)
+    Ok((file, Stamp::new(&meta)))
 }
 
 /// Waits until any further change would get a later time than the last one.

@@ -60,11 +60,20 @@ impl Shared {
     pub(super) fn any_with<T>(
         &self,
         content: Content,
+        take: impl FnMut(&Name) -> Result<T, ReadError>,
+    ) -> Result<T, ReadError> {
+        match self.not_in_place() {
+            None => self.any_here(content, take),
+            Some(why) => Err(why),
+        }
+    }
+
+    /// The same, where the share was seen in its place just now.
+    pub(super) fn any_here<T>(
+        &self,
+        content: Content,
         mut take: impl FnMut(&Name) -> Result<T, ReadError>,
     ) -> Result<T, ReadError> {
-        if let Some(why) = self.not_in_place() {
-            return Err(why);
-        }
         let names: Vec<Name> = read(&self.index).names(content).cloned().collect();
         let mut why = ReadError::NotHere;
         for name in names {
@@ -104,8 +113,7 @@ impl Shared {
             return Err(ReadError::NotHere);
         };
         self.opened.fetch_add(1, Ordering::Relaxed);
-        let file = open(&self.dir, name).map_err(refused)?;
-        let now = Stamp::of(&file).map_err(refused)?;
+        let (file, now) = open(&self.dir, name).map_err(refused)?;
         let may_be_same = now == record.stamp || now.may_have_grown_from(&record.stamp);
         if !may_be_same || record.root != Some(content.root) {
             return Err(ReadError::Changed { name: name.clone() });

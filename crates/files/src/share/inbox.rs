@@ -10,8 +10,6 @@ use std::path::{Path, PathBuf};
 use std::sync::{Condvar, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use notify::Event;
-use notify::event::{AccessKind, AccessMode, EventKind, ModifyKind, RenameMode};
 use thorp_wire::Name;
 use thorp_wire::reserved::is_part;
 
@@ -165,35 +163,33 @@ impl Inbox {
         }
     }
 
-    pub fn report(&self, root: &Path, event: &Event) {
-        if event.need_rescan() {
-            return self.add(|pending| pending.rescan = Some(Rescan::Whole));
-        }
-        let Some(kind) = Report::new(event.kind) else {
+    /// This was reported, in this order, of paths relative to the share.
+    pub fn report(&self, reports: Vec<(PathBuf, Report)>) {
+        // Neither the share itself nor a temporary file of a fetch is an entry.
+        let is_entry = |path: &Path| path.file_name().is_some_and(|name| !is_part(name));
+        let mut reports = reports
+            .into_iter()
+            .filter(|(path, _)| is_entry(path))
+            .peekable();
+        if reports.peek().is_none() {
             return;
-        };
+        }
         self.add(|pending| {
-            for path in &event.paths {
-                let Ok(path) = path.strip_prefix(root) else {
-                    continue;
-                };
-                // Neither the share itself nor a temporary file of a fetch is an entry.
-                if path.file_name().is_none_or(is_part) {
-                    continue;
-                }
+            for (path, report) in reports {
                 if pending.paths.len() >= PATHS {
                     pending.paths.clear();
                     pending.rescan = Some(Rescan::Whole);
                 }
                 if pending.rescan != Some(Rescan::Whole) {
-                    pending
-                        .paths
-                        .entry(path.to_owned())
-                        .or_default()
-                        .merge(kind);
+                    pending.paths.entry(path).or_default().merge(report);
                 }
             }
         });
+    }
+
+    /// Reports were lost.
+    pub fn overflow(&self) {
+        self.add(|pending| pending.rescan = Some(Rescan::Whole));
     }
 
     /// File systems have come or gone, perhaps beneath the share.
@@ -202,30 +198,15 @@ impl Inbox {
     }
 
     /// The watcher cannot see everything from now on.
-    pub fn blind(&self, error: &notify::Error) {
-        // Not the path, which may be long and says nothing about the others.
-        let why = match &error.kind {
-            notify::ErrorKind::Io(error) => error.to_string(),
-            notify::ErrorKind::MaxFilesWatch => {
-                notify::Error::new(notify::ErrorKind::MaxFilesWatch).to_string()
-            }
-            other => format!("{other:?}"),
-        };
+    pub fn blind(&self, why: &str) {
         self.add(|pending| {
-            pending.blind.get_or_insert(why);
+            pending.blind.get_or_insert_with(|| why.to_owned());
         });
     }
 
     #[cfg(test)]
-    pub fn overflow(&self) {
-        let overflow = Event::new(EventKind::Other).set_flag(notify::event::Flag::Rescan);
-        self.report(Path::new("/"), &overflow);
-    }
-
-    #[cfg(test)]
-    pub fn written(&self, root: &Path, path: &Path) {
-        let kind = EventKind::Modify(ModifyKind::Data(notify::event::DataChange::Any));
-        self.report(root, &Event::new(kind).add_path(path.to_owned()));
+    pub fn written(&self, path: &str) {
+        self.report(vec![(path.into(), Report::Written)]);
     }
 
     fn add(&self, change: impl FnOnce(&mut Pending)) {
@@ -238,32 +219,15 @@ impl Inbox {
     }
 }
 
-/// The reports that say something about a file or folder.
-#[derive(Clone, Copy)]
-enum Report {
+/// What is reported about a file or folder.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Report {
     Made,
     Written,
     Closed,
     MovedHere,
     /// Removed, moved away, other permissions: looking tells.
     Other,
-}
-
-impl Report {
-    /// Nothing for those that follow from mere reading, nor for the one that
-    /// repeats the two halves of a rename.
-    fn new(kind: EventKind) -> Option<Self> {
-        Some(match kind {
-            EventKind::Access(AccessKind::Close(AccessMode::Write)) => Self::Closed,
-            EventKind::Access(_) | EventKind::Modify(ModifyKind::Name(RenameMode::Both)) => {
-                return None;
-            }
-            EventKind::Modify(ModifyKind::Name(RenameMode::To)) => Self::MovedHere,
-            EventKind::Modify(ModifyKind::Data(_) | ModifyKind::Any) => Self::Written,
-            EventKind::Create(_) => Self::Made,
-            _ => Self::Other,
-        })
-    }
 }
 
 impl Mark {

@@ -3,6 +3,7 @@
 //!
 //! ```text
 //! looking     a look at the disk, and what it changes in the listing
+//! known       files that are as they are listed
 //! unreported  folders to be looked at again, and mounts
 //! unsure      what the disk does not tell of now
 //! unread      files that the disk does not give now
@@ -16,6 +17,7 @@
 //! It is a thread of its own and not a task: it waits nearly all the time, and
 //! asking the file system, which is the rest, would block a task.
 
+mod known;
 mod looking;
 mod telling;
 mod unread;
@@ -28,17 +30,17 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use thorp_wire::Name;
-use thorp_wire::reserved::IGNORE_FILE;
 use tokio::sync::mpsc;
 
 use super::inbox::{Mark, Pending, Rescan};
 use super::links::Links;
 use super::locks::{lock, read};
-use super::rules::Rules;
+use super::rules::{Rules, are_read_from};
 use super::shared::{HashingProgress, Place, ShareEvent, Shared};
 use super::warning::ShareWarning;
 use super::watch::Watch;
 use crate::stamp::Stamp;
+use known::Folders;
 use unread::Unread;
 use unreported::{Mounted, Unreported, again};
 use unsure::Unsure;
@@ -303,12 +305,16 @@ impl Keeper {
         if pending.rescan == Some(Rescan::Mounts) {
             self.on_mounts_changed()?;
         }
-        let rules_changed = |path: &PathBuf| path.file_name().is_some_and(|n| n == IGNORE_FILE);
-        if pending.rescan == Some(Rescan::Whole) || pending.paths.keys().any(rules_changed) {
+        let have_rules_changed = || pending.paths.keys().any(|path| are_read_from(path));
+        if pending.rescan == Some(Rescan::Whole) || have_rules_changed() {
             self.scan()?;
         }
+        let mut folders = Folders::default();
         for (path, mark) in &pending.paths {
-            self.examine(path, self.patient(path, *mark))?;
+            let mark = self.patient(path, *mark);
+            if !self.is_as_listed(&mut folders, path, mark) {
+                self.examine(path, mark)?;
+            }
         }
         for name in &pending.changed {
             self.examine(

@@ -20,6 +20,7 @@
 //! shared   the state that a share's threads and callers have in common
 //! keeper   the thread that keeps the listing true and reports its changes
 //! holding  opens hashed files, if they are still what was hashed
+//! storing  fetched files, put into the share and listed at once
 //! serve    small files, read for other peers
 //! pieces   large files, read in pieces for other peers; parts of files that are being fetched
 //! errors   what the system's errors say
@@ -54,6 +55,7 @@ mod queue;
 mod rules;
 mod serve;
 mod shared;
+mod storing;
 mod table;
 #[cfg(test)]
 mod tests;
@@ -74,8 +76,7 @@ use cap_std::ambient_authority;
 use cap_std::fs::Dir;
 use thiserror::Error;
 use thorp_disk::DiskThread;
-use thorp_wire::merkle::Hash;
-use thorp_wire::{Attributes, Content, Entry, InfoHash, Name, Root};
+use thorp_wire::{Content, Entry, InfoHash, Name};
 use tokio::sync::mpsc;
 use tokio::time::sleep;
 
@@ -85,18 +86,20 @@ pub use holding::ReadError;
 pub use keeping::{KeepError, KeptTorrent};
 pub use pieces::{Arriving, Opened};
 pub use queue::HashError;
+pub use serve::ReadBatch;
 pub use shared::{HashingProgress, Options, Share, ShareEvent, Totals};
+pub use storing::ShareBatch;
 pub use torrents::SharedTorrent;
 pub use v1::ReadSoFar;
 
 pub use left_out::{LeftOutCause, Skipped};
 pub use warning::{IgnoreProblem, ShareWarning};
 
-use crate::store::{Partial, Placed, Replace, Store, StoreError, Stored, TorrentPart};
+use crate::store::{Partial, Store, StoreError};
 use cache::Cache;
 use index::Index;
 use keeper::Keeper;
-use locks::{lock, read, write};
+use locks::{lock, read};
 use queue::Queue;
 use rules::Rules;
 use shared::{Life, Shared};
@@ -317,28 +320,6 @@ impl Share {
         Ok(file)
     }
 
-    /// Puts a fetched file into the share, as [`Store::put`] does, and lists it
-    /// with its root at once: it is not read again.
-    ///
-    /// A name that the share's rules leave out is stored and not listed.
-    pub fn store(
-        &self,
-        disk: DiskThread,
-        name: &Name,
-        content: Content,
-        attributes: Option<Attributes>,
-        bytes: &[u8],
-        replace: Replace,
-    ) -> Result<Stored, StoreError> {
-        // A file of one piece, whose hash is the root.
-        self.arrives(name, content.root, &[], || {
-            let store = &self.shared.store;
-            store.put(disk, name, content, attributes, bytes, replace)
-        })
-    }
-}
-
-impl Share {
     /// The file in which a large one arrives, as [`Store::partial`] has it.
     pub fn partial(
         &self,
@@ -363,100 +344,6 @@ impl Share {
                 return moved;
             }
         }
-    }
-
-    /// Gives a large file its name, as [`Store::finish`] does, and lists it with
-    /// its root at once; `layer` are the hashes of its pieces.
-    pub fn finish(
-        &self,
-        disk: DiskThread,
-        partial: &Partial,
-        layer: &[Hash],
-        attributes: Option<Attributes>,
-        replace: Replace,
-        set_aside: Option<&str>,
-    ) -> Result<Stored, StoreError> {
-        let root = partial.content().root;
-        self.arrives(partial.target(), root, layer, || {
-            self.shared
-                .store
-                .finish(disk, partial, attributes, replace, set_aside)
-        })
-    }
-
-    /// Gives a file of a torrent its name, as [`Store::place`] does, and lists it with its root at
-    /// once.
-    pub fn place(
-        &self,
-        disk: DiskThread,
-        partial: &Partial,
-        part: &TorrentPart,
-        attributes: Option<Attributes>,
-        replace: Replace,
-    ) -> Result<Placed, StoreError> {
-        self.arrives_as(&part.name, || {
-            let store = &self.shared.store;
-            store.place(disk, partial, part, attributes, replace)
-        })
-    }
-
-    /// Lists a file with its root as soon as `put` has put it there.
-    fn arrives(
-        &self,
-        name: &Name,
-        root: Root,
-        layer: &[Hash],
-        put: impl FnOnce() -> Result<Stored, StoreError>,
-    ) -> Result<Stored, StoreError> {
-        let placed = self.arrives_as(name, || {
-            let stored = put()?;
-            let length = stored.stamp.length;
-            Ok(Placed {
-                stored,
-                content: Content { length, root },
-                layer: layer.to_vec(),
-                was_there: false,
-            })
-        });
-        Ok(placed?.stored)
-    }
-
-    /// Lists a file with the root that it turns out to have, as soon as `put` has put it there.
-    fn arrives_as(
-        &self,
-        name: &Name,
-        put: impl FnOnce() -> Result<Placed, StoreError>,
-    ) -> Result<Placed, StoreError> {
-        let shared = &*self.shared;
-        shared.must_be_in_place()?;
-        let first = write(&shared.index).expect(name);
-        let stored = put();
-        if shared.store.has_looked_first() {
-            let path = shared.path.clone();
-            shared.inbox.warn(ShareWarning::LooksFirst { path });
-        }
-        match &stored {
-            Ok(placed) if shared.lists(name) => {
-                let Placed {
-                    stored,
-                    content,
-                    layer,
-                    ..
-                } = placed;
-                let root = content.root;
-                write(&shared.index).on_file_stored(name, stored.stamp, root);
-                shared.remembered(shared.cache.keep(name, &stored.stamp, root, layer));
-                shared.queue_for_v1(name);
-                shared.inbox.poke();
-            }
-            _ if first => {
-                write(&shared.index).expect_no_more(name);
-                // Reports that came meanwhile were ignored.
-                shared.inbox.examine(Path::new(name.as_str()));
-            }
-            _ => {}
-        }
-        stored
     }
 }
 

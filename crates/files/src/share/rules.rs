@@ -34,12 +34,14 @@ pub(super) enum Ruled {
 /// The rules that decide which paths belong to the share.
 ///
 /// They keep what was read on the way to the last path: call [`forget`](Self::forget) when a
-/// `.thorpignore` has changed.
+/// file that [they read](are_read_from) has changed.
 pub(super) struct Rules {
     hidden: bool,
     /// The share itself and the folders on the way to the last path, each with its
     /// `.thorpignore`.
     levels: Vec<(PathBuf, Level)>,
+    /// Those of these folders in which there were no keys.
+    keyless: Vec<PathBuf>,
     /// The problems of the `.thorpignore` files that were read.
     warnings: Vec<ShareWarning>,
 }
@@ -58,13 +60,20 @@ impl Rules {
         Self {
             hidden,
             levels: Vec::new(),
+            keyless: Vec::new(),
             warnings: Vec::new(),
         }
     }
 
-    /// Forgets every `.thorpignore`, so that each is read again when it is next needed.
+    /// Forgets what was read of folders, so that it is read again when it is next needed.
     pub fn forget(&mut self) {
         self.levels.clear();
+        self.keyless.clear();
+    }
+
+    /// Looks for keys in every folder anew: there may be file systems that do not report them.
+    pub fn forget_keyless(&mut self) {
+        self.keyless.clear();
     }
 
     /// Takes the warnings about the files that were read.
@@ -83,7 +92,7 @@ impl Rules {
 
     /// Returns why this path is left out, given that its folder is shared.
     pub fn leave_out_of(&mut self, dir: &Dir, path: &Path, is_dir: bool) -> Option<Ruled> {
-        if is_dir && holds_keys(dir, path) {
+        if is_dir && self.holds_keys(dir, path) {
             return Some(Ruled::Out(LeftOutCause::Keys));
         }
         if path.file_name().is_some_and(is_part) {
@@ -102,6 +111,23 @@ impl Rules {
             return Some(Ruled::Out(LeftOutCause::Unnameable));
         }
         (is_dir && self.is_closed(dir, path)).then_some(Ruled::Out(LeftOutCause::IgnoreFile))
+    }
+
+    /// Whether a folder of a share contains thorp's keys. Such a folder is never shared, whatever
+    /// the user says.
+    fn holds_keys(&mut self, dir: &Dir, folder: &Path) -> bool {
+        if self.keyless.iter().any(|known| known == folder) {
+            return false;
+        }
+        let looked = look_in(dir, folder, VERSION_FILE)
+            .and_then(|(dir, path)| dir.as_ref().symlink_metadata(path));
+        if looked.is_ok() {
+            return true;
+        }
+        let is_on_the_way = |known: &PathBuf| folder.starts_with(known);
+        self.keyless.retain(is_on_the_way);
+        self.keyless.push(folder.to_owned());
+        false
     }
 
     /// Returns the cause if a `.thorpignore` in this folder or above it leaves the path out.
@@ -235,12 +261,10 @@ fn has_nothing(error: &io::Error) -> bool {
     )
 }
 
-/// Whether a folder of a share contains thorp's keys. Such a folder is never shared, whatever the
-/// user says.
-fn holds_keys(dir: &Dir, folder: &Path) -> bool {
-    let looked = look_in(dir, folder, VERSION_FILE)
-        .and_then(|(dir, path)| dir.as_ref().symlink_metadata(path));
-    looked.is_ok()
+/// Whether rules are read from a file at this path, by its name.
+pub(super) fn are_read_from(path: &Path) -> bool {
+    let name = path.file_name();
+    name.is_some_and(|name| name == IGNORE_FILE || name == VERSION_FILE)
 }
 
 /// Whether a directory contains thorp's keys.

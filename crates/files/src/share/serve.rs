@@ -5,25 +5,51 @@
 //! could be taken for a liar. A file that was only touched, or to which something
 //! was added behind, still has what was listed.
 
-use std::io::Read;
+use std::io;
 use std::path::Path;
 use std::sync::atomic::Ordering;
+use std::time::Instant;
 
+use cap_std::fs::File;
+use rustix::buffer::spare_capacity;
+use rustix::io::Errno;
 use thorp_disk::DiskThread;
 use thorp_wire::frame::MAX_INLINE;
 use thorp_wire::{Content, Name, merkle};
 
+use super::LOOK_EVERY;
 use super::hash::open;
 use super::holding::{ReadError, refusal};
 use super::locks::read;
 use super::shared::{Share, Shared};
-use crate::stamp::Stamp;
+
+/// Small files that are read one right after the other. It is not to be kept for longer.
+pub struct ReadBatch<'a> {
+    shared: &'a Shared,
+    /// When the share was seen in its place last.
+    seen: Option<Instant>,
+}
 
 impl Share {
+    /// Small files are read, one right after the other.
+    pub fn reading(&self) -> ReadBatch<'_> {
+        ReadBatch {
+            shared: &self.shared,
+            seen: None,
+        }
+    }
+
     /// The bytes of a small file.
     ///
     /// If several names have this content, any of them will do.
-    pub fn read(&self, _: DiskThread, content: Content) -> Result<Vec<u8>, ReadError> {
+    pub fn read(&self, disk: DiskThread, content: Content) -> Result<Vec<u8>, ReadError> {
+        self.reading().read(disk, content)
+    }
+}
+
+impl ReadBatch<'_> {
+    /// The bytes of a small file, as [`Share::read`] returns them.
+    pub fn read(&mut self, _: DiskThread, content: Content) -> Result<Vec<u8>, ReadError> {
         if content.length > MAX_INLINE {
             return Err(ReadError::TooLarge {
                 length: content.length,
@@ -32,8 +58,14 @@ impl Share {
         if content == Content::EMPTY {
             return Ok(Vec::new());
         }
+        if self.seen.is_none_or(|seen| seen.elapsed() >= LOOK_EVERY) {
+            if let Some(why) = self.shared.not_in_place() {
+                return Err(why);
+            }
+            self.seen = Some(Instant::now());
+        }
         let read = |name: &Name| self.shared.read_as_hashed(name, content);
-        match self.shared.any_with(content, read) {
+        match self.shared.any_here(content, read) {
             Err(ReadError::NotHere) => self.shared.read_as_before(content),
             read => read,
         }
@@ -46,13 +78,12 @@ impl Shared {
         let changed = || ReadError::Changed { name: name.clone() };
         let listed = read(&self.index).record(name).ok_or(ReadError::NotHere)?;
         self.opened.fetch_add(1, Ordering::Relaxed);
-        let mut file = open(&self.dir, name).map_err(refused)?;
-        if Stamp::of(&file).map_err(refused)? != listed.stamp {
+        let (file, now) = open(&self.dir, name).map_err(refused)?;
+        if now != listed.stamp {
             self.inbox.examine(Path::new(name.as_str()));
         }
         let length = usize::try_from(content.length).map_err(|_| changed())?;
-        let mut bytes = vec![0; length];
-        file.read_exact(&mut bytes).map_err(refused)?;
+        let bytes = first_bytes(&file, length).map_err(refused)?;
         if merkle::content_of(&bytes) != content {
             return Err(changed());
         }
@@ -69,4 +100,19 @@ impl Shared {
             Some(why) => Err(why),
         }
     }
+}
+
+/// The first bytes of a file, which has so many at least.
+fn first_bytes(file: &File, length: usize) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::with_capacity(length);
+    while bytes.len() < length {
+        let room = spare_capacity(&mut bytes);
+        match rustix::io::read(file, room) {
+            Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
+            Ok(_) | Err(Errno::INTR) => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+    bytes.truncate(length);
+    Ok(bytes)
 }

@@ -17,11 +17,14 @@ use std::os::unix::fs::symlink;
 use std::time::Instant;
 
 use tempfile::TempDir;
+use thorp_disk::testing::DISK;
+use thorp_wire::Attributes;
 use thorp_wire::merkle::content_of;
 use tokio::time::timeout;
 
+use super::locks::write;
 use super::*;
-use thorp_disk::testing::DISK;
+use crate::store::Replace;
 
 /// What only tests ask a share.
 impl Share {
@@ -458,14 +461,14 @@ async fn where_the_watcher_gives_up_the_share_is_looked_through_instead() {
         },
     )
     .await;
-    let limit = notify::Error::new(notify::ErrorKind::MaxFilesWatch);
+    let limit = watch::WatchError::Limit.to_string();
     follower.share.shared.inbox.blind(&limit);
     follower
         .until(|f| !f.warnings.is_empty() && f.scans > 3)
         .await;
     assert!(
         matches!(&follower.warnings[0], ShareWarning::Unwatched { why, every, .. }
-            if *why == limit.to_string() && *every == poll),
+            if *why == limit && *every == poll),
         "{:?}",
         follower.warnings
     );
@@ -489,11 +492,7 @@ async fn a_change_that_leaves_the_stamp_as_it_was_is_seen_by_the_watcher() {
     let before = follower.history.len();
     // As two writes within one tick of the clock would look.
     let path = follower.share.path().join("a");
-    follower
-        .share
-        .shared
-        .inbox
-        .written(follower.share.path(), &path);
+    follower.share.shared.inbox.written("a");
     follower
         .until(|f| f.history.len() > before && f.has("a", b"first"))
         .await;
@@ -1262,7 +1261,9 @@ async fn what_was_written_to_is_forgotten_even_where_its_stamp_is_the_same() {
         .stamp;
     let remembered = || shared.cache.roots(&[(name("a"), stamp)])[0];
     assert_eq!(remembered(), Some(content_of(b"1").root));
-    shared.inbox.written(&shared.path, &shared.path.join("a"));
+    shared
+        .inbox
+        .report(vec![("a".into(), inbox::Report::Written)]);
     follower.until(|f| f.listing["a"].root.is_none()).await;
     assert_eq!(remembered(), None);
 }

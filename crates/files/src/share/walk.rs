@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 use cap_std::fs::{Dir, DirEntry, FileType};
 use thorp_wire::Name;
 
-use super::errors::passes;
+use super::errors::says_no;
 use super::left_out::LeftOutCause;
 use super::mounts::Devices;
 use super::rules::{Ruled, Rules};
@@ -29,8 +29,8 @@ pub(super) struct Found {
     pub links: Vec<PathBuf>,
     /// Partial files of fetches, some of which may be running.
     pub parts: Vec<PathBuf>,
-    /// Folders in which some changes are not reported, or may not be. A folder beneath one of
-    /// them may be missing.
+    /// Folders in which some changes are not reported, or may not be, and those of which the disk
+    /// does not tell now. A folder beneath one of them may be missing.
     pub unreported: Vec<PathBuf>,
     pub left_out: Vec<(PathBuf, LeftOutCause)>,
     /// One name that cannot be listed, to be shown to the user.
@@ -64,7 +64,7 @@ pub(super) fn walk(
         (walk.before)(&folder);
         match walk.folder(&folder, device) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                if passes(&error) {
+                if !says_no(&error) {
                     walk.found.unreported.push(folder.clone());
                 }
                 walk.found.not_readable(folder, error);
@@ -104,7 +104,11 @@ impl Walk<'_> {
                 }
                 Some(device)
             }
-            Err(_) => above,
+            Err(_) => {
+                // What reports changes, or does not, is not known.
+                self.found.unreported.push(folder.to_owned());
+                above
+            }
         };
         for entry in handle.entries()? {
             let entry = entry?;

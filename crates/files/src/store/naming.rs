@@ -1,15 +1,17 @@
 //! How a complete file gets its name, so that no other file loses it by that.
 //!
-//! Renaming without replacing is one step where the file system can do it, and a
-//! second name for the file does the same where it has those. Elsewhere thorp looks,
-//! then renames, under a lock of its own: only another program can come in between.
+//! A file without a name is given a free one in one step. Renaming without replacing is one step,
+//! too, where the file system can do it, and a second name for the file does the same where it has
+//! those. Elsewhere thorp looks, then renames, under a lock of its own: only another program can
+//! come in between.
 
 use std::io;
+use std::os::fd::{AsFd, AsRawFd};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 use cap_std::fs::Dir;
-use rustix::fs::{AtFlags, FlockOperation, Mode, OFlags, RenameFlags};
+use rustix::fs::{AtFlags, CWD, FlockOperation, Mode, OFlags, RenameFlags};
 use rustix::io::Errno;
 
 /// Of the threads of this process. The folder's own lock is for other processes.
@@ -19,6 +21,7 @@ static LOOKING: Mutex<()> = Mutex::new(());
 #[derive(Debug)]
 pub(super) struct Naming {
     ways: &'static [Way],
+    begins_nameless: bool,
     has_looked: AtomicBool,
 }
 
@@ -31,16 +34,26 @@ pub(super) enum Way {
 
 impl Default for Naming {
     fn default() -> Self {
-        Self::by(&[Way::NoReplace, Way::Link, Way::Look])
+        Self {
+            begins_nameless: true,
+            ..Self::by(&[Way::NoReplace, Way::Link, Way::Look])
+        }
     }
 }
 
 impl Naming {
+    /// Gives names in these ways only, to files that have a temporary one.
     pub(super) fn by(ways: &'static [Way]) -> Self {
         Self {
             ways,
+            begins_nameless: false,
             has_looked: AtomicBool::new(false),
         }
+    }
+
+    /// Whether a file may begin without a name.
+    pub(super) fn begins_nameless(&self) -> bool {
+        self.begins_nameless
     }
 
     /// Renames within a folder; an error where the new name is taken.
@@ -63,6 +76,19 @@ impl Naming {
     /// Whether the file system has offered no better way.
     pub(super) fn has_looked(&self) -> bool {
         self.has_looked.load(Ordering::Relaxed)
+    }
+}
+
+/// Gives a file that has no name one in this folder; an error where it is taken.
+pub(super) fn name_nameless(file: impl AsFd, folder: &Dir, to: &str) -> rustix::io::Result<()> {
+    let file = file.as_fd();
+    match rustix::fs::linkat(file, "", folder, to, AtFlags::EMPTY_PATH) {
+        // Before Linux 6.10 only the superuser may do it that way.
+        Err(Errno::NOENT) => {
+            let path = format!("/proc/self/fd/{}", file.as_raw_fd());
+            rustix::fs::linkat(CWD, path, folder, to, AtFlags::SYMLINK_FOLLOW)
+        }
+        named => named,
     }
 }
 

@@ -1,14 +1,9 @@
 use super::*;
-use notify::event::{CreateKind, DataChange};
 
 const GATHER: Duration = Duration::ZERO;
 
-fn event(kind: EventKind, path: &str) -> Event {
-    Event::new(kind).add_path(Path::new("/share").join(path))
-}
-
-fn report(inbox: &Inbox, kind: EventKind, path: &str) {
-    inbox.report(Path::new("/share"), &event(kind, path));
+fn report(inbox: &Inbox, report: Report, path: &str) {
+    inbox.report(vec![(path.into(), report)]);
 }
 
 fn take(inbox: &Inbox) -> Pending {
@@ -21,63 +16,31 @@ fn take(inbox: &Inbox) -> Pending {
 fn a_file_written_and_closed_is_complete_until_it_is_written_again() {
     let inbox = Inbox::default();
     let path = Path::new("a");
-    report(&inbox, EventKind::Create(CreateKind::File), "a");
-    report(
-        &inbox,
-        EventKind::Modify(ModifyKind::Data(DataChange::Any)),
-        "a",
-    );
-    report(
-        &inbox,
-        EventKind::Access(AccessKind::Close(AccessMode::Write)),
-        "a",
-    );
+    report(&inbox, Report::Made, "a");
+    report(&inbox, Report::Written, "a");
+    report(&inbox, Report::Closed, "a");
     let mark = take(&inbox).paths[path];
     assert!(mark.complete && mark.written && mark.new);
-    report(
-        &inbox,
-        EventKind::Access(AccessKind::Close(AccessMode::Write)),
-        "a",
-    );
-    report(
-        &inbox,
-        EventKind::Modify(ModifyKind::Data(DataChange::Any)),
-        "a",
-    );
+    report(&inbox, Report::Closed, "a");
+    report(&inbox, Report::Written, "a");
     assert!(!take(&inbox).paths[path].complete);
 }
 
 #[test]
 fn a_file_moved_here_is_another_than_the_one_that_was_written_to() {
     let inbox = Inbox::default();
-    report(
-        &inbox,
-        EventKind::Modify(ModifyKind::Data(DataChange::Any)),
-        "a",
-    );
-    report(
-        &inbox,
-        EventKind::Modify(ModifyKind::Name(RenameMode::To)),
-        "a",
-    );
+    report(&inbox, Report::Written, "a");
+    report(&inbox, Report::MovedHere, "a");
     let mark = take(&inbox).paths[Path::new("a")];
     assert!(mark.complete && !mark.written);
 }
 
 #[test]
-fn reading_and_the_directory_itself_are_no_news() {
+fn the_directory_itself_and_files_on_their_way_are_no_news() {
     let inbox = Inbox::default();
-    report(
-        &inbox,
-        EventKind::Access(AccessKind::Open(AccessMode::Any)),
-        "a",
-    );
-    report(
-        &inbox,
-        EventKind::Access(AccessKind::Close(AccessMode::Read)),
-        "a",
-    );
-    report(&inbox, EventKind::Modify(ModifyKind::Any), "");
+    report(&inbox, Report::Other, "");
+    report(&inbox, Report::Made, "a/.thorp-0000000000000000.part");
+    assert!(!lock(&inbox.pending).poked);
     assert!(take(&inbox).paths.is_empty());
 }
 
@@ -85,11 +48,7 @@ fn reading_and_the_directory_itself_are_no_news() {
 fn too_much_at_once_and_an_overflow_become_one_look_at_everything() {
     let inbox = Inbox::default();
     for number in 0..=PATHS {
-        report(
-            &inbox,
-            EventKind::Create(CreateKind::File),
-            &number.to_string(),
-        );
+        report(&inbox, Report::Made, &number.to_string());
     }
     let pending = take(&inbox);
     assert!(pending.rescan == Some(Rescan::Whole) && pending.paths.is_empty());
@@ -101,8 +60,8 @@ fn too_much_at_once_and_an_overflow_become_one_look_at_everything() {
 #[test]
 fn what_is_given_back_is_taken_again_with_what_has_come_since_and_wakes_nobody() {
     let inbox = Inbox::default();
-    let written = EventKind::Modify(ModifyKind::Data(DataChange::Any));
-    let closed = EventKind::Access(AccessKind::Close(AccessMode::Write));
+    let written = Report::Written;
+    let closed = Report::Closed;
     for path in ["a", "b", "c"] {
         report(&inbox, written, path);
         report(&inbox, closed, path);

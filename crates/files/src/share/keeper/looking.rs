@@ -242,6 +242,7 @@ impl Keeper {
             watcher,
             ..
         } = self;
+        rules.forget_keyless();
         let (mut blind, mut unwatched) = (None, Vec::new());
         let mut found = walk(&shared.dir, folder, rules, &mut |folder| {
             if let (Some(watcher), None) = (watcher.as_mut(), &blind) {
@@ -253,7 +254,7 @@ impl Keeper {
             }
         });
         if let Some(error) = blind {
-            shared.inbox.blind(&error);
+            shared.inbox.blind(&error.to_string());
         }
         let mut unreported = std::mem::take(&mut found.unreported);
         unreported.extend(unwatched);

@@ -46,6 +46,11 @@ impl Unsure {
         self.since.contains_key(Path::new(""))
     }
 
+    /// Whether it is waited for that the disk says how it is with this.
+    pub fn waits_for(&self, path: &Path) -> bool {
+        self.since.contains_key(path)
+    }
+
     /// The disk has said how it is with this. Whether it was unsure.
     pub fn forget(&mut self, path: &Path) -> bool {
         self.since.remove(path).is_some()

@@ -93,9 +93,7 @@ async fn what_is_reported_while_the_share_cannot_be_looked_at_is_seen_to_afterwa
         if is_distrusted {
             shared.distrust(&name("file"));
         } else {
-            shared
-                .inbox
-                .written(&shared.path, &shared.path.join("file"));
+            shared.inbox.written("file");
         }
         // The keeper comes by, and cannot look at it.
         disk.is_asked_more_often(5);
@@ -238,6 +236,7 @@ async fn a_link_to_a_file_that_cannot_be_looked_at_stays_listed_with_it() {
     follower.until(|f| f.scans > scans).await;
     assert_eq!(follower.names(), all);
     disk.is_well();
+    follower.share.shared.inbox.overflow();
     let scans = follower.scans;
     follower.until(|f| f.scans > scans).await;
     let removed: usize = follower.deltas.iter().map(|(_, removed)| removed).sum();

@@ -6,8 +6,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use thorp_core::get::{DiskError, Item, Look, Looked, NotStored, Storage};
 use thorp_disk::DiskThread;
-use thorp_files::share::{Arriving, ReadError, Share};
-use thorp_files::store::{Destination, Partial, Replace, Store, StoreError, Stored};
+use thorp_files::share::{self, Arriving, ReadError, Share};
+use thorp_files::store::{self, Destination, Partial, Replace, Store, StoreError, Stored};
 use thorp_wire::merkle::Hash;
 use thorp_wire::{Attributes, Content, InfoHash, Name, merkle};
 
@@ -18,6 +18,12 @@ use crate::api::{Failure, Note};
 pub(super) enum Folder {
     Share(Share),
     Directory(Arc<Store>),
+}
+
+/// Small files that are put into such a directory one right after the other.
+pub(super) enum Batch<'a> {
+    Share(share::ShareBatch<'a>),
+    Directory(store::Batch<'a>),
 }
 
 /// Where all files of a get are put.
@@ -51,6 +57,18 @@ impl Folder {
         self.store().path_of(name)
     }
 
+    /// Whether this is the same directory, opened once.
+    fn is(&self, other: &Self) -> bool {
+        std::ptr::eq(self.store(), other.store())
+    }
+
+    fn batch(&self) -> Batch<'_> {
+        match self {
+            Self::Share(share) => Batch::Share(share.batch()),
+            Self::Directory(store) => Batch::Directory(store.batch()),
+        }
+    }
+
     /// What is to be remarked once about where files were put; a share says it itself.
     pub fn remark(&self) -> Option<Note> {
         match self {
@@ -61,17 +79,33 @@ impl Folder {
         }
     }
 
-    /// What is where a file is to go. A file that may be the one is read for as long
+    /// What is where files are to go. A file that may be the one is read for as long
     /// as `go_on` says.
-    pub fn look(
+    pub fn look_at_all(
+        &self,
+        disk: DiskThread,
+        looks: &[Look],
+        errors: &Errors,
+        go_on: impl Fn() -> bool,
+    ) -> Vec<Looked> {
+        let mut looking = self.store().looking();
+        let looked = looks.iter().map(|look| {
+            let seen = looking.check(disk, &look.target);
+            self.looked(disk, look, seen, errors, &go_on)
+        });
+        looked.collect()
+    }
+
+    fn looked(
         &self,
         disk: DiskThread,
         look: &Look,
+        seen: Result<Destination, StoreError>,
         errors: &Errors,
         go_on: impl Fn() -> bool,
     ) -> Looked {
         let is_equal = |content: Content| self.store().holds(disk, &look.target, content, go_on);
-        match self.store().check(disk, &look.target) {
+        match seen {
             Ok(Destination::Free) => Looked::Free,
             Ok(Destination::Exists { .. }) => match look.content.map(is_equal) {
                 Some(Ok(true)) => Looked::Equal,
@@ -108,10 +142,26 @@ impl Delivery {
         self.terms.errors.note(error)
     }
 
-    /// Puts the bytes of a small file where they belong, and says what becomes of
-    /// them in the core's words.
-    pub fn store(&self, disk: DiskThread, bytes: &[u8]) -> Storage {
-        match self.put(disk, bytes) {
+    /// Puts the bytes of small files where they belong, and says what becomes of each in the core's
+    /// words.
+    pub fn store_all<T>(
+        disk: DiskThread,
+        files: impl Iterator<Item = (T, Self, Vec<u8>)>,
+    ) -> Vec<(T, Storage)> {
+        let (mut files, mut stored) = (files.peekable(), Vec::new());
+        while let Some((_, first, _)) = files.peek() {
+            let folder = first.terms.folder.clone();
+            let mut batch = folder.batch();
+            let goes_there = |(_, next, _): &(T, Self, Vec<u8>)| next.terms.folder.is(&folder);
+            while let Some((what, delivery, bytes)) = files.next_if(goes_there) {
+                stored.push((what, delivery.store(disk, &mut batch, &bytes)));
+            }
+        }
+        stored
+    }
+
+    fn store(&self, disk: DiskThread, batch: &mut Batch<'_>, bytes: &[u8]) -> Storage {
+        match self.put(disk, batch, bytes) {
             Ok(_) => Storage::Kept,
             // The next holder may send the right thing.
             Err(StoreError::Mismatch { .. }) => Storage::Mismatch,
@@ -147,7 +197,12 @@ impl Delivery {
     }
 
     /// Verifies the bytes and puts them where they belong.
-    fn put(&self, disk: DiskThread, bytes: &[u8]) -> Result<Stored, StoreError> {
+    fn put(
+        &self,
+        disk: DiskThread,
+        batch: &mut Batch<'_>,
+        bytes: &[u8],
+    ) -> Result<Stored, StoreError> {
         let (name, content, attributes) = self.listed();
         if let Some(other) = &self.terms.set_aside {
             // Nothing makes way for what is not what was asked for.
@@ -157,9 +212,9 @@ impl Delivery {
             self.terms.folder.store().set_aside(disk, name, other)?;
         }
         let replace = self.terms.replace;
-        match &self.terms.folder {
-            Folder::Share(share) => share.store(disk, name, content, attributes, bytes, replace),
-            Folder::Directory(store) => store.put(disk, name, content, attributes, bytes, replace),
+        match batch {
+            Batch::Share(share) => share.store(disk, name, content, attributes, bytes, replace),
+            Batch::Directory(store) => store.put(disk, name, content, attributes, bytes, replace),
         }
     }
 

@@ -44,13 +44,10 @@ pub(super) enum Event {
     Share(ShareEvent),
     /// So much was read of a file that is hashed for a caller; nothing, at the end.
     Hashed(Name, Option<u64>),
-    /// A file was sent over this link.
-    Served(LinkId, u64),
+    /// Files were sent over these links, each of so many bytes.
+    Served(Vec<(LinkId, u64)>),
     /// Pieces of a file were sent to this member.
     Fed(PeerId),
-    /// What became of a small file that was to be stored.
-    Stored {
-        fetch: FetchId,
-        storage: Storage,
-    },
+    /// What became of small files that were to be stored.
+    Stored(Vec<(FetchId, Storage)>),
 }

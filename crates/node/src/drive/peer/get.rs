@@ -17,7 +17,7 @@ use thorp_core::get::{
 use thorp_core::lookup::{Only, Source};
 use thorp_core::peer::Input;
 use thorp_core::swarm::Awaited;
-use thorp_disk::Disk;
+use thorp_disk::Pile;
 use thorp_files::room::DiskRoom;
 use thorp_files::share::Share;
 use thorp_files::store::{Replace, Store};
@@ -338,10 +338,7 @@ impl Job<'_> {
         let events = self.events.clone();
         let looking = thorp_disk::spawn(move |disk| {
             let go_on = || !events.is_closed();
-            looks
-                .iter()
-                .map(|look| folder.look(disk, look, &errors, go_on))
-                .collect()
+            folder.look_at_all(disk, &looks, &errors, go_on)
         });
         // It does not panic; should it, what is in the way is found out later.
         let looked = looking.await.unwrap_or_default();
@@ -573,7 +570,8 @@ pub(super) struct Gets {
     waiting: HashMap<GetId, Ordered>,
     /// Where this peer's own files are; a visitor has none.
     share: Option<Share>,
-    disk: Disk,
+    /// Small files that have come and are to be stored.
+    arrived: Pile<Arrived>,
     events: mpsc::Sender<Happening>,
     /// Large files that are not written to any more. As many as were begun, so
     /// the channel needs no bound of its own.
@@ -583,6 +581,9 @@ pub(super) struct Gets {
     ),
 }
 
+/// The bytes of a small file, and where they belong.
+type Arrived = (FetchId, Delivery, Vec<u8>);
+
 /// A get that a caller waits for.
 struct Ordered {
     terms: Terms,
@@ -591,11 +592,17 @@ struct Ordered {
 
 impl Gets {
     /// What is stored is told to `events`.
-    pub(super) fn new(share: Option<Share>, disk: Disk, events: mpsc::Sender<Happening>) -> Self {
+    pub(super) fn new(share: Option<Share>, events: mpsc::Sender<Happening>) -> Self {
+        let told = events.clone();
+        let arrived = Pile::new(move |disk, arrived| {
+            let stored = Delivery::store_all(disk, arrived);
+            // If the peer is gone, the files are there all the same.
+            let _ = told.blocking_send(Happening::Stored(stored));
+        });
         Self {
             waiting: HashMap::new(),
             share,
-            disk,
+            arrived,
             events,
             released: mpsc::unbounded_channel(),
         }
@@ -674,7 +681,7 @@ impl Gets {
         thorp_disk::spawn(move |disk| {
             let storage = delivery.copy(disk, &share);
             // If the peer is gone, the file is there all the same.
-            let _ = events.blocking_send(Happening::Stored { fetch, storage });
+            let _ = events.blocking_send(Happening::Stored(vec![(fetch, storage)]));
         });
     }
 
@@ -685,12 +692,7 @@ impl Gets {
             return;
         };
         let delivery = Delivery::new(ordered.terms.clone(), item);
-        let events = self.events.clone();
-        self.disk.run(move |disk| {
-            let storage = delivery.store(disk, &bytes);
-            // If the peer is gone, the file is there all the same.
-            let _ = events.blocking_send(Happening::Stored { fetch, storage });
-        });
+        self.arrived.push((fetch, delivery, bytes));
     }
 }
 

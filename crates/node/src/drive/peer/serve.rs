@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use thorp_core::bound::Account;
 use thorp_core::links::LinkId;
-use thorp_disk::Disk;
+use thorp_disk::{DiskThread, Handful, Pile};
 use thorp_files::share::{ReadError, Share};
 use thorp_wire::frame::{Bytes, Frame, MAX_INLINE, Reason, Refused, RequestId};
 use thorp_wire::{Content, Remark};
@@ -19,21 +19,23 @@ use super::contents::{Contents, IN_ALL, Room};
 const EACH: usize = 64;
 
 pub(super) struct Server {
-    share: Share,
-    disk: Disk,
+    /// Files that are to be read and sent.
+    asked: Pile<Granted>,
     contents: Contents,
-    /// Told of each file that was sent: over which link, and how many bytes.
-    served: mpsc::Sender<(LinkId, u64)>,
     places: HashMap<LinkId, Arc<Semaphore>>,
 }
 
 impl Server {
-    pub(super) fn new(share: Share, disk: Disk, served: mpsc::Sender<(LinkId, u64)>) -> Self {
+    /// `served` is told of the files that were sent: over which links, and how many bytes each.
+    pub(super) fn new(share: Share, served: mpsc::Sender<Vec<(LinkId, u64)>>) -> Self {
+        let asked = Pile::new(move |disk, asked| {
+            let sent = send_all(disk, &share, asked);
+            // If the peer is gone, it need not know.
+            let _ = served.blocking_send(sent);
+        });
         Self {
-            share,
-            disk,
+            asked,
             contents: Contents::new(IN_ALL),
-            served,
             places: HashMap::new(),
         }
     }
@@ -64,9 +66,6 @@ impl Server {
             link: link.clone(),
             request,
             content,
-            share: self.share.clone(),
-            disk: self.disk.clone(),
-            served: self.served.clone(),
             _place: place,
         };
         // Nothing is read before there is room for it: first on the link, so that a
@@ -74,13 +73,13 @@ impl Server {
         if let Some(space) = link.try_space(bytes)
             && let Ok(room) = self.contents.take(account, link, request, bytes)
         {
-            return reply.read(space, room);
+            return self.asked.push((reply, space, room));
         }
-        let contents = self.contents.clone();
+        let (asked, contents) = (self.asked.clone(), self.contents.clone());
         tokio::spawn(async move {
             if let Some(space) = reply.link.space(bytes).await {
                 let room = contents.wait(account, &reply.link, request, bytes).await;
-                reply.read(space, room);
+                asked.push((reply, space, room));
             }
         });
     }
@@ -96,28 +95,39 @@ struct Reply {
     link: LinkSender,
     request: RequestId,
     content: Content,
-    share: Share,
-    disk: Disk,
-    served: mpsc::Sender<(LinkId, u64)>,
     _place: OwnedSemaphorePermit,
 }
 
-impl Reply {
-    fn read(self, space: Space, room: Room) {
-        let disk = self.disk.clone();
-        disk.run(move |disk| match self.share.read(disk, self.content) {
-            Ok(_) if room.is_lost() => self.refuse(Reason::Busy),
-            Ok(bytes) => self.send(bytes, space, room),
-            Err(error) => self.refuse(refusal(&error)),
-        });
-    }
+/// A reply for which there is room.
+type Granted = (Reply, Space, Room);
 
+/// Reads files, and sends them once all are read, so that a link takes many at a time. Returns over
+/// which links, and how many bytes each.
+fn send_all(disk: DiskThread, share: &Share, asked: &mut Handful<Granted>) -> Vec<(LinkId, u64)> {
+    let mut reading = share.reading();
+    let read = asked.map(|(reply, space, room)| {
+        let read = reading.read(disk, reply.content);
+        (reply, space, room, read)
+    });
+    let read: Vec<_> = read.collect();
+    let mut sent = Vec::with_capacity(read.len());
+    for (reply, space, room, read) in read {
+        match read {
+            Ok(_) if room.is_lost() => reply.refuse(Reason::Busy),
+            Ok(bytes) => {
+                sent.push((reply.link.id(), bytes.len() as u64));
+                reply.send(bytes, space, room);
+            }
+            Err(error) => reply.refuse(refusal(&error)),
+        }
+    }
+    sent
+}
+
+impl Reply {
     fn send(self, bytes: Vec<u8>, space: Space, room: Room) {
-        let length = bytes.len() as u64;
         let frame = Frame::with_request(self.request, Bytes { bytes });
         self.link.content(frame, space.with(Box::new(room)));
-        // If the peer is gone, it need not know.
-        let _ = self.served.blocking_send((self.link.id(), length));
     }
 
     fn refuse(self, reason: Reason) {
@@ -179,7 +189,7 @@ mod tests {
             events.recv().await.expect("the share is open");
         }
         let (told, mut sent) = mpsc::channel(10_000);
-        let mut server = Server::new(share, Disk::default(), told);
+        let mut server = Server::new(share, told);
         let (inbox, _arrivals) = link::inbox();
         let connect = |id: u64, room: usize| {
             let (ours, theirs) = duplex(room);

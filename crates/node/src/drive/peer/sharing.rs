@@ -3,7 +3,6 @@
 use thorp_core::bound::Account;
 use thorp_core::links::LinkId;
 use thorp_core::remembered::Known;
-use thorp_disk::Disk;
 use thorp_files::share::{Share, ShareEvent};
 use thorp_wire::Content;
 use thorp_wire::Name;
@@ -27,16 +26,14 @@ pub(super) struct Sharing {
     memory: Writer,
     hash_now: HashNow,
     server: Server,
-    /// Links over which a file was sent.
-    served: mpsc::Receiver<(LinkId, u64)>,
+    /// Links over which files were sent.
+    served: mpsc::Receiver<Vec<(LinkId, u64)>>,
 }
 
 impl Sharing {
-    /// With the neighbours from earlier; nothing for a visitor. Small files are
-    /// read from the `disk`.
+    /// With the neighbours from earlier; nothing for a visitor.
     pub(super) fn new(
         role: Role,
-        disk: &Disk,
         events: &mpsc::Sender<Event>,
         notices: &mpsc::Sender<Notice>,
     ) -> Option<(Self, Vec<Known>)> {
@@ -57,7 +54,7 @@ impl Sharing {
             incoming: inbound.members,
             memory: memory.start(notices.clone()),
             hash_now: HashNow::new(share.clone(), events.clone()),
-            server: Server::new(share.clone(), disk.clone(), served),
+            server: Server::new(share.clone(), served),
             served: served_in,
             share,
         };
@@ -74,7 +71,7 @@ impl Sharing {
             Some(change) = self.changes.recv() => Event::Share(change),
             Some(incoming) = self.incoming.recv() => Event::Called(Box::new(incoming)),
             // Never over: the server has the other end.
-            Some((link, bytes)) = self.served.recv() => Event::Served(link, bytes),
+            Some(files) = self.served.recv() => Event::Served(files),
         }
     }
 

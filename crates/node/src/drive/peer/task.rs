@@ -8,7 +8,6 @@ use thorp_core::changes::Row;
 use thorp_core::get::LargeEvent;
 use thorp_core::links::{self, LinkId, Me};
 use thorp_core::peer::{self as machine, Input, Output, Target};
-use thorp_disk::Disk;
 use thorp_files::share::{Share, ShareEvent};
 use thorp_group::clock::{Clock, unix_seconds};
 use thorp_group::record::REMOVED;
@@ -162,13 +161,19 @@ impl Node for Task {
                 }
                 engine.handle(Input::Hashed { name, bytes });
             }
-            Event::Served(link, bytes) => {
-                self.small_sent.files += 1;
-                self.small_sent.bytes += bytes;
-                engine.handle(Input::Served { link });
+            Event::Served(files) => {
+                for (link, bytes) in files {
+                    self.small_sent.files += 1;
+                    self.small_sent.bytes += bytes;
+                    engine.handle(Input::Served { link });
+                }
             }
             Event::Fed(member) => engine.handle(Input::InUse(member)),
-            Event::Stored { fetch, storage } => engine.handle(Input::Stored { fetch, storage }),
+            Event::Stored(files) => {
+                for (fetch, storage) in files {
+                    engine.handle(Input::Stored { fetch, storage });
+                }
+            }
         }
     }
 
@@ -298,8 +303,7 @@ impl Task {
         };
         let listen = reach.as_ref().map(Reach::listen);
         let events = mpsc::channel(EVENTS);
-        let disk = Disk::default();
-        let (sharing, remembered) = Sharing::new(role, &disk, &events.0, &notices).unzip();
+        let (sharing, remembered) = Sharing::new(role, &events.0, &notices).unzip();
         let me = Me {
             id: tls.member().id,
             epoch: random(),
@@ -342,7 +346,6 @@ impl Task {
             surroundings: Surroundings::new(reach),
             gets: Gets::new(
                 sharing.as_ref().map(Sharing::share).cloned(),
-                disk,
                 events.0.clone(),
             ),
             sharing,

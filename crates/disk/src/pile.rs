@@ -1,0 +1,217 @@
+//! Small pieces of work for the disk, done many at a time by few threads.
+//!
+//! Handing a small file to a blocking thread, and being woken when it is done, takes longer than
+//! writing it. And much of what is done for one is the same for those beside it: its folder is
+//! opened, the share is looked for, and whoever waits is told. So what waits is dealt with by the
+//! [handful](Handful), by a thread that goes on with what has come meanwhile: a fast disk keeps one
+//! thread busy. Where that gets on slowly while much waits, the disk is a slow one, which works best with
+//! many requests at once, so more threads are started, one after the other.
+//!
+//! Long work needs a thread of its own: [`spawn`](crate::spawn).
+
+use std::collections::VecDeque;
+use std::fmt;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use crate::DiskThread;
+
+/// The maximum number of threads.
+const THREADS: usize = 16;
+/// Another thread is started only where more than this many things wait for each of them.
+const WAITING_FOR_EACH: usize = 4;
+/// How many things are in a handful.
+const MOST: usize = 32;
+/// How long one is taken from: for so long whoever waits for the first of them waits for the others.
+/// If none was taken up for as long, the disk is slow.
+const MOMENT: Duration = Duration::from_millis(1);
+
+/// Things that wait for the disk, and what is done with them. Clones share it.
+pub struct Pile<T> {
+    state: Arc<Mutex<State<T>>>,
+    deal: Arc<Deal<T>>,
+}
+
+type Deal<T> = dyn Fn(DiskThread, &mut Handful<T>) + Send + Sync;
+
+struct State<T> {
+    waiting: VecDeque<T>,
+    threads: usize,
+    /// Whether one of them has not begun yet.
+    is_starting: bool,
+    /// When a thing was taken up last.
+    taken: Option<Instant>,
+}
+
+/// Things that are dealt with one after the other.
+pub struct Handful<T> {
+    state: Arc<Mutex<State<T>>>,
+    began: Instant,
+    yielded: usize,
+}
+
+impl<T: Send + 'static> Pile<T> {
+    /// Makes a pile. `deal` is called for one handful after the other, on threads for the disk;
+    /// what it leaves in one is in the next one.
+    pub fn new(deal: impl Fn(DiskThread, &mut Handful<T>) + Send + Sync + 'static) -> Self {
+        Self {
+            state: Arc::default(),
+            deal: Arc::new(deal),
+        }
+    }
+
+    /// Adds a thing. Things are taken up in the order of the calls. If the caller needs to know
+    /// when it has been dealt with, `deal` has to report it.
+    pub fn push(&self, thing: T) {
+        let mut state = lock(&self.state);
+        state.waiting.push_back(thing);
+        let wants_another = state.threads == 0 || state.is_slow();
+        if state.is_starting || state.threads == THREADS || !wants_another {
+            return;
+        }
+        state.threads += 1;
+        state.is_starting = true;
+        drop(state);
+        let pile = self.clone();
+        crate::spawn(move |thread| pile.deal_with_all(thread));
+    }
+
+    fn deal_with_all(&self, thread: DiskThread) {
+        lock(&self.state).is_starting = false;
+        loop {
+            let mut state = lock(&self.state);
+            if state.waiting.is_empty() {
+                state.threads -= 1;
+                return;
+            }
+            drop(state);
+            let mut handful = Handful {
+                state: Arc::clone(&self.state),
+                began: Instant::now(),
+                yielded: 0,
+            };
+            (self.deal)(thread, &mut handful);
+        }
+    }
+}
+
+impl<T> State<T> {
+    /// Whether much waits, and nothing was taken up for a moment.
+    fn is_slow(&self) -> bool {
+        self.waiting.len() > self.threads * WAITING_FOR_EACH
+            && self.taken.is_none_or(|taken| taken.elapsed() >= MOMENT)
+    }
+}
+
+impl<T> Iterator for Handful<T> {
+    type Item = T;
+
+    fn next(&mut self) -> Option<T> {
+        let now = Instant::now();
+        let is_over = self.yielded == MOST || now - self.began >= MOMENT;
+        if is_over && self.yielded > 0 {
+            return None;
+        }
+        let mut state = lock(&self.state);
+        let next = state.waiting.pop_front()?;
+        state.taken = Some(now);
+        self.yielded += 1;
+        Some(next)
+    }
+}
+
+impl<T> Default for State<T> {
+    fn default() -> Self {
+        Self {
+            waiting: VecDeque::new(),
+            threads: 0,
+            is_starting: false,
+            taken: None,
+        }
+    }
+}
+
+impl<T> Clone for Pile<T> {
+    fn clone(&self) -> Self {
+        Self {
+            state: Arc::clone(&self.state),
+            deal: Arc::clone(&self.deal),
+        }
+    }
+}
+
+impl<T> fmt::Debug for Pile<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Pile")
+    }
+}
+
+fn lock<T>(state: &Mutex<State<T>>) -> MutexGuard<'_, State<T>> {
+    state.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::OnceLock;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use tokio::sync::mpsc;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn what_waits_together_is_dealt_with_together_and_the_threads_go_when_there_is_no_more() {
+        let gate = Arc::new(OnceLock::new());
+        let (done, mut handfuls) = mpsc::unbounded_channel();
+        let opens = Arc::clone(&gate);
+        let pile = Pile::new(move |_, handful| {
+            opens.wait();
+            done.send(handful.collect::<Vec<usize>>())
+                .expect("somebody waits");
+        });
+        for number in 0..1000 {
+            pile.push(number);
+        }
+        gate.set(()).expect("nobody else has opened it");
+        let (mut all, mut longest) = (Vec::new(), 0);
+        while all.len() < 1000 {
+            let handful = handfuls.recv().await.expect("the pile is there");
+            longest = longest.max(handful.len());
+            all.extend(handful);
+        }
+        assert!((2..=MOST).contains(&longest), "{longest}");
+        all.sort_unstable();
+        assert!(all.into_iter().eq(0..1000));
+        while lock(&pile.state).threads > 0 {
+            tokio::task::yield_now().await;
+        }
+    }
+
+    #[tokio::test]
+    async fn a_slow_disk_is_asked_for_many_things_at_once_but_not_without_end() {
+        let begun = Arc::new(AtomicUsize::new(0));
+        let gate = Arc::new(OnceLock::new());
+        let (done, mut ended) = mpsc::unbounded_channel::<()>();
+        let (counts, opens) = (Arc::clone(&begun), Arc::clone(&gate));
+        let pile = Pile::new(move |_, handful| {
+            for thing in handful {
+                counts.fetch_add(1, Ordering::Relaxed);
+                opens.wait();
+                drop(thing);
+            }
+        });
+        // Whoever waits for a slow disk asks for more meanwhile.
+        while begun.load(Ordering::Relaxed) < THREADS {
+            pile.push(done.clone());
+            tokio::task::yield_now().await;
+        }
+        for _ in 0..10 * THREADS * WAITING_FOR_EACH {
+            pile.push(done.clone());
+        }
+        assert_eq!(lock(&pile.state).threads, THREADS);
+        assert_eq!(begun.load(Ordering::Relaxed), THREADS);
+        gate.set(()).expect("nobody else has opened it");
+        drop(done);
+        assert_eq!(ended.recv().await, None, "all of it is done");
+    }
+}
