@@ -11,7 +11,7 @@
 //! given         torrents that are given instead of a name
 //! told          what is told of a fetch      logging       the log of -v and RUST_LOG
 //! out, prompt, progress, signals             standard streams, questions, bars, goodbyes
-//! threads       as many as the system allows
+//! threads       as many as are of use, and as the system allows
 //! ```
 //!
 //! Nothing here opens a socket or a file of the state directory, and no lower crate talks to a
@@ -61,10 +61,9 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::CommandFactory;
-use thorp_node::api::ErrorKind;
 
 use crate::args::Args;
-use crate::exit::{Exit, Result, failure};
+use crate::exit::{Exit, Result};
 
 /// A listing of gigabytes consists of small allocations. When it is dropped, the system allocator
 /// keeps nearly all of that memory; this one gives most of it back.
@@ -106,11 +105,11 @@ fn main() -> ExitCode {
 
 fn start(args: Args) -> Result {
     thorp_node::net::descriptors::raise();
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(threads::for_work()?)
-        .enable_all()
-        .build()
-        .map_err(|e| failure(ErrorKind::Other, format!("starting: {e}")))?;
+    let runtime = if args.verb.runs_node() {
+        threads::of_node()?
+    } else {
+        threads::of_command()?
+    };
     runtime.spawn(give_back());
     let exit = runtime.block_on(commands::run(args));
     // Threads that wait for a key would never end.

@@ -1,13 +1,15 @@
-//! Determines how many threads the system lets this program have.
+//! The threads on which this program works: as many as there are processors for a node, one for a
+//! command that only asks a node, which would be half done before the others had started.
 //!
 //! A limit on all processes of a user (`ulimit -u`) or of a container takes effect when a thread
 //! is started, possibly deep in a library. So it is tried beforehand.
 
 use std::num::NonZero;
-use std::sync::mpsc;
+use std::sync::{OnceLock, mpsc};
 use std::thread;
 
 use thorp_node::api::ErrorKind;
+use tokio::runtime::{Builder, Handle, Runtime};
 
 use crate::exit::{Result, failure};
 
@@ -15,20 +17,47 @@ use crate::exit::{Result, failure};
 /// write files, and wait for keys.
 const BESIDES: usize = 8;
 
-/// Returns how many threads should do the work: one for each processor, or fewer if the system
-/// does not allow that many.
-pub fn for_work() -> Result<usize> {
-    let wanted = thread::available_parallelism().map_or(1, NonZero::get);
-    let allowed = allowed(wanted + BESIDES);
-    if let Some(left @ 1..) = allowed.checked_sub(BESIDES) {
-        return Ok(left);
+/// The same where no node runs in this process: they look at the disk, and wait for keys.
+const BESIDES_ASKING: usize = 2;
+
+/// Starts the threads of a node: one for each processor, or fewer if the system does not allow
+/// that many.
+pub fn of_node() -> Result<Runtime> {
+    let processors = thread::available_parallelism().map_or(1, NonZero::get);
+    start(processors, BESIDES)
+}
+
+/// Starts the threads of a command that asks a node. A signal is heard by one of them while the
+/// command is printing.
+pub fn of_command() -> Result<Runtime> {
+    start(1, BESIDES_ASKING)
+}
+
+/// Starts the threads of a visitor beside those of its command, once.
+pub fn of_visitor() -> Result<Handle> {
+    static STARTED: OnceLock<Runtime> = OnceLock::new();
+    if let Some(started) = STARTED.get() {
+        return Ok(started.handle().clone());
     }
-    let why = format!(
-        "this system lets the program start only {allowed} threads more, and it needs {}: \
-         raise the limit (ulimit -u, or that of the container), or end other programs",
-        BESIDES + 1
-    );
-    Err(failure(ErrorKind::Other, why))
+    let threads = of_node()?;
+    Ok(STARTED.get_or_init(|| threads).handle().clone())
+}
+
+fn start(wanted: usize, besides: usize) -> Result<Runtime> {
+    let allowed = allowed(wanted + besides);
+    let Some(workers @ 1..) = allowed.checked_sub(besides) else {
+        let why = format!(
+            "this system lets the program start only {allowed} threads more, and it needs {}: \
+             raise the limit (ulimit -u, or that of the container), or end other programs",
+            besides + 1
+        );
+        return Err(failure(ErrorKind::Other, why));
+    };
+    Builder::new_multi_thread()
+        .worker_threads(workers)
+        .enable_all()
+        .build()
+        .map_err(|e| failure(ErrorKind::Other, format!("starting: {e}")))
 }
 
 /// Returns how many of `wanted` threads can exist at the same time.

@@ -74,7 +74,7 @@ use running::Held;
 pub use running::{Access, RunningPeer, RunningTracker};
 pub use thorp_group::authority::Tracks;
 pub use thorp_group::state::EMBEDDED;
-pub use visit::ask;
+pub use visit::{ask, ask_node};
 
 /// Starts a peer that shares a directory. If the peer keeps its own group, or has no group yet,
 /// the group's tracker runs inside: one process, one port.

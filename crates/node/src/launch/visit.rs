@@ -17,6 +17,7 @@ use super::owner::{running_or_state, until_let_go};
 use super::running::{Held, RunningPeer};
 use super::{LaunchError, on_disk};
 use crate::api::{AskedOf, Command, Event, Failure, Note, Notice};
+use crate::local;
 use crate::page::{self, PageSlot};
 use crate::peer::{Peer, PeerSetup, Role};
 
@@ -24,6 +25,13 @@ use crate::peer::{Peer, PeerSetup, Role};
 const NOTICES: usize = 16;
 /// The maximum number of events that wait for the caller.
 const EVENTS: usize = 256;
+
+/// Sends a command to the node that runs on the state directory, if one runs and goes on to run.
+/// Makes nothing.
+pub async fn ask_node(state: &Path, command: &Command) -> Option<mpsc::Receiver<Event>> {
+    let events = local::ask(state, command).await?;
+    answered(state, command, events).await
+}
 
 /// Sends a command to the node that runs on the state directory. If none runs, starts a visitor,
 /// which puts fetched files into `directory`. What there is to say while the visitor waits to be let
@@ -37,14 +45,8 @@ pub async fn ask(
 ) -> Result<mpsc::Receiver<Event>, LaunchError> {
     let state = loop {
         match running_or_state(&common.state, &command).await? {
-            Ok(events) => match begun(&command, events).await {
-                Some(events) if command == Command::Stop => {
-                    return Ok(until_let_go(events, &common.state));
-                }
-                Some(events) => {
-                    tracing::info!(state = ?common.state, "the peer that runs here is asked");
-                    return Ok(events);
-                }
+            Ok(events) => match answered(&common.state, &command, events).await {
+                Some(events) => return Ok(events),
                 // The node was about to end and has not read the command.
                 None => {}
             },
@@ -97,6 +99,20 @@ pub async fn ask(
         visitor.stop("its visit is over").await;
     });
     Ok(receiver)
+}
+
+/// Returns the answer of the node that runs on this state directory, if it has read the command.
+async fn answered(
+    state: &Path,
+    command: &Command,
+    events: mpsc::Receiver<Event>,
+) -> Option<mpsc::Receiver<Event>> {
+    let events = begun(command, events).await?;
+    tracing::info!(?state, "the peer that runs here is asked");
+    Some(match command {
+        Command::Stop => until_let_go(events, state),
+        _ => events,
+    })
 }
 
 /// Returns the same answer once it has begun, or `None` if it ends before.

@@ -142,6 +142,13 @@ pub enum Verb {
     Completions(CompletionsArgs),
 }
 
+impl Verb {
+    /// Whether a node runs in the process of this verb for long.
+    pub fn runs_node(&self) -> bool {
+        matches!(self, Self::Share(_) | Self::Tracker(_) | Self::Demo)
+    }
+}
+
 impl Args {
     /// Reads the arguments and the environment.
     pub fn read(

@@ -7,6 +7,7 @@ use thorp_node::address::NetAddress;
 use thorp_node::api::{Command, ErrorKind, Event, Get, GetTorrent, Member, Note};
 use thorp_node::launch::{self, Common, LaunchError, Standing};
 use thorp_node::printable::printable;
+use tokio::sync::mpsc;
 
 use super::context::{Context, on_disk};
 use crate::answer::{AnswerStyle, Renderer};
@@ -20,7 +21,7 @@ use crate::signals::{LastResort, Signals};
 use crate::sorting::{Order, Sorting};
 use crate::state::NodeKind;
 use crate::whereabouts::{self, Whereabouts};
-use crate::{words, wrap};
+use crate::{threads, words, wrap};
 
 /// The renderer of answers on the standard streams, or in a pager.
 type Standard = Renderer<Paged<io::Stdout>, Paged<io::Stderr>>;
@@ -33,7 +34,9 @@ impl Context {
     /// Prepares to tell where the files of a fetch are.
     pub async fn whereabouts(&self, get: &Get) -> Result<Whereabouts> {
         let state = self.state(NodeKind::Peer)?;
-        let is_new = on_disk(move |disk| whereabouts::is_new(disk, &state)).await?;
+        // To a user who has named a directory nothing is explained.
+        let is_new =
+            get.dir.is_none() && on_disk(move |disk| whereabouts::is_new(disk, &state)).await?;
         Ok(Whereabouts::new(get, here()?, is_new))
     }
 
@@ -229,12 +232,27 @@ pub async fn ask(
     common: Common,
     tracker: Option<NetAddress>,
     command: Command,
-    on_note: impl FnMut(Note),
+    mut on_note: impl FnMut(Note),
 ) -> Result<Answers> {
+    if let Some(answers) = launch::ask_node(&common.state, &command).await {
+        return Ok(answers);
+    }
     if tracker.is_none() && node::is_new(&common.state).await {
         return Err(LaunchError::NotAMember.into());
     }
-    Ok(launch::ask(common, tracker, &here()?, command, on_note).await?)
+    let here = here()?;
+    // As few as there are while a machine joins.
+    let (notes, mut said) = mpsc::unbounded_channel();
+    let say = move |note| drop(notes.send(note));
+    let asking = async move { launch::ask(common, tracker, &here, command, say).await };
+    let mut asking = threads::of_visitor()?.spawn(asking);
+    loop {
+        tokio::select! {
+            biased;
+            Some(note) = said.recv() => on_note(note),
+            asked = &mut asking => return Ok(asked.map_err(LaunchError::from)??),
+        }
+    }
 }
 
 /// Shows remarks before there is an answer.

@@ -81,7 +81,11 @@ pub async fn run(context: &Context, args: GetArgs) -> Result {
 
 /// Returns the torrent that is asked for, and by what. `None` if files are asked for by name.
 async fn torrent(args: &GetArgs) -> Result<Option<(String, TorrentSource)>> {
-    let names = args.names.clone();
+    let may_be_meant = |name: &&String| *name == "-" || given::may_be_torrent(name);
+    let names: Vec<String> = args.names.iter().filter(may_be_meant).cloned().collect();
+    if names.is_empty() {
+        return Ok(None);
+    }
     let given = on_disk(move |disk| {
         let is_meant = |name: &&String| given::is_meant(disk, name);
         names.iter().find(is_meant).cloned()
