@@ -42,9 +42,10 @@ fn a_file_is_stored_into_a_share_and_listed_with_nine_calls() {
     let Some(calls) = counted(test, "share") else {
         return;
     };
-    // The watcher reports it with and without its name: one look each.
-    let most = if calls.of("linkat") > 0.5 { 10.0 } else { 12.0 };
-    assert!(calls.of_all() <= most, "{calls:?}");
+    // The watcher reports it with and without its name: one look each. How many reports it reads at
+    // a time is a question of luck.
+    let most = if calls.of("linkat") > 0.5 { 9.0 } else { 12.0 };
+    assert!(calls.of_all() - calls.of("read") <= most, "{calls:?}");
 }
 
 #[test]
@@ -109,9 +110,13 @@ fn under_strace(work: &str, files: u32) -> Vec<(String, f64)> {
         let calls = words.get(3)?.parse().ok()?;
         words.last().map(|name| ((*name).to_owned(), calls))
     });
-    // How often threads wait for one another is a question of luck.
-    let is_luck = |name: &str| matches!(name, "total" | "poll" | "ppoll" | "mmap");
-    rows.filter(|(name, _)| !is_luck(name)).collect()
+    // How often threads wait for one another is a question of luck. A program that is not optimised
+    // asks whether a file is open before it closes it, and the test removes what it has made.
+    let others = [
+        "total", "poll", "ppoll", "mmap", "fcntl", "unlink", "unlinkat",
+    ];
+    rows.filter(|(name, _)| !others.contains(&&**name))
+        .collect()
 }
 
 #[test]
@@ -202,13 +207,20 @@ fn put(share: &Share, numbers: &[u32]) {
 }
 
 fn read(dir: &Path, files: u32) {
+    // As many are there in both runs, so that what hashing takes is not counted.
+    fs::create_dir(dir.join("folder")).expect("is made");
+    for number in 0..MANY {
+        let (name, bytes, _) = file(number);
+        fs::write(dir.join(name.as_str()), bytes).expect("is written");
+    }
     let (share, mut events) = Share::open(DISK, dir, Options::default()).expect("a share");
-    while !matches!(events.blocking_recv(), Some(ShareEvent::Scanned { .. })) {}
-    // They are there in both runs, so that they are not counted.
-    let all: Vec<u32> = (0..MANY).collect();
-    all.chunks(TOGETHER as usize)
-        .for_each(|together| put(&share, together));
-    until_looked_at(dir, &mut events);
+    let is_hashed = |share: &Share| {
+        let totals = share.totals();
+        totals.files == u64::from(MANY) && totals.unhashed == 0
+    };
+    while !is_hashed(&share) {
+        events.blocking_recv().expect("the share is open");
+    }
     let files: Vec<u32> = (0..files).collect();
     for together in files.chunks(TOGETHER as usize) {
         let mut reading = share.reading();

@@ -191,7 +191,7 @@ fn a_limit_of_threads_is_said_and_nothing_panics() {
     let mut command = std::process::Command::new("sh");
     // No limit holds for root.
     let as_another = "if [ $(id -u) = 0 ]; then \
-                      exec prlimit --nproc=4 setpriv --reuid 54321 --clear-groups \"$@\"; \
+                      exec prlimit --nproc=2 setpriv --reuid 54321 --clear-groups \"$@\"; \
                       else ulimit -u 1; exec \"$@\"; fi";
     let program = env!("CARGO_BIN_EXE_thorp");
     command.args([

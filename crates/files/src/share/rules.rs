@@ -138,8 +138,7 @@ impl Rules {
         path: &Path,
         is_dir: bool,
     ) -> Option<LeftOutCause> {
-        self.enter(dir, folder);
-        for (at, level) in self.levels.iter().rev() {
+        for (at, level) in self.enter(dir, folder).iter().rev() {
             let lines = match level {
                 Level::Absent => continue,
                 Level::Unread => return Some(LeftOutCause::IgnoreFile),
@@ -157,27 +156,27 @@ impl Rules {
 
     /// Whether this folder has a `.thorpignore` that cannot be read.
     fn is_closed(&mut self, dir: &Dir, folder: &Path) -> bool {
-        self.enter(dir, folder);
-        let here = self.levels.last();
+        let here = self.enter(dir, folder).last();
         here.is_some_and(|(_, level)| matches!(level, Level::Unread))
     }
 
-    /// Reads every `.thorpignore` on the way to this folder that has not been read.
-    fn enter(&mut self, dir: &Dir, folder: &Path) {
+    /// Reads every `.thorpignore` on the way to this folder that has not been read, and returns
+    /// them. Those beneath it are kept: the next path may be there again.
+    fn enter(&mut self, dir: &Dir, folder: &Path) -> &[(PathBuf, Level)] {
         while let Some((last, _)) = self.levels.last()
             && !folder.starts_with(last)
+            && !last.starts_with(folder)
         {
             self.levels.pop();
         }
-        let missing = folder.ancestors().count() - self.levels.len();
-        if missing == 0 {
-            return;
-        }
+        let depth = folder.ancestors().count();
+        let missing = depth.saturating_sub(self.levels.len());
         let missing: Vec<_> = folder.ancestors().take(missing).collect();
         for folder in missing.into_iter().rev() {
             let level = self.read(dir, folder);
             self.levels.push((folder.to_owned(), level));
         }
+        &self.levels[..depth]
     }
 
     fn read(&mut self, dir: &Dir, folder: &Path) -> Level {

@@ -491,7 +491,6 @@ async fn a_change_that_leaves_the_stamp_as_it_was_is_seen_by_the_watcher() {
     follower.until_hashed().await;
     let before = follower.history.len();
     // As two writes within one tick of the clock would look.
-    let path = follower.share.path().join("a");
     follower.share.shared.inbox.written("a");
     follower
         .until(|f| f.history.len() > before && f.has("a", b"first"))

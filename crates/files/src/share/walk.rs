@@ -97,18 +97,15 @@ impl Walk<'_> {
             opened = self.dir.open_dir(folder)?;
             &opened
         };
-        let device = match self.devices.of(handle) {
-            Ok((device, reports)) => {
-                if !reports && above != Some(device) {
-                    self.found.unreported.push(folder.to_owned());
-                }
-                Some(device)
-            }
-            Err(_) => {
-                // What reports changes, or does not, is not known.
+        let device = if let Ok((device, reports)) = self.devices.of(handle) {
+            if !reports && above != Some(device) {
                 self.found.unreported.push(folder.to_owned());
-                above
             }
+            Some(device)
+        } else {
+            // What reports changes, or does not, is not known.
+            self.found.unreported.push(folder.to_owned());
+            above
         };
         for entry in handle.entries()? {
             let entry = entry?;

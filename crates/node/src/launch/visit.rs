@@ -45,11 +45,12 @@ pub async fn ask(
 ) -> Result<mpsc::Receiver<Event>, LaunchError> {
     let state = loop {
         match running_or_state(&common.state, &command).await? {
-            Ok(events) => match answered(&common.state, &command, events).await {
-                Some(events) => return Ok(events),
-                // The node was about to end and has not read the command.
-                None => {}
-            },
+            Ok(events) => {
+                // Without one the node was about to end and has not read the command.
+                if let Some(events) = answered(&common.state, &command, events).await {
+                    return Ok(events);
+                }
+            }
             Err(state) => break Arc::new(state),
         }
     };
