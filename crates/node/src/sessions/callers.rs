@@ -96,7 +96,7 @@ impl Swarms {
     }
 
     /// Serves one file after the other, as it is asked for them.
-    async fn attend<S>(
+    pub(super) async fn attend<S>(
         &self,
         (member, account): (PeerId, Account),
         stream: S,

@@ -32,6 +32,8 @@ mod buffers;
 mod callers;
 mod calls;
 mod clients;
+#[cfg(test)]
+mod costs;
 mod files;
 mod greeting;
 mod kept;

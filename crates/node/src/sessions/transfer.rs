@@ -56,6 +56,18 @@ pub(crate) struct Transfer {
     /// Places for hashing leaves that other members ask for.
     hashers: Arc<Semaphore>,
     happenings: mpsc::UnboundedSender<Happening>,
+    #[cfg(test)]
+    pub(super) on_disk: OnDisk,
+}
+
+/// How many blocks came to be written, and how often something was written, or read for others:
+/// each time is one for a thread for the disk.
+#[cfg(test)]
+#[derive(Default)]
+pub(super) struct OnDisk {
+    pub claimed: AtomicU64,
+    pub reads: AtomicU64,
+    pub writes: AtomicU64,
 }
 
 pub(super) struct State {
@@ -175,6 +187,8 @@ impl Transfer {
             sent: AtomicU64::new(0),
             hashers,
             happenings,
+            #[cfg(test)]
+            on_disk: OnDisk::default(),
         });
         tokio::spawn(keep_time(Arc::downgrade(&transfer), sooner));
         transfer
@@ -491,6 +505,10 @@ impl Transfer {
     pub fn claim(&self, session: SessionId, block: Block) -> bool {
         let mut state = self.lock();
         let claimed = state.swarm.claim(self.now(), session, block);
+        #[cfg(test)]
+        self.on_disk
+            .claimed
+            .fetch_add(claimed.into(), Ordering::Relaxed);
         self.drain(&mut state);
         claimed
     }
@@ -511,6 +529,8 @@ impl Transfer {
         bytes: &[u8],
         leaves: Vec<[u8; 32]>,
     ) {
+        #[cfg(test)]
+        self.on_disk.writes.fetch_add(1, Ordering::Relaxed);
         let offset = self.layout().offset_of(block);
         let written = self.bytes().write(disk, bytes, offset);
         if let Err(error) = written {
@@ -536,6 +556,8 @@ impl Transfer {
         head: usize,
         mut bytes: Vec<u8>,
     ) -> io::Result<Vec<u8>> {
+        #[cfg(test)]
+        self.on_disk.reads.fetch_add(1, Ordering::Relaxed);
         bytes.resize(head + length as usize, 0);
         let offset = self.layout().offset_of(first);
         self.bytes().read(disk, &mut bytes[head..], offset)?;
