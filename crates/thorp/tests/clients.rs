@@ -5,8 +5,9 @@
 
 mod support;
 
-use std::io::{ErrorKind, Read, Write};
+use std::io::{BufRead, BufReader, ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream, UdpSocket};
+use std::os::unix::net::UnixStream;
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -261,6 +262,23 @@ fn a_client_finds_those_members_of_a_files_swarm_that_serve_clients() {
         let counted = swarms(&hall);
         (counted["torrents"] == 3 && counted["seeders"] == 3).then_some(())
     });
+
+    // Which they are, those with the most clients first.
+    let mut socket = UnixStream::connect(hall.state().join("socket")).unwrap();
+    let asked = b"{\"command\":\"snapshot\",\"part\":\"swarms\",\"limit\":2}\n";
+    socket.write_all(asked).unwrap();
+    let mut lines = BufReader::new(socket).lines();
+    let page = lines.find(|line| line.as_ref().unwrap().contains("\"page\""));
+    let page: Value = serde_json::from_str(&page.unwrap().unwrap()).unwrap();
+    assert_eq!((&page["total"], &page["more"]), (&3.into(), &true.into()));
+    let clients =
+        |row: &Value| row["seeders"].as_u64().unwrap() + row["leechers"].as_u64().unwrap();
+    let rows = page["rows"].as_array().unwrap();
+    assert!(
+        rows.len() == 2 && clients(&rows[0]) >= clients(&rows[1]),
+        "{page}"
+    );
+    assert_eq!(rows[0]["info_hash"].as_str().unwrap().len(), 40);
 
     // It goes, and the client stays.
     end(&oak, serving);

@@ -34,6 +34,7 @@ mod peers;
 #[cfg(test)]
 mod tests;
 
+use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
@@ -240,6 +241,29 @@ impl Swarms {
     /// Returns what is counted of all torrents, as of the last sweep of each.
     pub fn totals(&self) -> SwarmTotals {
         self.totals
+    }
+
+    /// Returns the torrents with the most peers, those with more first, as of the last sweep of each.
+    pub fn busiest(&self, most: usize) -> Vec<(InfoHash, SwarmCounts)> {
+        let mut best: BTreeMap<(u32, InfoHash), SwarmCounts> = BTreeMap::new();
+        for (at, torrent) in self.torrents.iter().enumerate() {
+            let counts = self.counts_of(at);
+            let key = (counts.seeders + counts.leechers, torrent.info_hash);
+            let has_room = best.len() < most;
+            if has_room
+                || best
+                    .first_key_value()
+                    .is_some_and(|(least, _)| key > *least)
+            {
+                best.insert(key, counts);
+            }
+            if best.len() > most {
+                best.pop_first();
+            }
+        }
+        let best = best.into_iter().rev();
+        best.map(|((_, torrent), counts)| (torrent, counts))
+            .collect()
     }
 
     /// Forgets peers that are silent, in some torrents: to be called every second or so. Without

@@ -149,6 +149,33 @@ fn counts(seeders: u32, leechers: u32, downloaded: u32) -> Option<SwarmCounts> {
 }
 
 #[test]
+fn the_busiest_torrents_come_first_and_no_more_than_are_asked_for() {
+    let mut swarms = open(WIDE);
+    let clients = [3, 1, 5, 4, 1];
+    for (number, clients) in (1_u8..).zip(clients) {
+        for client in 1..=clients {
+            let said = Client {
+                torrent: torrent(number),
+                is_seeder: client == 1,
+                ..leecher(&format!("10.0.0.{client}:1"))
+            };
+            say(&mut swarms, Duration::ZERO, &said, ALL);
+        }
+    }
+    let busiest = |most| -> Vec<(InfoHash, u32)> {
+        let found = swarms.busiest(most).into_iter();
+        found
+            .map(|(torrent, of)| (torrent, of.seeders + of.leechers))
+            .collect()
+    };
+    let first = [(torrent(3), 5), (torrent(4), 4), (torrent(1), 3)];
+    assert_eq!(busiest(3), first);
+    assert_eq!(busiest(100)[..3], first);
+    assert_eq!(busiest(100).len(), clients.len());
+    assert_eq!(busiest(0), []);
+}
+
+#[test]
 fn two_clients_are_told_of_each_other_and_not_of_themselves() {
     let mut swarms = open(WIDE);
     let now = Duration::ZERO;

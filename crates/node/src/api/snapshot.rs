@@ -72,6 +72,9 @@ pub enum Part {
     Transfers,
     /// What goes out at this moment of large files, and to which members and clients.
     Uploads,
+    /// At a tracker that serves clients, the torrents with the most of them, those with more
+    /// first; at most a thousand.
+    Swarms,
     /// The latest warnings.
     Warnings,
     /// What the node has counted, and how much waits in it, in one row.
@@ -174,6 +177,8 @@ pub enum SnapshotRow {
     Transfer(TransferRow),
     /// Of [`Part::Uploads`].
     Upload(UploadRow),
+    /// Of [`Part::Swarms`].
+    Swarm(SwarmRow),
     /// Of [`Part::Warnings`].
     Warning(WarningRow),
     /// Of [`Part::Counts`].
@@ -306,6 +311,20 @@ pub struct UploadRow {
     pub sent: u64,
     /// Bytes per second, over the last seconds. It is measured only while readers ask for it.
     pub rate: u64,
+}
+
+/// What is counted of one torrent. A client counts once in each of its torrents, and so does a
+/// member that has it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SwarmRow {
+    /// Its info-hash, 40 hexadecimal digits.
+    pub info_hash: String,
+    /// Who have all of it.
+    pub seeders: u64,
+    /// Who do not have all of it yet.
+    pub leechers: u64,
+    /// How many have come to have all of it.
+    pub downloaded: u64,
 }
 
 /// A warning: its code and what it is about. Values that do not apply are `null`.
@@ -539,7 +558,7 @@ impl SnapshotRow {
             Self::Counts(_) => 4 * ROW,
             Self::LeftOut(row) => 3 * row.path.len(),
             Self::Transfer(transfer) => MEMBER * transfer.sent_by.len() + transfer.pieces.len(),
-            Self::Upload(_) => MEMBER,
+            Self::Upload(_) | Self::Swarm(_) => MEMBER,
             Self::Warning(warning) => warning.cost(),
         }
     }

@@ -78,6 +78,7 @@ impl Knowledge<'_> {
             | Part::LeftOut
             | Part::Transfers
             | Part::Uploads
+            | Part::Swarms
             | Part::Warnings
             | Part::Counts => None,
         }

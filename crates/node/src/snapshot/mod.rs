@@ -20,7 +20,7 @@ mod watch;
 
 pub use crate::api::snapshot::{
     Ask, At, Change, CountsRow, FilesMoved, FolderRow, Fresh, Gone, LeftOut, LeftOutRow, Page,
-    Part, RowKey, ShareRow, SnapshotRow, TransferRow, UploadRow, WarningRow, WhyLeftOut,
+    Part, RowKey, ShareRow, SnapshotRow, SwarmRow, TransferRow, UploadRow, WarningRow, WhyLeftOut,
 };
 pub use crate::api::tracked::{MemberRef, PeerLink, TrackedFile, TrackedPeer};
 pub use keeper::{Keeper, waiting, whole};

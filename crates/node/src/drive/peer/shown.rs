@@ -45,6 +45,7 @@ impl Task {
                 | Part::FilesOf { .. }
                 | Part::Found { .. }
                 | Part::Folder { .. }
+                | Part::Swarms
                 | Part::Warnings => PageRows::default(),
             });
         drop(itself);

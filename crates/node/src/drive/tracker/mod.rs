@@ -32,7 +32,8 @@ use crate::net::face::Face;
 use crate::net::listener::{Inbound, Incoming, Refusals};
 use crate::rows;
 use crate::snapshot::{
-    CountsRow, Keeper, Knowledge, PageRows, Part, SnapshotRow, ViewRequest, Viewer, waiting, whole,
+    CountsRow, Keeper, Knowledge, PageRows, Part, SnapshotRow, SwarmRow, ViewRequest, Viewer,
+    waiting, whole,
 };
 use crate::system::{self, random};
 
@@ -41,6 +42,8 @@ use super::{Node, Wires};
 
 /// Requests that wait for it.
 const REQUESTS: usize = 64;
+/// The most torrents of a page.
+const MOST_SWARMS: usize = 1000;
 /// How often clients that are silent are looked for.
 const SWEEP_EVERY: Duration = Duration::from_secs(1);
 /// After how many of these the addresses of this machine are looked for again.
@@ -423,6 +426,7 @@ impl Task {
         self.keeper.answer(look, &known, |ask| match ask.part {
             Part::Node => whole([SnapshotRow::Tracker(self.status(machine))]),
             Part::Counts => whole([SnapshotRow::Counts(self.counts(engine))]),
+            Part::Swarms => self.swarms(ask.limit),
             _ => PageRows::default(),
         });
     }
@@ -444,6 +448,26 @@ impl Task {
             ]),
             ..CountsRow::default()
         }
+    }
+
+    fn swarms(&self, limit: usize) -> PageRows {
+        let Some(face) = &self.face else {
+            return PageRows::default();
+        };
+        let busiest = face.busiest(limit.min(MOST_SWARMS)).into_iter();
+        let rows: Vec<_> = busiest
+            .map(|(torrent, counts)| {
+                SnapshotRow::Swarm(SwarmRow {
+                    info_hash: torrent.to_string(),
+                    seeders: counts.seeders.into(),
+                    leechers: counts.leechers.into(),
+                    downloaded: counts.downloaded.into(),
+                })
+            })
+            .collect();
+        let total = face.totals().torrents;
+        let more = total > rows.len() as u64;
+        (rows, total, more)
     }
 
     fn status(&self, machine: &machine::Tracker) -> TrackerStatus {

@@ -14,6 +14,7 @@ pub(crate) mod http;
 mod ids;
 pub(crate) mod udp;
 
+use std::cmp::Reverse;
 use std::fmt;
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
@@ -118,6 +119,15 @@ impl Face {
             all.leechers += of.leechers;
             all.announces += of.announces;
         }
+        all
+    }
+
+    /// Returns the torrents with the most peers, those with more first.
+    pub fn busiest(&self, most: usize) -> Vec<(InfoHash, SwarmCounts)> {
+        let stores = self.0.stores.iter();
+        let mut all: Vec<_> = stores.flat_map(|store| lock(store).busiest(most)).collect();
+        all.sort_by_key(|(torrent, of)| Reverse((of.seeders + of.leechers, *torrent)));
+        all.truncate(most);
         all
     }
 

@@ -157,6 +157,12 @@ impl Screen {
             };
             self.present.take(page);
         }
+        if self.tab == Tab::Swarms {
+            let Some([page]) = viewer.pages([SwarmsTab::ask()]).await else {
+                return false;
+            };
+            self.swarms.take(page);
+        }
         true
     }
 

@@ -3,20 +3,29 @@
 use std::time::{Duration, Instant};
 
 use ratatui::Frame;
-use ratatui::layout::Rect;
+use ratatui::layout::{Constraint, Layout, Rect};
 use ratatui::text::Line;
 use ratatui::widgets::Paragraph;
 use thorp_node::api::{SwarmTotals, TrackerStatus};
 use thorp_node::launch::Tracks;
+use thorp_node::snapshot::{Ask, Page, Part, SnapshotRow, SwarmRow};
 
+use crate::screen::tabs::{bold, row};
 use crate::wrap::on_screen;
 
 /// The least time over which announces are counted for a rate.
 const RATE_OVER: Duration = Duration::from_secs(2);
 
+/// The width of a count.
+const COUNT: usize = 9;
+/// The most torrents that are shown.
+const MOST: usize = 100;
+
 /// What is shown of the swarms.
 #[derive(Debug, Default)]
 pub struct SwarmsTab {
+    /// The torrents with the most clients.
+    busiest: Vec<SwarmRow>,
     tracks: Tracks,
     totals: SwarmTotals,
     /// How many announces had been answered, and when.
@@ -26,6 +35,18 @@ pub struct SwarmsTab {
 }
 
 impl SwarmsTab {
+    pub fn ask() -> Ask {
+        Ask::first(Part::Swarms, MOST)
+    }
+
+    pub fn take(&mut self, page: Page) {
+        let rows = page.rows.into_iter().filter_map(|row| match row {
+            SnapshotRow::Swarm(row) => Some(row),
+            _ => None,
+        });
+        self.busiest = rows.collect();
+    }
+
     pub fn see(&mut self, status: &TrackerStatus) {
         self.see_at(status, Instant::now());
     }
@@ -50,7 +71,27 @@ impl SwarmsTab {
             .lines()
             .map(|line| Line::from(line.to_owned()))
             .collect();
-        frame.render_widget(Paragraph::new(lines), area);
+        let height = u16::try_from(lines.len()).unwrap_or(u16::MAX);
+        let [above, head, list] = Layout::vertical([
+            Constraint::Length(height),
+            Constraint::Length(2),
+            Constraint::Fill(1),
+        ])
+        .areas(area);
+        frame.render_widget(Paragraph::new(lines), above);
+        if self.busiest.is_empty() || list.height == 0 {
+            return;
+        }
+        let cells = |cells: [String; 3]| cells.map(|cell| (cell, COUNT));
+        let heads = ["Seeders", "Leechers", "Completed"].map(str::to_owned);
+        let heads = row("Busiest torrents", &cells(heads), width);
+        frame.render_widget(Paragraph::new(format!("\n{heads}")).style(bold()), head);
+        let rows = self.busiest.iter().take(list.height.into()).map(|swarm| {
+            let counts = [swarm.seeders, swarm.leechers, swarm.downloaded];
+            let counts = cells(counts.map(|count| count.to_string()));
+            Line::from(row(&swarm.info_hash, &counts, width))
+        });
+        frame.render_widget(Paragraph::new(rows.collect::<Vec<_>>()), list);
     }
 
     fn text(&self) -> String {
@@ -115,6 +156,31 @@ mod tests {
         assert!(text.contains("\n         1  torrent\n"), "{text}");
         assert!(text.contains("\n        30  leechers\n"), "{text}");
         assert!(!text.contains("a second"), "{text}");
+        let swarm = |digit: &str, seeders| {
+            SnapshotRow::Swarm(SwarmRow {
+                info_hash: digit.repeat(40),
+                seeders,
+                leechers: 3,
+                downloaded: 1,
+            })
+        };
+        swarms.take(Page {
+            rows: vec![swarm("a", 20), swarm("b", 7)],
+            ..Page::default()
+        });
+        let text = screen::drawn(60, 15, |frame| swarms.draw(frame, frame.area()));
+        let rows = text.lines().skip_while(|line| !line.starts_with("Busiest"));
+        let rows: Vec<_> = rows.filter(|line| !line.is_empty()).collect();
+        assert_eq!(rows.len(), 3, "{text}");
+        assert!(rows[0].ends_with("Seeders   Leechers  Completed"), "{text}");
+        assert!(rows[1].starts_with("aaaa"), "{text}");
+        assert!(
+            rows[1].ends_with("aaaa         20          3          1"),
+            "{text}"
+        );
+        assert!(rows[2].starts_with("bbbb"), "{text}");
+        // Where there is no room there is none of them.
+        assert!(!drawn(&swarms).contains("aaaa"));
         status.swarms.announces = 150;
         swarms.see_at(&status, begun + Duration::from_secs(4));
         assert!(
