@@ -78,7 +78,7 @@ fn stop(node: &Node, running: Running) {
 
 /// Puts an invite of this tracker where `join` can read it.
 fn hand_over(home: &Node, to: &Node) -> String {
-    let file = std::env::temp_dir().join(format!("thorp-{}-{}", std::process::id(), to.name()));
+    let file = to.state().with_file_name("invite");
     fs::write(&file, home.run(&["invite"]).exits(0).stdout).unwrap();
     file.to_str().unwrap().to_owned()
 }
@@ -143,7 +143,6 @@ fn a_tracker_whose_disk_is_full_says_not_now_and_lets_in_once_there_is_room() {
     let (_, events) = home.json(&["members"]);
     assert_eq!(named(&events, "member").count(), 2, "{events:#?}");
     stop(&home, tracker);
-    fs::remove_file(invite).unwrap();
 }
 
 #[test]
@@ -211,7 +210,6 @@ fn a_machine_whose_own_disk_is_full_joins_by_the_same_invite_later() {
     elm.run(&["join", &invite]).exits(0);
     elm.run(&["ls"]).exits(0);
     stop(&home, tracker);
-    fs::remove_file(invite).unwrap();
 }
 
 #[test]
