@@ -1,52 +1,30 @@
 //! Passes the file system's reports on to the [`Inbox`].
 //!
-//! Asks the kernel (inotify) for what changes, and not for what is opened or read: a peer that
-//! serves ten thousand files is told nothing of it. What is done to a file through a descriptor
-//! after its name has gone is not asked for either, so that a file which is written without a name
-//! is reported when it gets one. Reports are read many at a time.
-//!
-//! This module never opens a file, and does not decide what a report means for the listing.
+//! Asks for what changes, and not for what is opened or read: a peer that serves ten thousand files
+//! is told nothing of it. This module never opens a file, and does not decide what a report means
+//! for the listing.
 
-use std::collections::{BTreeMap, HashMap};
-use std::ffi::OsStr;
 use std::io;
-use std::mem::MaybeUninit;
-use std::ops::Bound;
-use std::os::fd::OwnedFd;
-use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex};
-use std::thread;
-use std::time::Duration;
+use std::sync::Arc;
 
-use rustix::event::{PollFd, PollFlags, poll};
-use rustix::fs::inotify::{self, CreateFlags, ReadFlags, Reader, WatchFlags};
+use notify::event::{AccessKind, AccessMode, ModifyKind, RenameMode};
+use notify::{Config, EventKind, EventKindMask, RecommendedWatcher, RecursiveMode, Watcher};
 use rustix::io::Errno;
-use rustix::pipe::{PipeFlags, pipe_with};
 
 use super::inbox::{Inbox, Report};
-use super::locks::lock;
 
 /// What is asked for.
-const ASKED: WatchFlags = WatchFlags::ATTRIB
-    .union(WatchFlags::CREATE)
-    .union(WatchFlags::DELETE)
-    .union(WatchFlags::MODIFY)
-    .union(WatchFlags::CLOSE_WRITE)
-    .union(WatchFlags::MOVED_FROM)
-    .union(WatchFlags::MOVED_TO)
-    .union(WatchFlags::EXCL_UNLINK)
-    .union(WatchFlags::ONLYDIR)
-    // The target of a symlink is not part of the share.
-    .union(WatchFlags::DONT_FOLLOW);
+const ASKED: EventKindMask = EventKindMask::CORE
+    // By a writer.
+    .union(EventKindMask::ACCESS_CLOSE);
+
+/// Whether folders are watched one by one, as inotify requires. Other systems watch everything
+/// beneath a folder.
+const ONE_BY_ONE: bool = cfg!(target_os = "linux");
 
 /// The longest full path that the system accepts, in bytes.
 const LONGEST: usize = 4095;
-/// How many bytes of reports are read at once. One takes 16, and its file's name.
-const BUFFER: usize = 64 * 1024;
-/// How long the reader rests once it has read. The keeper gathers for longer, and the kernel keeps
-/// thousands of reports.
-const REST: Duration = Duration::from_millis(10);
 
 /// Reports changes in folders, until it is dropped.
 ///
@@ -55,10 +33,9 @@ const REST: Duration = Duration::from_millis(10);
 /// watched before it reads the folder. So it misses nothing, even if the folder is moved
 /// meanwhile: the last change of each path is followed by a look at that path.
 pub(super) struct Watch {
-    watched: Arc<Watched>,
+    watcher: RecommendedWatcher,
     /// The full path of the share.
     root: PathBuf,
-    _stop: OwnedFd,
 }
 
 /// Why nothing more, or not everything, is reported.
@@ -68,209 +45,98 @@ pub(super) enum WatchError {
     Limit,
     #[error("{0}")]
     Io(#[from] io::Error),
+    /// Without the path, which may be long and says nothing about the others.
+    #[error("{0:?}")]
+    Other(notify::ErrorKind),
 }
 
-impl From<Errno> for WatchError {
-    fn from(error: Errno) -> Self {
-        Self::Io(error.into())
+impl From<notify::Error> for WatchError {
+    fn from(error: notify::Error) -> Self {
+        match error.kind {
+            notify::ErrorKind::MaxFilesWatch => Self::Limit,
+            notify::ErrorKind::Io(error) => Self::Io(error),
+            other => Self::Other(other),
+        }
     }
-}
-
-struct Watched {
-    inotify: OwnedFd,
-    folders: Mutex<Folders>,
-}
-
-/// The folders that are watched, by their paths in the share.
-#[derive(Default)]
-struct Folders {
-    paths: HashMap<i32, PathBuf>,
-    watches: BTreeMap<PathBuf, i32>,
 }
 
 impl Watch {
     /// Makes a watch for the share at this path, which reports to the inbox.
     pub fn new(path: &Path, inbox: Arc<Inbox>) -> Result<Self, WatchError> {
-        let inotify = inotify::init(CreateFlags::CLOEXEC | CreateFlags::NONBLOCK)?;
-        let watched = Arc::new(Watched {
-            inotify,
-            folders: Mutex::default(),
-        });
-        let (stopped, stop) = pipe_with(PipeFlags::CLOEXEC)?;
-        let reader = Arc::clone(&watched);
-        thread::Builder::new()
-            .name("thorp-watch".into())
-            .spawn(move || reader.read(&stopped, &inbox))?;
+        let root = path.to_owned();
+        let config = Config::default()
+            .with_event_kinds(ASKED)
+            // The target of a symlink is not part of the share, so it is not watched.
+            .with_follow_symlinks(false);
+        let mut watcher = RecommendedWatcher::new(
+            move |event: notify::Result<notify::Event>| match event {
+                Ok(event) if event.need_rescan() => inbox.overflow(),
+                Ok(event) => inbox.report(reports(&root, &event)),
+                Err(error) => inbox.blind(&WatchError::from(error).to_string()),
+            },
+            config,
+        )?;
+        if !ONE_BY_ONE {
+            watcher.watch(path, RecursiveMode::Recursive)?;
+        }
         Ok(Self {
-            watched,
+            watcher,
             root: path.to_owned(),
-            _stop: stop,
         })
     }
 
     /// Starts reporting changes in this folder, but not beneath it. A folder that is gone or
-    /// unreadable has nothing to report. Returns `false` if the folder cannot be watched because
-    /// its full path is too long for the system.
+    /// unreadable has nothing to report: before it is read, it is watched. Returns `false` if the
+    /// folder cannot be watched because its full path is too long for the system.
     pub fn folder(&mut self, folder: &Path) -> Result<bool, WatchError> {
+        if !ONE_BY_ONE {
+            return Ok(true);
+        }
         let path = self.root.join(folder);
         if path.as_os_str().len() > LONGEST {
             return Ok(false);
         }
-        // Locked before, so that no report comes of a watch that is not known.
-        let mut folders = lock(&self.watched.folders);
-        match inotify::add_watch(&self.watched.inotify, &path, ASKED) {
-            Ok(watch) => folders.add(watch, folder),
-            Err(Errno::NOTDIR | Errno::NOENT | Errno::ACCESS | Errno::PERM) => {}
-            Err(Errno::NOSPC) => return Err(WatchError::Limit),
-            Err(error) => return Err(error.into()),
+        match self.watcher.watch(&path, RecursiveMode::NonRecursive) {
+            Err(error) if !has_nothing_to_report(&error) => Err(error.into()),
+            _ => Ok(true),
         }
-        Ok(true)
     }
 }
 
-impl Watched {
-    fn read(&self, stopped: &OwnedFd, inbox: &Inbox) {
-        let mut buffer = vec![MaybeUninit::uninit(); BUFFER];
-        loop {
-            let mut either = [
-                PollFd::new(&self.inotify, PollFlags::IN),
-                PollFd::new(stopped, PollFlags::IN),
-            ];
-            match poll(&mut either, None) {
-                Ok(_) | Err(Errno::INTR) => {}
-                Err(error) => return inbox.blind(&error.to_string()),
-            }
-            if !either[1].revents().is_empty() {
-                return;
-            }
-            if let Err(error) = self.pass_on(&mut buffer, inbox) {
-                return inbox.blind(&error.to_string());
-            }
-            thread::sleep(REST);
+fn has_nothing_to_report(error: &notify::Error) -> bool {
+    use std::io::ErrorKind::{NotADirectory, NotFound, PermissionDenied};
+    match &error.kind {
+        notify::ErrorKind::PathNotFound => true,
+        notify::ErrorKind::Io(error) => {
+            matches!(error.kind(), NotADirectory | NotFound | PermissionDenied)
+                || Errno::from_io_error(error) == Some(Errno::IO)
         }
-    }
-
-    /// Passes on what there is to be read.
-    fn pass_on(&self, buffer: &mut [MaybeUninit<u8>], inbox: &Inbox) -> rustix::io::Result<()> {
-        let mut reader = Reader::new(&self.inotify, buffer);
-        let mut reports = Vec::new();
-        let mut gone = Vec::new();
-        let mut has_missed = false;
-        let mut folders = lock(&self.folders);
-        let read = loop {
-            let event = match reader.next() {
-                Ok(event) => event,
-                Err(Errno::AGAIN | Errno::INTR) => break Ok(()),
-                Err(error) => break Err(error),
-            };
-            let happened = event.events();
-            has_missed |= happened.contains(ReadFlags::QUEUE_OVERFLOW);
-            if happened.contains(ReadFlags::IGNORED) {
-                folders.remove_watch(event.wd());
-                continue;
-            }
-            let Some(folder) = folders.paths.get(&event.wd()) else {
-                continue;
-            };
-            let name = event
-                .file_name()
-                .map(|name| OsStr::from_bytes(name.to_bytes()));
-            let path = match name {
-                Some(name) => folder.join(name),
-                None => folder.clone(),
-            };
-            if happened.contains(ReadFlags::MOVED_FROM | ReadFlags::ISDIR) {
-                gone.extend(folders.take_beneath(&path));
-            }
-            reports.push((path, report(happened)));
-        };
-        drop(folders);
-        if has_missed {
-            inbox.overflow();
-        }
-        inbox.report(reports);
-        for watch in gone {
-            // It may have ended by itself.
-            let _ = inotify::remove_watch(&self.inotify, watch);
-        }
-        read
+        _ => false,
     }
 }
 
-impl Folders {
-    fn add(&mut self, watch: i32, folder: &Path) {
-        if let Some(before) = self.watches.insert(folder.to_owned(), watch)
-            && before != watch
-        {
-            self.paths.remove(&before);
-        }
-        // The same folder may have been watched by another path.
-        self.paths.insert(watch, folder.to_owned());
-    }
-
-    fn remove_watch(&mut self, watch: i32) {
-        if let Some(folder) = self.paths.remove(&watch)
-            && self.watches.get(&folder) == Some(&watch)
-        {
-            self.watches.remove(&folder);
-        }
-    }
-
-    /// Takes out what is watched at this path and beneath it, and by no other path.
-    fn take_beneath(&mut self, path: &Path) -> Vec<i32> {
-        let from = (Bound::Included(path), Bound::Unbounded);
-        let from = self.watches.range::<Path, _>(from);
-        let beneath = from.take_while(|(folder, _)| folder.starts_with(path));
-        let beneath: Vec<_> = beneath.map(|(folder, _)| folder.clone()).collect();
-        let mut taken = Vec::new();
-        for folder in beneath {
-            if let Some(watch) = self.watches.remove(&folder)
-                && self.paths.get(&watch) == Some(&folder)
-            {
-                self.paths.remove(&watch);
-                taken.push(watch);
-            }
-        }
-        taken
-    }
+/// What an event says, of paths relative to the share.
+fn reports(root: &Path, event: &notify::Event) -> Vec<(PathBuf, Report)> {
+    let Some(report) = report(event.kind) else {
+        return Vec::new();
+    };
+    let inside = event.paths.iter().filter_map(|path| {
+        let path = path.strip_prefix(root).ok()?;
+        Some((path.to_owned(), report))
+    });
+    inside.collect()
 }
 
-fn report(happened: ReadFlags) -> Report {
-    if happened.contains(ReadFlags::CREATE) {
-        Report::Made
-    } else if happened.contains(ReadFlags::MODIFY) {
-        Report::Written
-    } else if happened.contains(ReadFlags::CLOSE_WRITE) {
-        Report::Closed
-    } else if happened.contains(ReadFlags::MOVED_TO) {
-        Report::MovedHere
-    } else {
-        Report::Other
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_folder_that_is_moved_is_watched_by_its_new_path_alone() {
-        let mut folders = Folders::default();
-        for (watch, folder) in [(1, ""), (2, "a"), (3, "a/b"), (4, "a b")] {
-            folders.add(watch, Path::new(folder));
+/// Nothing for the one that repeats the two halves of a rename.
+fn report(kind: EventKind) -> Option<Report> {
+    Some(match kind {
+        EventKind::Access(AccessKind::Close(AccessMode::Write)) => Report::Closed,
+        EventKind::Access(_) | EventKind::Modify(ModifyKind::Name(RenameMode::Both)) => {
+            return None;
         }
-        // A walk has found it where it is now, before it is reported to be away.
-        folders.add(3, Path::new("c"));
-        assert_eq!(folders.take_beneath(Path::new("a")), [2]);
-        let left: Vec<_> = folders.watches.keys().map(PathBuf::as_path).collect();
-        assert_eq!(left, ["", "a b", "c"].map(Path::new));
-        assert_eq!(folders.paths[&3], Path::new("c"));
-        // Another one took its name.
-        folders.add(5, Path::new("c"));
-        folders.remove_watch(3);
-        assert_eq!(folders.watches[Path::new("c")], 5);
-        folders.remove_watch(5);
-        assert!(!folders.watches.contains_key(Path::new("c")));
-        assert_eq!(folders.paths.len(), folders.watches.len());
-    }
+        EventKind::Modify(ModifyKind::Name(RenameMode::To)) => Report::MovedHere,
+        EventKind::Modify(ModifyKind::Data(_) | ModifyKind::Any) => Report::Written,
+        EventKind::Create(_) => Report::Made,
+        _ => Report::Other,
+    })
 }
