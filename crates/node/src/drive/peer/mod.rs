@@ -15,6 +15,7 @@
 //!
 //! listings      what there is, for a user who asks
 //! get           files by name, for a user who wants them
+//! gets          the same, as the peer's task has them
 //! delivery      where its files are put
 //! large         one large file of it: its steps on the disk
 //! missed        why a file is missed, in codes
@@ -35,6 +36,7 @@ mod dialling;
 mod event;
 mod from_torrent;
 mod get;
+mod gets;
 mod hash_now;
 mod large;
 mod listings;
@@ -158,7 +160,7 @@ pub struct Peer {
 /// What the handle asks of the task.
 enum Request {
     /// Files are wanted.
-    Get(get::Begun),
+    Get(gets::Begun),
     /// Nothing comes for a get: from which holders is it awaited?
     Awaited(GetId),
     /// What is where files are to go.

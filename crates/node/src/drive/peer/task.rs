@@ -33,7 +33,7 @@ use crate::system::{now, random};
 
 use super::dialling::Dialling;
 use super::event::{EVENTS, Event};
-use super::get::Gets;
+use super::gets::Gets;
 use super::listings::Surveys;
 use super::pace::{Paces, UploadPaces};
 use super::sharing::Sharing;

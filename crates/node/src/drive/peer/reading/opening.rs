@@ -21,7 +21,7 @@ use super::coming::{Coming, Phase};
 use super::{Meant, NotRead, Source};
 use crate::api::{Failure, FileRow, Read};
 use crate::drive::peer::delivery::{Delivery, Errors, Folder, Terms};
-use crate::drive::peer::get::{Begun, ForGet, Waiting};
+use crate::drive::peer::gets::{Begun, ForGet, Waiting};
 use crate::drive::peer::large::{self, Order};
 use crate::drive::peer::pace::Meter;
 use crate::drive::peer::{Peer, Request, missed};
