@@ -18,7 +18,7 @@ const FIRST: u64 = 128 * 1024;
 /// The smallest window: one request, and the next behind it.
 const SMALLEST: u64 = 2 * LEAF_LENGTH as u64;
 /// The largest window.
-const LARGEST: u64 = 8 * 1024 * 1024;
+const LARGEST: u64 = 32 * 1024 * 1024;
 /// The window holds what arrives in a time between these two.
 const SHORTEST_WORTH: Duration = Duration::from_millis(100);
 const LONGEST_WORTH: Duration = Duration::from_secs(1);

@@ -19,7 +19,7 @@ use super::pipeline::{Mark, Pipeline};
 
 /// The most requests that wait at one end, in number and in bytes.
 pub const MOST_REQUESTS: usize = 512;
-const MOST_BYTES: u64 = 16 * 1024 * 1024;
+const MOST_BYTES: u64 = 48 * 1024 * 1024;
 /// How many requests in a row may be refused, with none served in between, before the other end is
 /// treated as an attacker.
 const MOST_REFUSED: u32 = 2048;

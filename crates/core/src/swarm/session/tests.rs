@@ -147,7 +147,7 @@ fn the_number_of_waiting_requests_is_bounded() {
     let asked = |at: u32| Message::Request(span(0, at, 128 * 1024));
     let waiting = (0..1000)
         .take_while(|at| matches!(take(&mut session, asked(*at)), Ok(Consequence::Upload(_))));
-    assert_eq!(waiting.count(), 128);
+    assert_eq!(waiting.count(), 384);
     let mut session = self::session(true, true);
     let asked = |at: u32| Message::Request(span(0, at, 16));
     let waiting = (0..1000)
