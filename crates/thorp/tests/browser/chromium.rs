@@ -51,6 +51,8 @@ impl Browser {
         fs::create_dir_all(&downloads).unwrap();
         let mut command = host.command("chromedriver");
         command.arg("--port=0").env("HOME", dir);
+        // What they leave behind, as both are killed, goes with the directory.
+        command.env("TMPDIR", dir);
         let process = Running::start("chromedriver", command);
         let line = process.wait_for_line("its port", |line| line.contains("successfully on port "));
         let (_, port) = line.text.rsplit_once("on port ").unwrap();
