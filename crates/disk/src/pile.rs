@@ -2,7 +2,7 @@
 //!
 //! Handing a small file to a blocking thread, and being woken when it is done, takes longer than
 //! writing it. And much of what is done for one is the same for those beside it: its folder is
-//! opened, the share is looked for, and whoever waits is told. So what waits is dealt with by the
+//! opened, the share is looked for, and a task is woken. So what waits is dealt with by the
 //! [handful](Handful), by a thread that goes on with what has come meanwhile: a fast disk keeps one
 //! thread busy. Where that gets on slowly while much waits, the disk is a slow one, which works best with
 //! many requests at once, so more threads are started, one after the other.
@@ -22,8 +22,8 @@ const THREADS: usize = 16;
 const WAITING_FOR_EACH: usize = 4;
 /// How many things are in a handful.
 const MOST: usize = 32;
-/// How long one is taken from: for so long whoever waits for the first of them waits for the others.
-/// If none was taken up for as long, the disk is slow.
+/// For how long things are added to a handful: the first of them waits that long to be told of.
+/// If no thing was taken up for as long, the disk is slow.
 const MOMENT: Duration = Duration::from_millis(1);
 
 /// Things that wait for the disk, and what is done with them. Clones share it.
@@ -200,7 +200,7 @@ mod tests {
                 drop(thing);
             }
         });
-        // Whoever waits for a slow disk asks for more meanwhile.
+        // More is asked of a slow disk meanwhile.
         while begun.load(Ordering::Relaxed) < THREADS {
             pile.push(done.clone());
             tokio::task::yield_now().await;

@@ -2,9 +2,9 @@
 
 use std::net::{IpAddr, SocketAddr};
 
-/// Whether an address is dialled that somebody else has named: a client's, by a tracker, a magnet
-/// link or another client, and a member's. It must mean the same single machine everywhere; only what was heard over loopback may
-/// name loopback.
+/// Whether an address is dialled that another machine has named: a client's, by a tracker, a magnet
+/// link or another client, and a member's. It must mean the same single machine everywhere; only
+/// what was heard over loopback may name loopback.
 pub fn is_dialled(address: SocketAddr, heard_over_loopback: bool) -> bool {
     let ip = address.ip().to_canonical();
     let is_of_one_link = match ip {
