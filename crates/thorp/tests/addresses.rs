@@ -1,16 +1,12 @@
 //! Where machines say that they can be reached, on hosts of their own: behind bridges,
 //! behind port forwarding, on a cable without a network.
 
-#![allow(clippy::unwrap_used, clippy::print_stderr)]
-
-mod support;
-
 use std::net::Ipv4Addr;
 use std::path::Path;
 
-use support::process::poll;
-use support::village::{listening, named, sharing};
-use support::{Net, Node, PATIENCE, Running, Village, skip};
+use crate::support::process::poll;
+use crate::support::village::{listening, named, sharing};
+use crate::support::{Net, Node, PATIENCE, Running, Village, skip};
 
 const ONE: Ipv4Addr = Ipv4Addr::new(192, 168, 198, 138);
 const TWO: Ipv4Addr = Ipv4Addr::new(192, 168, 198, 139);

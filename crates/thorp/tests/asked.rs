@@ -1,16 +1,12 @@
 //! What a person is asked in a terminal, and what becomes of the answers.
 
-#![allow(clippy::unwrap_used, clippy::print_stderr)]
-
-mod support;
-
 use std::fs;
 use std::io::{Read, Write};
 use std::process::{Command, Stdio};
 
-use support::process::poll;
-use support::village::listening;
-use support::{Node, PATIENCE, Running, Village};
+use crate::support::process::poll;
+use crate::support::village::listening;
+use crate::support::{Node, PATIENCE, Running, Village};
 
 /// A terminal, and what is typed in it.
 struct Terminal {

@@ -1,9 +1,5 @@
 //! A node without its terminal: detached from it, or in the background of its shell.
 
-#![allow(clippy::unwrap_used, clippy::print_stderr)]
-
-mod support;
-
 use std::fs;
 use std::io::{Read, Write};
 use std::os::unix::fs::PermissionsExt as _;
@@ -11,8 +7,8 @@ use std::process::Command;
 use std::sync::mpsc::{self, Receiver};
 use std::thread;
 
-use support::process::poll;
-use support::{Node, PATIENCE, Running, Village, skip};
+use crate::support::process::poll;
+use crate::support::{Node, PATIENCE, Running, Village, skip};
 
 const DETACHED: [&str; 4] = ["share", "--detach", "--listen", "127.0.0.1:0"];
 

@@ -1,10 +1,6 @@
 //! A tracker for ordinary BitTorrent clients: what they are told, over HTTP and UDP, and that
 //! they get no byte where nobody has said `--bittorrent`.
 
-#![allow(clippy::unwrap_used, clippy::print_stderr)]
-
-mod support;
-
 use std::io::{BufRead, BufReader, ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream, UdpSocket};
 use std::os::unix::net::UnixStream;
@@ -13,9 +9,6 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
-use support::process::{memory, poll};
-use support::village::{listening, named, sharing};
-use support::{Node, PATIENCE, Running, Village};
 use thorp_wire::announce::{
     Announce, AnnounceEvent, Announced, AnswerError, Stride, UdpAnswer, UdpRequest, answer, query,
 };
@@ -23,6 +16,10 @@ use thorp_wire::session::utp;
 use thorp_wire::torrent::build::{Privacy, v2_info};
 use thorp_wire::torrent::info_hash_v2;
 use thorp_wire::{ClientId, Content, InfoHash, Root};
+
+use crate::support::process::{memory, poll};
+use crate::support::village::{listening, named, sharing};
+use crate::support::{Node, PATIENCE, Running, Village};
 
 const SOME: InfoHash = InfoHash::new([0xf7; 20]);
 

@@ -2,14 +2,10 @@
 //! or after (once with all of the system's ways to ask for the time), and the
 //! group's key. With the real program.
 
-#![allow(clippy::unwrap_used, clippy::print_stderr)]
-
-mod support;
-
 use std::process::Command;
 
-use support::village::{listening, sharing};
-use support::{Node, Running, Village, skip};
+use crate::support::village::{listening, sharing};
+use crate::support::{Node, Running, Village, skip};
 
 /// The same node on a machine whose clock is off by `by`, as `faketime` has it.
 fn with_clock(node: Node, by: &str) -> Node {
@@ -76,7 +72,7 @@ fn a_tracker_whose_clock_is_40_days_off_is_noticed_by_its_members() {
         let member = village.node("member");
         drop(member.start_sharing(&at, "127.0.0.1:0"));
         tracker.signal("TERM");
-        tracker.finish(support::PATIENCE);
+        tracker.finish(crate::support::PATIENCE);
         let off = with_clock(village.node("tracker"), by);
         let tracker = off.start(&["tracker", "--open", "--lines", "--listen", &at]);
         listening(&tracker);
@@ -99,7 +95,7 @@ fn a_tracker_whose_clock_is_40_days_off_is_noticed_by_its_members() {
         member.run(&["ls"]).exits(7).says(&says);
         // Killed, `faketime` would leave its shared memory behind.
         off.run(&["stop"]).exits(0);
-        tracker.finish(support::PATIENCE).exits(0);
+        tracker.finish(crate::support::PATIENCE).exits(0);
     }
 }
 
@@ -130,7 +126,7 @@ fn the_key_of_an_open_group_is_shown_at_first_contact_and_a_changed_one_with_bot
     assert!(!second.stderr.contains(&old), "once: {first} {second}");
 
     tracker.signal("TERM");
-    tracker.finish(support::PATIENCE);
+    tracker.finish(crate::support::PATIENCE);
     let usurper = village.node("usurper");
     let usurping = usurper.start(&["tracker", "--open", "--lines", "--listen", &at]);
     listening(&usurping);

@@ -1,19 +1,16 @@
 //! How nodes end, and what is said of one that does not answer, played by the real
 //! program.
 
-#![allow(clippy::unwrap_used, clippy::print_stderr)]
-
-mod support;
-
 use std::fs::File;
 use std::time::{Duration, Instant};
 
 use rustix::fs::{CWD, FileType, Mode, OFlags, mknodat, openat};
 use rustix::io::ioctl_fionread;
-use support::process::poll;
-use support::village::sharing;
-use support::{Node, PATIENCE, Running, Village};
 use tempfile::TempDir;
+
+use crate::support::process::poll;
+use crate::support::village::sharing;
+use crate::support::{Node, PATIENCE, Running, Village};
 
 /// After this, a caller says which process does not answer.
 const SILENCE: Duration = Duration::from_secs(2);
@@ -199,7 +196,7 @@ fn a_limit_of_threads_is_said_and_nothing_panics() {
     ]);
     let end = Running::start("status", command).finish(PATIENCE);
     if end.code == Some(127) {
-        return support::skip(
+        return crate::support::skip(
             "a_limit_of_threads_is_said_and_nothing_panics",
             "prlimit and setpriv",
         );
@@ -212,7 +209,7 @@ fn a_trackers_log_stays_small_while_a_file_is_edited_all_the_time() {
     let village = Village::new();
     let node = village.node("tracker");
     let tracker = node.start(&["tracker", "--open", "--listen", "127.0.0.1:0"]);
-    let at = support::village::listening(&tracker);
+    let at = crate::support::village::listening(&tracker);
     let peer = village.node("peer");
     peer.file("1.txt", "one");
     let sharing = peer.start_sharing(&at, "127.0.0.1:0");

@@ -1,16 +1,13 @@
 //! Disks that give errors for a while: what members are told meanwhile, and afterwards. The
 //! disk is a FUSE file system whose server is told what to answer.
 
-#![allow(clippy::print_stderr)]
-
-mod support;
-
 use rustix::io::Errno;
 use serde_json::Value;
-use support::process::poll;
-use support::village::named;
-use support::{Node, PATIENCE, Running, Village, skip};
 use thorp_disk::testing::FailingDisk;
+
+use crate::support::process::poll;
+use crate::support::village::named;
+use crate::support::{Node, PATIENCE, Running, Village, skip};
 
 /// How often the disk is asked while a get that is told to come again comes again.
 const SOME: usize = 12;

@@ -1,17 +1,13 @@
 //! A file arrives as it was: its time, whether it is a program, its holes.
 
-#![allow(clippy::unwrap_used, clippy::print_stderr)]
-
-mod support;
-
 use std::fs::{self, File, Permissions};
 use std::os::unix::fs::{FileExt as _, MetadataExt as _, PermissionsExt as _};
 use std::path::Path;
 use std::time::{Duration, SystemTime};
 
-use support::process::poll;
-use support::village::named;
-use support::{Node, PATIENCE, Running, Village, skip};
+use crate::support::process::poll;
+use crate::support::village::named;
+use crate::support::{Node, PATIENCE, Running, Village, skip};
 
 /// A program of that time; a mode with more in it than may travel.
 fn program(node: &Node, name: &str, modified: SystemTime) {

@@ -2,26 +2,23 @@
 //! or a block and take it back, tell of records, list names that no disk takes. Others are served
 //! meanwhile, and memory stays under a bound that each test states.
 
-#![allow(clippy::unwrap_used, clippy::print_stderr)]
-
-mod support;
-
 use std::fs;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use support::hostile::{Link, encoded, false_entry, find, hello};
-use support::process::{memory, poll};
-use support::village::{named, sharing};
-use support::{Hostile, PATIENCE, Running, Village};
 use thorp_node::net::dial::{self, Expected};
 use thorp_wire::frame::{Ack, GroupRecord, Query, Record, SignedRecord, Update};
 use thorp_wire::session::{Message, Span};
 use thorp_wire::{Content, Entry, Frame, PeerId, RequestId, merkle};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::task::JoinSet;
+
+use crate::support::hostile::{Link, encoded, false_entry, find, hello};
+use crate::support::process::{memory, poll};
+use crate::support::village::{named, sharing};
+use crate::support::{Hostile, PATIENCE, Running, Village};
 
 const MIB: u64 = 1024 * 1024;
 /// How long an attack is played.

@@ -1,9 +1,5 @@
 //! Torrents that others have made, fetched as a user asks for them.
 
-#![allow(clippy::unwrap_used, clippy::print_stderr)]
-
-mod support;
-
 use std::fs;
 use std::io::{Read, Write};
 use std::net::TcpStream;
@@ -13,12 +9,13 @@ use std::process::{Command, Stdio};
 
 use rustix::mount::{MountFlags, UnmountFlags, mount, unmount};
 use serde_json::{Value, json};
-use support::process::poll;
-use support::seeder::{Made, Manner, Seeder};
-use support::village::{listening, named, sharing};
-use support::{Node, PATIENCE, Running, Village, skip};
 use thorp_wire::ClientId;
 use thorp_wire::announce::{Announce, AnnounceEvent, query};
+
+use crate::support::process::poll;
+use crate::support::seeder::{Made, Manner, Seeder};
+use crate::support::village::{listening, named, sharing};
+use crate::support::{Node, PATIENCE, Running, Village, skip};
 
 /// A group whose tracker brings clients of any torrent together.
 struct Hall {

@@ -1,10 +1,6 @@
 //! Files of every shape between real nodes on 127.0.0.x, or on a slow line, and
 //! what goes wrong, each with a message on standard error and its exit code.
 
-#![allow(clippy::unwrap_used, clippy::print_stderr)]
-
-mod support;
-
 use std::collections::BTreeSet;
 use std::fs;
 use std::io::{self, Read, Write};
@@ -13,10 +9,10 @@ use std::os::unix::fs::FileExt as _;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use support::picture::assert_in_time;
-use support::process::poll;
-use support::village::{assert_ends_once, assert_same_files, listening, named};
-use support::{Finished, Net, Node, PATIENCE, Picture, Running, Village, skip};
+use crate::support::picture::assert_in_time;
+use crate::support::process::poll;
+use crate::support::village::{assert_ends_once, assert_same_files, listening, named};
+use crate::support::{Finished, Net, Node, PATIENCE, Picture, Running, Village, skip};
 
 /// A tracker, a peer that has files, and one that wants them.
 struct Pair {
@@ -512,7 +508,7 @@ fn an_unreadable_file_is_told_and_left_out() {
     let warning = running.wait_for_line("a warning", |line| line.contains("secret.txt"));
     assert_eq!(
         warning.stream,
-        support::process::Stream::Stderr,
+        crate::support::process::Stream::Stderr,
         "{warning:?}"
     );
     let end = wants.run(&["get", "secret.txt"]);

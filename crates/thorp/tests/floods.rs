@@ -1,22 +1,19 @@
 //! Floods against the real program in its own process: members are served
 //! meanwhile, and memory stays under a bound that each test states.
 
-#![allow(clippy::unwrap_used, clippy::print_stderr)]
-
-mod support;
-
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Duration;
 
-use support::hostile::{Link, find};
-use support::process::memory;
-use support::{Hostile, Node, PATIENCE, Running, Village, skip};
 use thorp_node::net::dial::Expected;
 use thorp_wire::frame::{Get, Leave, PREFIX, Query, Update};
 use thorp_wire::{Content, Entry, Frame, RequestId, Root};
+
+use crate::support::hostile::{Link, find};
+use crate::support::process::memory;
+use crate::support::{Hostile, Node, PATIENCE, Running, Village, skip};
 
 const MIB: u64 = 1024 * 1024;
 
@@ -36,7 +33,7 @@ impl Scene {
         let oak = village.node("oak");
         oak.file("honest", "honest bytes");
         let oak = oak.start_sharing(&at, "127.0.0.1:0");
-        let oak_at = support::village::sharing(&oak);
+        let oak_at = crate::support::village::sharing(&oak);
         let scene = Self {
             village,
             tracker,
@@ -289,7 +286,7 @@ fn what_a_member_says_makes_no_false_line_in_a_log() {
         "--listen",
         "127.0.0.1:0",
     ]);
-    let oak_at: SocketAddr = support::village::sharing(&running).parse().unwrap();
+    let oak_at: SocketAddr = crate::support::village::sharing(&running).parse().unwrap();
     let oak_id = oak.id();
     let runtime = tokio::runtime::Runtime::new().unwrap();
     runtime.block_on(async {

@@ -2,10 +2,6 @@
 //! told as "not now", nothing is lost or half done, and what needs no disk goes on. Needs root, for
 //! a small disk.
 
-#![allow(clippy::unwrap_used, clippy::print_stderr)]
-
-mod support;
-
 use std::collections::BTreeMap;
 use std::ffi::CString;
 use std::fs;
@@ -13,9 +9,10 @@ use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 
 use rustix::mount::{MountFlags, UnmountFlags, mount, unmount};
-use support::process::poll;
-use support::village::{listening, named, sharing};
-use support::{Node, PATIENCE, Running, Village, skip};
+
+use crate::support::process::poll;
+use crate::support::village::{listening, named, sharing};
+use crate::support::{Node, PATIENCE, Running, Village, skip};
 
 const TRACKER: [&str; 4] = ["tracker", "--lines", "--listen", "127.0.0.1:0"];
 /// What a machine takes until it has a key: its state's version, its lock and the key have a page

@@ -1,16 +1,12 @@
 //! The tests' own ground: hosts in network namespaces reach one another, and
 //! do not when their link is down; processes tell their lines and their end.
 
-#![allow(clippy::unwrap_used, clippy::print_stderr)]
-
-mod support;
-
 use std::io::{Read, Write};
 use std::net::Ipv4Addr;
 use std::process::Command;
 use std::time::Duration;
 
-use support::{Host, Net, PATIENCE, Running};
+use crate::support::{Host, Net, PATIENCE, Running};
 
 const ONE: Ipv4Addr = Ipv4Addr::new(192, 168, 198, 138);
 const OTHER: Ipv4Addr = Ipv4Addr::new(192, 168, 198, 139);
@@ -26,7 +22,7 @@ fn hosts_reach_one_another_until_a_link_is_down() {
     net.host(OTHER).link("down");
     assert_ne!(ask(net.host(OTHER)), "hello\n");
     net.host(OTHER).link("up");
-    support::process::poll("the link to be up again", PATIENCE, || {
+    crate::support::process::poll("the link to be up again", PATIENCE, || {
         (ask(net.host(OTHER)) == "hello\n").then_some(())
     });
     drop(server);

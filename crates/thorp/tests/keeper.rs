@@ -1,14 +1,10 @@
 //! What is asked on the tracker's own machine, where no peer runs.
 
-#![allow(clippy::unwrap_used, clippy::print_stderr)]
-
-mod support;
-
 use std::process::Command;
 
-use support::process::{Finished, poll};
-use support::village::listening;
-use support::{PATIENCE, Running, Village};
+use crate::support::process::{Finished, poll};
+use crate::support::village::listening;
+use crate::support::{PATIENCE, Running, Village};
 
 #[test]
 fn the_trackers_machine_answers_every_question_without_a_peer() {
@@ -29,7 +25,7 @@ fn the_trackers_machine_answers_every_question_without_a_peer() {
     oak.file("slides/1.txt", "one");
     oak.file("2.txt", "two");
     elm.file("2.txt", "two");
-    let name = |node: &support::Node, name: &str| {
+    let name = |node: &crate::support::Node, name: &str| {
         let flags = [
             "--lines",
             "--tracker",
@@ -40,7 +36,7 @@ fn the_trackers_machine_answers_every_question_without_a_peer() {
             name,
         ];
         let peer = node.start(&[&["share"], &flags[..]].concat());
-        support::village::sharing(&peer);
+        crate::support::village::sharing(&peer);
         peer
     };
     let peers = [name(&oak, "oak"), name(&elm, "elm")];

@@ -7,12 +7,8 @@
 //! ```text
 //! cargo build --release
 //! THORP_PROGRAM=$PWD/target/release/thorp \
-//!     cargo test -p thorp --test large -- --ignored --test-threads=1
+//!     cargo test -p thorp --test all -- large:: --ignored --test-threads=1
 //! ```
-
-#![allow(clippy::unwrap_used, clippy::print_stderr)]
-
-mod support;
 
 use std::collections::BTreeSet;
 use std::fs::{self, File};
@@ -23,9 +19,10 @@ use std::process::Command;
 use std::time::Duration;
 
 use serde_json::Value;
-use support::process::poll;
-use support::village::{assert_ends_once, named};
-use support::{Finished, Net, Node, Running, Village};
+
+use crate::support::process::poll;
+use crate::support::village::{assert_ends_once, named};
+use crate::support::{Finished, Net, Node, Running, Village};
 
 const KIB: u64 = 1024;
 const MIB: u64 = 1024 * KIB;
@@ -107,7 +104,7 @@ fn eight_who_want_the_same_file_help_one_another() {
     let village = Village::new();
     let tracker = village.node("tracker").on(net.host(hosts[0]));
     let serving = tracker.start(&["tracker", "--open", "--lines"]);
-    support::village::listening(&serving);
+    crate::support::village::listening(&serving);
     let tracker = format!("{}:3333", hosts[0]);
     let share = |name: &str, host: Ipv4Addr| {
         let node = village.node(name).on(net.host(host));

@@ -1,10 +1,6 @@
 //! A share of 200,000 files: listed at once, hashed in the background, not read
 //! again, and small in memory.
 
-#![allow(clippy::unwrap_used, clippy::print_stderr)]
-
-mod support;
-
 use std::fs;
 use std::io;
 use std::os::unix::fs::symlink;
@@ -12,10 +8,11 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
-use support::process::poll;
-use support::village::named;
-use support::{Node, Running, Village};
 use tempfile::TempDir;
+
+use crate::support::process::poll;
+use crate::support::village::named;
+use crate::support::{Node, Running, Village};
 
 const FILES: u64 = 200_000;
 

@@ -1,12 +1,9 @@
 //! The log of the real program: in which form, and of what.
 
-#![allow(clippy::unwrap_used, clippy::print_stderr)]
-
-mod support;
-
 use serde_json::Value;
-use support::village::sharing;
-use support::{Node, PATIENCE, Running, Village};
+
+use crate::support::village::sharing;
+use crate::support::{Node, PATIENCE, Running, Village};
 
 /// Starts a peer with these arguments and `RUST_LOG`.
 fn start(node: &Node, args: &[&str], variable: &str) -> Running {

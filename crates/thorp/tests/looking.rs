@@ -1,14 +1,10 @@
 //! What a user looks at: what is shared and what is not, what is left of fetches,
 //! what a shell offers, what `-v` tells.
 
-#![allow(clippy::unwrap_used, clippy::print_stderr)]
-
-mod support;
-
 use std::fs;
 
-use support::process::poll;
-use support::{Node, PATIENCE, Running, Village};
+use crate::support::process::poll;
+use crate::support::{Node, PATIENCE, Running, Village};
 
 /// Starts a peer with a group of its own.
 fn start(node: &Node) -> Running {
@@ -154,7 +150,7 @@ fn a_shell_is_offered_peers_and_files_from_memory_and_no_visitor_is_started() {
         .finish(PATIENCE)
         .exits(0);
     let peer = elm.start(&["share", "--lines", "--listen", "127.0.0.1:0"]);
-    support::village::sharing(&peer);
+    crate::support::village::sharing(&peer);
     poll("they are neighbours", PATIENCE, || {
         elm.run(&["get", "notes.txt"]);
         (!elm.neighbours().is_empty()).then_some(())

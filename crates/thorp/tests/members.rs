@@ -1,10 +1,6 @@
 //! Who is in a group and who no longer is, how one leaves it, and how it moves
 //! to another machine: each verb with real nodes on 127.0.0.x.
 
-#![allow(clippy::unwrap_used, clippy::print_stderr)]
-
-mod support;
-
 use std::collections::BTreeSet;
 use std::fs;
 use std::io::{Read, Write};
@@ -12,9 +8,10 @@ use std::os::unix::fs::PermissionsExt;
 use std::process::{Command, Stdio};
 
 use serde_json::Value;
-use support::process::poll;
-use support::village::{assert_ends_once, listening, named, sharing};
-use support::{Node, PATIENCE, Running, Village};
+
+use crate::support::process::poll;
+use crate::support::village::{assert_ends_once, listening, named, sharing};
+use crate::support::{Node, PATIENCE, Running, Village};
 
 /// Starts the tracker of a members-only group, and says where it listens.
 fn tracker(node: &Node, listen: &str) -> (Running, String) {

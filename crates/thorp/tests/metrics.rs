@@ -1,9 +1,5 @@
 //! Metrics, as Prometheus reads them from the real program.
 
-#![allow(clippy::unwrap_used, clippy::print_stderr)]
-
-mod support;
-
 use std::collections::BTreeMap;
 use std::fs;
 use std::io::{Read as _, Write as _};
@@ -11,9 +7,10 @@ use std::net::TcpStream;
 use std::process::{Command, Stdio};
 
 use serde_json::Value;
-use support::process::poll;
-use support::village::named;
-use support::{Node, PATIENCE, Village, skip};
+
+use crate::support::process::poll;
+use crate::support::village::named;
+use crate::support::{Node, PATIENCE, Village, skip};
 
 /// Returns what a running node says of itself.
 fn status(node: &Node) -> Value {

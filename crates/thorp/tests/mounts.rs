@@ -1,15 +1,11 @@
 //! A share with file systems that come and go, with links, and with a
 //! `.thorpignore` that would hold up a reader: as another peer sees it.
 
-#![allow(clippy::unwrap_used, clippy::print_stderr)]
-
-mod support;
-
 use std::process::Command;
 
-use support::process::poll;
-use support::village::named;
-use support::{Node, PATIENCE, Running, Village, skip};
+use crate::support::process::poll;
+use crate::support::village::named;
+use crate::support::{Node, PATIENCE, Running, Village, skip};
 
 #[test]
 fn what_is_mounted_in_a_share_is_fetched_until_it_goes() {

@@ -1,20 +1,17 @@
 //! What a user means by a name, and what no name fetches unasked, between real nodes.
 
-#![allow(clippy::unwrap_used, clippy::print_stderr)]
-
-mod support;
-
 use std::fs;
 use std::path::Path;
 use std::process::Command;
 
-use support::hostile::{Link, encoded, entry, listing};
-use support::process::poll;
-use support::village::{assert_ends_once, named, sharing};
-use support::{Finished, Hostile, Node, PATIENCE, Running, Village};
 use thorp_node::net::dial::Expected;
 use thorp_wire::frame::Bytes;
 use thorp_wire::{Body, Frame};
+
+use crate::support::hostile::{Link, encoded, entry, listing};
+use crate::support::process::poll;
+use crate::support::village::{assert_ends_once, named, sharing};
+use crate::support::{Finished, Hostile, Node, PATIENCE, Running, Village};
 
 /// A tracker, a peer that has files, and one that wants them.
 struct Pair {

@@ -1,10 +1,6 @@
 //! The page's door: who gets in, and who does not. Real processes and real sockets; requests are
 //! written by hand, so that they can be wrong in any way.
 
-#![allow(clippy::unwrap_used, clippy::print_stderr)]
-
-mod support;
-
 use std::fmt::Write as _;
 use std::fs;
 use std::io::{Read, Write};
@@ -14,8 +10,9 @@ use std::os::unix::process::CommandExt as _;
 use std::path::Path;
 
 use serde_json::{Value, json};
-use support::process::{memory, poll};
-use support::{Node, PATIENCE, Running, Village};
+
+use crate::support::process::{memory, poll};
+use crate::support::{Node, PATIENCE, Running, Village};
 
 /// What a page looks like from outside.
 struct Page {

@@ -4,10 +4,6 @@
 //! libtorrent is where `.ci/run` installs it, or where `THORP_TEST_LIBTORRENT` names a Python that
 //! has it.
 
-#![allow(clippy::unwrap_used, clippy::print_stderr)]
-
-mod support;
-
 use std::fs;
 use std::io::{Read as _, Write as _};
 use std::net::{Ipv4Addr, TcpStream};
@@ -17,9 +13,6 @@ use std::sync::mpsc::{self, RecvTimeoutError};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use support::process::{memory, poll};
-use support::village::{listening, named, sharing};
-use support::{Net, Node, Running, Village, skip};
 use thorp_wire::layout::Layout;
 use thorp_wire::merkle::content_of;
 use thorp_wire::session::handshake::{Extensions, HANDSHAKE};
@@ -30,6 +23,10 @@ use thorp_wire::session::{
 use thorp_wire::torrent::build::{Privacy, v2_info};
 use thorp_wire::torrent::info_hash_v2;
 use thorp_wire::{ClientId, InfoHash};
+
+use crate::support::process::{memory, poll};
+use crate::support::village::{listening, named, sharing};
+use crate::support::{Net, Node, Running, Village, skip};
 
 const LEAF: usize = 16 * 1024;
 const MIB: usize = 1024 * 1024;

@@ -1,15 +1,11 @@
 //! A file to standard output while it arrives (`thorp get NAME -o -`), with the real program.
 
-#![allow(clippy::unwrap_used, clippy::print_stderr)]
-
-mod support;
-
 use std::fs;
 use std::io::Read as _;
 use std::process::{Output, Stdio};
 
-use support::process::poll;
-use support::{Node, PATIENCE, Running, Village};
+use crate::support::process::poll;
+use crate::support::{Node, PATIENCE, Running, Village};
 
 const MIB: usize = 1024 * 1024;
 

@@ -1,10 +1,6 @@
 //! Disks that never answer: what thorp does meanwhile. The disk is a FUSE file system
 //! whose server says hello and then nothing.
 
-#![allow(clippy::unwrap_used, clippy::print_stderr)]
-
-mod support;
-
 use std::ffi::CString;
 use std::fs::{self, File};
 use std::io::{Read, Write};
@@ -14,9 +10,10 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use rustix::mount::{MountFlags, UnmountFlags, mount, unmount};
-use support::process::poll;
-use support::{PATIENCE, Running, Village, skip};
 use tempfile::TempDir;
+
+use crate::support::process::poll;
+use crate::support::{PATIENCE, Running, Village, skip};
 
 /// How long a command may take to end once it is told to.
 const AT_ONCE: Duration = Duration::from_secs(10);

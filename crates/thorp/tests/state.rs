@@ -1,10 +1,6 @@
 //! What is kept on disk survives everything: a kill at any moment, a second
 //! process, an older program after a newer one. Played with the real program.
 
-#![allow(clippy::unwrap_used, clippy::print_stderr)]
-
-mod support;
-
 use std::collections::BTreeMap;
 use std::fs;
 use std::io::{self, Read as _};
@@ -18,9 +14,10 @@ use std::time::{Duration, Instant};
 use rustix::net::{AddressFamily, SocketAddrUnix, SocketType, bind, listen, socket};
 use rustix::process::Uid;
 use rustix::thread::set_thread_res_uid;
-use support::process::poll;
-use support::village::{listening, named, sharing};
-use support::{Node, PATIENCE, Running, Village, skip};
+
+use crate::support::process::poll;
+use crate::support::village::{listening, named, sharing};
+use crate::support::{Node, PATIENCE, Running, Village, skip};
 
 /// At how many moments a run is killed, from its beginning to its end.
 const MOMENTS: u32 = 6;

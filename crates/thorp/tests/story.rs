@@ -4,18 +4,15 @@
 //! Told twice: with `lookup.hops` 0, where a peer knows what its neighbours
 //! have, and with 1, where it may also ask what their neighbours have.
 
-#![allow(clippy::unwrap_used, clippy::print_stderr)]
-
-mod support;
-
 use std::net::Ipv4Addr;
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
-use support::picture::assert_in_time;
-use support::process::poll;
-use support::village::{assert_ends_once, listening, sharing};
-use support::{Host, Net, Node, PATIENCE, Picture, Running, Village};
+
+use crate::support::picture::assert_in_time;
+use crate::support::process::poll;
+use crate::support::village::{assert_ends_once, listening, sharing};
+use crate::support::{Host, Net, Node, PATIENCE, Picture, Running, Village};
 
 const TRACKER: &str = "192.168.198.138";
 const PEER_1: &str = "192.168.198.138";

@@ -2,17 +2,14 @@
 //! without it, and when a machine gets another address. Played by the real
 //! program, on hosts of its own.
 
-#![allow(clippy::unwrap_used, clippy::print_stderr)]
-
-mod support;
-
 use std::net::Ipv4Addr;
 use std::time::Duration;
 
 use serde_json::Value;
-use support::process::poll;
-use support::village::{listening, named, sharing};
-use support::{Net, Node, PATIENCE, Picture, Running, Village};
+
+use crate::support::process::poll;
+use crate::support::village::{listening, named, sharing};
+use crate::support::{Net, Node, PATIENCE, Picture, Running, Village};
 
 const TRACKER: Ipv4Addr = Ipv4Addr::new(192, 168, 198, 1);
 const PEERS: [Ipv4Addr; 3] = [

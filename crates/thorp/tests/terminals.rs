@@ -1,15 +1,11 @@
 //! The screens of `share` and `tracker` in a real terminal, played by tmux: keys as a user types
 //! them, and what is seen then.
 
-#![allow(clippy::unwrap_used, clippy::print_stderr)]
-
-mod support;
-
 use std::path::PathBuf;
 use std::process::Command;
 
-use support::process::poll;
-use support::{Node, PATIENCE, Village, skip};
+use crate::support::process::poll;
+use crate::support::{Node, PATIENCE, Village, skip};
 
 /// The sizes that are tried, in columns and lines.
 const SIZES: [(u16, u16); 4] = [(60, 15), (80, 24), (132, 43), (200, 60)];

@@ -1,19 +1,16 @@
 //! Torrents and magnet links of shared files, as a user asks for them.
 
-#![allow(clippy::unwrap_used, clippy::print_stderr)]
-
-mod support;
-
 use std::fs;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 
-use support::process::poll;
-use support::village::{listening, named, sharing};
-use support::{Node, PATIENCE, Running, Village};
 use thorp_wire::announce::{Announce, AnnounceEvent, Announced, query};
 use thorp_wire::torrent::{Magnet, Torrent};
 use thorp_wire::{ClientId, InfoHash};
+
+use crate::support::process::poll;
+use crate::support::village::{listening, named, sharing};
+use crate::support::{Node, PATIENCE, Running, Village};
 
 /// A tracker and a peer, each of which may serve ordinary clients.
 struct Pair {

@@ -1,13 +1,9 @@
 //! Members whose listings the tracker does not have: for want of room, or because it was started
 //! anew.
 
-#![allow(clippy::unwrap_used, clippy::print_stderr)]
-
-mod support;
-
-use support::process::poll;
-use support::village::{listening, named};
-use support::{PATIENCE, Village};
+use crate::support::process::poll;
+use crate::support::village::{listening, named};
+use crate::support::{PATIENCE, Village};
 
 const FILES: usize = 4000;
 

@@ -1,15 +1,12 @@
 //! A fetch whose holder goes: it waits, goes on by itself, and its bar tells the truth.
 
-#![allow(clippy::unwrap_used, clippy::print_stderr)]
-
-mod support;
-
 use std::net::Ipv4Addr;
 use std::time::Duration;
 
 use serde_json::Value;
-use support::village::{listening, named};
-use support::{Net, Village};
+
+use crate::support::village::{listening, named};
+use crate::support::{Net, Village};
 
 const TRACKER: Ipv4Addr = Ipv4Addr::new(192, 168, 198, 1);
 const HOLDER: Ipv4Addr = Ipv4Addr::new(192, 168, 198, 138);

@@ -20,10 +20,10 @@ use tokio::task::JoinSet;
 
 use super::figures::{Figures, MIB, median, shown};
 use super::scene::play;
-use super::support::hostile::encoded;
-use super::support::process::{memory, poll};
-use super::support::village::sharing;
-use super::support::{Hostile, Node, Running, Village};
+use crate::support::hostile::encoded;
+use crate::support::process::{memory, poll};
+use crate::support::village::sharing;
+use crate::support::{Hostile, Node, Running, Village};
 
 /// A tracker, and `oak` with a file, on this host: each member is an account.
 struct Ground {

@@ -15,8 +15,8 @@ use tokio::sync::watch;
 
 use super::figures::{Figures, median, shown};
 use super::scene::{address, play, visit};
-use super::support::process::poll;
-use super::support::{Host, Net, PATIENCE, Village};
+use crate::support::process::poll;
+use crate::support::{Host, Net, PATIENCE, Village};
 
 const PORT: u16 = 3333;
 /// What kept all visitors out once.
@@ -85,7 +85,7 @@ fn flood_from(test: &str, attack: &'static str, network: &str, addresses: u16) {
     let village = Village::new();
     let tracker = village.node("tracker").on(tracker_host);
     let running = tracker.start(&["tracker", "--open", "--lines"]);
-    super::support::village::listening(&running);
+    crate::support::village::listening(&running);
     let zone = if is_local { "%eth0" } else { "" };
     let door = at(network, 1, 1);
     let tracker_at = format!("[{door}{zone}]:{PORT}");

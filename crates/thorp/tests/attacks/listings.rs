@@ -14,10 +14,10 @@ use tokio::sync::watch;
 
 use super::figures::{Figures, MIB, shown};
 use super::scene::{Scene, play};
-use super::support::hostile::{Link, encoded, false_entry, listing};
-use super::support::process::{memory, poll};
-use super::support::village::{named, sharing};
-use super::support::{Hostile, Node};
+use crate::support::hostile::{Link, encoded, false_entry, listing};
+use crate::support::process::{memory, poll};
+use crate::support::village::{named, sharing};
+use crate::support::{Hostile, Node};
 
 /// What one member listed when it filled a tracker.
 const NAMES: usize = 940_844;

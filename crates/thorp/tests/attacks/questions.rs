@@ -14,15 +14,15 @@ use tokio::task::JoinSet;
 
 use super::figures::Figures;
 use super::scene::{Scene, play, runtime};
-use super::support::Hostile;
-use super::support::hostile::{Link, false_entry, find, listing};
-use super::support::process::poll;
+use crate::support::Hostile;
+use crate::support::hostile::{Link, false_entry, find, listing};
+use crate::support::process::poll;
 
 /// What costs a tracker much: one that takes long to be made ready, and some that look
 /// at each name for long.
 fn patterns() -> [String; 3] {
     [
-        "[x]".repeat(328) + &"{a,b}".repeat(8),
+        "[x]".repeat(328) + "{a,b}".repeat(8).as_str(),
         "*e*a*m*e*r*1*".to_owned(),
         "**/*[0-9]*n*[!x]*".to_owned(),
     ]

@@ -8,9 +8,9 @@ use tokio::runtime::Runtime;
 use tokio::sync::watch;
 
 use super::figures::{Figures, median, shown};
-use super::support::process::poll;
-use super::support::village::listening;
-use super::support::{Host, Net, Node, PATIENCE, Running, Village};
+use crate::support::process::poll;
+use crate::support::village::listening;
+use crate::support::{Host, Net, Node, PATIENCE, Running, Village};
 
 /// A tracker, `oak` that has a file, and a visitor: each on a host of its own, so that
 /// each is an account of its own. The attackers' hosts are the rest.

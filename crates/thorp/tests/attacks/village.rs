@@ -14,10 +14,10 @@ use tokio::time::MissedTickBehavior;
 
 use super::figures::{Figures, median, shown};
 use super::scene::play;
-use super::support::hostile::{Link, encoded, entry, find, listing};
-use super::support::process::{memory, poll};
-use super::support::village::{named, sharing};
-use super::support::{Hostile, Node, PATIENCE, Running, Village};
+use crate::support::hostile::{Link, encoded, entry, find, listing};
+use crate::support::process::{memory, poll};
+use crate::support::village::{named, sharing};
+use crate::support::{Hostile, Node, PATIENCE, Running, Village};
 
 const HONEST: usize = 12;
 const FILES: usize = 72;
@@ -318,7 +318,7 @@ async fn annoy(link: Link, manner: Manner, round: &mut u32) {
 /// A member has dialled it.
 async fn answer_call(call: Incoming, manner: Manner) {
     let mut link = Link::new(call.stream);
-    let hello = super::support::hostile::hello(None);
+    let hello = crate::support::hostile::hello(None);
     if link.say(&encoded(&Frame::plain(hello))).await.is_err() {
         return;
     }
@@ -373,7 +373,7 @@ fn nuisances(round: u32, at_any_price: bool) -> Vec<Frame> {
         }],
         ..Found::default()
     };
-    let costly = "[x]".repeat(50) + &"{a,b}".repeat(5);
+    let costly = "[x]".repeat(50) + "{a,b}".repeat(5).as_str();
     let mut all: Vec<Body> = vec![
         found.into(),
         Refused {

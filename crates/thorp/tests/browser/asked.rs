@@ -5,9 +5,9 @@ use std::fs;
 use serde_json::json;
 
 use super::scene::{ELM, OAK, scene};
-use super::support::PATIENCE;
-use super::support::process::poll;
 use super::{assert_no_barriers, bytes, row_with};
+use crate::support::PATIENCE;
+use crate::support::process::poll;
 
 #[test]
 fn the_village_is_asked_when_the_page_opens_and_by_a_button_but_not_again_within_thirty_seconds() {

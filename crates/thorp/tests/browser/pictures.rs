@@ -3,9 +3,9 @@
 use std::net::Ipv4Addr;
 use std::path::PathBuf;
 
-use crate::bytes;
-use crate::row_with;
-use crate::scene::{OAK, scene};
+use super::bytes;
+use super::row_with;
+use super::scene::{OAK, scene};
 
 const PEERS: [(&str, u8); 5] = [
     ("elm", 139),

@@ -5,7 +5,7 @@ use std::fs;
 use std::net::Ipv4Addr;
 use std::sync::OnceLock;
 
-use crate::chromium::{self, Browser};
+use super::chromium::{self, Browser};
 use crate::support::process::poll;
 use crate::support::village::listening;
 use crate::support::{Net, Node, PATIENCE, Running, Village};

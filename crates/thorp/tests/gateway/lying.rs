@@ -6,9 +6,9 @@ use thorp_wire::{Body, Frame};
 use tokio::runtime::Runtime;
 
 use super::scene::{Scene, status};
-use super::support::hostile::{Link, encoded, entry, hello};
-use super::support::process::poll;
-use super::support::{Hostile, PATIENCE};
+use crate::support::hostile::{Link, encoded, entry, hello};
+use crate::support::process::poll;
+use crate::support::{Hostile, PATIENCE};
 
 #[test]
 fn what_does_not_verify_is_a_bad_gateway_and_nothing_of_it_is_sent() {

@@ -8,8 +8,8 @@ use std::process::Command;
 use std::time::Duration;
 
 use super::scene::{KIB, MIB, Scene, bytes, status};
-use super::support::process::poll;
-use super::support::{self, Net, PATIENCE, Village, skip};
+use crate::support::process::poll;
+use crate::support::{self, Net, PATIENCE, Village, skip};
 
 #[test]
 fn curl_and_wget_read_files_with_the_token_of_a_netrc() {

@@ -5,8 +5,8 @@ use std::io::Read as _;
 use std::net::TcpStream;
 
 use super::scene::{KIB, MIB, Scene, send, status};
-use super::support::process::poll;
-use super::support::{Node, PATIENCE};
+use crate::support::process::poll;
+use crate::support::{Node, PATIENCE};
 
 /// Files of zeros, each another content.
 fn films(node: &Node, films: &[(&str, usize)]) -> usize {

@@ -10,8 +10,8 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use super::support::process::poll;
-use super::support::{Node, PATIENCE, Running, Village};
+use crate::support::process::poll;
+use crate::support::{Node, PATIENCE, Running, Village};
 
 pub const KIB: usize = 1024;
 pub const MIB: usize = 1024 * KIB;

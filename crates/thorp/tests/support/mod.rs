@@ -13,9 +13,6 @@
 //! process, or for a command to answer as expected, and a limit only says when
 //! to give up.
 
-// Each test program has its own copy of this module and uses a part of it.
-#![allow(dead_code, unused_imports)]
-
 pub mod hostile;
 pub mod net;
 pub mod picture;
@@ -29,7 +26,7 @@ use std::time::Duration;
 pub use hostile::Hostile;
 pub use net::{Host, Net};
 pub use picture::Picture;
-pub use process::{Finished, Line, Running};
+pub use process::{Finished, Running};
 pub use village::{Node, Village};
 
 /// When to give up waiting for something that has no promised time.

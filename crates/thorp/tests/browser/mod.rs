@@ -11,11 +11,6 @@
 //! `axe.min.js` is axe-core 4.14.1 by Deque Systems, which finds what keeps people from using a
 //! page; its licence is in `axe.LICENSE`. It is used here only.
 
-#![allow(clippy::unwrap_used, clippy::print_stderr)]
-
-#[path = "../support/mod.rs"]
-mod support;
-
 mod asked;
 mod chromium;
 mod pictures;
@@ -26,10 +21,10 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
+use crate::support::PATIENCE;
+use crate::support::process::poll;
 use chromium::Browser;
 use scene::{BIRCH, ELM, OAK, Scene, scene};
-use support::PATIENCE;
-use support::process::poll;
 
 /// The views of a peer.
 const VIEWS: [&str; 4] = ["files", "transfers", "village", "claim"];

@@ -14,11 +14,6 @@
 //! village    twelve peers, and two members that do all of it
 //! ```
 
-#![allow(clippy::unwrap_used, clippy::print_stderr)]
-
-#[path = "../support/mod.rs"]
-mod support;
-
 mod bytes;
 mod doors;
 mod figures;

@@ -8,11 +8,6 @@
 //! programs  curl, wget, pip; a player that seeks
 //! ```
 
-#![allow(clippy::unwrap_used, clippy::print_stderr)]
-
-#[path = "../support/mod.rs"]
-mod support;
-
 mod lying;
 mod programs;
 mod room;
@@ -23,9 +18,9 @@ use std::io::Read as _;
 use std::net::TcpStream;
 use std::process::Command;
 
+use crate::support::process::poll;
+use crate::support::{PATIENCE, skip};
 use scene::{Answer, KIB, MIB, Scene, assert_harmless, assert_leads_on, bytes, send, status};
-use support::process::poll;
-use support::{PATIENCE, skip};
 
 #[test]
 fn any_part_of_a_file_is_the_files_while_it_arrives() {
