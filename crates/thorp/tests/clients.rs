@@ -276,6 +276,7 @@ fn a_client_finds_those_members_of_a_files_swarm_that_serve_clients() {
         "{page}"
     );
     assert_eq!(rows[0]["info_hash"].as_str().unwrap().len(), 40);
+    assert_eq!(rows[0]["name"], "a.txt");
 
     // It goes, and the client stays.
     end(&oak, serving);

@@ -5,6 +5,7 @@ import * as api from "./api.js";
 import { bars } from "./chart.js";
 import { h, put } from "./dom.js";
 import { known, on } from "./store.js";
+import * as swarms from "./swarms.js";
 import { count, many, percent, size } from "./units.js";
 
 const EVERY_MS = 5000;
@@ -28,14 +29,17 @@ export function view(root) {
   const page = h("div", { class: "claim" });
   put(root, page);
   let isClosed = false;
-  let claim = null;
-  const show = () => put(page, headline(claim), claim && history(claim), known.info.kind === "tracker" && figures());
+  let last = [null, []];
+  const show = () => {
+    const [claim, torrents] = last;
+    put(page, headline(claim), claim && history(claim), known.info.kind === "tracker" && figures(), swarms.table(torrents));
+  };
   const read = async () => {
     try {
-      const now = await api.get("claim");
+      const now = await Promise.all([api.get("claim"), swarms.busiest()]);
       if (isClosed) return;
-      if (JSON.stringify(now) === JSON.stringify(claim) && page.hasChildNodes()) return;
-      claim = now;
+      if (JSON.stringify(now) === JSON.stringify(last) && page.hasChildNodes()) return;
+      last = now;
       show();
     } catch {
       // The bar says that the node is out of reach; the last figures stay.
@@ -99,10 +103,10 @@ function since(seconds, unit) {
 function figures() {
   const { self } = known;
   if (!self) return null;
-  const { swarms } = self;
+  const { torrents, seeders, leechers } = self.swarms;
   const all = [
     ["Peers", self.peers], ["Files they list", self.entries], ["Questions asked", self.finds],
-    ...(self.bittorrent && self.bittorrent !== "off" ? [["Torrents", swarms.torrents], ["Seeders", swarms.seeders], ["Leechers", swarms.leechers]] : []),
+    ...(swarms.areServed() ? [["Torrents", torrents], ["Seeders", seeders], ["Leechers", leechers]] : []),
   ];
   return h("dl", { class: "figures" }, all.map(([name, value]) => h("div", {}, h("dt", {}, name), h("dd", {}, count(value ?? 0)))));
 }

@@ -105,7 +105,7 @@ impl Catalogue {
         }
         let Some(Watched::Listing {
             peer,
-            name,
+            mut name,
             content,
             v1,
             ..
@@ -122,6 +122,7 @@ impl Catalogue {
             }
             let is_whole = Some(!self.listings.facts(at).partial);
             has = is_whole;
+            name = other.clone();
             if let (Some((v1, has_v1)), said) = (&mut v1, self.listings.v1(at))
                 && said == Some(*v1)
             {

@@ -21,8 +21,9 @@ use crate::presence::Presences;
 pub enum MemberChange {
     /// A member is reached here.
     Reached(MemberNumber, Vec<SocketAddr>),
-    /// A member lists entries from which a torrent follows: it has it, whole or in part.
-    Lists(MemberNumber, InfoHash, bool),
+    /// A member lists entries from which a torrent follows: it has it, whole or in part, by this
+    /// name.
+    Lists(MemberNumber, InfoHash, bool, Name),
     /// A member does not list such an entry any more.
     Unlists(MemberNumber, InfoHash),
     /// A member names a torrent beside its entries: it has it.
@@ -81,7 +82,9 @@ impl Feed {
                     };
                     let v2 = torrents_of(&name, content).map(|torrent| (torrent, has));
                     changes.extend(v2.chain(v1).map(|(torrent, has)| match has {
-                        Some(is_whole) => MemberChange::Lists(*number, torrent, is_whole),
+                        Some(is_whole) => {
+                            MemberChange::Lists(*number, torrent, is_whole, name.clone())
+                        }
                         None => MemberChange::Unlists(*number, torrent),
                     }));
                 }
@@ -173,7 +176,7 @@ mod tests {
     /// What a store is told, as plainly as it can be said.
     #[derive(Default)]
     struct Told {
-        has: BTreeMap<(InfoHash, MemberNumber), bool>,
+        has: BTreeMap<(InfoHash, MemberNumber), (bool, Name)>,
         named: BTreeSet<(InfoHash, MemberNumber)>,
         at: BTreeMap<MemberNumber, Vec<SocketAddr>>,
     }
@@ -185,8 +188,8 @@ mod tests {
                     MemberChange::Reached(member, at) => {
                         self.at.insert(member, at);
                     }
-                    MemberChange::Lists(member, torrent, is_whole) => {
-                        self.has.insert((torrent, member), is_whole);
+                    MemberChange::Lists(member, torrent, is_whole, name) => {
+                        self.has.insert((torrent, member), (is_whole, name));
                     }
                     MemberChange::Unlists(member, torrent) => {
                         self.has.remove(&(torrent, member));
@@ -338,16 +341,16 @@ mod tests {
                             expected
                                 .entry((torrent, *number))
                                 .or_insert_with(BTreeSet::new)
-                                .insert(!entry.partial);
+                                .insert((!entry.partial, entry.name.base().to_owned()));
                         }
                     }
                 }
                 let keys: Vec<_> = told.has.keys().copied().collect();
                 prop_assert_eq!(&told.named, &named);
                 prop_assert_eq!(keys, expected.keys().copied().collect::<Vec<_>>());
-                for (torrent, is_whole) in &told.has {
+                for (torrent, (is_whole, name)) in &told.has {
                     // Under two names, one may be whole and the other not.
-                    prop_assert!(expected[torrent].contains(is_whole));
+                    prop_assert!(expected[torrent].contains(&(*is_whole, name.base().to_owned())));
                 }
             }
         }

@@ -3,7 +3,7 @@
 //! A member that has a torrent appears in its swarm without announcing itself, and only once. Where
 //! it is reached is kept in [`members`](super::members).
 
-use thorp_wire::InfoHash;
+use thorp_wire::{InfoHash, Name};
 
 use super::Swarms;
 use super::feed::MemberChange;
@@ -16,8 +16,9 @@ impl Swarms {
     pub fn on_member(&mut self, change: &MemberChange) {
         match change {
             MemberChange::Reached(member, addresses) => self.members.set(*member, addresses),
-            MemberChange::Lists(member, torrent, is_whole) => {
+            MemberChange::Lists(member, torrent, is_whole, name) => {
                 self.list(*torrent, *member, |has| has.listed = Some(*is_whole));
+                self.name(torrent, name);
             }
             MemberChange::Names(member, torrent) => {
                 self.list(*torrent, *member, |has| has.is_named = true);
@@ -58,6 +59,19 @@ impl Swarms {
         self.forget_client(torrent, v6, |torrent| &mut torrent.v6);
     }
 
+    /// A member lists a torrent by this name. Of several the shortest is kept: one that no member
+    /// lists any more is then no longer than one that a member does list.
+    fn name(&mut self, torrent: &InfoHash, name: &Name) {
+        let Some(at) = self.find(torrent) else {
+            return;
+        };
+        let kept = &mut self.torrents[at].name;
+        let is_shorter = |kept: &Name| name.as_str().len() < kept.as_str().len();
+        if kept.as_ref().is_none_or(is_shorter) {
+            *kept = Some(name.clone());
+        }
+    }
+
     fn forget_client<const N: usize>(
         &mut self,
         torrent: usize,
@@ -90,6 +104,9 @@ impl Swarms {
                 members.swap_remove(at);
                 self.members.torrents_mut(member).remove(torrent);
             }
+        }
+        if !members.iter().any(|has| has.listed.is_some()) {
+            self.torrents[number].name = None;
         }
         self.torrents[number].members = members.into_boxed_slice();
         self.drop_if_empty(number);

@@ -40,8 +40,8 @@ use std::time::Duration;
 
 use hashbrown::HashTable;
 use serde::{Deserialize, Serialize};
-use thorp_wire::InfoHash;
 use thorp_wire::announce::{Announce, AnnounceEvent, Compact, SwarmCounts};
+use thorp_wire::{InfoHash, Name};
 
 use crate::time::Instant;
 use keyed::Key;
@@ -133,6 +133,24 @@ pub struct SwarmTotals {
     pub leechers: u64,
     /// Announces that were answered.
     pub announces: u64,
+}
+
+/// One of the torrents with the most peers.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Busy {
+    /// Its info-hash.
+    pub torrent: InfoHash,
+    /// A name by which a member lists its file, if one does.
+    pub name: Option<Name>,
+    /// How many peers it has.
+    pub counts: SwarmCounts,
+}
+
+impl Busy {
+    /// How many peers it has, in which way ever.
+    pub fn peers(&self) -> u32 {
+        self.counts.seeders + self.counts.leechers
+    }
 }
 
 /// This torrent is not tracked here.
@@ -244,26 +262,25 @@ impl Swarms {
     }
 
     /// Returns the torrents with the most peers, those with more first, as of the last sweep of each.
-    pub fn busiest(&self, most: usize) -> Vec<(InfoHash, SwarmCounts)> {
-        let mut best: BTreeMap<(u32, InfoHash), SwarmCounts> = BTreeMap::new();
+    pub fn busiest(&self, most: usize) -> Vec<Busy> {
+        let mut best = BTreeMap::new();
         for (at, torrent) in self.torrents.iter().enumerate() {
             let counts = self.counts_of(at);
             let key = (counts.seeders + counts.leechers, torrent.info_hash);
-            let has_room = best.len() < most;
-            if has_room
-                || best
-                    .first_key_value()
-                    .is_some_and(|(least, _)| key > *least)
-            {
-                best.insert(key, counts);
+            let least = best.first_key_value().map(|(least, _)| *least);
+            if best.len() < most || least.is_some_and(|least| key > least) {
+                best.insert(key, at);
             }
             if best.len() > most {
                 best.pop_first();
             }
         }
-        let best = best.into_iter().rev();
-        best.map(|((_, torrent), counts)| (torrent, counts))
-            .collect()
+        let busy = |(_, at): (_, usize)| Busy {
+            torrent: self.torrents[at].info_hash,
+            name: self.torrents[at].name.clone(),
+            counts: self.counts_of(at),
+        };
+        best.into_iter().rev().map(busy).collect()
     }
 
     /// Forgets peers that are silent, in some torrents: to be called every second or so. Without
@@ -580,6 +597,8 @@ impl Swarms {
         for (number, torrent) in self.torrents.iter().enumerate() {
             assert_eq!(self.find(&torrent.info_hash), Some(number), "there once");
             assert!(!torrent.is_empty());
+            let is_listed = torrent.members.iter().any(|has| has.listed.is_some());
+            assert_eq!(torrent.name.is_some(), is_listed);
             torrent.v4.check(self.key);
             torrent.v6.check(self.key);
             totals.torrents += 1;

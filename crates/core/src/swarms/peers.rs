@@ -4,8 +4,8 @@
 //! more have an index of their numbers. Who may be in here is decided by the store.
 
 use hashbrown::HashTable;
-use thorp_wire::InfoHash;
 use thorp_wire::announce::compact::{V4, V6};
+use thorp_wire::{InfoHash, Name};
 
 use super::keyed::Key;
 
@@ -321,6 +321,8 @@ pub(super) struct Torrent {
     pub(super) next_due: u32,
     pub(super) v4: Peers<V4>,
     pub(super) v6: Peers<V6>,
+    /// A name by which a member lists it, as long as one does.
+    pub(super) name: Option<Name>,
     /// Members of the group that have it.
     pub(super) members: Box<[super::members::Has]>,
 }
@@ -333,6 +335,7 @@ impl Torrent {
             next_due: u32::MAX,
             v4: Peers::default(),
             v6: Peers::default(),
+            name: None,
             members: Box::default(),
         }
     }

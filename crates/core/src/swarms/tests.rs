@@ -33,6 +33,14 @@ fn at(after: Duration) -> Instant {
     Instant::default() + after
 }
 
+fn film() -> Name {
+    named("films/film.mkv")
+}
+
+fn named(name: &str) -> Name {
+    name.parse().expect("a name")
+}
+
 fn torrent(n: u8) -> InfoHash {
     InfoHash::new([n; 20])
 }
@@ -164,15 +172,40 @@ fn the_busiest_torrents_come_first_and_no_more_than_are_asked_for() {
     }
     let busiest = |most| -> Vec<(InfoHash, u32)> {
         let found = swarms.busiest(most).into_iter();
-        found
-            .map(|(torrent, of)| (torrent, of.seeders + of.leechers))
-            .collect()
+        found.map(|busy| (busy.torrent, busy.peers())).collect()
     };
     let first = [(torrent(3), 5), (torrent(4), 4), (torrent(1), 3)];
     assert_eq!(busiest(3), first);
     assert_eq!(busiest(100)[..3], first);
     assert_eq!(busiest(100).len(), clients.len());
     assert_eq!(busiest(0), []);
+}
+
+#[test]
+fn a_torrent_goes_by_the_shortest_name_that_members_list_and_by_none_without_them() {
+    use MemberChange::{Left, Lists, Names, Unlists};
+    let mut swarms = open(WIDE);
+    let client = leecher("10.0.0.1:1");
+    say(&mut swarms, Duration::ZERO, &client, ALL);
+    let name_of = |swarms: &Swarms| swarms.busiest(1)[0].name.clone();
+    assert_eq!(name_of(&swarms), None, "a client says no name");
+    let first = torrent(1);
+    let lists = |member, name| Lists(member, first, true, named(name));
+    for (change, name) in [
+        (Names(1, first), None),
+        (lists(1, "films/a.mkv"), Some("films/a.mkv")),
+        (lists(2, "a.mkv"), Some("a.mkv")),
+        (lists(3, "old/films/a.mkv"), Some("a.mkv")),
+        (Unlists(2, first), Some("a.mkv")),
+        (Left(3), Some("a.mkv")),
+        (Unlists(1, first), None),
+        (lists(3, "old/a.mkv"), Some("old/a.mkv")),
+        (Left(3), None),
+    ] {
+        swarms.on_member(&change);
+        swarms.check();
+        assert_eq!(name_of(&swarms), name.map(named), "{change:?}");
+    }
 }
 
 #[test]
@@ -233,7 +266,7 @@ fn a_seeder_is_told_of_leechers_only() {
     say(&mut swarms, now, &seeder("10.0.0.1:1"), ALL);
     say(&mut swarms, now, &leecher("10.0.0.2:1"), ALL);
     swarms.members.set(0, &addresses(["10.0.0.9:3334"]));
-    swarms.on_member(&MemberChange::Lists(0, torrent(1), true));
+    swarms.on_member(&MemberChange::Lists(0, torrent(1), true, film()));
     let told = say(&mut swarms, now, &seeder("10.0.0.3:1"), ALL);
     assert_eq!(told, addresses(["10.0.0.2:1"]));
     let told = say(&mut swarms, now, &leecher("10.0.0.4:1"), ALL);
@@ -246,7 +279,7 @@ fn a_client_that_begins_with_a_magnet_link_and_says_that_nothing_is_left_is_told
     let now = Duration::ZERO;
     say(&mut swarms, now, &seeder("10.0.0.1:1"), ALL);
     swarms.members.set(0, &addresses(["10.0.0.9:3334"]));
-    swarms.on_member(&MemberChange::Lists(0, torrent(1), true));
+    swarms.on_member(&MemberChange::Lists(0, torrent(1), true, film()));
     let begins = Client {
         event: AnnounceEvent::Started,
         ..seeder("10.0.0.3:1")
@@ -336,12 +369,12 @@ fn only_torrents_of_the_group_are_tracked_unless_any_is() {
     swarms
         .members
         .set(3, &addresses(["10.0.0.9:3334", "[fd00::9]:3334"]));
-    swarms.on_member(&MemberChange::Lists(3, torrent(1), true));
+    swarms.on_member(&MemberChange::Lists(3, torrent(1), true, film()));
     let told = say(&mut swarms, now, &said, ALL);
     assert_eq!(told, addresses(["10.0.0.9:3334", "[fd00::9]:3334"]));
     assert_eq!(swarms.scrape(at(now), &torrent(1)), counts(1, 1, 0));
     // The member lists its part only, then nothing; the client is still there.
-    swarms.on_member(&MemberChange::Lists(3, torrent(1), false));
+    swarms.on_member(&MemberChange::Lists(3, torrent(1), false, film()));
     assert_eq!(swarms.scrape(at(now), &torrent(1)), counts(0, 2, 0));
     swarms.on_member(&MemberChange::Unlists(3, torrent(1)));
     assert_eq!(swarms.scrape(at(now), &torrent(1)), counts(0, 1, 0));
@@ -356,12 +389,20 @@ fn a_member_has_a_torrent_as_long_as_it_lists_an_entry_of_it_or_names_it() {
     let (first, now) = (torrent(1), at(Duration::ZERO));
     for changes in [
         // It names what an entry gives later on, and no more once it has noticed.
-        [Names(3, first), Lists(3, first, true), Unnames(3, first)],
-        [Lists(3, first, true), Names(3, first), Unlists(3, first)],
         [
-            Lists(3, first, false),
             Names(3, first),
-            Lists(3, first, false),
+            Lists(3, first, true, film()),
+            Unnames(3, first),
+        ],
+        [
+            Lists(3, first, true, film()),
+            Names(3, first),
+            Unlists(3, first),
+        ],
+        [
+            Lists(3, first, false, film()),
+            Names(3, first),
+            Lists(3, first, false, film()),
         ],
     ] {
         let mut swarms = open(WIDE);
@@ -379,7 +420,7 @@ fn a_member_has_a_torrent_as_long_as_it_lists_an_entry_of_it_or_names_it() {
     let mut swarms = open(WIDE);
     for change in [
         Names(3, first),
-        Lists(3, first, true),
+        Lists(3, first, true, film()),
         MemberChange::Left(3),
     ] {
         swarms.on_member(&change);
@@ -392,7 +433,7 @@ fn a_member_has_a_torrent_as_long_as_it_lists_an_entry_of_it_or_names_it() {
 fn a_member_that_announces_as_well_is_there_once() {
     let mut swarms = open(WIDE);
     swarms.members.set(0, &addresses(["10.0.0.9:3334"]));
-    swarms.on_member(&MemberChange::Lists(0, torrent(1), true));
+    swarms.on_member(&MemberChange::Lists(0, torrent(1), true, film()));
     say(&mut swarms, Duration::ZERO, &seeder("10.0.0.9:3334"), ALL);
     assert_eq!(
         swarms.scrape(at(Duration::ZERO), &torrent(1)),
@@ -408,7 +449,7 @@ fn a_member_that_announces_as_well_is_there_once() {
     other
         .says(&mut swarms, at(Duration::ZERO), none, &mut handed)
         .expect("tracked");
-    swarms.on_member(&MemberChange::Lists(0, torrent(2), false));
+    swarms.on_member(&MemberChange::Lists(0, torrent(2), false, film()));
     swarms.check();
     assert_eq!(
         swarms.scrape(at(Duration::ZERO), &torrent(2)),
@@ -427,7 +468,7 @@ fn members_leave_room_in_an_answer_for_others() {
         swarms
             .members
             .set(n.into(), &[SocketAddr::from(([10, 1, 0, n], 3334))]);
-        swarms.on_member(&MemberChange::Lists(n.into(), torrent(1), true));
+        swarms.on_member(&MemberChange::Lists(n.into(), torrent(1), true, film()));
         let other = format!("10.2.0.{n}:1");
         let mut handed = Handed::default();
         let none = Wanted::default();
@@ -844,7 +885,7 @@ proptest! {
                     swarms.sweep(moment);
                     model.forget(now);
                     if let Some(is_whole) = has {
-                        swarms.on_member(&MemberChange::Lists(member, torrent(n), is_whole));
+                        swarms.on_member(&MemberChange::Lists(member, torrent(n), is_whole, film()));
                         for at in member_at(member) {
                             model.peers.remove(&(torrent(n), at));
                         }

@@ -92,7 +92,11 @@ fn member(source: &mut Source<'_>) -> MemberChange {
         2 => MemberChange::Unlists(member, torrent(source)),
         4 => MemberChange::Names(member, torrent(source)),
         5 => MemberChange::Unnames(member, torrent(source)),
-        _ => MemberChange::Lists(member, torrent(source), source.flag()),
+        _ => {
+            let name = ["film", "films/film", "old/film"][member as usize];
+            let name = name.parse().expect("a name");
+            MemberChange::Lists(member, torrent(source), source.flag(), name)
+        }
     }
 }
 

@@ -319,6 +319,8 @@ pub struct UploadRow {
 pub struct SwarmRow {
     /// Its info-hash, 40 hexadecimal digits.
     pub info_hash: String,
+    /// The name of its file, where a member lists it.
+    pub name: Option<String>,
     /// Who have all of it.
     pub seeders: u64,
     /// Who do not have all of it yet.

@@ -469,6 +469,13 @@ fn a_tracker_shows_its_two_tables_as_they_change() {
             &format!("{files}.length === 11 && {files}[0].startsWith('011.txt')"),
         );
         assert_no_barriers(browser, "a tracker's tables");
+        browser.go_to("#/claim");
+        browser.until(
+            "the torrents with the most clients, by their names",
+            "document.querySelector('section[aria-label=Torrents] tbody th')?.textContent.endsWith('.txt')",
+        );
+        assert_no_barriers(browser, "a tracker's claim");
+        browser.go_to("#/tables");
         elm.run(&["stop"]).exits(0);
         runs.finish(Duration::from_secs(30)).exits(0);
         browser.until("the peer has gone", &format!("{peers}.length === 0"));

@@ -77,7 +77,10 @@ impl Scene {
         peer.start_reading(&invite, &["join", "-", "--name", peer.name()])
             .finish(PATIENCE)
             .exits(0);
-        let running = peer.start(&["share", "--lines"]);
+        // Its tracker serves ordinary clients, if it is alone.
+        let serves = self.is_tracker.then_some("--bittorrent");
+        let args: Vec<_> = ["share", "--lines"].into_iter().chain(serves).collect();
+        let running = peer.start(&args);
         running.wait_for_line("Connection Established!", |line| {
             line == "Connection Established!"
         });
@@ -132,7 +135,7 @@ impl Scene {
     fn starts(&self) {
         self.runs.get_or_init(|| {
             if self.is_tracker {
-                let running = self.oak.start(&["tracker", "--lines"]);
+                let running = self.oak.start(&["tracker", "--lines", "--bittorrent"]);
                 listening(&running);
                 return running;
             }

@@ -26,6 +26,7 @@ const ASSETS: &[(&str, &str, &str)] = &[
         include_str!("../../assets/fetching.js"),
     ),
     ("file.js", SCRIPT, include_str!("../../assets/file.js")),
+    ("files.css", CSS, include_str!("../../assets/files.css")),
     ("files.js", SCRIPT, include_str!("../../assets/files.js")),
     ("frame.css", CSS, include_str!("../../assets/frame.css")),
     ("icon.svg", IMAGE, include_str!("../../assets/icon.svg")),
@@ -39,6 +40,7 @@ const ASSETS: &[(&str, &str, &str)] = &[
         include_str!("../../assets/members.js"),
     ),
     ("names.js", SCRIPT, include_str!("../../assets/names.js")),
+    ("picture.css", CSS, include_str!("../../assets/picture.css")),
     (
         "picture.js",
         SCRIPT,
@@ -53,6 +55,7 @@ const ASSETS: &[(&str, &str, &str)] = &[
     ("route.js", SCRIPT, include_str!("../../assets/route.js")),
     ("rows.js", SCRIPT, include_str!("../../assets/rows.js")),
     ("store.js", SCRIPT, include_str!("../../assets/store.js")),
+    ("swarms.js", SCRIPT, include_str!("../../assets/swarms.js")),
     ("tables.js", SCRIPT, include_str!("../../assets/tables.js")),
     ("theme.css", CSS, include_str!("../../assets/theme.css")),
     (

@@ -456,12 +456,13 @@ impl Task {
         };
         let busiest = face.busiest(limit.min(MOST_SWARMS)).into_iter();
         let rows: Vec<_> = busiest
-            .map(|(torrent, counts)| {
+            .map(|busy| {
                 SnapshotRow::Swarm(SwarmRow {
-                    info_hash: torrent.to_string(),
-                    seeders: counts.seeders.into(),
-                    leechers: counts.leechers.into(),
-                    downloaded: counts.downloaded.into(),
+                    info_hash: busy.torrent.to_string(),
+                    name: busy.name.map(|name| name.base().to_owned()),
+                    seeders: busy.counts.seeders.into(),
+                    leechers: busy.counts.leechers.into(),
+                    downloaded: busy.counts.downloaded.into(),
                 })
             })
             .collect();

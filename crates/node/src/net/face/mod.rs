@@ -21,8 +21,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::Duration;
 
 use thorp_core::swarms::{
-    AnnouncedFrom, Handed, MemberChange, NotTracked, Policy, StoreLimits, SwarmTotals, Swarms,
-    Wanted,
+    AnnouncedFrom, Busy, Handed, MemberChange, NotTracked, Policy, StoreLimits, SwarmTotals,
+    Swarms, Wanted,
 };
 use thorp_group::clock::Clock;
 use thorp_wire::InfoHash;
@@ -123,10 +123,10 @@ impl Face {
     }
 
     /// Returns the torrents with the most peers, those with more first.
-    pub fn busiest(&self, most: usize) -> Vec<(InfoHash, SwarmCounts)> {
+    pub fn busiest(&self, most: usize) -> Vec<Busy> {
         let stores = self.0.stores.iter();
         let mut all: Vec<_> = stores.flat_map(|store| lock(store).busiest(most)).collect();
-        all.sort_by_key(|(torrent, of)| Reverse((of.seeders + of.leechers, *torrent)));
+        all.sort_by_key(|busy| Reverse((busy.peers(), busy.torrent)));
         all.truncate(most);
         all
     }
@@ -150,7 +150,7 @@ impl Face {
     /// Takes a change of what members have.
     pub(crate) fn on_member(&self, change: &MemberChange) {
         match change {
-            MemberChange::Lists(_, torrent, _)
+            MemberChange::Lists(_, torrent, ..)
             | MemberChange::Unlists(_, torrent)
             | MemberChange::Names(_, torrent)
             | MemberChange::Unnames(_, torrent) => {

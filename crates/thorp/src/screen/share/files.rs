@@ -404,6 +404,9 @@ impl FilesTab {
         let count = match (&self.all, self.shows_all) {
             (Some(all), true) => format!("{count}{}", all.remark()),
             _ if self.is_reading() && !self.is_read => "reading".into(),
+            _ if self.folder.is_empty() && self.filter.is_empty() && !self.is_typing => {
+                format!("{count}, a asks all peers")
+            }
             _ => count,
         };
         row(
@@ -473,9 +476,9 @@ impl All {
         };
         match (&self.unfinished, self.is_cut) {
             _ if self.answers.is_some() => " so far".into(),
-            (Some(why), _) => format!(", {age} ago, perhaps not all: {}", printable(why)),
-            (None, true) => format!(" of the first {MOST_OF_ALL}, {age} ago"),
-            (None, false) => format!(", {age} ago"),
+            (Some(why), _) => format!(", asked {age} ago, perhaps not all: {}", printable(why)),
+            (None, true) => format!(" of the first {MOST_OF_ALL}, asked {age} ago"),
+            (None, false) => format!(", asked {age} ago"),
         }
     }
 }

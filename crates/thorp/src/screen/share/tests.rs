@@ -115,7 +115,7 @@ async fn files_are_walked_through_and_filtered_and_fetched() {
     let text = peer.drawn(60, 15).await;
     let expected = "\
 thorp share  /home/oak/papers  2 neighbours  tracker there
-Files here and at neighbours                               3
+Files here and at neighbours             3, a asks all peers
 photos/
 1.txt                                     1.2 KiB       here
 10.txt                                    1.2 KiB     1 peer
@@ -214,7 +214,7 @@ async fn the_files_of_all_peers_are_asked_for_once_and_shown_with_their_age() {
         .await;
     let text = peer.drawn(80, 24).await;
     assert!(text.contains("\nfar/\nnear/\nnear.txt "), "{text}");
-    assert!(text.contains("3, 0 s ago"), "{text}");
+    assert!(text.contains("3, asked 0 s ago"), "{text}");
     peer.press(KeyCode::Enter);
     let text = peer.drawn(80, 24).await;
     assert!(

@@ -8,6 +8,7 @@ use ratatui::text::Line;
 use ratatui::widgets::Paragraph;
 use thorp_node::api::{SwarmTotals, TrackerStatus};
 use thorp_node::launch::Tracks;
+use thorp_node::printable::printable;
 use thorp_node::snapshot::{Ask, Page, Part, SnapshotRow, SwarmRow};
 
 use crate::screen::tabs::{bold, row};
@@ -18,6 +19,10 @@ const RATE_OVER: Duration = Duration::from_secs(2);
 
 /// The width of a count.
 const COUNT: usize = 9;
+/// The width of the beginning of an info-hash.
+const HASH: usize = 8;
+/// The least width of a screen on which it is shown beside a name.
+const LEAST_WITH_HASH: usize = 75;
 /// The most torrents that are shown.
 const MOST: usize = 100;
 
@@ -82,14 +87,19 @@ impl SwarmsTab {
         if self.busiest.is_empty() || list.height == 0 {
             return;
         }
-        let cells = |cells: [String; 3]| cells.map(|cell| (cell, COUNT));
-        let heads = ["Seeders", "Leechers", "Completed"].map(str::to_owned);
-        let heads = row("Busiest torrents", &cells(heads), width);
+        let heads = line(
+            "Busiest torrents",
+            "Hash",
+            ["Seeders", "Leechers", "Completed"],
+            width,
+        );
         frame.render_widget(Paragraph::new(format!("\n{heads}")).style(bold()), head);
         let rows = self.busiest.iter().take(list.height.into()).map(|swarm| {
             let counts = [swarm.seeders, swarm.leechers, swarm.downloaded];
-            let counts = cells(counts.map(|count| count.to_string()));
-            Line::from(row(&swarm.info_hash, &counts, width))
+            let name = swarm.name.as_ref().map(|name| printable(name).to_string());
+            // Of folders, and of what no member has, the tracker is told no name.
+            let name = name.unwrap_or_else(|| swarm.info_hash.clone());
+            Line::from(line(&name, &swarm.info_hash, counts, width))
         });
         frame.render_widget(Paragraph::new(rows.collect::<Vec<_>>()), list);
     }
@@ -123,6 +133,19 @@ impl SwarmsTab {
             plural(totals.announces, "announce"),
         )
     }
+}
+
+/// A line about a torrent. Its hash is cut to what tells torrents of one file apart, and left out
+/// where the name needs its room.
+fn line(name: &str, hash: &str, counts: [impl ToString; 3], width: usize) -> String {
+    let counts = counts.map(|count| (count.to_string(), COUNT));
+    let hash = (hash.chars().take(HASH).collect(), HASH);
+    let hash = (width >= LEAST_WITH_HASH).then_some(hash);
+    row(
+        name,
+        &hash.into_iter().chain(counts).collect::<Vec<_>>(),
+        width,
+    )
 }
 
 fn plural(count: u64, thing: &str) -> String {
@@ -159,6 +182,7 @@ mod tests {
         let swarm = |digit: &str, seeders| {
             SnapshotRow::Swarm(SwarmRow {
                 info_hash: digit.repeat(40),
+                name: (digit == "b").then(|| "harbour\u{1b}.mkv".into()),
                 seeders,
                 leechers: 3,
                 downloaded: 1,
@@ -178,7 +202,9 @@ mod tests {
             rows[1].ends_with("aaaa         20          3          1"),
             "{text}"
         );
-        assert!(rows[2].starts_with("bbbb"), "{text}");
+        assert!(rows[2].starts_with("harbour\\x1b.mkv "), "{text}");
+        let text = screen::drawn(80, 15, |frame| swarms.draw(frame, frame.area()));
+        assert!(text.contains("  bbbbbbbb  "), "{text}");
         // Where there is no room there is none of them.
         assert!(!drawn(&swarms).contains("aaaa"));
         status.swarms.announces = 150;

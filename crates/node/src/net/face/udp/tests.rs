@@ -157,7 +157,8 @@ fn what_the_group_does_not_share_is_refused_and_what_it_shares_is_found() {
     assert!(matches!(refused, Some(UdpAnswer::Error { text, .. }) if text == NOT_TRACKED));
     let face = tracker.face.clone();
     face.on_member(&MemberChange::Reached(0, vec![at("10.0.0.9:3334")]));
-    face.on_member(&MemberChange::Lists(0, InfoHash::new([1; 20]), true));
+    let name = "a".parse().expect("a name");
+    face.on_member(&MemberChange::Lists(0, InfoHash::new([1; 20]), true, name));
     let told = peers(announces(&mut tracker, from, announce(1)));
     assert_eq!(told, [at("10.0.0.9:3334")]);
     face.on_member(&MemberChange::Left(0));
