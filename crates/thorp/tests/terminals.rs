@@ -1,112 +1,11 @@
 //! The screens of `share` and `tracker` in a real terminal, played by tmux: keys as a user types
 //! them, and what is seen then.
 
-use std::path::PathBuf;
-use std::process::Command;
-
 use crate::support::process::poll;
-use crate::support::{Node, PATIENCE, Village, skip};
+use crate::support::{Node, PATIENCE, Tmux, Village};
 
 /// The sizes that are tried, in columns and lines.
 const SIZES: [(u16, u16); 4] = [(60, 15), (80, 24), (132, 43), (200, 60)];
-
-/// A terminal with a program in it. It ends with this.
-struct Tmux {
-    socket: PathBuf,
-}
-
-impl Tmux {
-    /// Starts a program in a terminal of this size; `None` where there is no tmux: then `test` has
-    /// been skipped.
-    fn start(test: &str, node: &Node, args: &[&str], size: (u16, u16), env: &str) -> Option<Self> {
-        if Command::new("tmux").arg("-V").output().is_err() {
-            skip(test, "tmux");
-            return None;
-        }
-        let program = node.thorp(args);
-        let words = std::iter::once(program.get_program()).chain(program.get_args());
-        let words: Vec<String> = words
-            .map(|word| format!("'{}'", word.to_str().unwrap()))
-            .collect();
-        // The shell stays, so that what is left on the terminal can be seen.
-        let line = format!(
-            "trap : INT; env -i PATH=\"$PATH\" HOME='{}' TERM=\"$TERM\" {env} {}; echo ended: $?; read line",
-            node.state().display(),
-            words.join(" ")
-        );
-        let tmux = Self {
-            socket: node.state().with_file_name("tmux"),
-        };
-        let (width, height) = (size.0.to_string(), size.1.to_string());
-        let size = ["-x", &width, "-y", &height];
-        let share = node.share();
-        let begun = [
-            &["-f", "/dev/null", "new-session", "-d"],
-            &size[..],
-            &["-c", share.to_str().unwrap(), "sh", "-c", &line],
-        ]
-        .concat();
-        tmux.run(&begun);
-        Some(tmux)
-    }
-
-    fn run(&self, args: &[&str]) -> String {
-        let mut command = Command::new("tmux");
-        command.env_remove("TMUX").env("LC_ALL", "C.UTF-8");
-        command.arg("-u").arg("-S").arg(&self.socket).args(args);
-        let output = command.output().unwrap();
-        let complaint = String::from_utf8_lossy(&output.stderr);
-        assert!(output.status.success(), "{args:?}: {complaint}");
-        String::from_utf8(output.stdout).unwrap()
-    }
-
-    /// Types keys, as tmux names them.
-    fn press(&self, keys: &[&str]) {
-        self.run(&[&["send-keys"], keys].concat());
-    }
-
-    fn resize(&self, (width, height): (u16, u16)) {
-        let (width, height) = (width.to_string(), height.to_string());
-        self.run(&["resize-window", "-x", &width, "-y", &height]);
-    }
-
-    fn shown(&self) -> String {
-        self.run(&["capture-pane", "-p"])
-    }
-
-    /// Returns what is shown with its colours and attributes.
-    fn painted(&self) -> String {
-        self.run(&["capture-pane", "-p", "-e"])
-    }
-
-    /// Waits until the terminal shows this, and returns all that it shows then.
-    #[track_caller]
-    fn shows(&self, expected: &str) -> String {
-        self.until(expected, |shown| shown.contains(expected))
-    }
-
-    #[track_caller]
-    fn until(&self, what: &str, is_so: impl Fn(&str) -> bool) -> String {
-        let mut last = String::new();
-        let found = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
-            poll(what, PATIENCE, || {
-                last = self.shown();
-                is_so(&last).then(|| last.clone())
-            })
-        }));
-        found.unwrap_or_else(|_| panic!("waited for {what}:\n{}", self.shown()))
-    }
-}
-
-impl Drop for Tmux {
-    fn drop(&mut self) {
-        _ = Command::new("tmux")
-            .arg("-S")
-            .arg(&self.socket)
-            .arg("kill-server")
-            .output();
-    }
-}
 
 const SHARE: [&str; 3] = ["share", "--listen", "127.0.0.1:0"];
 const TRACKER: [&str; 4] = ["tracker", "--open", "--listen", "127.0.0.1:0"];

@@ -71,6 +71,10 @@ fn a_listing_by_http_is_clicked_through_to_a_file() {
             "site/a b/evil.html",
             "<script>document.title = 'taken'</script>",
         );
+        elm.file(
+            "site/a b/evil.svg",
+            "<svg xmlns='http://www.w3.org/2000/svg' onload=\"fetch('/api/jobs')\"/>",
+        );
         elm.file("site/a b/acorn.bin", &clip);
         let _elm = scene.joins(&elm);
         // The token as the password of Basic, as a browser asks for it.
@@ -94,8 +98,10 @@ fn a_listing_by_http_is_clicked_through_to_a_file() {
         browser.until("the folder again", &path("/get/site/a%20b/"));
         browser.click("a[href='./acorn.bin']");
         assert!(browser.downloaded("acorn.bin") == clip, "other bytes");
-        browser.click("a[href='./evil.html']");
-        browser.downloaded("evil.html");
+        for name in ["evil.html", "evil.svg"] {
+            browser.click(&format!("a[href='./{name}']"));
+            browser.downloaded(name);
+        }
         assert_eq!(
             browser.read(&path("/get/site/a%20b/")),
             true,
@@ -108,6 +114,8 @@ fn a_listing_by_http_is_clicked_through_to_a_file() {
         let asked = browser.requests();
         let is_own = |url: &String| url.starts_with(&with_token) || url.starts_with(address);
         assert!(asked.iter().all(is_own), "{asked:?}");
+        let is_api = |url: &String| url.contains("/api/");
+        assert!(!asked.iter().any(is_api), "a shared file asked: {asked:?}");
     });
 }
 

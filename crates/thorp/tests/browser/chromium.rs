@@ -246,7 +246,16 @@ impl Browser {
 
     /// Writes a picture of the window, as WebP.
     pub fn picture(&self, path: &Path) {
-        let how = json!({"format": "webp", "quality": 80});
+        self.take(path, 80);
+    }
+
+    /// The same without loss, which takes less room where there is only text.
+    pub fn exact_picture(&self, path: &Path) {
+        self.take(path, 100);
+    }
+
+    fn take(&self, path: &Path, quality: u32) {
+        let how = json!({"format": "webp", "quality": quality});
         let taken = self.tell("Page.captureScreenshot", how);
         let bytes = taken["data"].as_str().unwrap().as_bytes();
         let bytes = data_encoding::BASE64.decode(bytes).unwrap();

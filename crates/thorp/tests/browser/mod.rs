@@ -50,9 +50,19 @@ fn what_the_village_has_is_seen_found_fetched_and_downloaded() {
         let browser = scene.open();
         look_and_find(browser);
         go_through_folders(browser);
+        sort_a_list(browser);
         choose_one_of_two(scene, browser);
         fetch(scene, browser);
         download(scene, browser, &photo);
+        browser.show("claim");
+        browser.until(
+            "the share of lookups that spared the tracker",
+            "/^\\d+ %$/.test(document.querySelector('.headline .large')?.textContent)",
+        );
+        browser.until(
+            "who answered, drawn",
+            "document.querySelector('.chart svg rect.tracker, .chart svg rect.memory')",
+        );
     });
 }
 
@@ -88,6 +98,41 @@ fn look_and_find(browser: &Browser) {
     );
     browser.press("\u{e00c}"); // Esc
     browser.until("all again", &format!("{ROWS}.length > 3"));
+}
+
+/// All of it as a list, in several orders, and as folders again.
+fn sort_a_list(browser: &Browser) {
+    let first = format!("{ROWS}[0]");
+    browser.go_to("#/files");
+    browser.until("the folders", &row_with("photos"));
+    browser.click(".tools [aria-pressed]");
+    browser.until("a file of a folder", &row_with("hill.jpg"));
+    let by = |column: &str| {
+        let sorts = "[...document.querySelectorAll('.sort')]";
+        browser.read(&format!(
+            "{sorts}.find((one) => one.textContent === '{column}').click()"
+        ));
+        let head = "document.querySelector('[aria-sort=ascending], [aria-sort=descending]')";
+        browser.until(column, &format!("{head}?.textContent === '{column}'"));
+    };
+    by("Size");
+    let is_largest = |which: &str| format!("{ROWS}.at({which}).startsWith('lake.jpg')");
+    browser.until(
+        "the largest at one end",
+        &format!("{} || {}", is_largest("0"), is_largest("-1")),
+    );
+    let was_first = browser.read(&is_largest("0"));
+    by("Size");
+    browser.until(
+        "and then at the other",
+        &format!("{} !== {was_first}", is_largest("0")),
+    );
+    for column in ["Changed", "Holders", "Name"] {
+        by(column);
+        browser.until("rows", &format!("{first} !== undefined"));
+    }
+    browser.click(".tools [aria-pressed]");
+    browser.until("folders", &row_with("photos"));
 }
 
 /// Folders are gone through by the keyboard, and back.
@@ -194,6 +239,10 @@ fn a_transfer_moves_is_paused_and_taken_up_again() {
         let elm = scene.peer(ELM, "elm");
         let film = bytes(32 << 20);
         elm.file("films/harbour.mkv", &film);
+        elm.file(
+            "films/lighthouse.mkv",
+            film.iter().rev().copied().collect::<Vec<_>>(),
+        );
         let _elm = scene.joins(&elm);
         // Some three megabytes a second, so that there is something to see.
         scene.net.limit(ELM, "24mbit");
@@ -224,6 +273,23 @@ fn a_transfer_moves_is_paused_and_taken_up_again() {
             "document.querySelector('.tag')?.textContent === 'finished'",
         );
         assert!(scene.oak.bytes("films/harbour.mkv") == film, "other bytes");
+        let place = scene.oak.share().join("films/harbour.mkv");
+        let place = serde_json::to_string(place.to_str().unwrap()).unwrap();
+        browser.until("where it lies", &format!("{card}.includes({place})"));
+
+        // What is cancelled stays away.
+        browser.go_to("#/files/films");
+        browser.click("[aria-label='Fetch films/lighthouse.mkv into the share']");
+        browser.go_to("#/transfers");
+        browser.until("some of it", bar);
+        browser.click("[aria-label^='Cancel']");
+        browser.click("dialog .danger");
+        let tags = "[...document.querySelectorAll('.tag')].map((tag) => tag.textContent).join()";
+        browser.until(
+            "it is cancelled",
+            &format!("{tags} === 'cancelled,finished'"),
+        );
+        assert!(!scene.oak.share().join("films/lighthouse.mkv").exists());
     });
 }
 

@@ -7,6 +7,7 @@
 //! picture  the tracker's two tables, out of its lines
 //! hostile  a member that says what it likes
 //! seeder   an ordinary BitTorrent client that has a torrent of its own
+//! tmux     a terminal, played by tmux
 //! ```
 //!
 //! Nothing here waits for a fixed time: it waits for a line, for the end of a
@@ -18,6 +19,7 @@ pub mod net;
 pub mod picture;
 pub mod process;
 pub mod seeder;
+pub mod tmux;
 pub mod village;
 
 use std::io::Write as _;
@@ -27,6 +29,7 @@ pub use hostile::Hostile;
 pub use net::{Host, Net};
 pub use picture::Picture;
 pub use process::{Finished, Running};
+pub use tmux::Tmux;
 pub use village::{Node, Village};
 
 /// When to give up waiting for something that has no promised time.
