@@ -9,6 +9,7 @@
 //! link         an authenticated stream as a queue of frames in both directions
 //! addresses    host names, and this machine's addresses
 //! read_ahead   a session's socket, read in larger parts than rustls asks for
+//! pages        where in a page of memory bytes begin that are sent
 //! descriptors  how many connections and files may be open
 //! ```
 //!
@@ -22,6 +23,7 @@ pub mod face;
 pub mod join;
 pub(crate) mod link;
 pub mod listener;
+pub(crate) mod pages;
 pub mod read_ahead;
 
 #[cfg(test)]

@@ -235,8 +235,8 @@ impl Swarms {
         };
         let reads = Arc::clone(&transfer);
         let read = thorp_disk::spawn(move |disk| {
-            let whole = (block, block.length());
-            reads.read(disk, whole, 0, Vec::new())
+            let mut bytes = vec![0; block.length() as usize];
+            reads.read(disk, block, &mut bytes)
         })
         .await;
         if matches!(read, Ok(Err(error)) if files::is_not_now(&error)) {

@@ -8,6 +8,7 @@
 //! readers   who reads it, and how each is told to go on
 //! buffers   for blocks that arrive
 //! outbox    what is still to be sent on one session
+//! outgoing  blocks that are read to be sent, and where in memory
 //! greeting  the words that a session begins with
 //! calls     connections that this end makes, and those kept for the next file
 //! callers   connections that other members make, and which file they mean
@@ -40,6 +41,7 @@ mod kept;
 mod line;
 mod metadata;
 mod outbox;
+mod outgoing;
 mod readers;
 mod reading;
 mod seats;

@@ -15,7 +15,7 @@ use thorp_core::bound::Account;
 use thorp_core::swarm::{Offer, SessionId, SourceId};
 use thorp_wire::layout::Block;
 use thorp_wire::merkle::LEAF;
-use thorp_wire::session::message::{LONGEST_REQUEST, PIECE_HEAD};
+use thorp_wire::session::message::LONGEST_REQUEST;
 use thorp_wire::session::{HashRange, Head, Message, MessageLimits, Span};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::OwnedSemaphorePermit;
@@ -26,6 +26,7 @@ use super::buffers::Buffers;
 use super::files;
 use super::line::{Broken, Inward, Outward};
 use super::outbox::{Ending, Next, Outbox};
+use super::outgoing::Outgoing;
 use super::seats::LastUse;
 use super::talk::{Said, Talk};
 use super::transfer::Transfer;
@@ -354,13 +355,13 @@ struct Writer<'a, W> {
 /// Blocks that are being read, or were: they follow one another in the file.
 struct Ahead {
     blocks: Vec<Block>,
-    bytes: JoinHandle<std::io::Result<Vec<u8>>>,
+    read: JoinHandle<std::io::Result<Outgoing>>,
 }
 
 impl<W: AsyncWrite + Unpin> Writer<'_, W> {
     /// Until this end wants the session to end. What is sent is whole messages.
     async fn run(self) -> Result<Ending, Broken> {
-        let mut spare = Vec::new();
+        let mut spare = Outgoing::default();
         let mut ahead: Option<Ahead> = None;
         let keep_alive = if self.used.is_some() {
             CLIENT_KEEP_ALIVE
@@ -392,15 +393,14 @@ impl<W: AsyncWrite + Unpin> Writer<'_, W> {
                 continue;
             };
             let read = tokio::select! {
-                read = &mut reading.bytes => read,
+                read = &mut reading.read => read,
                 () = self.outbox.more() => continue,
             };
             let blocks = std::mem::take(&mut reading.blocks);
             ahead = self.read_next(&mut spare);
             match read.unwrap_or_else(|error| Err(std::io::Error::other(error))) {
-                Ok(mut bytes) => {
-                    put_heads(&blocks, &mut bytes);
-                    self.outward.send(&bytes).await?;
+                Ok(mut outgoing) => {
+                    self.outward.send(outgoing.messages(&blocks)).await?;
                     if ahead.is_none() {
                         self.outward.flush().await?;
                     }
@@ -408,7 +408,7 @@ impl<W: AsyncWrite + Unpin> Writer<'_, W> {
                     if let Some(used) = &self.used {
                         used.is_now();
                     }
-                    spare = bytes;
+                    spare = outgoing;
                 }
                 Err(error) => {
                     tracing::debug!(%error, "a block cannot be read");
@@ -421,73 +421,15 @@ impl<W: AsyncWrite + Unpin> Writer<'_, W> {
         }
     }
 
-    fn read_next(&self, spare: &mut Vec<u8>) -> Option<Ahead> {
+    fn read_next(&self, spare: &mut Outgoing) -> Option<Ahead> {
         let blocks = self.outbox.next_uploads(self.longest);
         let first = *blocks.first()?;
-        let length: u32 = blocks.iter().map(|block| block.length()).sum();
-        let heads = blocks.len() * PIECE_HEAD;
-        let transfer = Arc::clone(self.transfer);
-        let buffer = std::mem::take(spare);
-        let bytes =
-            thorp_disk::spawn(move |disk| transfer.read(disk, (first, length), heads, buffer));
-        Some(Ahead { blocks, bytes })
-    }
-}
-
-/// Makes `piece` messages of blocks whose bytes follow one another behind the room for all heads.
-fn put_heads(blocks: &[Block], bytes: &mut [u8]) {
-    let mut head = Vec::with_capacity(PIECE_HEAD);
-    let (mut to, mut from) = (0, blocks.len() * PIECE_HEAD);
-    for block in blocks {
-        let length = block.length();
-        let span = Span {
-            piece: block.piece().number(),
-            begin: block.begin(),
-            length,
-        };
-        head.clear();
-        Message::Piece(span).encode(&mut head);
-        bytes[to..to + PIECE_HEAD].copy_from_slice(&head);
-        to += PIECE_HEAD;
-        let end = from + length as usize;
-        // The last one is where it belongs already.
-        if to < from {
-            bytes.copy_within(from..end, to);
-        }
-        (to, from) = (to + length as usize, end);
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use thorp_wire::layout::Layout;
-
-    use super::*;
-
-    #[test]
-    fn blocks_that_are_read_together_become_a_message_each() {
-        let layout = Layout::of(100_000);
-        let block = |begin, length| layout.block(0, begin, length).expect("is in it");
-        let blocks = [block(16_384, 100), block(16_484, 7), block(16_491, 50)];
-        let file: Vec<u8> = (0..157).collect();
-        let mut bytes = vec![0; 3 * PIECE_HEAD];
-        bytes.extend(&file);
-        put_heads(&blocks, &mut bytes);
-        let mut expected = Vec::new();
-        for (begin, length, of) in [
-            (16_384, 100, 0..100),
-            (16_484, 7, 100..107),
-            (16_491, 50, 107..157),
-        ] {
-            let (piece, of) = (0, &file[of]);
-            Message::Piece(Span {
-                piece,
-                begin,
-                length,
-            })
-            .encode(&mut expected);
-            expected.extend(of);
-        }
-        assert_eq!(bytes, expected);
+        let (transfer, mut outgoing) = (Arc::clone(self.transfer), std::mem::take(spare));
+        let of = blocks.clone();
+        let read = thorp_disk::spawn(move |disk| {
+            transfer.read(disk, first, outgoing.room_for(&of))?;
+            Ok(outgoing)
+        });
+        Some(Ahead { blocks, read })
     }
 }

@@ -547,21 +547,12 @@ impl Transfer {
         });
     }
 
-    /// Reads `length` bytes from the beginning of a block, to be sent, behind `head` bytes that
-    /// are left free, into a buffer that may have been used before.
-    pub fn read(
-        &self,
-        disk: DiskThread,
-        (first, length): (Block, u32),
-        head: usize,
-        mut bytes: Vec<u8>,
-    ) -> io::Result<Vec<u8>> {
+    /// Reads bytes from the beginning of a block, to be sent.
+    pub fn read(&self, disk: DiskThread, first: Block, bytes: &mut [u8]) -> io::Result<()> {
         #[cfg(test)]
         self.on_disk.reads.fetch_add(1, Ordering::Relaxed);
-        bytes.resize(head + length as usize, 0);
         let offset = self.layout().offset_of(first);
-        self.bytes().read(disk, &mut bytes[head..], offset)?;
-        Ok(bytes)
+        self.bytes().read(disk, bytes, offset)
     }
 
     /// What became of uploads.

@@ -72,6 +72,7 @@ where
         stream: write,
         shared: shared.clone(),
         buffer: Vec::new(),
+        begin: 0,
         spaces: Vec::new(),
         is_long: false,
         told: None,

@@ -13,6 +13,7 @@ use tokio::time::{Instant, sleep, timeout, timeout_at};
 use super::event::{LinkEnd, STUCK, broken};
 use super::inbox::Progress;
 use super::queues::{IDLE, Queues, Shared, Space};
+use crate::net::pages::{PAGE, to_middle};
 
 /// The approximate number of bytes written at once.
 pub(super) const BATCH: usize = 64 * 1024;
@@ -31,6 +32,8 @@ pub(super) struct Writer<S> {
     pub(super) stream: WriteHalf<S>,
     pub(super) shared: Arc<Shared>,
     pub(super) buffer: Vec<u8>,
+    /// Where the frames begin in it.
+    pub(super) begin: usize,
     /// Space that is released once the buffer is written.
     pub(super) spaces: Vec<Space>,
     /// Whether an update is in the buffer that is too long to fit into a connection in which
@@ -95,10 +98,22 @@ impl<S: AsyncRead + AsyncWrite> Writer<S> {
             // Without a receiver the node has ended.
             let _ = self.progress.send((self.id, Progress::Room));
         }
-        self.buffer.reserve(bytes);
+        if batch.is_empty() {
+            return false;
+        }
+        self.buffer.reserve(bytes + PAGE);
+        self.begin = if bytes < PAGE {
+            0
+        } else {
+            to_middle(&self.buffer)
+        };
+        self.buffer.resize(self.begin, 0);
         for queued in batch {
             self.encode(&queued.frame);
             self.spaces.extend(queued.space);
+        }
+        if self.buffer.len() == self.begin {
+            self.buffer.clear();
         }
         !self.buffer.is_empty()
     }
@@ -114,7 +129,7 @@ impl<S: AsyncRead + AsyncWrite> Writer<S> {
 
     /// Writes the buffer. The link is not stuck as long as some bytes are accepted.
     async fn write(&mut self) -> Result<(), LinkEnd> {
-        let mut rest = &self.buffer[..];
+        let mut rest = &self.buffer[self.begin..];
         while !rest.is_empty() {
             let written = timeout(STUCK, self.stream.write(rest)).await;
             let written = written
