@@ -2,8 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use super::Swarm;
+use thorp_wire::session::message::LONGEST_REQUEST;
+
 use super::pieces::LEAF_LENGTH;
+use super::session::MOST_REQUESTS;
+use super::{Swarm, pipeline};
 
 impl Swarm {
     /// Asserts them. For tests: it walks over every block that was requested.
@@ -32,8 +35,9 @@ impl Swarm {
                     }
                 }
             }
-            assert!(bytes <= 9 * 1024 * 1024, "too much is outstanding: {bytes}");
-            assert!(session.asked_number() <= 512);
+            let most = pipeline::LARGEST + u64::from(LONGEST_REQUEST);
+            assert!(bytes <= most, "too much is outstanding: {bytes}");
+            assert!(session.asked_number() <= MOST_REQUESTS);
         }
         let (members, clients) = (self.places.total(), self.client_places.total());
         assert!(members <= self.limits.sessions as u64);

@@ -1,9 +1,10 @@
 //! How much to ask of one source at once.
 //!
 //! Owns the window of one session, or of one link for small files: how many bytes may be
-//! outstanding. The window begins small and is doubled as long as that increases the rate, so that
-//! a fast link is kept full whatever its delay. A slow source is asked for no more than a second's
-//! worth.
+//! outstanding. The window begins small and grows as long as that increases the rate, so that a fast
+//! link is kept full whatever its delay: it is doubled, or grows up to eightfold where its bytes
+//! came at once and nothing did for most of the time. A slow source is asked for no more than a
+//! second's worth.
 
 use std::time::Duration;
 
@@ -17,13 +18,19 @@ use super::pieces::LEAF_LENGTH;
 const FIRST: u64 = 128 * 1024;
 /// The smallest window: one request, and the next behind it.
 const SMALLEST: u64 = 2 * LEAF_LENGTH as u64;
-/// The largest window.
-const LARGEST: u64 = 32 * 1024 * 1024;
+/// The largest window of a source that keeps this many requests waiting, for each of them; and of
+/// any source. They are numbers only, until they are answered.
+const LARGEST_EACH: u64 = 128 * 1024;
+const USUAL_REQUESTS: u32 = 256;
+pub(super) const LARGEST: u64 = 128 * 1024 * 1024;
 /// The window holds what arrives in a time between these two.
 const SHORTEST_WORTH: Duration = Duration::from_millis(100);
 const LONGEST_WORTH: Duration = Duration::from_secs(1);
-/// The window is doubled again if the rate has grown by this factor since the last time.
+/// The window grows again if the rate has grown by this factor since the last time.
 const PAYS: f64 = 1.2;
+/// How much it grows at once, as a factor.
+const GROWS_LEAST: u64 = 2;
+const GROWS_MOST: u64 = 8;
 /// A rate measured longer ago than this does not count any more.
 const MEMORY: Duration = Duration::from_secs(1);
 /// The longest request to a source of any rate. A longer one costs both ends less a byte, but
@@ -39,6 +46,8 @@ const TICK: Duration = Duration::from_micros(20);
 #[derive(Clone, Debug)]
 pub struct Pipeline {
     window: u64,
+    /// The largest one.
+    largest: u64,
     /// Bytes that are outstanding.
     out: u64,
     /// Bytes of blocks that have arrived.
@@ -51,6 +60,10 @@ pub struct Pipeline {
     /// The values of `delivered` and of the rate when the window was last adjusted.
     round: u64,
     rate_before: f64,
+    /// How long something was awaited since then, and the longest silence in it: where the window
+    /// is too small, its bytes come at once, and nothing does until the next ones were asked for.
+    awaited: Duration,
+    silence: Duration,
 }
 
 /// The state of the pipeline when a request was made.
@@ -70,10 +83,13 @@ struct Rate {
 }
 
 impl Pipeline {
-    /// Creates the window of a source that was never measured.
-    pub fn new(now: Instant) -> Self {
+    /// Creates the window of a source that was never measured, and that keeps this many requests
+    /// waiting.
+    pub fn new(now: Instant, most_requests: Option<u32>) -> Self {
+        let most_requests = most_requests.unwrap_or(USUAL_REQUESTS);
         Self {
             window: FIRST,
+            largest: (u64::from(most_requests) * LARGEST_EACH).clamp(FIRST, LARGEST),
             out: 0,
             delivered: 0,
             last: now,
@@ -81,6 +97,8 @@ impl Pipeline {
             rate: Rate::default(),
             round: 0,
             rate_before: 0.0,
+            awaited: Duration::ZERO,
+            silence: Duration::ZERO,
         }
     }
 
@@ -155,6 +173,9 @@ impl Pipeline {
         self.released(bytes);
         self.delivered += u64::from(bytes);
         let time = (now - mark.since).max(TICK);
+        let silence = now - self.last;
+        self.awaited += silence;
+        self.silence = self.silence.max(silence);
         self.last = now;
         #[expect(clippy::cast_precision_loss, reason = "an estimate")]
         let sample = (self.delivered - mark.delivered) as f64 / time.as_secs_f64();
@@ -194,9 +215,13 @@ impl Pipeline {
 
     fn grow(&mut self) {
         let rate = self.rate.best();
+        let flowing = self.awaited.saturating_sub(self.silence).max(TICK);
+        let more = self.awaited.as_nanos() / flowing.as_nanos();
+        let more = u64::try_from(more).unwrap_or(u64::MAX);
+        (self.awaited, self.silence) = (Duration::ZERO, Duration::ZERO);
         if rate > self.rate_before * PAYS {
             self.rate_before = rate;
-            self.window *= 2;
+            self.window *= more.clamp(GROWS_LEAST, GROWS_MOST);
         } else if rate < self.rate_before / 2.0 {
             // The source has become slower, so a larger window may pay again from here.
             self.rate_before = rate;
@@ -213,7 +238,7 @@ impl Pipeline {
         let rate = self.rate.best();
         let least = (rate * SHORTEST_WORTH.as_secs_f64()) as u64;
         let most = ((rate * LONGEST_WORTH.as_secs_f64()) as u64).max(least);
-        self.window = self.window.clamp(least, most).clamp(SMALLEST, LARGEST);
+        self.window = self.window.clamp(least, most).clamp(SMALLEST, self.largest);
     }
 }
 
@@ -254,7 +279,7 @@ mod tests {
     /// Fetches over a link of that rate (bytes a second) and round-trip delay (microseconds) for
     /// that long (seconds). Returns the pipeline and the bytes that arrived.
     fn over(rate: u64, delay: u64, seconds: u64) -> (Pipeline, u64) {
-        let mut pipeline = Pipeline::new(at(0));
+        let mut pipeline = Pipeline::new(at(0), Some(1024));
         let mut waiting: VecDeque<(u64, Mark, u32)> = VecDeque::new();
         let (mut now, mut free, mut came) = (0, 0, 0);
         loop {
@@ -289,6 +314,44 @@ mod tests {
                 rate * 10
             );
         }
+    }
+
+    #[test]
+    fn a_long_way_is_full_after_six_times_there_and_back() {
+        for (rate, delay) in [
+            (1_000_000_000, 100_000),
+            (125_000_000, 100_000),
+            (1_000_000_000, 20_000),
+        ] {
+            let (_, came) = over(rate, delay, 1);
+            let full = rate - 6 * delay * rate / 1_000_000;
+            assert!(came > full, "{came} of {full} at a delay of {delay} us");
+        }
+    }
+
+    #[test]
+    fn what_comes_a_little_at_a_time_lets_the_window_grow_twofold_at_once() {
+        // As a connection is at its start: the window takes four times there and back.
+        let mut pipeline = Pipeline::new(at(0), None);
+        let (mut now, before) = (0, pipeline.window);
+        let marks: Vec<Mark> = (0..4).map(|_| pipeline.asked(at(0), 32 * 1024)).collect();
+        for mark in marks {
+            now += 100_000;
+            pipeline.on_block_received(at(now), mark, 32 * 1024);
+        }
+        assert_eq!(pipeline.window, 2 * before);
+    }
+
+    #[test]
+    fn a_source_is_asked_for_no_more_than_it_keeps_waiting() {
+        let mut pipeline = Pipeline::new(at(0), Some(USUAL_REQUESTS));
+        pipeline.rate.sample(at(0), 1e12);
+        pipeline.fit();
+        assert_eq!(pipeline.window, 32 * 1024 * 1024);
+        let mut pipeline = Pipeline::new(at(0), Some(u32::MAX));
+        pipeline.rate.sample(at(0), 1e12);
+        pipeline.fit();
+        assert_eq!(pipeline.window, LARGEST);
     }
 
     #[test]

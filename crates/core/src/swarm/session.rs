@@ -18,8 +18,8 @@ use super::pieces::LEAF_LENGTH;
 use super::pipeline::{Mark, Pipeline};
 
 /// The most requests that wait at one end, in number and in bytes.
-pub const MOST_REQUESTS: usize = 512;
-const MOST_BYTES: u64 = 48 * 1024 * 1024;
+pub const MOST_REQUESTS: usize = 1024;
+const MOST_BYTES: u64 = 192 * 1024 * 1024;
 /// How many requests in a row may be refused, with none served in between, before the other end is
 /// treated as an attacker.
 const MOST_REFUSED: u32 = 2048;
@@ -147,7 +147,7 @@ impl Session {
             choking: !offer.member,
             interested: false,
             wants: false,
-            pipeline: Pipeline::new(now),
+            pipeline: Pipeline::new(now, offer.most_requests),
             current: None,
             silent: false,
             heard: now,

@@ -20,7 +20,7 @@ use super::line::{Broken, Inward, Outward};
 /// How long it may take, from the first word to the last.
 pub(super) const GREETING: Duration = Duration::from_secs(10);
 /// Requests of one session that are kept waiting here, at most.
-const MOST_REQUESTS: u32 = 256;
+const MOST_REQUESTS: u32 = 1024;
 
 /// What the other end has said.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -61,7 +61,7 @@ impl Server {
     pub fn new(now: Instant) -> Self {
         Self {
             files: 0,
-            window: Pipeline::new(now),
+            window: Pipeline::new(now, None),
             came: 0,
             last: None,
             rest: Rest::None(REST.0),

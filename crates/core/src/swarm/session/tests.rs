@@ -47,6 +47,15 @@ fn block(piece: u32, leaf: u32, leaves: u32) -> Block {
 
 /// Lets a session handle a message while this peer has the even pieces.
 fn take(session: &mut Session, message: Message) -> Result<Consequence, String> {
+    take_of(128 * 1024, session, message)
+}
+
+/// The same, with requests of up to this length.
+fn take_of(
+    longest_request: u32,
+    session: &mut Session,
+    message: Message,
+) -> Result<Consequence, String> {
     let layout = layout();
     let mut had = Bits::none(PIECES);
     for piece in (0..PIECES).step_by(2) {
@@ -56,7 +65,7 @@ fn take(session: &mut Session, message: Message) -> Result<Consequence, String> 
         layout: &layout,
         pieces: PIECES,
         had: &had,
-        longest_request: 128 * 1024,
+        longest_request,
     };
     session.take(at(1), message, &serving)
 }
@@ -144,13 +153,18 @@ fn a_peer_that_keeps_asking_for_refused_blocks_is_dropped() {
 #[test]
 fn the_number_of_waiting_requests_is_bounded() {
     let mut session = session(true, true);
-    let asked = |at: u32| Message::Request(span(0, at, 128 * 1024));
-    let waiting = (0..1000)
-        .take_while(|at| matches!(take(&mut session, asked(*at)), Ok(Consequence::Upload(_))));
-    assert_eq!(waiting.count(), 384);
+    let long = 255 * 1024;
+    let asked = |at: u32| Message::Request(span(0, at, long));
+    let waiting = (0..1000).take_while(|at| {
+        matches!(
+            take_of(long, &mut session, asked(*at)),
+            Ok(Consequence::Upload(_))
+        )
+    });
+    assert_eq!(waiting.count() as u64, MOST_BYTES / u64::from(long));
     let mut session = self::session(true, true);
     let asked = |at: u32| Message::Request(span(0, at, 16));
-    let waiting = (0..1000)
+    let waiting = (0..2000)
         .take_while(|at| matches!(take(&mut session, asked(*at)), Ok(Consequence::Upload(_))));
     assert_eq!(waiting.count(), MOST_REQUESTS);
 }
