@@ -63,6 +63,19 @@ impl Swarm {
         }
     }
 
+    /// This peer dials a member that has all of the file, and has named the file to it. Returns what
+    /// to say at once, so that the answer comes with the member's own first words: which hashes are
+    /// asked for. [`Input::Opened`](super::Input::Opened) or [`Input::Closed`](super::Input::Closed) follows.
+    pub fn call(&mut self, now: Instant, id: SessionId) -> Vec<Message> {
+        if self.stopped || self.can_verify() {
+            return Vec::new();
+        }
+        let asked = self.hashes.ask(now, &[id]).into_iter();
+        asked
+            .map(|(_, range)| Message::HashRequest(range))
+            .collect()
+    }
+
     fn is_full_for(&self, member: bool) -> bool {
         if member {
             self.places.total() >= self.limits.sessions as u64
@@ -88,6 +101,8 @@ impl Swarm {
 
     pub(super) fn closed(&mut self, now: Instant, id: SessionId, reason: &str) {
         self.forget_session(now, id, None, reason);
+        // It may never have been opened.
+        self.hashes.closed(id);
         if let Some((_, blocks)) = self.ended.remove(&id) {
             for block in blocks {
                 self.pieces.unclaim(block);

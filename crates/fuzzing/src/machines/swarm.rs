@@ -258,6 +258,17 @@ impl Run {
             (SourceId::Client(address), Account::Address(address.ip()))
         };
         self.dials.retain(|dialling| !dialled || *dialling != peer);
+        if dialled && member && offer & 32 == 0 {
+            for message in self.swarm.call(self.now, session) {
+                if let Message::HashRequest(range) = message {
+                    self.questions.push((session, range));
+                }
+            }
+            // It may come to nothing.
+            if offer & 0xc0 == 0xc0 {
+                return self.close(session);
+            }
+        }
         self.input(Input::Opened {
             session,
             peer,

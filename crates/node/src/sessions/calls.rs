@@ -7,13 +7,13 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use thorp_core::bound::Account;
-use thorp_core::swarm::{NamedSource, Offer};
+use thorp_core::swarm::{NamedSource, Offer, SessionId};
 use thorp_group::certificate::Certified;
 use thorp_wire::PeerId;
 use thorp_wire::frame::Holder;
 use thorp_wire::layout::Layout;
 use thorp_wire::session::handshake::name_of;
-use tokio::io::{ReadHalf, WriteHalf, split};
+use tokio::io::{AsyncRead, AsyncWrite, ReadHalf, WriteHalf, split};
 use tokio::time::{sleep, timeout};
 
 use super::greeting::{self, GREETING, GreetingError};
@@ -41,6 +41,14 @@ pub(super) struct Idle {
     number: u64,
 }
 
+/// A connection on which both ends have said that it is about this file.
+struct Met {
+    line: Idle,
+    session: SessionId,
+    offer: Offer,
+    answers: Answers,
+}
+
 /// Why there is no session with a holder.
 enum Unreached {
     /// It has no place for one more.
@@ -62,8 +70,8 @@ impl Swarms {
     }
 
     async fn visit(&self, transfer: &Arc<Transfer>, holder: Holder) {
-        let (mut line, offer, answers) = match self.reach(transfer, &holder).await {
-            Ok(reached) => reached,
+        let met = match self.reach(transfer, &holder).await {
+            Ok(met) => met,
             Err(Unreached::Busy) => {
                 tracing::debug!(holder = %holder.id, "it has no place for one more now");
                 return transfer.holder_busy(holder.id.into());
@@ -76,13 +84,14 @@ impl Swarms {
         if transfer.is_over() {
             return;
         }
+        let mut line = met.line;
         let opening = Opening {
-            session: self.next_session(),
+            session: met.session,
             peer: holder.id.into(),
             account: Account::Member(holder.id),
             dialled: true,
-            offer,
-            answers,
+            offer: met.offer,
+            answers: met.answers,
             client: None,
         };
         let (inward, outward) = (&mut line.inward, &mut line.outward);
@@ -95,22 +104,15 @@ impl Swarms {
         }
     }
 
-    /// A connection on which both ends have said that it is about this file.
-    async fn reach(
-        &self,
-        transfer: &Arc<Transfer>,
-        holder: &Holder,
-    ) -> Result<(Idle, Offer, Answers), Unreached> {
-        let answers = self.answers();
+    async fn reach(&self, transfer: &Transfer, holder: &Holder) -> Result<Met, Unreached> {
         // The other end may have let go of it at this very moment.
-        while let Some(mut kept) = self.take_kept(holder.id) {
+        while let Some(kept) = self.take_kept(holder.id) {
             transfer.was_reached();
-            match self.greet(&mut kept, transfer, &answers).await {
-                Ok(offer) => return Ok((kept, offer, answers)),
-                Err(Unreached::Busy) => return Err(Unreached::Busy),
+            match self.greet(kept, transfer, holder).await {
                 Err(Unreached::Failed(why)) => {
                     tracing::debug!(%why, "a kept connection was of no use");
                 }
+                met => return met,
             }
         }
         let expected = Expected::Peer(holder.id);
@@ -121,46 +123,85 @@ impl Swarms {
         let ends = self.first_to_end(&connected.member);
         transfer.was_reached();
         let (read, write) = split(for_files(connected.stream));
-        let mut line = Idle {
+        let line = Idle {
             inward: Inward::new(read),
             outward: Outward::new(write),
             earlier: None,
             ends,
             number: 0,
         };
-        let offer = self.greet(&mut line, transfer, &answers).await?;
-        Ok((line, offer, answers))
+        self.greet(line, transfer, holder).await
     }
 
     async fn greet(
         &self,
-        line: &mut Idle,
+        mut line: Idle,
         transfer: &Transfer,
-        answers: &Answers,
-    ) -> Result<Offer, Unreached> {
-        let content = transfer.content();
-        let words = async {
-            let who = (self.me(), self.0.port);
-            greeting::send(&mut line.outward, content, who, answers.longest()).await?;
-            let greeting = greeting::read(&mut line.inward, line.earlier).await?;
-            let same = greeting.name == name_of(&content.root)
-                && greeting
-                    .length
-                    .is_none_or(|length| length == content.length);
-            if same {
-                Ok(greeting.offer)
-            } else {
-                Err(GreetingError::OtherFile)
+        holder: &Holder,
+    ) -> Result<Met, Unreached> {
+        let (session, answers) = (self.next_session(), self.answers());
+        let Idle {
+            inward,
+            outward,
+            earlier,
+            ..
+        } = &mut line;
+        let ends = (inward, outward);
+        let said = self.exchange(
+            ends,
+            *earlier,
+            transfer,
+            holder.partial,
+            (session, &answers),
+        );
+        let unreached = match timeout(GREETING, said).await {
+            Ok(Ok(offer)) => {
+                return Ok(Met {
+                    line,
+                    session,
+                    offer,
+                    answers,
+                });
             }
-        };
-        match timeout(GREETING, words).await {
-            Ok(Ok(offer)) => Ok(offer),
-            Ok(Err(GreetingError::Busy)) => Err(Unreached::Busy),
-            Ok(Err(why)) => Err(Unreached::Failed(why.to_string())),
+            Ok(Err(GreetingError::Busy)) => Unreached::Busy,
+            Ok(Err(why)) => Unreached::Failed(why.to_string()),
             Err(_) => {
                 let silence = format!("it has said nothing for {} s", GREETING.as_secs());
-                Err(Unreached::Failed(silence))
+                Unreached::Failed(silence)
             }
+        };
+        transfer.closed(session, "it was never opened".to_owned());
+        Err(unreached)
+    }
+
+    /// The words that a session begins with, on a connection that was about an `earlier` file. A
+    /// holder that has not only a part of it is asked for hashes before it has answered.
+    pub(super) async fn exchange<R, W>(
+        &self,
+        (inward, outward): (&mut Inward<R>, &mut Outward<W>),
+        earlier: Option<Layout>,
+        transfer: &Transfer,
+        partial: bool,
+        (session, answers): (SessionId, &Answers),
+    ) -> Result<Offer, GreetingError>
+    where
+        R: AsyncRead + Unpin,
+        W: AsyncWrite + Unpin,
+    {
+        let (content, who) = (transfer.content(), (self.me(), self.0.port));
+        greeting::send(outward, content, who, answers.longest()).await?;
+        if !partial {
+            outward.say(&transfer.call(session)).await?;
+        }
+        let greeting = greeting::read(inward, earlier).await?;
+        let same = greeting.name == name_of(&content.root)
+            && greeting
+                .length
+                .is_none_or(|length| length == content.length);
+        if same {
+            Ok(greeting.offer)
+        } else {
+            Err(GreetingError::OtherFile)
         }
     }
 

@@ -23,7 +23,7 @@ use tokio::time::timeout;
 
 use super::line::{Inward, Outward};
 use super::session::{self, Opening};
-use super::{Happening, Setup, Swarms, Writing, greeting};
+use super::{Happening, Setup, Swarms, Writing};
 
 const MIB: u64 = 1024 * 1024;
 /// So long that its pieces are of 1 MiB; most of it is a hole.
@@ -131,18 +131,16 @@ async fn a_block_takes_one_read_one_write_and_one_word() {
         sent: Arc::clone(&sent),
     });
     let (mut inward, mut outward) = (Inward::new(read), Outward::new(write));
-    let answers = asker.answers();
-    let who = (asker.me(), None);
-    let said = greeting::send(&mut outward, content, who, answers.longest());
-    said.await.expect("is taken");
-    let offer = greeting::read(&mut inward, None)
-        .await
-        .expect("a greeting")
-        .offer;
+    let (session, answers) = (asker.next_session(), asker.answers());
+    let ends = (&mut inward, &mut outward);
+    let met = asker.exchange(ends, None, &transfer, false, (session, &answers));
+    let offer = met.await.expect("a greeting");
+    let other = asker.next_session();
+    assert!(transfer.call(other).is_empty(), "the hashes are asked for");
     let serving = holder.table().transfers.values().next().cloned();
     let serving = serving.expect("it is served");
     let opening = Opening {
-        session: asker.next_session(),
+        session,
         peer: holder.me().into(),
         account: Account::Member(holder.me()),
         dialled: true,

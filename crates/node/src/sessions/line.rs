@@ -229,6 +229,16 @@ impl<W: AsyncWrite + Unpin> Outward<W> {
         Ok(())
     }
 
+    /// Sends these messages, at once.
+    pub async fn say(&mut self, messages: &[Message]) -> Result<(), Broken> {
+        let mut words = Vec::new();
+        for message in messages {
+            message.encode(&mut words);
+        }
+        self.send(&words).await?;
+        self.flush().await
+    }
+
     /// Sends on what may have been held back to be sent with more.
     pub async fn flush(&mut self) -> Result<(), Broken> {
         timeout(STUCK, self.stream.flush())

@@ -414,6 +414,12 @@ impl Transfer {
         state.readers.wake_all();
     }
 
+    /// What to say at once on a connection to a member that has all of the file. It is
+    /// [opened](Self::opened) or [closed](Self::closed) then.
+    pub(super) fn call(&self, session: SessionId) -> Vec<Message> {
+        self.lock().swarm.call(self.now(), session)
+    }
+
     /// A connection is about this file from now on. What is to be sent on it is
     /// put into `outbox`.
     pub(super) fn opened(
