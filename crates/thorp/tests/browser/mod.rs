@@ -290,6 +290,21 @@ fn a_transfer_moves_is_paused_and_taken_up_again() {
             &format!("{tags} === 'cancelled,finished'"),
         );
         assert!(!scene.oak.share().join("films/lighthouse.mkv").exists());
+
+        // What goes, and to whom.
+        scene.oak.file("mill.mkv", &film[..20 << 20]);
+        poll("the other film to be listed", PATIENCE, || {
+            let (_, found) = elm.json(&["find", "mill.mkv"]);
+            found
+                .iter()
+                .any(|row| row["root"].is_string())
+                .then_some(())
+        });
+        let fetching = elm.start(&["get", "mill.mkv"]);
+        let cards = "[...document.querySelectorAll('.card')].map((card) => card.textContent)";
+        let goes = "(card) => /mill.mkv/.test(card) && /to elm/.test(card) && /iB\\/s/.test(card)";
+        browser.until("what goes to elm", &format!("{cards}.some({goes})"));
+        fetching.finish(PATIENCE).exits(0);
     });
 }
 

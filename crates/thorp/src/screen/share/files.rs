@@ -11,19 +11,18 @@ use ratatui::Frame;
 use ratatui::layout::{Constraint, Layout, Rect};
 use ratatui::text::Line;
 use ratatui::widgets::Paragraph;
-use thorp_node::api::{Command, Event, FileRow, Folders, Get, Note, Wait};
+use thorp_node::api::{Event, Folders, Get, Wait};
 use thorp_node::printable::printable;
 use thorp_node::snapshot::Viewer;
 use tokio::time::Instant;
 
+use super::all::AllFiles;
 use super::folder::{FolderItem, FolderReader, FoundFile, Items, MOST, among};
 use super::gets::SendCommand;
-use crate::exit::Complaint;
-use crate::node::Answers;
 use crate::screen::list::List;
 use crate::screen::tabs::{Hint, Palette, bold, row};
+use crate::units;
 use crate::wrap::on_screen;
-use crate::{told, units};
 
 /// How long is read at once before keys are looked at.
 const SLICE: Duration = Duration::from_millis(25);
@@ -31,12 +30,6 @@ const SLICE: Duration = Duration::from_millis(25);
 const AGAIN: Duration = Duration::from_secs(1);
 /// How long to wait for a node that has searched as much as it may.
 const BUSY: Duration = Duration::from_millis(250);
-/// How often all peers' files may be asked for.
-const ASKED_EVERY: Duration = Duration::from_secs(30);
-/// The most files that are kept of what all peers have.
-const MOST_OF_ALL: usize = 20_000;
-/// The most events that are taken at once.
-const EVENTS: usize = 500;
 /// The least width with room for times.
 const WITH_TIMES: usize = 76;
 
@@ -85,21 +78,8 @@ pub struct FilesTab {
     is_stale: bool,
     read_at: Option<Instant>,
     /// What all peers have, and whether that is shown.
-    all: Option<All>,
+    all: Option<AllFiles>,
     shows_all: bool,
-}
-
-/// What all peers have.
-#[derive(Debug)]
-struct All {
-    rows: Vec<FileRow>,
-    asked: Instant,
-    /// Whether there was more than is kept.
-    is_cut: bool,
-    /// Why it may not be all.
-    unfinished: Option<String>,
-    /// What is still to come.
-    answers: Option<Answers>,
 }
 
 impl Default for FilesTab {
@@ -148,7 +128,7 @@ impl FilesTab {
         if self.reading.is_none() && self.is_stale && is_due {
             self.is_stale = false;
             if self.shows_all {
-                let rows = self.all.as_ref().map_or(&[][..], |all| &all.rows[..]);
+                let rows = self.all.as_ref().map_or(&[][..], AllFiles::rows);
                 let found = among(rows, &self.folder, &self.filter);
                 self.show(found);
             } else {
@@ -198,61 +178,23 @@ impl FilesTab {
 
     /// Returns the next events of the answer about all peers' files.
     pub fn poll_events(&mut self, context: &mut Context<'_>) -> Poll<Vec<Event>> {
-        let answers = self.all.as_mut().and_then(|all| all.answers.as_mut());
-        let Some(answers) = answers else {
-            return Poll::Pending;
-        };
-        let mut events = Vec::new();
-        answers
-            .poll_recv_many(context, &mut events, EVENTS)
-            .map(|_| events)
+        let all = self.all.as_mut();
+        all.map_or(Poll::Pending, |all| all.poll_events(context))
     }
 
     /// Handles these events; without one the answer has ended too early.
     pub fn on_events(&mut self, events: Vec<Event>) {
         let Some(all) = &mut self.all else { return };
-        let is_lost = events.is_empty();
-        for event in events {
-            match event {
-                Event::File(row) if all.rows.len() < MOST_OF_ALL => all.rows.push(row),
-                Event::File(_) => all.is_cut = true,
-                Event::Note(Note::NoFiles) => {}
-                Event::Note(note) => all.unfinished = Some(crate::words::note(&note)),
-                Event::Error(failure) => {
-                    all.unfinished = Some(told::failure(&Complaint::from(&failure)));
-                    all.answers = None;
-                }
-                Event::Done(_) => all.answers = None,
-                _ => {}
-            }
-        }
-        if is_lost {
-            all.answers = None;
-            all.unfinished = Some(told::failure(&crate::exit::broken_off()));
-        }
-        if all.is_cut {
-            all.answers = None;
-        }
-        if all.answers.is_none() && self.shows_all {
+        all.on_events(events);
+        if !all.is_asking() && self.shows_all {
             self.restart();
         }
     }
 
     fn ask_all(&mut self, request: &SendCommand) -> FilesWish {
         self.shows_all = !self.shows_all;
-        let is_fresh = |all: &All| all.asked.elapsed() < ASKED_EVERY;
-        if self.shows_all && !self.all.as_ref().is_some_and(is_fresh) {
-            let everything = Command::Ls {
-                peer: None,
-                folder: None,
-            };
-            self.all = Some(All {
-                rows: Vec::new(),
-                asked: Instant::now(),
-                is_cut: false,
-                unfinished: None,
-                answers: Some(request(everything)),
-            });
+        if self.shows_all && !self.all.as_ref().is_some_and(AllFiles::is_fresh) {
+            self.all = Some(AllFiles::asked(request));
         }
         (self.items, self.is_read) = (Vec::new(), false);
         self.restart();
@@ -417,8 +359,7 @@ impl FilesTab {
     }
 
     fn nothing(&self) -> &'static str {
-        let is_asking =
-            self.shows_all && self.all.as_ref().is_some_and(|all| all.answers.is_some());
+        let is_asking = self.shows_all && self.all.as_ref().is_some_and(AllFiles::is_asking);
         if is_asking {
             "Asking..."
         } else if !self.is_read {
@@ -463,23 +404,6 @@ impl FilesTab {
         }
         cells.push((held, 9));
         row(&name, &cells, width)
-    }
-}
-
-impl All {
-    /// Returns what is to be known of the number of rows.
-    fn remark(&self) -> String {
-        let age = self.asked.elapsed().as_secs();
-        let age = match age {
-            0..60 => format!("{age} s"),
-            _ => format!("{} min", age / 60),
-        };
-        match (&self.unfinished, self.is_cut) {
-            _ if self.answers.is_some() => " so far".into(),
-            (Some(why), _) => format!(", asked {age} ago, perhaps not all: {}", printable(why)),
-            (None, true) => format!(" of the first {MOST_OF_ALL}, asked {age} ago"),
-            (None, false) => format!(", asked {age} ago"),
-        }
     }
 }
 

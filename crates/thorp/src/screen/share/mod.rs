@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! files      folders, a filter, what is to be fetched
+//! all        what all peers have, once it was asked for
 //! folder     reads a folder page by page
 //! gets       fetches that were begun here, with their questions
 //! transfers  what is on its way, and what has come
@@ -11,6 +12,7 @@
 //! terminal without this screen. Owns which tab is shown and what keys mean; the terminal and the
 //! loop are the menu's.
 
+mod all;
 mod files;
 mod folder;
 mod gets;
