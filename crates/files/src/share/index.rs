@@ -9,7 +9,7 @@
 //! part of a file is listed where no whole one goes by its name. A link is listed
 //! while its file is, with what is known of that, and has no record of its own.
 //!
-//! A file costs its name and some 130 bytes, in the [`Table`]; what few files have is
+//! A file costs its name and some 135 bytes, in the [`Table`]; what few files have is
 //! beside it.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};

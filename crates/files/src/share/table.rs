@@ -12,9 +12,10 @@ use crate::stamp::Stamp;
 pub(super) struct Table {
     files: Dense<Listed>,
     by_name: Ordered<u32>,
-    /// Those with a root. By root first, because sessions name a file by the start of
-    /// its root; then by length and name.
-    by_content: Ordered<u32>,
+    /// Those with a root, each with the beginning of it: few have the same, so that no file is
+    /// looked up to tell which of two is before the other. By root first, because sessions name
+    /// a file by the start of its root; then by length and name.
+    by_content: Ordered<(u32, u32)>,
 }
 
 struct Listed {
@@ -73,7 +74,8 @@ impl Table {
             let place = self.place(self.files[last].name.as_str());
             self.by_name.replace(place, number);
             if let Some(place) = self.place_in_contents(last) {
-                self.by_content.replace(place, number);
+                self.by_content
+                    .replace(place, (self.beginning(last), number));
             }
         }
         Some(self.files.swap_remove(number).record)
@@ -92,22 +94,25 @@ impl Table {
 
     /// The names of this content, in order.
     pub fn names_of(&self, content: Content) -> impl Iterator<Item = &Name> {
-        let key = (content.root, content.length);
-        let is_before = |number| self.content(number).is_some_and(|other| other < key);
-        let numbers = self.by_content.from(self.by_content.place(is_before));
+        let (start, key) = (beginning_of(content.root), (content.root, content.length));
+        let is_before = |(other_start, other)| {
+            other_start < start || other_start == start && self.content(other) < Some(key)
+        };
+        let rows = self.by_content.from(self.by_content.place(is_before));
+        let numbers = rows.map(|(_, number)| number);
         self.named(numbers.take_while(move |number| self.content(*number) == Some(key)))
     }
 
     /// The contents whose root begins with these bytes, each once.
     pub fn contents_beginning(&self, start: &[u8; 20]) -> Vec<Content> {
         let begins = |root: &Root| root.as_bytes().starts_with(start);
-        let is_before = |number| {
+        let is_before = |(_, number)| {
             let content = self.content(number);
             content.is_some_and(|(root, _)| root.as_bytes()[..start.len()] < start[..])
         };
-        let numbers = self.by_content.from(self.by_content.place(is_before));
-        let mut contents: Vec<Content> = numbers
-            .map_while(|number| self.content(number))
+        let rows = self.by_content.from(self.by_content.place(is_before));
+        let mut contents: Vec<Content> = rows
+            .map_while(|(_, number)| self.content(number))
             .take_while(|(root, _)| begins(root))
             .map(|(root, length)| Content { length, root })
             .collect();
@@ -133,18 +138,26 @@ impl Table {
     /// Where a file is among contents, or belongs there; nowhere without a root.
     fn place_in_contents(&self, number: u32) -> Option<Between> {
         let content = self.content(number)?;
-        let name = &self.files[number].name;
-        Some(self.by_content.place(|other| {
-            let of_other = self
-                .content(other)
-                .map(|known| (known, &self.files[other].name));
-            of_other.is_some_and(|other| other < (content, name))
+        let (start, key) = (self.beginning(number), (content, &self.files[number].name));
+        let is_before = |other| {
+            let known = self.content(other);
+            known.is_some_and(|known| (known, &self.files[other].name) < key)
+        };
+        Some(self.by_content.place(|(other_start, other)| {
+            other_start < start || other_start == start && is_before(other)
         }))
+    }
+
+    /// The beginning of a file's root.
+    fn beginning(&self, number: u32) -> u32 {
+        self.content(number)
+            .map_or(0, |(root, _)| beginning_of(root))
     }
 
     fn join_content(&mut self, number: u32) {
         if let Some(place) = self.place_in_contents(number) {
-            self.by_content.insert(place, number);
+            self.by_content
+                .insert(place, (self.beginning(number), number));
         }
     }
 
@@ -153,6 +166,11 @@ impl Table {
             self.by_content.remove(place);
         }
     }
+}
+
+fn beginning_of(root: Root) -> u32 {
+    let [a, b, c, d, ..] = *root.as_bytes();
+    u32::from_be_bytes([a, b, c, d])
 }
 
 #[cfg(test)]

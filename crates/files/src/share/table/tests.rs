@@ -25,7 +25,7 @@ fn record(length: u64, root: Option<u8>) -> Record {
 }
 
 #[test]
-fn a_file_takes_its_name_and_130_bytes_in_whatever_order_files_come() {
+fn a_file_takes_its_name_and_135_bytes_in_whatever_order_files_come() {
     let mut numbers: Vec<u32> = (0..20_000).collect();
     for in_order in [true, false] {
         if !in_order {
@@ -41,11 +41,12 @@ fn a_file_takes_its_name_and_130_bytes_in_whatever_order_files_come() {
             };
             table.insert(&name(&format!("{number:06}")), file);
         }
-        let orders = table.by_name.capacity() + table.by_content.capacity();
-        let bytes = table.files.capacity() * size_of::<Listed>() + orders * size_of::<u32>();
+        let orders = table.by_name.capacity() * size_of::<u32>()
+            + table.by_content.capacity() * size_of::<(u32, u32)>();
+        let bytes = table.files.capacity() * size_of::<Listed>() + orders;
         let of_name = 2 * size_of::<usize>();
         let each = bytes / numbers.len() + of_name;
-        assert!(each <= 130, "{each} bytes");
+        assert!(each <= 135, "{each} bytes");
     }
 }
 
