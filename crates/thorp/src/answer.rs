@@ -25,6 +25,9 @@ use thorp_node::printable::printable;
 /// How a line goes on that is too long for the terminal.
 pub const HANGING: &str = "    ";
 
+/// How many bytes of data are gathered before they are written.
+const MOST_UNWRITTEN: usize = 64 * 1024;
+
 /// How to render.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct AnswerStyle {
@@ -53,6 +56,8 @@ pub struct Renderer<O, T> {
     /// Rows have come that could not be put into the order that was asked for.
     is_unsorted: bool,
     totals: FetchTotals,
+    /// Lines of data that are not written yet.
+    unwritten: String,
     flow: Flow,
     /// Columns of the terminal that data goes to, if it does.
     data_width: Option<usize>,
@@ -94,6 +99,7 @@ impl<O: Write, T: Write> Renderer<O, T> {
             has_files: false,
             is_unsorted: false,
             totals: FetchTotals::default(),
+            unwritten: String::new(),
             flow: Flow::Open,
             data_width: None,
             talk_width: None,
@@ -117,6 +123,26 @@ impl<O: Write, T: Write> Renderer<O, T> {
 
     /// Renders `event`; the last one of an answer says how it ended.
     pub fn render(&mut self, event: &Event) -> Result<Option<Exit>> {
+        let exit = self.take(event);
+        let written = self.write();
+        exit.and_then(|exit| written.map(|()| exit))
+    }
+
+    /// Renders events that are there together, so that their data is written in one go: each line
+    /// alone would cost a call of the system, and wake its reader.
+    pub fn render_all(&mut self, events: impl Iterator<Item = Event>) -> Result<Option<Exit>> {
+        let mut exit = Ok(None);
+        for event in events {
+            exit = self.take(&event);
+            if !matches!(exit, Ok(None)) {
+                break;
+            }
+        }
+        let written = self.write();
+        exit.and_then(|exit| written.map(|()| exit))
+    }
+
+    fn take(&mut self, event: &Event) -> Result<Option<Exit>> {
         if let Event::File(row) = event {
             for row in self.in_order(row) {
                 self.row(&Event::File(row))?;
@@ -189,6 +215,14 @@ impl<O: Write, T: Write> Renderer<O, T> {
     }
 
     fn text(&mut self, event: &Event) -> Result<()> {
+        let is_row = matches!(
+            event,
+            Event::File(_) | Event::Peer(_) | Event::Member(_) | Event::Fetched(_)
+        );
+        if !is_row {
+            // What is said of it stands behind the data that came before.
+            self.write()?;
+        }
         let summary = self.totals.on_event(event);
         match event {
             Event::File(row) => {
@@ -266,6 +300,7 @@ impl<O: Write, T: Write> Renderer<O, T> {
                 self.bar.finish();
                 if let Some(text) = self.listing.finish() {
                     self.data(&text)?;
+                    self.write()?;
                 }
                 self.say_where();
                 if !self.style.asked {
@@ -286,6 +321,7 @@ impl<O: Write, T: Write> Renderer<O, T> {
         self.bar.finish();
         if let Some(text) = self.listing.finish() {
             self.data(&text)?;
+            self.write()?;
         }
         if self.has_files && done.count > 1 && !self.style.quiet {
             let files = units::count(done.count, "file");
@@ -356,12 +392,24 @@ impl<O: Write, T: Write> Renderer<O, T> {
 
     fn data(&mut self, text: &str) -> Result<()> {
         if self.flow == Flow::Open {
-            let out = &mut self.out;
-            self.flow = self
-                .bar
-                .above(|| out::line(out, text))
-                .map_err(|error| out::unwritten(&error))?;
+            self.unwritten.push_str(text);
+            self.unwritten.push('\n');
         }
+        if self.unwritten.len() >= MOST_UNWRITTEN {
+            return self.write();
+        }
+        Ok(())
+    }
+
+    /// Writes the lines of data that have come.
+    fn write(&mut self) -> Result<()> {
+        if self.unwritten.is_empty() {
+            return Ok(());
+        }
+        let (out, lines) = (&mut self.out, &self.unwritten);
+        let written = self.bar.above(|| out::lines(out, lines));
+        self.unwritten.clear();
+        self.flow = written.map_err(|error| out::unwritten(&error))?;
         Ok(())
     }
 }

@@ -1,6 +1,6 @@
 //! Standard output and standard error, written so that a closed stream does no harm.
 //!
-//! Data goes to standard output, which is flushed after every line for a reader that follows it.
+//! Data goes to standard output, which is flushed when no more is there, for a reader that follows it.
 //! If that reader has gone (`thorp ls | head`), this is the end, not an error. Talk goes to
 //! standard error, which may be closed. Owns which streams are terminals and whether colour is
 //! wanted.
@@ -27,10 +27,12 @@ pub enum Flow {
 
 /// Writes a text and a line break to `out`.
 pub fn line(out: &mut impl Write, text: &str) -> io::Result<Flow> {
-    let written = out
-        .write_all(text.as_bytes())
-        .and_then(|()| out.write_all(b"\n"))
-        .and_then(|()| out.flush());
+    lines(out, &format!("{text}\n"))
+}
+
+/// Writes lines, each with its line break, to `out`.
+pub fn lines(out: &mut impl Write, text: &str) -> io::Result<Flow> {
+    let written = out.write_all(text.as_bytes()).and_then(|()| out.flush());
     match written {
         Ok(()) => Ok(Flow::Open),
         Err(e) if e.kind() == ErrorKind::BrokenPipe => Ok(Flow::Closed),

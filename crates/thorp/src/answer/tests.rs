@@ -1,10 +1,11 @@
 //! The wording of every answer, and JSON lines that must not change.
 
+use std::cell::RefCell;
 use std::io;
 
 use super::*;
 use crate::samples;
-use thorp_node::api::Done;
+use thorp_node::api::{Done, Failure};
 
 fn render(style: AnswerStyle, events: &[Event]) -> (String, String, Option<Exit>) {
     let (mut out, mut talk) = (Vec::new(), Vec::new());
@@ -305,4 +306,40 @@ fn a_status_goes_on_beside_its_labels_where_its_terminal_is_narrow() {
             .all(|line| line.starts_with(listing::BESIDE_LABELS)),
         "{text}"
     );
+}
+
+/// One of two streams, with what was written to both, call by call.
+struct Stream<'a>(&'static str, &'a RefCell<Vec<(&'static str, String)>>);
+
+impl Write for Stream<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let text = String::from_utf8(bytes.to_vec()).expect("UTF-8");
+        self.1.borrow_mut().push((self.0, text));
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+#[test]
+fn what_comes_together_is_written_together_and_talk_stays_behind_the_data_before_it() {
+    let written = RefCell::default();
+    let (out, talk) = (Stream("out", &written), Stream("talk", &written));
+    let mut renderer = Renderer::new(out, talk, TEXT, Bar::none());
+    let fetched = || Event::Fetched(samples::fetched(AnswerSource::Memory));
+    let missed = Event::Failed {
+        name: "3.txt".into(),
+        failure: Failure::Exists,
+    };
+    let events = [fetched(), fetched(), missed, fetched()];
+    let exit = renderer.render_all(events.into_iter());
+    assert_eq!(exit, Ok(None));
+    let written: Vec<_> = written
+        .borrow()
+        .iter()
+        .map(|(stream, text)| (*stream, text.lines().count()))
+        .collect();
+    assert_eq!(written, [("out", 2), ("talk", 1), ("out", 1)]);
 }

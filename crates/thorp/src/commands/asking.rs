@@ -23,6 +23,9 @@ use crate::state::NodeKind;
 use crate::whereabouts::{self, Whereabouts};
 use crate::{threads, words, wrap};
 
+/// The most events that are shown together.
+const TOGETHER: usize = 256;
+
 /// The renderer of answers on the standard streams, or in a pager.
 type Standard = Renderer<Paged<io::Stdout>, Paged<io::Stderr>>;
 
@@ -344,9 +347,10 @@ pub async fn show<O: io::Write, T: io::Write>(
     renderer: &mut Renderer<O, T>,
     listing: bool,
 ) -> Result {
-    while let Some(event) = answers.recv().await {
-        log(&event);
-        if let Some(exit) = renderer.render(&event)? {
+    let mut events = Vec::new();
+    while answers.recv_many(&mut events, TOGETHER).await > 0 {
+        events.iter().for_each(log);
+        if let Some(exit) = renderer.render_all(events.drain(..))? {
             return Ok(exit);
         }
         if listing && renderer.flow() == Flow::Closed {
