@@ -38,20 +38,33 @@ pub(super) struct Question {
 }
 
 impl Peer {
-    /// Reports that the bytes of a file have arrived. If they are wanted, returns for which fetch
-    /// and as what content: check and store them, then send
-    /// [`Input::Stored`](super::Input::Stored). Otherwise drop them. Drain
+    /// Reports that the bytes of files have arrived together. Returns of each, if it is wanted,
+    /// for which fetch and as what content: check and store it, then send
+    /// [`Input::Stored`](super::Input::Stored). Otherwise drop it. Drain
     /// [`poll_output`](Self::poll_output) afterwards.
+    pub fn claim_contents(
+        &mut self,
+        now: Instant,
+        came: &[(LinkId, RequestId)],
+    ) -> Vec<Option<Claimed>> {
+        let fetches = came.iter().map(|(link, request)| {
+            self.on_link_input(now, links::Input::heard(*link));
+            self.content_came(now, *link, *request)
+        });
+        let fetches: Vec<Option<FetchId>> = fetches.collect();
+        self.advance(now, false);
+        let fetches = fetches.into_iter();
+        fetches.map(|fetch| self.gets.claimed(fetch?)).collect()
+    }
+
+    /// Reports the same of one file.
     pub fn claim_content(
         &mut self,
         now: Instant,
         link: LinkId,
         request: RequestId,
     ) -> Option<Claimed> {
-        self.on_link_input(now, links::Input::heard(link));
-        let fetch = self.content_came(now, link, request);
-        self.advance(now, false);
-        self.gets.claimed(fetch?)
+        self.claim_contents(now, &[(link, request)]).pop().flatten()
     }
 
     /// From which holders small files of a get are awaited, if any is.

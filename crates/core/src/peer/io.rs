@@ -142,14 +142,9 @@ pub enum Input {
         /// The survey.
         ask: AskId,
     },
-    /// Claimed bytes ([`Peer::claim_content`](super::Peer::claim_content)), or an empty file
-    /// ([`get::Output::Make`]), were stored or could not be.
-    Stored {
-        /// The fetch.
-        fetch: FetchId,
-        /// The result.
-        storage: Storage,
-    },
+    /// Claimed bytes ([`Peer::claim_contents`](super::Peer::claim_contents)), or empty files
+    /// ([`get::Output::Make`]), were stored or could not be: for which fetches, and the results.
+    Stored(Vec<(FetchId, Storage)>),
     /// Files are wanted. [`Output::Get`] tells what to do for the get, and how it ends.
     Get {
         /// The id of the get from now on.

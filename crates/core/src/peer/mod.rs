@@ -178,7 +178,7 @@ impl Peer {
     }
 
     /// Handles one input. Nothing else changes the state, except
-    /// [`claim_content`](Self::claim_content).
+    /// [`claim_contents`](Self::claim_contents).
     pub fn handle(&mut self, now: Instant, input: Input) {
         let share_changed = matches!(input, Input::ShareChanged { .. });
         match input {
@@ -204,7 +204,11 @@ impl Peer {
             Input::Survey { ask, wish, itself } => self.on_wish(now, ask, wish, itself),
             Input::Taken { ask } => self.on_taken(Surveyor::Shell(ask)),
             Input::AbandonSurvey { ask } => self.abandon_survey(ask),
-            Input::Stored { fetch, storage } => self.stored(now, fetch, storage),
+            Input::Stored(files) => {
+                for (fetch, storage) in files {
+                    self.stored(now, fetch, storage);
+                }
+            }
             Input::Get { get, request } => {
                 self.gets.handle(now, get::Input::Begin(get, request));
             }

@@ -472,14 +472,14 @@ fn inputs(op: Op, taken: &mut BTreeMap<u64, u64>, wants: &mut u64) -> Vec<Input>
             },
             itself: files.then(|| Box::new(holder(0))),
         }],
-        Op::Stored(fetch, verified) => vec![Input::Stored {
-            fetch: FetchId(fetch),
-            storage: if verified {
+        Op::Stored(fetch, verified) => {
+            let storage = if verified {
                 Storage::Kept
             } else {
                 Storage::Mismatch
-            },
-        }],
+            };
+            vec![Input::Stored(vec![(FetchId(fetch), storage)])]
+        }
         Op::Content(n, _) => vec![
             links::Input::Heard {
                 link: link(n, false),

@@ -173,7 +173,7 @@ impl Village {
                 None => Storage::Kept,
             };
             let verified = storage == Storage::Kept;
-            self.give(node, peer::Input::Stored { fetch, storage });
+            self.give(node, peer::Input::Stored(vec![(fetch, storage)]));
             if verified && let Some(name) = self.host(node).names.remove(&fetch) {
                 self.share(node, &[(name.as_str(), text)]);
             }

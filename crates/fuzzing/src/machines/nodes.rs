@@ -221,7 +221,7 @@ impl Run {
                     1 => Storage::Failed(NotStored::Exists),
                     _ => Storage::Kept,
                 };
-                Input::Stored { fetch, storage }
+                Input::Stored(vec![(fetch, storage)])
             }),
             28 => source.one(&self.begun).copied().map(|fetch| {
                 let event = large_event(source);

@@ -133,10 +133,10 @@ impl<M: Machine> Engine<M> {
 }
 
 impl Engine<peer::Peer> {
-    /// Bytes of a file have come: as what they are wanted, if they are.
-    pub(super) fn claim_content(&mut self, link: LinkId, request: RequestId) -> Option<Claimed> {
+    /// Bytes of files have come: as what each is wanted, if it is.
+    pub(super) fn claim_contents(&mut self, came: &[(LinkId, RequestId)]) -> Vec<Option<Claimed>> {
         let now = system::now(&self.clock);
-        let claimed = self.machine.claim_content(now, link, request);
+        let claimed = self.machine.claim_contents(now, came);
         self.collect();
         claimed
     }

@@ -19,6 +19,8 @@ mod talk;
 pub mod tracker;
 mod wires;
 
+use std::time::{Duration, Instant};
+
 use thorp_core::links::{self, LinkId};
 use thorp_wire::Frame;
 
@@ -27,6 +29,11 @@ use crate::system::sleep;
 
 use engine::{Engine, Machine};
 use wires::Wires;
+
+/// How many arrivals are dealt with together at most, and for how long others wait that come after
+/// them, as does everything else.
+const TOGETHER: usize = 32;
+const MOMENT: Duration = Duration::from_millis(1);
 
 /// What differs between the nodes that are driven.
 trait Node: Send + Sized {
@@ -46,6 +53,9 @@ trait Node: Send + Sized {
     fn on_frame(&mut self, engine: &mut Engine<Self::Machine>, link: LinkId, frame: Frame) {
         engine.handle(links::Input::Frame { link, frame });
     }
+
+    /// All that came together on the links was told.
+    fn on_all_came(&mut self, _: &mut Engine<Self::Machine>) {}
 
     /// A link has ended. The machine is told here.
     fn on_closed(&mut self, engine: &mut Engine<Self::Machine>, link: LinkId, end: LinkEnd) {
@@ -79,7 +89,7 @@ async fn run<N: Node>(mut node: N, mut engine: Engine<N::Machine>) {
         }
         let deadline = engine.until_deadline();
         tokio::select! {
-            arrival = engine.wires.arrival() => on_arrival(&mut node, &mut engine, arrival),
+            arrival = engine.wires.arrival() => on_arrivals(&mut node, &mut engine, arrival),
             event = node.next_event(&engine.machine) => node.on_event(&mut engine, event),
             () = sleep(deadline) => engine.handle(links::Input::Tick),
         }
@@ -98,9 +108,28 @@ fn settle<N: Node>(node: &mut N, engine: &mut Engine<N::Machine>) {
     }
 }
 
-fn on_arrival<N: Node>(node: &mut N, engine: &mut Engine<N::Machine>, arrival: Arrival) {
-    // Its room is given back when it has been dealt with.
-    let Arrival { link, event, .. } = arrival;
+/// Deals with what has arrived, and with what is there behind it.
+fn on_arrivals<N: Node>(node: &mut N, engine: &mut Engine<N::Machine>, first: Arrival) {
+    let began = Instant::now();
+    let (mut next, mut rooms) = (Some(first), Vec::new());
+    while let Some(arrival) = next {
+        let (link, event, room) = arrival.into_parts();
+        on_arrival(node, engine, link, event);
+        rooms.push(room);
+        let goes_on = rooms.len() < TOGETHER && began.elapsed() < MOMENT;
+        next = goes_on.then(|| engine.wires.arrival_now()).flatten();
+    }
+    node.on_all_came(engine);
+    // Their room is given back when all have been dealt with.
+    drop(rooms);
+}
+
+fn on_arrival<N: Node>(
+    node: &mut N,
+    engine: &mut Engine<N::Machine>,
+    link: LinkId,
+    event: LinkEvent,
+) {
     match event {
         LinkEvent::Frame(frame) => {
             talk::log_heard(engine.wires.who(link), &frame);

@@ -101,6 +101,11 @@ impl Wires {
         }
     }
 
+    /// What has happened next on any link, if it has.
+    pub(super) fn arrival_now(&mut self) -> Option<Arrival> {
+        self.arrivals.try_recv()
+    }
+
     pub(super) fn get(&self, link: LinkId) -> Option<&LinkSender> {
         self.all.get(&link).map(|wire| &wire.sender)
     }

@@ -83,7 +83,7 @@ impl World {
             // The shell has hashed it.
             self.counts.corrupt += 1;
             let storage = Storage::Mismatch;
-            self.give(node, peer::Input::Stored { fetch, storage });
+            self.give(node, peer::Input::Stored(vec![(fetch, storage)]));
             return;
         }
         if let Some(household) = self.hosts[node].peer() {
@@ -94,7 +94,7 @@ impl World {
             // That it has begun, and that it is complete.
             self.traffic.announced(self.now, node, 2);
         }
-        self.give(node, peer::Input::Stored { fetch, storage });
+        self.give(node, peer::Input::Stored(vec![(fetch, storage)]));
         if file.is_forged() {
             self.on_forged_stored(machine, file);
             return;

@@ -1,6 +1,7 @@
 //! What only a peer does: its events and its machine's outputs, each brought to
 //! the part that it is for. It decides nothing.
 
+use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
@@ -57,6 +58,7 @@ pub(super) struct Task {
     sharing: Option<Sharing>,
     surveys: Surveys,
     gets: Gets,
+    came: Came,
     pub(super) swarms: Swarms,
     pub(super) asked: Asked,
     pub(super) events: Channel<Event>,
@@ -73,6 +75,17 @@ pub(super) struct Task {
     pub(super) small_sent: FilesMoved,
     /// Connections that were refused at the port.
     pub(super) refusals: Refusals,
+}
+
+/// Small files that have come or are asked for, of which the machine is not told yet: it is told
+/// of all that came together.
+#[derive(Default)]
+struct Came {
+    /// Links over which files are asked for.
+    asked: BTreeSet<LinkId>,
+    contents: Vec<(LinkId, RequestId)>,
+    /// Of each of these.
+    bytes: Vec<Vec<u8>>,
 }
 
 /// What the handles ask, and what comes of their transfers.
@@ -162,18 +175,18 @@ impl Node for Task {
                 engine.handle(Input::Hashed { name, bytes });
             }
             Event::Served(files) => {
+                let mut links = BTreeSet::new();
                 for (link, bytes) in files {
                     self.small_sent.files += 1;
                     self.small_sent.bytes += bytes;
+                    links.insert(link);
+                }
+                for link in links {
                     engine.handle(Input::Served { link });
                 }
             }
             Event::Fed(member) => engine.handle(Input::InUse(member)),
-            Event::Stored(files) => {
-                for (fetch, storage) in files {
-                    engine.handle(Input::Stored { fetch, storage });
-                }
-            }
+            Event::Stored(files) => engine.handle(Input::Stored(files)),
         }
     }
 
@@ -181,15 +194,15 @@ impl Node for Task {
         match (frame.body, frame.request) {
             (Body::Get(get), Some(request)) => {
                 self.serve(engine, link, request, get.content);
-                engine.handle(links::Input::heard(link));
+                self.came.asked.insert(link);
             }
             (Body::Content(bytes), Some(request)) => {
-                // What no get wants is dropped.
-                if let Some(claimed) = engine.claim_content(link, request) {
-                    self.gets.store(claimed, bytes.bytes);
-                }
+                self.came.contents.push((link, request));
+                self.came.bytes.push(bytes.bytes);
             }
             (body, request) => {
+                // What came before it is told before it.
+                self.on_all_came(engine);
                 engine.handle(links::Input::Frame {
                     link,
                     frame: Frame { request, body },
@@ -198,7 +211,25 @@ impl Node for Task {
         }
     }
 
+    fn on_all_came(&mut self, engine: &mut Engine<machine::Peer>) {
+        for link in std::mem::take(&mut self.came.asked) {
+            engine.handle(links::Input::heard(link));
+        }
+        if self.came.contents.is_empty() {
+            return;
+        }
+        let claimed = engine.claim_contents(&self.came.contents);
+        self.came.contents.clear();
+        for (claimed, bytes) in claimed.into_iter().zip(self.came.bytes.drain(..)) {
+            // What no get wants is dropped.
+            if let Some(claimed) = claimed {
+                self.gets.store(claimed, bytes);
+            }
+        }
+    }
+
     fn on_closed(&mut self, engine: &mut Engine<machine::Peer>, link: LinkId, end: LinkEnd) {
+        self.on_all_came(engine);
         if let Some(sharing) = &mut self.sharing {
             sharing.on_closed(link);
         }
@@ -348,6 +379,7 @@ impl Task {
                 sharing.as_ref().map(Sharing::share).cloned(),
                 events.0.clone(),
             ),
+            came: Came::default(),
             sharing,
             surveys: Surveys::default(),
             swarms,

@@ -57,14 +57,13 @@ impl Arrivals {
                     Progress::Room => LinkEvent::Room,
                     Progress::Reads => LinkEvent::Reads,
                 },
-                _room: None,
+                room: None,
             }),
             arrival = self.events.recv() => arrival,
         }
     }
 
-    /// Returns the next event if it is there.
-    #[cfg(test)]
+    /// Returns the next event of what has arrived, if it is there.
     pub fn try_recv(&mut self) -> Option<Arrival> {
         self.events.try_recv().ok()
     }
@@ -77,11 +76,22 @@ pub struct Arrival {
     pub link: LinkId,
     /// The event.
     pub event: LinkEvent,
-    pub(super) _room: Option<FrameRoom>,
+    pub(super) room: Option<FrameRoom>,
+}
+
+impl Arrival {
+    /// Returns the link, the event, and the room that it takes up.
+    pub fn into_parts(self) -> (LinkId, LinkEvent, Option<FrameRoom>) {
+        (self.link, self.event, self.room)
+    }
 }
 
 /// Room for one frame: within the limit of its link, and within that of all links.
-pub(super) type FrameRoom = (OwnedSemaphorePermit, Taken);
+#[derive(Debug)]
+pub struct FrameRoom {
+    _own: OwnedSemaphorePermit,
+    _in_all: Taken,
+}
 
 /// Makes an inbox and its receiving end.
 pub fn inbox() -> (Inbox, Arrivals) {
@@ -121,6 +131,9 @@ impl Inbox {
         let own = own.clone().acquire_many_owned(most).await;
         let own = own.map_err(|_| LinkEnd::Here)?;
         let taken = self.room.take(self.account, bytes).await;
-        Ok((own, taken.ok_or(LinkEnd::Here)?))
+        Ok(FrameRoom {
+            _own: own,
+            _in_all: taken.ok_or(LinkEnd::Here)?,
+        })
     }
 }

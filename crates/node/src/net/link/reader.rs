@@ -142,7 +142,7 @@ impl<S: AsyncRead + AsyncWrite> Reader<S> {
         let arrival = Arrival {
             link: self.id,
             event,
-            _room: room,
+            room,
         };
         let put = self.inbox.events.send(arrival).await;
         put.map_err(|_| LinkEnd::Here)
@@ -159,7 +159,7 @@ async fn expiry(link: LinkId, term: Term, events: mpsc::Sender<Arrival>) -> Link
         let expiring = Arrival {
             link,
             event: LinkEvent::Expiring,
-            _room: None,
+            room: None,
         };
         let _ = events.send(expiring).await;
     }
