@@ -23,8 +23,8 @@ use tokio::task::JoinSet;
 use tokio::time::{Interval, MissedTickBehavior, interval};
 
 use crate::api::{
-    AnswerSource, Done, Event, Failure, Fetched, Get, Hashing, NoRoom, Note, Obstacle, Progress,
-    Provenance, Wait,
+    AnswerSource, Done, Event, Failure, Fetched, Get, Hashing, Member, NoRoom, Note, Obstacle,
+    Progress, Provenance, Wait,
 };
 use crate::rows;
 use crate::sessions::Writing;
@@ -73,6 +73,7 @@ pub(super) async fn run(peer: &Peer, get: Get, events: &Events) -> Result<Done, 
         over: ByteCount::default(),
         left: BTreeMap::new(),
         pace: Pace::default(),
+        last_source: None,
         silence: Silence::new(since),
         ticks: None,
     };
@@ -157,6 +158,8 @@ struct Job<'a> {
     /// How many bytes are here of large files that were given up, until they are begun again.
     left: BTreeMap<Name, u64>,
     pace: Pace,
+    /// The last source of which the caller was told, as it was told of it.
+    last_source: Option<(Holder, Member)>,
     silence: Silence,
     /// Once all is planned.
     ticks: Option<Interval>,
@@ -425,7 +428,7 @@ impl Job<'_> {
     }
 
     fn fetched(
-        &self,
+        &mut self,
         item: &Item,
         sources: &[Holder],
         received: u64,
@@ -436,28 +439,44 @@ impl Job<'_> {
         if is_local {
             answer.source = AnswerSource::Local;
         }
-        let from: Vec<String> = sources.iter().map(called).collect();
+        let from = || {
+            let from = sources.iter().map(called);
+            from.collect::<Vec<_>>().join(" ")
+        };
         tracing::info!(
             name = %printable(item.listed.as_str()),
             stage = ?answer.source,
             via = answer.via.as_ref().and_then(|via| via.name.as_deref()),
             tracker_asked = answer.tracker_asked,
-            from = from.join(" "),
+            from = from(),
             received,
             "is here"
         );
+        let sources: Vec<Member> = sources.iter().map(|from| self.row_of(from)).collect();
         Fetched {
             name: item.listed.to_string(),
             path: self.terms.folder.path_of(&item.target),
             length: item.content.length,
             root: item.content.root.to_string(),
-            from: sources.first().map(rows::holder),
-            sources: sources.iter().map(rows::holder).collect(),
+            from: sources.first().cloned(),
+            sources,
             clients: Vec::new(),
             received,
             answer,
             ms: milliseconds(self.since),
         }
+    }
+
+    /// A source as a caller is told of it. Files by the thousand come from the same one.
+    fn row_of(&mut self, source: &Holder) -> Member {
+        if let Some((last, row)) = &self.last_source
+            && last == source
+        {
+            return row.clone();
+        }
+        let row = rows::holder(source);
+        self.last_source = Some((source.clone(), row.clone()));
+        row
     }
 
     async fn tell(&self, event: Event) {
