@@ -41,7 +41,7 @@ pub use looking::Looking;
 use naming::Naming;
 pub use partial::Partial;
 pub use parts::{Placed, TorrentPart};
-pub use small::Batch;
+pub use small::{Batch, SmallFile};
 
 /// How long the part of a large file is kept, for the next fetch of the same
 /// content.
@@ -274,22 +274,22 @@ impl Store {
         }
         let folder = self.folder(name)?;
         let failed = |error| self.failed(name, error);
-        let mut part = Part::create(&folder, content).map_err(failed)?;
-        if copied(from, &part.file, content.length).map_err(failed)? != content {
+        let (file, mut part) = Part::create(&folder, content).map_err(failed)?;
+        if copied(from, &file, content.length).map_err(failed)? != content {
             return Err(StoreError::Mismatch {
                 path: self.path_of(name),
             });
         }
-        attributes::give(&part.file, attributes);
+        attributes::give(&file, attributes);
         if content.length > MAX_INLINE {
-            part.file.sync_all().map_err(failed)?;
+            file.sync_all().map_err(failed)?;
         }
         self.give_name(&folder, &part.name, name.base(), replace)
             .map_err(failed)?;
         part.renamed = true;
         Ok(Stored {
             path: self.path_of(name),
-            stamp: Stamp::of(&part.file).map_err(failed)?,
+            stamp: Stamp::of(&file).map_err(failed)?,
         })
     }
 
@@ -465,18 +465,16 @@ fn copied(from: &File, to: &File, length: u64) -> io::Result<Content> {
     Ok(hasher.finish())
 }
 
-/// A small file that is being fetched, under its temporary name. Dropping it
-/// removes the file.
+/// The temporary name of a file that is being written. Dropping it removes the file.
 struct Part<'a> {
     folder: &'a Dir,
     name: String,
-    /// Locked, so that no sweep takes it for a leftover.
-    file: File,
     renamed: bool,
 }
 
 impl<'a> Part<'a> {
-    fn create(folder: &'a Dir, content: Content) -> io::Result<Self> {
+    /// Makes the file. As long as it is open it is locked, so that no sweep takes it for a leftover.
+    fn create(folder: &'a Dir, content: Content) -> io::Result<(File, Self)> {
         let mut number = 0;
         loop {
             // The same content may be fetched twice at once.
@@ -488,12 +486,12 @@ impl<'a> Part<'a> {
                     let _ = rustix::fs::flock(&file, FlockOperation::LockExclusive);
                     // A sweep may have removed it between these two steps.
                     if file.metadata()?.nlink() > 0 {
-                        return Ok(Self {
+                        let part = Self {
                             folder,
                             name,
-                            file,
                             renamed: false,
-                        });
+                        };
+                        return Ok((file, part));
                     }
                 }
                 Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {

@@ -14,7 +14,7 @@ use super::LOOK_EVERY;
 use super::locks::write;
 use super::shared::{Share, Shared};
 use super::warning::ShareWarning;
-use crate::store::{self, Partial, Placed, Replace, StoreError, Stored, TorrentPart};
+use crate::store::{self, Partial, Placed, Replace, SmallFile, StoreError, Stored, TorrentPart};
 
 /// Small files that are put into the share one right after the other. Like that of a [store], it
 /// is not to be kept for longer.
@@ -41,17 +41,8 @@ impl Share {
     /// with its root at once: it is not read again.
     ///
     /// A name that the share's rules leave out is stored and not listed.
-    pub fn store(
-        &self,
-        disk: DiskThread,
-        name: &Name,
-        content: Content,
-        attributes: Option<Attributes>,
-        bytes: &[u8],
-        replace: Replace,
-    ) -> Result<Stored, StoreError> {
-        let mut batch = self.batch();
-        batch.store(disk, name, content, attributes, bytes, replace)
+    pub fn store(&self, disk: DiskThread, file: SmallFile<'_>) -> Result<Stored, StoreError> {
+        self.batch().store(disk, file)
     }
 
     /// Gives a large file its name, as [`Store::finish`](store::Store::finish) does, and lists it with
@@ -95,23 +86,15 @@ impl Share {
 
 impl ShareBatch<'_> {
     /// Puts a fetched file into the share, as [`Share::store`] does.
-    pub fn store(
-        &mut self,
-        disk: DiskThread,
-        name: &Name,
-        content: Content,
-        attributes: Option<Attributes>,
-        bytes: &[u8],
-        replace: Replace,
-    ) -> Result<Stored, StoreError> {
+    pub fn store(&mut self, disk: DiskThread, file: SmallFile<'_>) -> Result<Stored, StoreError> {
         if self.seen.is_none_or(|seen| seen.elapsed() >= LOOK_EVERY) {
             self.shared.must_be_in_place()?;
             self.seen = Some(Instant::now());
         }
         let files = &mut self.files;
         // A file of one piece, whose hash is the root.
-        self.shared.arrives(name, content.root, &[], || {
-            files.put(disk, name, content, attributes, bytes, replace)
+        self.shared.arrives(file.name, file.content.root, &[], || {
+            files.put_and_look(disk, file)
         })
     }
 }

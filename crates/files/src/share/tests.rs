@@ -24,7 +24,7 @@ use tokio::time::timeout;
 
 use super::locks::write;
 use super::*;
-use crate::store::Replace;
+use crate::store::{Replace, SmallFile};
 
 /// What only tests ask a share.
 impl Share {
@@ -626,7 +626,16 @@ async fn a_fetched_file_is_listed_with_its_root_and_never_without() {
     let content = content_of(b"fetched");
     let share = follower.share.clone();
     let store = |name: &Name, replace| {
-        share.store(DISK, name, content, Some(at(1_000)), b"fetched", replace)
+        share.store(
+            DISK,
+            SmallFile {
+                name,
+                content,
+                attributes: Some(at(1_000)),
+                bytes: b"fetched",
+                replace,
+            },
+        )
     };
     store(&name("new/folder/a"), Replace::No).expect("stored");
     assert_eq!(
@@ -667,9 +676,16 @@ async fn what_is_in_the_way_of_a_fetched_file_stays_listed() {
     let mut follower = Follower::of(&dir).await;
     follower.until_hashed().await;
     let content = content_of(b"theirs");
-    let stored = follower
-        .share
-        .store(DISK, &name("a"), content, None, b"theirs", Replace::No);
+    let stored = follower.share.store(
+        DISK,
+        SmallFile {
+            name: &name("a"),
+            content,
+            attributes: None,
+            bytes: b"theirs",
+            replace: Replace::No,
+        },
+    );
     assert!(
         matches!(stored, Err(StoreError::Exists { .. })),
         "{stored:?}"
@@ -871,9 +887,16 @@ async fn a_directory_that_is_moved_away_is_no_longer_shared_nor_written_to() {
     let read = follower.share.read(DISK, content_of(b"1"));
     assert!(matches!(read, Err(ReadError::NotHere)), "{read:?}");
     let name = "new".parse().expect("a name");
-    let stored = follower
-        .share
-        .store(DISK, &name, content_of(b"2"), None, b"2", Replace::No);
+    let stored = follower.share.store(
+        DISK,
+        SmallFile {
+            name: &name,
+            content: content_of(b"2"),
+            attributes: None,
+            bytes: b"2",
+            replace: Replace::No,
+        },
+    );
     assert!(
         matches!(stored, Err(StoreError::Moved { .. })),
         "{stored:?}"
@@ -1129,11 +1152,13 @@ async fn a_file_on_its_way_is_listed_as_a_part_and_then_whole_or_not_at_all() {
         let share = &follower.share;
         share.store(
             DISK,
-            &name("x"),
-            content,
-            Some(at(7)),
-            b"whole",
-            Replace::No,
+            SmallFile {
+                name: &name("x"),
+                content,
+                attributes: Some(at(7)),
+                bytes: b"whole",
+                replace: Replace::No,
+            },
         )
     };
     store(&follower).expect("stored");
@@ -1204,11 +1229,13 @@ async fn the_pieces_of_a_file_that_says_it_is_from_the_future_are_hashed_once_an
     let share = &follower.share;
     let stored = share.store(
         DISK,
-        &name("x"),
-        content,
-        Some(at(far)),
-        &bytes,
-        Replace::No,
+        SmallFile {
+            name: &name("x"),
+            content,
+            attributes: Some(at(far)),
+            bytes: &bytes,
+            replace: Replace::No,
+        },
     );
     let stamp = stored.expect("stored").stamp;
     let cache = &share.shared.cache;
@@ -1230,11 +1257,13 @@ async fn a_fetched_file_is_not_read_after_a_restart_either() {
     share
         .store(
             DISK,
-            &name("a"),
-            content,
-            Some(at(7)),
-            b"fetched",
-            Replace::No,
+            SmallFile {
+                name: &name("a"),
+                content,
+                attributes: Some(at(7)),
+                bytes: b"fetched",
+                replace: Replace::No,
+            },
         )
         .expect("stored");
     follower.end();

@@ -76,23 +76,23 @@ impl Store {
         }
         let folder = self.folder(&part.name)?;
         let failed = |error| self.failed(&part.name, error);
-        let mut to = Part::create(&folder, partial.content()).map_err(failed)?;
+        let (file, mut to) = Part::create(&folder, partial.content()).map_err(failed)?;
         let run = Run {
             disk,
             partial,
             part,
         };
-        let (content, layer) = run.copy(&to.file).map_err(failed)?;
-        attributes::give(&to.file, attributes);
+        let (content, layer) = run.copy(&file).map_err(failed)?;
+        attributes::give(&file, attributes);
         if part.length > MAX_INLINE {
-            to.file.sync_all().map_err(failed)?;
+            file.sync_all().map_err(failed)?;
         }
         self.give_name(&folder, &to.name, part.name.base(), replace)
             .map_err(failed)?;
         to.renamed = true;
         let stored = Stored {
             path: self.path_of(&part.name),
-            stamp: Stamp::of(&to.file).map_err(failed)?,
+            stamp: Stamp::of(&file).map_err(failed)?,
         };
         Ok(Placed {
             stored,

@@ -19,6 +19,22 @@ use super::{Destination, Part, Replace, Store, StoreError, Stored};
 use crate::attributes;
 use crate::stamp::Stamp;
 
+/// A small file that has come, and where it goes.
+#[derive(Clone, Copy, Debug)]
+pub struct SmallFile<'a> {
+    /// Its name in the store.
+    pub name: &'a Name,
+    /// What it is to be.
+    pub content: Content,
+    /// What its holder has listed besides: sorted by date it lies where it lay at its holder's, and
+    /// the same file listed by both is shown as one.
+    pub attributes: Option<Attributes>,
+    /// What has come.
+    pub bytes: &'a [u8],
+    /// Whether it replaces what goes by its name.
+    pub replace: Replace,
+}
+
 /// Small files that are put into a store one right after the other. It is not to be kept for
 /// longer than that: a folder that is moved takes those files along that are put into it.
 pub struct Batch<'a> {
@@ -35,16 +51,6 @@ struct Folder {
     has_nameless: bool,
 }
 
-/// The file to be written.
-#[derive(Clone, Copy)]
-struct New<'a> {
-    base: &'a str,
-    content: Content,
-    attributes: Option<Attributes>,
-    bytes: &'a [u8],
-    replace: Replace,
-}
-
 impl Store {
     /// Files are put here, one right after the other.
     pub fn batch(&self) -> Batch<'_> {
@@ -54,67 +60,58 @@ impl Store {
         }
     }
 
-    /// Stores a file. It has the bytes and, where given, the modification time
-    /// of the listed one: sorted by date it lies where it lay at its holder's,
-    /// and the same file listed by both is shown as one.
-    ///
-    /// The bytes are verified before anything is written.
-    pub fn put(
-        &self,
-        disk: DiskThread,
-        name: &Name,
-        content: Content,
-        attributes: Option<Attributes>,
-        bytes: &[u8],
-        replace: Replace,
-    ) -> Result<Stored, StoreError> {
-        let mut batch = self.batch();
-        batch.put(disk, name, content, attributes, bytes, replace)
+    /// Stores a file. Its bytes are verified before anything is written.
+    pub fn put(&self, disk: DiskThread, file: SmallFile<'_>) -> Result<Stored, StoreError> {
+        self.batch().put_and_look(disk, file)
     }
 }
 
 impl Batch<'_> {
+    /// Stores a file as [`Store::put`] does, and does not look at it afterwards.
+    pub fn put(&mut self, disk: DiskThread, file: SmallFile<'_>) -> Result<(), StoreError> {
+        self.place(disk, file).map(drop)
+    }
+
     /// Stores a file as [`Store::put`] does.
-    pub fn put(
+    pub(crate) fn put_and_look(
         &mut self,
         disk: DiskThread,
-        name: &Name,
-        content: Content,
-        attributes: Option<Attributes>,
-        bytes: &[u8],
-        replace: Replace,
+        file: SmallFile<'_>,
     ) -> Result<Stored, StoreError> {
-        let path = self.store.path_of(name);
-        if merkle::content_of(bytes) != content {
+        let placed = self.place(disk, file)?;
+        // It has its name by now, which changes the time of change.
+        let stamp = Stamp::of(&placed).map_err(|error| self.store.failed(file.name, error))?;
+        let path = self.store.path_of(file.name);
+        Ok(Stored { path, stamp })
+    }
+
+    fn place(&mut self, disk: DiskThread, file: SmallFile<'_>) -> Result<File, StoreError> {
+        let (store, name) = (self.store, file.name);
+        if merkle::content_of(file.bytes) != file.content {
+            let path = store.path_of(name);
             return Err(StoreError::Mismatch { path });
         }
-        let new = New {
-            base: name.base(),
-            content,
-            attributes,
-            bytes,
-            replace,
-        };
         let was_open = self.is_open(name);
-        let written = match self.write(name, new)? {
+        let written = match self.write(file)? {
             // The folder was removed since it was opened.
             Err(error) if was_open && error.kind() == io::ErrorKind::NotFound => {
                 self.folder = None;
-                self.write(name, new)?
+                self.write(file)?
             }
             written => written,
         };
         match written {
-            Ok(stamp) => Ok(Stored { path, stamp }),
+            Ok(placed) => Ok(placed),
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
-                match self.store.check(disk, name) {
+                match store.check(disk, name) {
                     Ok(Destination::Free | Destination::Exists { .. }) => {
+                        let path = store.path_of(name);
                         Err(StoreError::Exists { path })
                     }
                     Err(what) => Err(what),
                 }
             }
-            Err(error) => Err(self.store.failed(name, error)),
+            Err(error) => Err(store.failed(name, error)),
         }
     }
 
@@ -124,8 +121,8 @@ impl Batch<'_> {
     }
 
     /// Writes a file into its folder.
-    fn write(&mut self, name: &Name, new: New<'_>) -> Result<io::Result<Stamp>, StoreError> {
-        let store = self.store;
+    fn write(&mut self, file: SmallFile<'_>) -> Result<io::Result<File>, StoreError> {
+        let (store, name) = (self.store, file.name);
         if !self.is_open(name) {
             self.folder = Some(Folder {
                 name: name.folder().unwrap_or_default().to_owned(),
@@ -139,44 +136,43 @@ impl Batch<'_> {
         else {
             return Ok(Err(io::ErrorKind::NotFound.into()));
         };
-        if new.replace == Replace::No && store.naming.begins_nameless() && *has_nameless {
-            match write_nameless(dir, new) {
-                Ok(Some(stamp)) => return Ok(Ok(stamp)),
+        if file.replace == Replace::No && store.naming.begins_nameless() && *has_nameless {
+            match write_nameless(dir, file) {
+                Ok(Some(placed)) => return Ok(Ok(placed)),
                 Ok(None) => *has_nameless = false,
                 Err(error) => return Ok(Err(error)),
             }
         }
-        Ok(store.write_named(dir, new))
+        Ok(store.write_named(dir, file))
     }
 }
 
 impl Store {
     /// Writes a file under a temporary name, and gives it its own one.
-    fn write_named(&self, folder: &Dir, new: New<'_>) -> io::Result<Stamp> {
-        let mut part = Part::create(folder, new.content)?;
-        part.file.write_all(new.bytes)?;
-        attributes::give(&part.file, new.attributes);
-        self.give_name(folder, &part.name, new.base, new.replace)?;
+    fn write_named(&self, folder: &Dir, file: SmallFile<'_>) -> io::Result<File> {
+        let (mut written, mut part) = Part::create(folder, file.content)?;
+        written.write_all(file.bytes)?;
+        attributes::give(&written, file.attributes);
+        self.give_name(folder, &part.name, file.name.base(), file.replace)?;
         part.renamed = true;
-        // After the rename, which changes the time of change.
-        Stamp::of(&part.file)
+        Ok(written)
     }
 }
 
 /// Writes a file that has no name, and gives it one that is free; nothing, where the file system
 /// has no such files.
-fn write_nameless(folder: &Dir, new: New<'_>) -> io::Result<Option<Stamp>> {
+fn write_nameless(folder: &Dir, file: SmallFile<'_>) -> io::Result<Option<File>> {
     let flags = OFlags::WRONLY | OFlags::TMPFILE | OFlags::CLOEXEC;
-    let mode = attributes::mode_of_new(new.attributes);
+    let mode = attributes::mode_of_new(file.attributes);
     // Other reasons for a failure are met again under a temporary name.
-    let Ok(file) = rustix::fs::openat(folder, ".", flags, mode) else {
+    let Ok(nameless) = rustix::fs::openat(folder, ".", flags, mode) else {
         return Ok(None);
     };
-    let mut file = File::from_std(file.into());
-    file.write_all(new.bytes)?;
-    attributes::give_time(&file, new.attributes);
-    match super::naming::name_nameless(&file, folder, new.base) {
-        Ok(()) => Stamp::of(&file).map(Some),
+    let mut nameless = File::from_std(nameless.into());
+    nameless.write_all(file.bytes)?;
+    attributes::give_time(&nameless, file.attributes);
+    match super::naming::name_nameless(&nameless, folder, file.name.base()) {
+        Ok(()) => Ok(Some(nameless)),
         Err(taken @ rustix::io::Errno::EXIST) => Err(taken.into()),
         Err(_) => Ok(None),
     }

@@ -27,7 +27,16 @@ fn name(text: &str) -> Name {
 }
 
 fn put(store: &Store, to: &str, bytes: &[u8], replace: Replace) -> Result<Stored, StoreError> {
-    store.put(DISK, &name(to), content_of(bytes), None, bytes, replace)
+    store.put(
+        DISK,
+        SmallFile {
+            name: &name(to),
+            content: content_of(bytes),
+            attributes: None,
+            bytes,
+            replace,
+        },
+    )
 }
 
 /// Every file and folder beneath, names in order.
@@ -61,7 +70,16 @@ fn files_of_every_size_and_name_arrive_whole() {
     for (to, size) in names.iter().zip(sizes) {
         let bytes: Vec<u8> = (0..=250).cycle().take(size).collect();
         let content = content_of(&bytes);
-        let stored = store.put(DISK, &name(to), content, Some(at(-7)), &bytes, Replace::No);
+        let stored = store.put(
+            DISK,
+            SmallFile {
+                name: &name(to),
+                content,
+                attributes: Some(at(-7)),
+                bytes: &bytes,
+                replace: Replace::No,
+            },
+        );
         let stored = stored.expect("stored");
         assert_eq!(fs::read(&stored.path).expect("there"), bytes);
         assert_eq!(stored.stamp.mtime, -7, "the holder's time");
@@ -94,11 +112,13 @@ fn bytes_that_are_not_the_content_leave_no_trace() {
     let (dir, store) = store();
     let wrong = store.put(
         DISK,
-        &name("a/b"),
-        content_of(b"right"),
-        None,
-        b"wrong",
-        Replace::Yes,
+        SmallFile {
+            name: &name("a/b"),
+            content: content_of(b"right"),
+            attributes: None,
+            bytes: b"wrong",
+            replace: Replace::Yes,
+        },
     );
     assert!(
         matches!(wrong, Err(StoreError::Mismatch { .. })),
@@ -107,7 +127,16 @@ fn bytes_that_are_not_the_content_leave_no_trace() {
     // A root alone is not enough: the length is part of what was promised.
     let mut longer = content_of(b"right");
     longer.length += 1;
-    let wrong = store.put(DISK, &name("a/b"), longer, None, b"right", Replace::Yes);
+    let wrong = store.put(
+        DISK,
+        SmallFile {
+            name: &name("a/b"),
+            content: longer,
+            attributes: None,
+            bytes: b"right",
+            replace: Replace::Yes,
+        },
+    );
     assert!(
         matches!(wrong, Err(StoreError::Mismatch { .. })),
         "{wrong:?}"
@@ -257,22 +286,23 @@ fn leftovers_are_swept_and_running_fetches_are_not() {
     let content = content_of(b"x");
     fs::write(dir.path().join(".thorp-0000000000000000.part"), "old").expect("written");
     fs::write(dir.path().join("thorp-0.part"), "mine").expect("written");
-    let running = Part::create(&store.dir, content).expect("made");
+    let (open, running) = Part::create(&store.dir, content).expect("made");
     store.sweep(DISK);
     assert_eq!(
         everything(dir.path()),
         [running.name.clone(), "thorp-0.part".into()]
     );
 
-    let second = Part::create(&store.dir, content).expect("made");
+    let (also_open, second) = Part::create(&store.dir, content).expect("made");
     assert_ne!(running.name, second.name);
     let name = running.name.clone();
-    drop((running, second));
+    drop((running, second, open, also_open));
     assert_eq!(everything(dir.path()), ["thorp-0.part"]);
 
     // What a crash left under that very name is taken over.
     fs::write(dir.path().join(&name), "old").expect("written");
-    assert_eq!(Part::create(&store.dir, content).expect("made").name, name);
+    let (_, again) = Part::create(&store.dir, content).expect("made");
+    assert_eq!(again.name, name);
 }
 
 #[test]
@@ -345,7 +375,16 @@ fn a_pipe_in_the_way_is_told_and_not_waited_for() {
             .holds(DISK, &name("x.txt"), content, || true)
             .map(drop),
         store
-            .put(DISK, &name("x.txt"), content, None, b"x", Replace::No)
+            .put(
+                DISK,
+                SmallFile {
+                    name: &name("x.txt"),
+                    content,
+                    attributes: None,
+                    bytes: b"x",
+                    replace: Replace::No,
+                },
+            )
             .map(drop),
     ] {
         let error = refused.expect_err("is in the way");
@@ -384,7 +423,18 @@ fn where_nothing_can_be_renamed_without_replacing_thorp_looks_first_and_replaces
         let (dir, mut store) = store();
         store.naming = Naming::by(ways);
         let content = content_of(b"new");
-        let put = |at: &str| store.put(DISK, &name(at), content, None, b"new", Replace::No);
+        let put = |at: &str| {
+            store.put(
+                DISK,
+                SmallFile {
+                    name: &name(at),
+                    content,
+                    attributes: None,
+                    bytes: b"new",
+                    replace: Replace::No,
+                },
+            )
+        };
         put("f").expect("is free");
         assert_eq!(store.has_looked_first(), ways == [Way::Look]);
         fs::write(dir.path().join("mine"), "mine").expect("writes");
@@ -416,7 +466,16 @@ fn of_many_who_look_and_then_rename_one_gets_the_name() {
                     store.naming = Naming::by(&[Way::Look]);
                     let content = content_of(&[number]);
                     store
-                        .put(DISK, &name("f"), content, None, &[number], Replace::No)
+                        .put(
+                            DISK,
+                            SmallFile {
+                                name: &name("f"),
+                                content,
+                                attributes: None,
+                                bytes: &[number],
+                                replace: Replace::No,
+                            },
+                        )
                         .is_ok()
                 })
             })

@@ -107,11 +107,13 @@ async fn a_fetched_file_is_read_for_clients_though_its_root_is_known() {
     let content = content_of(b"fetched");
     let stored = follower.share.store(
         DISK,
-        &name("x"),
-        content,
-        Some(at(5)),
-        b"fetched",
-        Replace::No,
+        SmallFile {
+            name: &name("x"),
+            content,
+            attributes: Some(at(5)),
+            bytes: b"fetched",
+            replace: Replace::No,
+        },
     );
     stored.expect("stored");
     follower.until(|f| f.v1("x").is_some()).await;

@@ -27,11 +27,13 @@ async fn a_share_that_cannot_be_looked_at_stays_listed_for_a_while() {
     assert!(matches!(read, Err(ReadError::NotNow { .. })), "{read:?}");
     let stored = follower.share.store(
         DISK,
-        &name("new"),
-        content_of(b"2"),
-        None,
-        b"2",
-        Replace::No,
+        SmallFile {
+            name: &name("new"),
+            content: content_of(b"2"),
+            attributes: None,
+            bytes: b"2",
+            replace: Replace::No,
+        },
     );
     assert!(matches!(stored, Err(StoreError::Io { .. })), "{stored:?}");
     assert!(follower.has("file", FILE));

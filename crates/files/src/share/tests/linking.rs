@@ -200,10 +200,28 @@ async fn a_fetched_file_takes_the_place_of_a_link() {
     follower.until(|f| f.has("link", b"old")).await;
     let content = content_of(b"new");
     let share = &follower.share;
-    let taken = share.store(DISK, &name("link"), content, None, b"new", Replace::No);
+    let taken = share.store(
+        DISK,
+        SmallFile {
+            name: &name("link"),
+            content,
+            attributes: None,
+            bytes: b"new",
+            replace: Replace::No,
+        },
+    );
     assert!(matches!(taken, Err(StoreError::Exists { .. })), "{taken:?}");
     share
-        .store(DISK, &name("link"), content, None, b"new", Replace::Yes)
+        .store(
+            DISK,
+            SmallFile {
+                name: &name("link"),
+                content,
+                attributes: None,
+                bytes: b"new",
+                replace: Replace::Yes,
+            },
+        )
         .expect("stored");
     follower.until(|f| f.has("link", b"new")).await;
     assert!(follower.has("file", b"old"));

@@ -7,7 +7,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use thorp_core::get::{DiskError, Item, Look, Looked, NotStored, Storage};
 use thorp_disk::DiskThread;
 use thorp_files::share::{self, Arriving, ReadError, Share};
-use thorp_files::store::{self, Destination, Partial, Replace, Store, StoreError, Stored};
+use thorp_files::store::{
+    self, Destination, Partial, Replace, SmallFile, Store, StoreError, Stored,
+};
 use thorp_wire::merkle::Hash;
 use thorp_wire::{Attributes, Content, InfoHash, Name, merkle};
 
@@ -162,7 +164,7 @@ impl Delivery {
 
     fn store(&self, disk: DiskThread, batch: &mut Batch<'_>, bytes: &[u8]) -> Storage {
         match self.put(disk, batch, bytes) {
-            Ok(_) => Storage::Kept,
+            Ok(()) => Storage::Kept,
             // The next holder may send the right thing.
             Err(StoreError::Mismatch { .. }) => Storage::Mismatch,
             // The bytes were right; the place for them is not.
@@ -197,12 +199,7 @@ impl Delivery {
     }
 
     /// Verifies the bytes and puts them where they belong.
-    fn put(
-        &self,
-        disk: DiskThread,
-        batch: &mut Batch<'_>,
-        bytes: &[u8],
-    ) -> Result<Stored, StoreError> {
+    fn put(&self, disk: DiskThread, batch: &mut Batch<'_>, bytes: &[u8]) -> Result<(), StoreError> {
         let (name, content, attributes) = self.listed();
         if let Some(other) = &self.terms.set_aside {
             // Nothing makes way for what is not what was asked for.
@@ -211,10 +208,16 @@ impl Delivery {
             }
             self.terms.folder.store().set_aside(disk, name, other)?;
         }
-        let replace = self.terms.replace;
+        let file = SmallFile {
+            name,
+            content,
+            attributes,
+            bytes,
+            replace: self.terms.replace,
+        };
         match batch {
-            Batch::Share(share) => share.store(disk, name, content, attributes, bytes, replace),
-            Batch::Directory(store) => store.put(disk, name, content, attributes, bytes, replace),
+            Batch::Share(share) => share.store(disk, file).map(drop),
+            Batch::Directory(store) => store.put(disk, file),
         }
     }
 

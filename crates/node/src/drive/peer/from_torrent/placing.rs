@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
-use thorp_files::store::{Destination, Partial, Placed, Replace, StoreError, TorrentPart};
+use thorp_files::store::{
+    Destination, Partial, Placed, Replace, SmallFile, StoreError, TorrentPart,
+};
 use thorp_wire::{Content, Name};
 
 use super::plan::Plan;
@@ -162,10 +164,16 @@ impl Job<'_> {
     async fn make_empty(&self, name: &Name) -> Result<bool, Failure> {
         let (folder, name, replace) = (self.folder.clone(), name.clone(), self.replace());
         let made = blocking(move |disk| {
-            let (nothing, what) = (&[][..], Content::EMPTY);
+            let empty = SmallFile {
+                name: &name,
+                content: Content::EMPTY,
+                attributes: None,
+                bytes: &[],
+                replace,
+            };
             let made = match &folder {
-                Folder::Share(share) => share.store(disk, &name, what, None, nothing, replace),
-                Folder::Directory(store) => store.put(disk, &name, what, None, nothing, replace),
+                Folder::Share(share) => share.store(disk, empty),
+                Folder::Directory(store) => store.put(disk, empty),
             };
             match made {
                 Ok(_) => Ok(true),

@@ -406,7 +406,7 @@ impl Drop for Hold {
 #[cfg(test)]
 mod tests {
     use thorp_disk::testing::DISK;
-    use thorp_files::store::Replace;
+    use thorp_files::store::{Replace, SmallFile};
     use thorp_wire::merkle;
 
     use super::*;
@@ -415,10 +415,16 @@ mod tests {
         let content = merkle::content_of(bytes);
         let room = cache.make_room(DISK, content).expect("there is room");
         let (store, name) = (cache.store(DISK), name_of(content).expect("a name"));
-        let stored =
-            store
-                .expect("a directory")
-                .put(DISK, &name, content, None, bytes, Replace::Yes);
+        let stored = store.expect("a directory").put(
+            DISK,
+            SmallFile {
+                name: &name,
+                content,
+                attributes: None,
+                bytes,
+                replace: Replace::Yes,
+            },
+        );
         stored.expect("is stored");
         drop(room);
         content
