@@ -4,7 +4,7 @@
 //! it was reported. Bounded: beyond some number of paths the whole share is looked
 //! at instead. Never decides what a report means for the listing.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Condvar, Mutex, PoisonError};
@@ -15,6 +15,7 @@ use thorp_wire::reserved::is_part;
 
 use super::locks::lock;
 use super::warning::ShareWarning;
+use crate::stamp::Stamp;
 
 /// More paths than this at once, and walking the share is cheaper.
 const PATHS: usize = 50_000;
@@ -31,6 +32,8 @@ pub(super) struct Inbox {
 pub(super) struct Pending {
     /// Paths relative to the share.
     pub paths: BTreeMap<PathBuf, Mark>,
+    /// What files were called by the system before they had a name, of those that were stored.
+    nameless: HashSet<PathBuf>,
     /// Files that changed while they were read.
     pub changed: BTreeSet<Name>,
     /// Files that the disk does not give now, and why.
@@ -59,6 +62,7 @@ pub(super) enum Rescan {
 
 /// What was reported about a path.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[expect(clippy::struct_excessive_bools, reason = "each is reported by itself")]
 pub(super) struct Mark {
     /// Bytes were written: an old root is wrong, even where two changes within
     /// one tick of the clock leave the same stamp.
@@ -67,13 +71,32 @@ pub(super) struct Mark {
     pub complete: bool,
     /// It may be a new folder: more can be in it than was reported.
     pub new: bool,
+    /// thorp has put a file there, and has listed it.
+    pub stored: bool,
+    /// More was reported than that something has got this name.
+    pub more: bool,
 }
 
 impl Inbox {
+    /// A file was stored under this name, and is listed with this stamp. What is reported of that
+    /// is no news: of its name, and of the file that it was before it had one.
+    pub fn stored(&self, name: &Name, stamp: &Stamp) {
+        let path = Path::new(name.as_str());
+        let nameless = path.with_file_name(format!("#{}", stamp.inode));
+        self.add(|pending| {
+            if pending.rescan == Some(Rescan::Whole) || pending.paths.len() >= PATHS {
+                return;
+            }
+            pending.paths.remove(&nameless);
+            pending.nameless.insert(nameless);
+            pending.paths.entry(path.to_owned()).or_default().stored = true;
+        });
+    }
+
     /// Asks the keeper to look at this path again.
     pub fn examine(&self, path: &Path) {
         self.add(|pending| {
-            pending.paths.entry(path.to_owned()).or_default();
+            pending.paths.entry(path.to_owned()).or_default().more = true;
         });
     }
 
@@ -180,7 +203,9 @@ impl Inbox {
                     pending.paths.clear();
                     pending.rescan = Some(Rescan::Whole);
                 }
-                if pending.rescan != Some(Rescan::Whole) {
+                let is_of_stored = matches!(report, Report::Written | Report::Closed)
+                    && pending.nameless.contains(&path);
+                if pending.rescan != Some(Rescan::Whole) && !is_of_stored {
                     pending.paths.entry(path).or_default().merge(report);
                 }
             }
@@ -237,10 +262,19 @@ impl Mark {
             written: self.written || earlier.written,
             complete: self.complete || (earlier.complete && !self.written && !self.new),
             new: self.new || earlier.new,
+            stored: self.stored || earlier.stored,
+            more: self.more || earlier.more || self.new && earlier.new,
         }
     }
 
+    /// Whether nothing is known of it but that thorp has stored a file there.
+    pub fn is_of_stored(self) -> bool {
+        self.stored && !self.more
+    }
+
     fn merge(&mut self, report: Report) {
+        // A name is given to a file once, unless it was taken from it in between.
+        self.more |= self.new || !matches!(report, Report::Made);
         match report {
             Report::Made => {
                 *self = Self {
@@ -263,6 +297,7 @@ impl Mark {
                     complete: true,
                     written: false,
                     new: true,
+                    ..*self
                 }
             }
             Report::Other => {}

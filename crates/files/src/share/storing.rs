@@ -145,7 +145,7 @@ impl Shared {
                 write(&self.index).on_file_stored(name, stored.stamp, root);
                 self.remembered(self.cache.keep(name, &stored.stamp, root, layer));
                 self.queue_for_v1(name);
-                self.inbox.poke();
+                self.inbox.stored(name, &stored.stamp);
             }
             _ if first => {
                 write(&self.index).expect_no_more(name);

@@ -4,7 +4,9 @@
 //! is told nothing of it. This module never opens a file, and does not decide what a report means
 //! for the listing.
 
+use std::ffi::OsStr;
 use std::io;
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -121,10 +123,24 @@ fn reports(root: &Path, event: &notify::Event) -> Vec<(PathBuf, Report)> {
         return Vec::new();
     };
     let inside = event.paths.iter().filter_map(|path| {
-        let path = path.strip_prefix(root).ok()?;
+        let path = beneath(root, path)?;
         Some((path.to_owned(), report))
     });
     inside.collect()
+}
+
+/// The rest of a path behind the root, if it begins with that. Both are as the watcher was given
+/// them, so that they need not be compared part by part.
+fn beneath<'a>(root: &Path, path: &'a Path) -> Option<&'a Path> {
+    let root = root.as_os_str().as_bytes();
+    let rest = path.as_os_str().as_bytes().strip_prefix(root)?;
+    let rest = match rest {
+        [] => rest,
+        [b'/', rest @ ..] => rest,
+        _ if root.ends_with(b"/") => rest,
+        _ => return None,
+    };
+    Some(Path::new(OsStr::from_bytes(rest)))
 }
 
 /// Nothing for the one that repeats the two halves of a rename.

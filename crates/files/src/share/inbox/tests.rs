@@ -6,6 +6,16 @@ fn report(inbox: &Inbox, report: Report, path: &str) {
     inbox.report(vec![(path.into(), report)]);
 }
 
+const STAMP: Stamp = Stamp {
+    length: 1,
+    mtime: 0,
+    mtime_nanos: 0,
+    executable: false,
+    ctime: 0,
+    inode: 77,
+    device: 1,
+};
+
 fn take(inbox: &Inbox) -> Pending {
     inbox
         .take(Some(Instant::now()), GATHER)
@@ -117,4 +127,56 @@ fn the_whole_share_is_more_than_the_places_of_mounts() {
         inbox.mounts_changed();
         assert_eq!(take(&inbox).rescan, Some(Rescan::Mounts));
     }
+}
+
+#[test]
+fn what_is_reported_of_a_stored_file_is_no_news_and_whatever_else_happens_to_it_is() {
+    let name: Name = "d/a".parse().expect("a name");
+    let path = Path::new("d/a");
+    let is_of_stored = |before: &[Report], behind: &[Report]| {
+        let inbox = Inbox::default();
+        report(&inbox, Report::Written, "d/#77");
+        for what in before {
+            report(&inbox, *what, "d/a");
+        }
+        inbox.stored(&name, &STAMP);
+        report(&inbox, Report::Closed, "d/#77");
+        for what in behind {
+            report(&inbox, *what, "d/a");
+        }
+        let pending = take(&inbox);
+        assert_eq!(pending.paths.len(), 1, "it was called #77 before");
+        report(&inbox, Report::Closed, "d/#77");
+        assert_eq!(take(&inbox).paths.len(), 1, "that was another one");
+        pending.paths[path].is_of_stored()
+    };
+    assert!(is_of_stored(&[Report::Made], &[]));
+    assert!(is_of_stored(&[], &[Report::Made]));
+    assert!(is_of_stored(&[], &[]));
+    for other in [
+        Report::Closed,
+        Report::MovedHere,
+        Report::Other,
+        Report::Written,
+    ] {
+        assert!(!is_of_stored(&[Report::Made], &[other]), "{other:?}");
+        assert!(!is_of_stored(&[], &[Report::Made, other]), "{other:?}");
+        assert!(!is_of_stored(&[other, Report::Made], &[]), "{other:?}");
+    }
+    assert!(
+        !is_of_stored(&[Report::Made], &[Report::Made]),
+        "it was removed in between"
+    );
+}
+
+#[test]
+fn what_was_to_be_looked_at_anyway_is_looked_at_though_it_was_stored_since() {
+    let inbox = Inbox::default();
+    let name: Name = "a".parse().expect("a name");
+    inbox.examine(Path::new("a"));
+    let earlier = take(&inbox);
+    inbox.report(vec![("a".into(), Report::Made)]);
+    inbox.stored(&name, &STAMP);
+    inbox.give_back(earlier);
+    assert!(!take(&inbox).paths[Path::new("a")].is_of_stored());
 }

@@ -1,8 +1,8 @@
 //! What is reported and no news: above all files that were fetched just now.
 //!
-//! Each of them was listed when it got its name, and is reported all the same, as is the file
-//! without a name that it was before. Owns the look that tells so with one system call; whatever
-//! is not as it is listed is [examined](super::looking).
+//! Each of them was listed when it got its name, and is reported all the same. Where nothing else
+//! was reported, that is known. Owns the look that otherwise tells so with one system call;
+//! whatever is not as it is listed is [examined](super::looking).
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -58,6 +58,13 @@ impl Keeper {
     /// Whether what was reported of this path is no news: there is the listed file, whose root is
     /// known and believed, or nothing is there and nothing was listed; and nothing depends on it.
     pub(super) fn is_as_listed(&mut self, folders: &mut Folders, path: &Path, mark: Mark) -> bool {
+        if mark.is_of_stored()
+            && !self.settling.contains_key(path)
+            && !self.unsure.waits_for(path)
+            && self.links.depending_on(path).is_empty()
+        {
+            return true;
+        }
         let Some(name) = name_of(path) else {
             return false;
         };

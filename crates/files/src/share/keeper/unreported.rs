@@ -114,6 +114,8 @@ pub(super) const FOUND: Mark = Mark {
     written: false,
     complete: true,
     new: true,
+    stored: false,
+    more: true,
 };
 
 #[cfg(test)]
