@@ -20,6 +20,8 @@ use super::pipeline::{Mark, Pipeline};
 /// The most requests that wait at one end, in number and in bytes.
 pub const MOST_REQUESTS: usize = 1024;
 const MOST_BYTES: u64 = 192 * 1024 * 1024;
+/// How many are made of an end that does not say how many it keeps waiting.
+const UNTOLD_REQUESTS: usize = 512;
 /// How many requests in a row may be refused, with none served in between, before the other end is
 /// treated as an attacker.
 const MOST_REFUSED: u32 = 2048;
@@ -446,7 +448,7 @@ impl Session {
         let most = self
             .offer
             .most_requests
-            .map_or(MOST_REQUESTS, |most| most as usize);
+            .map_or(UNTOLD_REQUESTS, |most| most as usize);
         !self.choked && self.asked.len() < most.clamp(1, MOST_REQUESTS)
     }
 
