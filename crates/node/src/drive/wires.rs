@@ -8,7 +8,6 @@
 use std::collections::HashMap;
 use std::net::IpAddr;
 
-use socket2::SockRef;
 use thorp_core::bound::Account;
 use thorp_core::links::LinkId;
 use thorp_group::clock::Clock;
@@ -18,11 +17,8 @@ use thorp_wire::frame::{Frame, Reason, Refused, RequestId};
 use super::counting::Counted;
 use super::talk;
 use crate::net::dial::Connected;
+use crate::net::keep_few_unsent;
 use crate::net::link::{self, Arrival, Arrivals, Inbox, LinkSender, Term};
-
-/// How many bytes the system takes of a link that it cannot send yet. The more there are of them,
-/// the longer it is not known of a slow connection that the other end reads.
-const FEW_UNSENT: u32 = 64 * 1024;
 
 pub(super) struct Wires {
     tls: MemberTls,
@@ -69,9 +65,7 @@ impl Wires {
         let link = LinkId(self.last);
         let socket = stream.get_ref().0.get_ref();
         let local = socket.local_addr();
-        if let Err(error) = SockRef::from(socket).set_tcp_notsent_lowat(FEW_UNSENT) {
-            tracing::debug!(%error, "the system takes more of a link than it can send");
-        }
+        keep_few_unsent(socket);
         let term = Term {
             clock: self.clock.clone(),
             ends: member.ends.min(self.tls.member().ends),

@@ -30,6 +30,7 @@ pub mod read_ahead;
 pub(crate) mod testing;
 
 use read_ahead::ReadAhead;
+use socket2::SockRef;
 use tokio::net::TcpStream;
 use tokio_rustls::TlsStream;
 
@@ -42,8 +43,20 @@ const ENCRYPTED_AT_ONCE: usize = 65 * 1024;
 /// An authenticated connection to another member.
 pub type MemberStream = TlsStream<ReadAhead<TcpStream>>;
 
+/// How many bytes the system takes of a connection that it cannot send yet. What is said waits
+/// behind them, and it is not known that the other end reads before they have gone.
+const FEW_UNSENT: u32 = 64 * 1024;
+
+/// Has the system take little of a connection that it cannot send yet.
+pub(crate) fn keep_few_unsent(stream: &TcpStream) {
+    if let Err(error) = SockRef::from(stream).set_tcp_notsent_lowat(FEW_UNSENT) {
+        tracing::debug!(%error, "the system takes more of a connection than it can send");
+    }
+}
+
 /// A connection that large files will go over.
 pub(crate) fn for_files(mut stream: MemberStream) -> MemberStream {
+    keep_few_unsent(stream.get_ref().0.get_ref());
     stream.get_mut().0.begin(READ_AT_ONCE);
     match &mut stream {
         TlsStream::Client(stream) => {

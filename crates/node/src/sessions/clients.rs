@@ -28,8 +28,8 @@ use super::seats::{LastUse, Seat};
 use super::session::{self, Answers, Ended, Opening};
 use super::talk::Talk;
 use super::{Swarms, Transfer, alone};
-use crate::net::dial;
 use crate::net::listener::Client;
+use crate::net::{dial, keep_few_unsent};
 
 impl Swarms {
     /// A client has connected.
@@ -61,6 +61,7 @@ impl Swarms {
             meant = self.torrent(info_hash) => meant?,
             why = &mut cut => return Err(why),
         };
+        keep_few_unsent(&stream);
         let (read, write) = stream.into_split();
         let (mut inward, mut outward) = (Inward::new(read), Outward::new(write));
         let talk = Talk::new(info_hash, Some(info));
@@ -113,6 +114,7 @@ impl Swarms {
         let stream = dial::dial_client(client, self.0.source).await;
         let stream = stream.map_err(|error| error.to_string())?;
         transfer.was_reached();
+        keep_few_unsent(&stream);
         let (read, write) = stream.into_split();
         let (mut inward, mut outward) = (Inward::new(read), Outward::new(write));
         let info = transfer.torrent().map(|fetched| Arc::clone(&fetched.raw));
