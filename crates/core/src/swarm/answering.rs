@@ -9,7 +9,7 @@ use crate::time::Instant;
 use super::Swarm;
 use super::choke::{self, Wanting};
 use super::io::{Output, SessionId};
-use super::session::Consequence;
+use super::session::{Consequence, Session};
 
 /// The most leaf requests of one session that are hashed for at a time.
 const LEAF_REQUESTS: usize = 4;
@@ -20,6 +20,27 @@ impl Swarm {
             && let Consequence::Answer(message) = session.not_served(block)
         {
             self.send(id, message);
+        }
+    }
+
+    /// Tells the members of a crowd what to ask for.
+    pub(super) fn suggest(&mut self) {
+        if !self.pieces.is_complete() || self.suggesting.is_over() {
+            return;
+        }
+        let may = |(id, session): (&SessionId, &Session)| {
+            let may = session.wants && session.offer.member && session.offer.fast;
+            (may && !session.choking).then_some(*id)
+        };
+        let members: Vec<SessionId> = self.sessions.iter().filter_map(may).collect();
+        if members.len() < 2 {
+            return;
+        }
+        for id in members {
+            while let Some(piece) = self.suggesting.next(id, &mut self.rng) {
+                self.outputs
+                    .push_back(Output::Send(id, Message::Suggest(piece)));
+            }
         }
     }
 

@@ -83,6 +83,12 @@ impl Swarm {
             self.pieces.all_asked(piece, id);
             self.sessions.get_mut(&id)?.current = None;
         }
+        if let Some(block) = self.ask_suggested(id, longest) {
+            return Some(block);
+        }
+        if self.sessions.get(&id)?.is_guided(now) {
+            return None;
+        }
         let orphan = self.ask_begun(now, id, longest, |owner| {
             owner.is_none_or(|owner| owner == id)
         });
@@ -133,6 +139,16 @@ impl Swarm {
         None
     }
 
+    /// Begins a piece that the other end suggests.
+    fn ask_suggested(&mut self, id: SessionId, longest: u32) -> Option<Block> {
+        while let Some(piece) = self.sessions.get_mut(&id)?.suggested.pop_front() {
+            if self.picker.is_wanted(piece) && self.sessions.get(&id)?.offers(piece) {
+                return self.begin(id, piece, longest);
+            }
+        }
+        None
+    }
+
     /// Begins a new piece and returns its first bytes.
     fn ask_new(&mut self, id: SessionId, longest: u32) -> Option<Block> {
         let turn = self.turn();
@@ -144,6 +160,10 @@ impl Swarm {
         } else {
             self.picker.next(turn, has)
         }?;
+        self.begin(id, piece, longest)
+    }
+
+    fn begin(&mut self, id: SessionId, piece: u32, longest: u32) -> Option<Block> {
         self.picker.take(piece);
         self.pieces.begin(self.layout.piece(piece)?, id);
         self.sessions.get_mut(&id)?.current = Some(piece);

@@ -165,6 +165,7 @@ impl Swarm {
             }
         }
         self.hashes.closed(id);
+        self.suggesting.closed(id);
         self.doubts.closed(id);
         self.readers.closed(id);
         let unproven = self.suspects.closed(id);
@@ -215,6 +216,7 @@ impl Swarm {
         if session.counted {
             for piece in pieces {
                 self.picker.more(*piece, &mut self.rng);
+                self.suggesting.on_asked(id, *piece);
             }
         }
         if session.is_whole() && self.pieces.is_complete() {

@@ -16,6 +16,7 @@
 //! pipeline   how much to ask of one source at once
 //! session    the state of one connection
 //! choke      which peers are served when many want bytes
+//! suggesting which pieces the members of a crowd are told to ask for
 //! sources    which holders to dial, what each has given, and when none is left
 //! ```
 //!
@@ -41,6 +42,7 @@ mod proving;
 mod reading;
 mod session;
 mod sources;
+mod suggesting;
 mod suspects;
 mod torrent;
 
@@ -66,6 +68,7 @@ use pieces::Pieces;
 use reading::Readers;
 use session::{Consequence, Serving, Session};
 use sources::Sources;
+use suggesting::Suggesting;
 use suspects::Suspects;
 use torrent::Whole;
 
@@ -101,6 +104,7 @@ pub struct Swarm {
     /// Of a torrent: how its pieces are verified.
     whole: Option<Whole>,
     sources: Sources,
+    suggesting: Suggesting,
     sessions: BTreeMap<SessionId, Session>,
     /// The accounts charged for the places of members' sessions, and of clients'.
     places: SharedBound<SessionId>,
@@ -189,6 +193,7 @@ impl Swarm {
         (me, seed, limits): (PeerId, u64, SwarmLimits),
     ) -> Self {
         let mut rng = fastrand::Rng::with_seed(seed);
+        let number = pieces.number();
         Self {
             me,
             content,
@@ -203,6 +208,7 @@ impl Swarm {
             readers: Readers::default(),
             whole: None,
             sources: Sources::new(now, me),
+            suggesting: Suggesting::new(number),
             sessions: BTreeMap::new(),
             places: SharedBound::new(limits.sessions as u64),
             client_places: SharedBound::new(limits.clients as u64),
@@ -446,9 +452,12 @@ impl Swarm {
                 self.not_coming(id, &blocks);
                 self.abandon(id);
             }
-            Consequence::Unchoked => self.fill(now, id),
+            Consequence::Unchoked | Consequence::Suggested => self.fill(now, id),
             Consequence::Wants => self.rechoke(now, Some(id)),
-            Consequence::Upload(block) => self.outputs.push_back(Output::Upload(id, block)),
+            Consequence::Upload(block) => {
+                self.suggesting.on_asked(id, block.piece().number());
+                self.outputs.push_back(Output::Upload(id, block));
+            }
             Consequence::Withdraw(block) => self.outputs.push_back(Output::Withdraw(id, block)),
             Consequence::Answer(message) => self.send(id, message),
             Consequence::Rejected(block) => self.rejected(now, id, block),
@@ -481,6 +490,7 @@ impl Swarm {
             self.fill_all(now);
         }
         self.tell_readers();
+        self.suggest();
         self.complete(now);
     }
 }

@@ -4,7 +4,7 @@
 //! and the rules for messages (BEP 3, BEP 6). It takes a message and returns its consequence.
 //! Acting on that may involve other sessions, and is not done here.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
 use thorp_wire::layout::{Block, Layout};
@@ -27,6 +27,9 @@ const UNTOLD_REQUESTS: usize = 512;
 const MOST_REFUSED: u32 = 2048;
 /// How many requests in a row the other end may refuse for pieces that it has announced.
 const MOST_DENIALS: u32 = 32;
+/// How many suggestions are kept, and for how long after one of them the next is waited for.
+const MOST_SUGGESTED: usize = 64;
+const GUIDED: Duration = Duration::from_secs(1);
 /// A session that sends nothing for this long, with requests outstanding, is silent.
 pub const SILENT: Duration = Duration::from_secs(10);
 /// A cancelled request is not made again for this long.
@@ -81,6 +84,10 @@ pub struct Session {
     pub came_before: u64,
     /// Bytes sent to the other end.
     pub taken: u64,
+    /// Pieces that the other end, which has all of them, suggests to be asked for, and when it has
+    /// suggested the last one.
+    pub suggested: VecDeque<u32>,
+    suggested_at: Option<Instant>,
     asked: BTreeMap<BlockBegin, Asked>,
     claimed: BTreeSet<Block>,
     taken_back: BTreeMap<BlockBegin, (Block, Instant)>,
@@ -118,6 +125,8 @@ pub enum Consequence {
     Unchoked,
     /// The other end has begun or ceased to be interested.
     Wants,
+    /// The other end suggests a piece to ask for.
+    Suggested,
     /// Send this block.
     Upload(Block),
     /// Do not send this block, unless its upload has begun.
@@ -159,6 +168,8 @@ impl Session {
             came: 0,
             came_before: 0,
             taken: 0,
+            suggested: VecDeque::new(),
+            suggested_at: None,
             asked: BTreeMap::new(),
             claimed: BTreeSet::new(),
             taken_back: BTreeMap::new(),
@@ -245,10 +256,10 @@ impl Session {
         Ok(match message {
             Message::KeepAlive
             | Message::Extended { .. }
-            | Message::Suggest(_)
             | Message::AllowedFast(_)
             // The shell moves its bytes and calls `Swarm::on_piece` first.
             | Message::Piece(_) => Consequence::Nothing,
+            Message::Suggest(piece) => self.on_suggest(now, piece),
             Message::Choke => self.on_choke(now),
             // A message that changes nothing costs nothing, however often it is sent.
             Message::Unchoke if !self.choked => Consequence::Nothing,
@@ -286,6 +297,21 @@ impl Session {
             Message::Hashes(range, hashes) => Consequence::Hashes(range, hashes),
             Message::HashReject(range) => Consequence::HashReject(range),
         })
+    }
+
+    fn on_suggest(&mut self, now: Instant, piece: u32) -> Consequence {
+        if !self.offer.member || !self.is_whole() || self.suggested.len() >= MOST_SUGGESTED {
+            return Consequence::Nothing;
+        }
+        self.suggested.push_back(piece);
+        self.suggested_at = Some(now);
+        Consequence::Suggested
+    }
+
+    /// Whether to wait for what the other end suggests next.
+    pub fn is_guided(&self, now: Instant) -> bool {
+        let lately = self.suggested_at.is_some_and(|at| now - at < GUIDED);
+        lately && !self.asked.is_empty()
     }
 
     fn on_choke(&mut self, now: Instant) -> Consequence {
