@@ -2,13 +2,13 @@
 //! `core` on machines with a link each.
 //!
 //! A link sends 16 KiB at a time, its connections in turns, and takes in what arrives in
-//! the same way. Messages take only the delay. A block is its place in the file and the
-//! hashes of its leaves; there are no bytes. A connection has 512 KiB under way at most,
-//! as with TCP.
+//! the same way; a little waits in front of it at either end, as in a router. A connection is a
+//! stream: what is said goes behind the block that is being written, and behind what the system
+//! has taken of earlier ones and not sent yet. A block is its place in the file and the hashes of
+//! its leaves; there are no bytes.
 
 use std::cmp::Ordering;
-use std::collections::{BTreeMap, BTreeSet, BinaryHeap, VecDeque};
-use std::ops::Bound;
+use std::collections::{BTreeMap, BinaryHeap, VecDeque};
 use std::time::Duration;
 
 use thorp_core::bound::Account;
@@ -19,14 +19,15 @@ use thorp_core::time::Instant;
 use thorp_wire::frame::Holder;
 use thorp_wire::layout::{Block, Layout, Piece};
 use thorp_wire::merkle::{self, Hash};
-use thorp_wire::session::Span;
+use thorp_wire::session::{Message, Span};
 use thorp_wire::{Content, PeerId};
 
 use crate::chance::as_f64;
 use crate::network::{Node, id_of, node_of};
 
 const TURN: u32 = 16 * 1024;
-const UNDER_WAY: u64 = 512 * 1024;
+/// What a short message takes on the wire, with all that is around it.
+const MESSAGE: u32 = 128;
 const LEAF: u32 = 16 * 1024;
 /// How often it is kept how the crowd stands, in microseconds.
 const MOMENT: u64 = 500_000;
@@ -44,6 +45,12 @@ pub struct Crowd {
     pub rate: u64,
     /// One way between any two.
     pub delay: Duration,
+    /// How long a byte waits at most in front of a link that is busy, at either end of it.
+    pub queue: Duration,
+    /// How many times as much one connection of a busy link gets as another at most: 1 or more.
+    pub uneven: u32,
+    /// How many bytes of a connection the system takes that it cannot send yet.
+    pub unsent: u32,
     /// How long after the first fetcher the last one begins.
     pub over: Duration,
     /// How peers treat one another.
@@ -73,10 +80,31 @@ pub struct Spreading {
     pub copies: f64,
     /// The share of bytes that were sent in vain.
     pub in_vain: f64,
+    /// When the holder had sent each piece at least once.
+    pub all_given: Duration,
+    /// Messages that a fetcher has sent, on average.
+    pub said: f64,
+    /// How many of them are requests.
+    pub asked: f64,
+    /// The piece that came last, to any fetcher.
+    pub last_piece: LastPiece,
     /// What has happened.
     pub events: u64,
     /// How it stood at the end of each half second.
     pub moments: Vec<Moment>,
+}
+
+/// How the last piece came to the last fetcher.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct LastPiece {
+    /// Whether the holder has sent the last of it.
+    pub from_holder: bool,
+    /// When the holder has sent the first byte of it to anybody.
+    pub first_given: Duration,
+    /// When its last byte was asked for.
+    pub asked: Duration,
+    /// When its last byte came.
+    pub came: Duration,
 }
 
 /// How a crowd stands at a moment.
@@ -116,6 +144,10 @@ impl Crowd {
             fluid_bound: self.fluid_bound(),
             copies: as_f64(scene.nodes[HOLDER].sent) / as_f64(self.length),
             in_vain: as_f64(scene.in_vain) / as_f64(sent),
+            all_given: Duration::from_micros(scene.given.values().copied().max().unwrap_or(0)),
+            said: as_f64(scene.said) / as_f64(self.fetchers as u64),
+            asked: as_f64(scene.asked) / as_f64(self.fetchers as u64),
+            last_piece: scene.last_piece,
             events: scene.events,
             moments: scene.moments,
         })
@@ -138,14 +170,20 @@ struct Scene {
     /// By piece.
     leaves: Vec<Vec<Hash>>,
     nodes: Vec<Machine>,
+    chance: fastrand::Rng,
     queue: BinaryHeap<Event>,
     number: u64,
     in_vain: u64,
     events: u64,
     /// How many fetchers have all of it.
     complete: usize,
-    /// The pieces that the holder has sent.
-    given: BTreeSet<Piece>,
+    /// The pieces that the holder has sent, and when it began to.
+    given: BTreeMap<Piece, u64>,
+    /// When each block was last asked for, by whom.
+    asked_at: BTreeMap<(Node, Block), u64>,
+    last_piece: LastPiece,
+    said: u64,
+    asked: u64,
     moments: Vec<Moment>,
     /// What the links had sent at the last of them.
     sent_before: Vec<u64>,
@@ -156,9 +194,12 @@ struct Machine {
     /// When it begins to fetch.
     begins: u64,
     links: BTreeMap<SessionId, Link>,
-    /// Whose turn it was last.
-    turn: SessionId,
-    is_sending: bool,
+    /// The `turn` of the connection that was last to send.
+    turn: u64,
+    /// When all is sent that was put on the link so far.
+    busy_until: u64,
+    /// When it looks for more to put there.
+    sends_at: Option<u64>,
     /// When all that has arrived so far is taken in.
     taken_in: u64,
     wakes_at: Option<u64>,
@@ -170,8 +211,19 @@ struct Machine {
 struct Link {
     far: Node,
     there: SessionId,
-    uploads: VecDeque<(Block, u32)>,
-    under_way: u64,
+    uploads: VecDeque<Block>,
+    /// The next block, which is read already.
+    ahead: Option<Block>,
+    /// The block that is being written, and how much of it the system has taken.
+    writing: Option<(Block, u32)>,
+    messages: VecDeque<Message>,
+    /// What the system has taken and not sent.
+    unsent: VecDeque<Item>,
+    unsent_bytes: u32,
+    /// Which of several connections sends next: the one with the lowest. It grows with what is sent,
+    /// divided by the connection's share.
+    turn: u64,
+    share: u32,
     /// When bytes were last reported as flowing, and how many have arrived since.
     told: u64,
     untold: u32,
@@ -191,15 +243,18 @@ enum What {
     Input(Node, Box<Input>),
     Connect(Node, PeerId),
     LinkFree(Node),
-    TakenIn(Part),
+    TakenIn(Node, SessionId, Item),
 }
 
-/// Some bytes of a block on their way.
+/// A part of a stream.
+enum Item {
+    Message(Message),
+    /// Some bytes of a block.
+    Part(Part),
+}
+
 #[derive(Clone, Copy)]
 struct Part {
-    from: Node,
-    to: Node,
-    session: SessionId,
     block: Block,
     bytes: u32,
     is_last: bool,
@@ -229,12 +284,17 @@ impl Scene {
             layer,
             leaves,
             nodes: Vec::new(),
+            chance: fastrand::Rng::with_seed(seed),
             queue: BinaryHeap::new(),
             number: 0,
             in_vain: 0,
             events: 0,
             complete: 0,
-            given: BTreeSet::new(),
+            given: BTreeMap::new(),
+            asked_at: BTreeMap::new(),
+            last_piece: LastPiece::default(),
+            said: 0,
+            asked: 0,
             moments: Vec::new(),
             sent_before: vec![0; crowd.fetchers + 1],
         };
@@ -277,8 +337,9 @@ impl Scene {
                 .expect("a file that fits"),
             begins,
             links: BTreeMap::new(),
-            turn: SessionId(0),
-            is_sending: false,
+            turn: 0,
+            busy_until: 0,
+            sends_at: None,
             taken_in: 0,
             wakes_at: None,
             sent: 0,
@@ -316,10 +377,16 @@ impl Scene {
             }
             What::Connect(node, to) => self.connect(node, to),
             What::LinkFree(node) => {
-                self.nodes[node].is_sending = false;
-                self.send_next(node);
+                // Not if it was to be sooner meanwhile.
+                if self.nodes[node].sends_at == Some(self.now) {
+                    self.nodes[node].sends_at = None;
+                    self.send_next(node);
+                }
             }
-            What::TakenIn(part) => self.take_in(part),
+            What::TakenIn(node, session, item) => match item {
+                Item::Message(message) => self.give(node, Input::Message { session, message }),
+                Item::Part(part) => self.take_in(node, session, part),
+            },
         }
     }
 
@@ -353,16 +420,24 @@ impl Scene {
                 self.later(2 * delay, What::Connect(node, holder.id));
             }
             Output::Send(session, message) => {
-                if let Some(link) = self.nodes[node].links.get(&session) {
-                    let (far, session) = (link.far, link.there);
-                    self.input(delay, far, Input::Message { session, message });
+                self.said += u64::from(node != HOLDER);
+                if let Message::Request(span) = message {
+                    self.asked += 1;
+                    let layout = Layout::of(self.crowd.length);
+                    let block = layout.block(span.piece, span.begin, span.length);
+                    self.asked_at
+                        .insert((node, block.expect("a block")), self.now);
+                }
+                if let Some(link) = self.nodes[node].links.get_mut(&session) {
+                    link.messages.push_back(message);
+                    self.write(node, session);
                 }
             }
             Output::Close(session, _) => self.close(node, session),
             Output::Upload(session, block) => {
                 if let Some(link) = self.nodes[node].links.get_mut(&session) {
-                    link.uploads.push_back((block, 0));
-                    self.send_next(node);
+                    link.uploads.push_back(block);
+                    self.write(node, session);
                 }
             }
             Output::Withdraw(session, block) => self.withdraw(node, session, block),
@@ -405,7 +480,9 @@ impl Scene {
             (far, ends[1], node, ends[0], false),
             (node, ends[0], far, ends[1], true),
         ] {
-            self.nodes[at].links.insert(session, Link::to(far, there));
+            let share = 1 << self.chance.u32(0..=self.crowd.uneven.ilog2());
+            let link = Link::to(far, there, share);
+            self.nodes[at].links.insert(session, link);
             let peer = id_of(far);
             let opened = Input::Opened {
                 session,
@@ -433,80 +510,141 @@ impl Scene {
         let Some(link) = self.nodes[node].links.get_mut(&session) else {
             return;
         };
-        let mut uploads = link.uploads.iter();
-        if let Some(place) = uploads.position(|(queued, sent)| *queued == block && *sent == 0) {
+        if let Some(place) = link.uploads.iter().position(|queued| *queued == block) {
             link.uploads.remove(place);
             self.input(0, node, Input::NotServed { session, block });
         }
     }
 
-    /// Sends the next bytes over a node's link, from the connection whose turn it is.
-    fn send_next(&mut self, from: Node) {
-        let node = &mut self.nodes[from];
-        if node.is_sending {
+    fn write(&mut self, from: Node, session: SessionId) {
+        self.fill(from, session);
+        self.send_next(from);
+    }
+
+    /// Gives the system what it takes of a connection: messages first, but none within a block.
+    fn fill(&mut self, from: Node, session: SessionId) {
+        let Some(link) = self.nodes[from].links.get_mut(&session) else {
             return;
+        };
+        let mut served = Vec::new();
+        while link.unsent_bytes < self.crowd.unsent {
+            if let Some((block, written)) = &mut link.writing {
+                let bytes = TURN.min(block.length() - *written);
+                *written += bytes;
+                let is_last = *written == block.length();
+                let block = *block;
+                link.unsent_bytes += bytes;
+                let part = Part {
+                    block,
+                    bytes,
+                    is_last,
+                };
+                link.unsent.push_back(Item::Part(part));
+                if is_last {
+                    link.writing = None;
+                    served.push(block);
+                }
+            } else if let Some(message) = link.messages.pop_front() {
+                link.unsent_bytes += MESSAGE;
+                link.unsent.push_back(Item::Message(message));
+            } else if let Some(block) = link.ahead.take().or_else(|| link.uploads.pop_front()) {
+                link.writing = Some((block, 0));
+                link.ahead = link.uploads.pop_front();
+            } else {
+                break;
+            }
         }
-        let after = (Bound::Excluded(node.turn), Bound::Unbounded);
-        let in_turn = node
-            .links
-            .range(after)
-            .chain(node.links.range(..=node.turn));
-        let mut ready =
-            in_turn.filter(|(_, link)| !link.uploads.is_empty() && link.under_way < UNDER_WAY);
-        let Some(session) = ready.next().map(|(session, _)| *session) else {
-            return;
-        };
-        node.turn = session;
-        let Some(link) = node.links.get_mut(&session) else {
-            return;
-        };
-        let Some((block, sent)) = link.uploads.front_mut() else {
-            return;
-        };
-        let bytes = TURN.min(block.length() - *sent);
-        *sent += bytes;
-        let part = Part {
-            from,
-            to: link.far,
-            session: link.there,
-            block: *block,
-            bytes,
-            is_last: *sent == block.length(),
-        };
-        link.under_way += u64::from(bytes);
-        if part.is_last {
-            link.uploads.pop_front();
-        }
-        node.is_sending = true;
-        node.sent += u64::from(bytes);
-        let takes = u64::from(bytes) * 1_000_000 / self.crowd.rate;
-        self.later(takes, What::LinkFree(from));
-        // All ways are equally long: what is sent first arrives first.
-        let arrives = self.now + takes + micros(self.crowd.delay);
-        let to = &mut self.nodes[part.to];
-        to.taken_in = to.taken_in.max(arrives) + takes;
-        let taken_in = to.taken_in;
-        self.later(taken_in - self.now, What::TakenIn(part));
-        if from == HOLDER {
-            self.given.insert(part.block.piece());
-        }
-        if part.is_last {
-            let block = part.block;
-            self.input(takes, from, Input::Served { session, block });
+        for block in served {
+            self.input(0, from, Input::Served { session, block });
         }
     }
 
-    fn take_in(&mut self, part: Part) {
-        let (to, session, block) = (part.to, part.session, part.block);
+    /// Sends the next bytes over a node's link, from the connection whose turn it is and that gets
+    /// through at the other end.
+    fn send_next(&mut self, from: Node) {
+        let (delay, queue) = (micros(self.crowd.delay), micros(self.crowd.queue));
+        while self.nodes[from].busy_until <= self.now + queue {
+            let node = &self.nodes[from];
+            let (mut next, mut soonest) = (None, u64::MAX);
+            for (session, link) in &node.links {
+                if link.unsent.is_empty() {
+                    continue;
+                }
+                let arrives = node.busy_until.max(self.now) + delay;
+                let late = self.nodes[link.far]
+                    .taken_in
+                    .saturating_sub(arrives + queue);
+                if late > 0 {
+                    soonest = soonest.min(self.now + late);
+                } else if next.is_none_or(|(turn, _)| link.turn < turn) {
+                    next = Some((link.turn, *session));
+                }
+            }
+            let Some((_, session)) = next else {
+                if soonest < u64::MAX {
+                    self.send_at(from, soonest);
+                }
+                return;
+            };
+            self.put_on_link(from, session);
+        }
+        let at = self.nodes[from].busy_until - queue;
+        self.send_at(from, at);
+    }
+
+    fn send_at(&mut self, node: Node, at: u64) {
+        let at = at.max(self.now + 1);
+        if self.nodes[node]
+            .sends_at
+            .is_none_or(|sends_at| at < sends_at)
+        {
+            self.nodes[node].sends_at = Some(at);
+            self.later(at - self.now, What::LinkFree(node));
+        }
+    }
+
+    fn put_on_link(&mut self, from: Node, session: SessionId) {
+        let node = &mut self.nodes[from];
+        let Some(link) = node.links.get_mut(&session) else {
+            return;
+        };
+        let Some(item) = link.unsent.pop_front() else {
+            return;
+        };
+        let bytes = match &item {
+            Item::Message(_) => MESSAGE,
+            Item::Part(part) => part.bytes,
+        };
+        link.unsent_bytes -= bytes;
+        // One that had nothing to send has saved nothing for later.
+        link.turn = link.turn.max(node.turn);
+        node.turn = link.turn;
+        link.turn += u64::from(bytes) * u64::from(self.crowd.uneven) / u64::from(link.share);
+        let (far, there) = (link.far, link.there);
+        let takes = u64::from(bytes) * 1_000_000 / self.crowd.rate;
+        node.busy_until = node.busy_until.max(self.now) + takes;
+        let arrives = node.busy_until + micros(self.crowd.delay);
+        if let Item::Part(part) = &item {
+            node.sent += u64::from(bytes);
+            if from == HOLDER {
+                self.given.entry(part.block.piece()).or_insert(self.now);
+            }
+        }
+        // All ways are equally long: what is sent first arrives first.
+        let to = &mut self.nodes[far];
+        to.taken_in = to.taken_in.max(arrives) + takes;
+        let taken_in = to.taken_in;
+        self.later(taken_in - self.now, What::TakenIn(far, there, item));
+        self.fill(from, session);
+    }
+
+    fn take_in(&mut self, to: Node, session: SessionId, part: Part) {
+        let block = part.block;
         let Some(link) = self.nodes[to].links.get_mut(&session) else {
             return;
         };
         link.untold += part.bytes;
-        let there = link.there;
-        if let Some(link) = self.nodes[part.from].links.get_mut(&there) {
-            link.under_way -= u64::from(part.bytes);
-            self.send_next(part.from);
-        }
+        let from = link.far;
         let span = Span {
             piece: block.piece().number(),
             begin: block.begin(),
@@ -533,6 +671,14 @@ impl Scene {
             self.in_vain += u64::from(block.length());
             return self.drain(to);
         }
+        let came = Duration::from_micros(self.now);
+        let since = |at: Option<&u64>| Duration::from_micros(at.copied().unwrap_or(0));
+        self.last_piece = LastPiece {
+            from_holder: from == HOLDER,
+            first_given: since(self.given.get(&block.piece())),
+            asked: since(self.asked_at.get(&(to, block))),
+            came,
+        };
         let first = (block.begin() / LEAF) as usize;
         let end = (block.begin() + block.length()).div_ceil(LEAF) as usize;
         let leaves = self.leaves_of(block.piece())[first..end].to_vec();
@@ -631,16 +777,26 @@ impl Eq for Event {}
 impl Link {
     /// Bytes that the far end has asked for and that are not sent.
     fn waiting(&self) -> u64 {
-        let waiting = |(block, sent): &(Block, u32)| u64::from(block.length() - sent);
-        self.uploads.iter().map(waiting).sum()
+        let queued = self.uploads.iter().chain(&self.ahead);
+        let queued: u64 = queued.map(|block| u64::from(block.length())).sum();
+        let rest = self
+            .writing
+            .map_or(0, |(block, written)| block.length() - written);
+        queued + u64::from(rest + self.unsent_bytes)
     }
 
-    fn to(far: Node, there: SessionId) -> Self {
+    fn to(far: Node, there: SessionId, share: u32) -> Self {
         Self {
             far,
             there,
             uploads: VecDeque::new(),
-            under_way: 0,
+            ahead: None,
+            writing: None,
+            messages: VecDeque::new(),
+            unsent: VecDeque::new(),
+            unsent_bytes: 0,
+            turn: 0,
+            share,
             told: 0,
             untold: 0,
         }

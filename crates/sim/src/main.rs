@@ -76,6 +76,15 @@ struct Flash {
     /// One way between any two, in ms.
     #[arg(long, default_value_t = 20)]
     ms: u64,
+    /// How long a byte waits at most in front of a busy link, at either end of it, in ms.
+    #[arg(long, default_value_t = 25)]
+    queue: u64,
+    /// How many times as much one connection of a busy link gets as another at most.
+    #[arg(long, default_value_t = 1)]
+    uneven: u32,
+    /// How much of a connection the system takes that it cannot send yet, in KiB.
+    #[arg(long, default_value_t = 64)]
+    unsent: u32,
     /// They begin one after another, within so many seconds.
     #[arg(long, default_value_t = 0)]
     over: u64,
@@ -208,6 +217,9 @@ fn crowd(flash: &Flash) -> Result<()> {
             length: flash.mib * 1024 * 1024,
             rate: flash.mbit * 125_000,
             delay: Duration::from_millis(flash.ms),
+            queue: Duration::from_millis(flash.queue),
+            uneven: flash.uneven.max(1),
+            unsent: flash.unsent * 1024,
             over: Duration::from_secs(flash.over),
             habits,
         };
@@ -219,14 +231,19 @@ fn crowd(flash: &Flash) -> Result<()> {
         };
         println!(
             "{habits:?}: the last has it after {:.2?}, half of them after {:.2?}; no way is quicker than \
-             {:.2?}, so that is {:.3} of it. The holder has sent {:.2} copies, {:.2} % of all was \
-             sent in vain; {} events",
+             {:.2?}, so that is {:.3} of it. The holder has sent {:.2} copies, all pieces once after {:.2?}; \
+             {:.2} % of all was sent in vain; {:.0} messages of each, {:.0} of them requests; the last piece: \
+             {:?}; {} events",
             end.last,
             end.half,
             end.fluid_bound,
             end.last.div_duration_f64(end.fluid_bound),
             end.copies,
+            end.all_given,
             end.in_vain * 100.0,
+            end.said,
+            end.asked,
+            end.last_piece,
             end.events,
         );
         if flash.moments {

@@ -8,14 +8,36 @@ const SEED: u64 = 1;
 
 /// Links of 100 Mb/s each way, 20 ms apart.
 fn played(fetchers: usize, mib: u64, habits: Habits) -> Spreading {
-    let crowd = Crowd {
+    end_of(&Crowd {
         fetchers,
         length: mib * 1024 * 1024,
         rate: 12_500_000,
         delay: Duration::from_millis(20),
+        queue: Duration::from_millis(25),
+        uneven: 1,
+        unsent: 64 * 1024,
         over: Duration::ZERO,
         habits,
-    };
+    })
+}
+
+/// 50 MiB over links of 20 Mb/s next to one another, whose connections get unlike shares: as
+/// was measured between real processes.
+fn uneven(fetchers: usize) -> Spreading {
+    end_of(&Crowd {
+        fetchers,
+        length: 50 * 1024 * 1024,
+        rate: 2_500_000,
+        delay: Duration::from_millis(1),
+        queue: Duration::from_millis(25),
+        uneven: 8,
+        unsent: 64 * 1024,
+        over: Duration::ZERO,
+        habits: Habits::Members,
+    })
+}
+
+fn end_of(crowd: &Crowd) -> Spreading {
     let end = crowd.play(SEED);
     end.unwrap_or_else(|| panic!("seed {SEED}: {crowd:?} does not end"))
 }
@@ -47,6 +69,15 @@ fn a_crowd_is_served_sooner_than_with_the_habits_of_ordinary_clients() {
         members.half < clients.half,
         "seed {SEED}: {members:?}, {clients:?}"
     );
+}
+
+#[test]
+fn a_crowd_is_done_soon_though_connections_get_unlike_shares() {
+    for (fetchers, most) in [(8, 1.25), (12, 1.3), (24, 1.4)] {
+        let end = uneven(fetchers);
+        assert!(of_bound(&end) < most, "seed {SEED}, {fetchers}: {end:?}");
+        assert!(end.copies < most, "seed {SEED}, {fetchers}: {end:?}");
+    }
 }
 
 #[test]
