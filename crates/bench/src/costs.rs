@@ -12,6 +12,7 @@ use rustix::time::{ClockId, clock_gettime};
 use thorp_core::budget::Work;
 use thorp_core::catalogue::Catalogue;
 use thorp_core::matching::Pattern;
+use thorp_core::words::Words;
 use thorp_wire::frame::Update;
 use thorp_wire::torrent::build::{Privacy, v2_info};
 use thorp_wire::torrent::info_hash_v2;
@@ -21,6 +22,10 @@ use thorp_wire::{Content, Entry, Name, PeerId, Root};
 const NAMES: u32 = 300_000;
 /// How many names of about 4000 bytes the members of an attack list.
 const LONG_NAMES: u32 = 150_000;
+/// How many names are searched.
+const MILLION: u32 = 1_000_000;
+/// The steps of a part of a search: 5 ms.
+const SLICE: u64 = 5_000 * Work::STEPS;
 
 /// Measures everything, and prints a table in Markdown.
 pub fn run() -> Result<()> {
@@ -53,7 +58,65 @@ pub fn run() -> Result<()> {
     }
     listings();
     info_hashes(&names[..1000]);
+    searches();
     memory()
+}
+
+/// What a node's user looks for among a million names, in parts that may cost 5 ms.
+fn searches() {
+    let ascii = |n: u32| name(n, 0);
+    let other = |n: u32| {
+        named(&format!(
+            "Ordner {}/Ähnliche Straße № {n} – größer.txt",
+            n % 1000
+        ))
+    };
+    let long = |n: u32| named(&format!("{}/{n}", "Ähnliche Straße № ".repeat(10)));
+    let kinds: [(&str, &dyn Fn(u32) -> Name); 3] = [
+        ("ASCII names", &ascii),
+        ("names that are not ASCII", &other),
+        ("long ones that are not ASCII", &long),
+    ];
+    for (kind, name) in kinds {
+        let mut catalogue = Catalogue::default();
+        for part in 0..MILLION / 1000 {
+            let update = Update {
+                since: (part > 0).then(|| part.into()),
+                added: (part * 1000..(part + 1) * 1000)
+                    .map(|n| entry(name(n)))
+                    .collect(),
+                ..Update::heartbeat(u64::from(part) + 1)
+            };
+            catalogue.apply(id(1), 1, update);
+        }
+        for (what, words) in [
+            ("a word of none", "nowhere"),
+            ("four words", "a file straße nowhere"),
+            ("other words than ASCII", "ähnliche größer nowhere"),
+            ("what all have", "e"),
+        ] {
+            let words = Words::new(words).expect("words");
+            let (mut behind, mut all) = (None, Vec::new());
+            loop {
+                let begun = Processor::now();
+                let slice = catalogue.search(&words, behind.as_ref(), 1000, SLICE);
+                all.push((begun.elapsed(), slice.steps / Work::STEPS));
+                behind = slice.reached;
+                // Of what all have, a thousand times a page says enough.
+                if behind.is_none() || all.len() == 1000 {
+                    break;
+                }
+            }
+            all.sort();
+            let (middle, longest) = (all[all.len() / 2], all[all.len() - 1]);
+            row(
+                &format!("{what} in a million {kind}: a part"),
+                middle.0,
+                middle.1,
+            );
+            row("of that, the longest part", longest.0, longest.1);
+        }
+    }
 }
 
 /// What a tracker computes of each file of a member that serves clients.
@@ -275,6 +338,10 @@ fn id(n: u8) -> PeerId {
 
 fn name(n: u32, what: u32) -> Name {
     let text = format!("folder {}/{what}/a file number {n}.txt", n % 1000);
+    named(&text)
+}
+
+fn named(text: &str) -> Name {
     text.parse().expect("a name")
 }
 

@@ -32,8 +32,8 @@ pub enum FolderChild {
 }
 
 impl Catalogue {
-    /// Steps for a row of the index.
-    const SEARCHED_ROW: u64 = 32;
+    /// Steps for a row of the index: its name is somewhere else in memory.
+    const SEARCHED_ROW: u64 = 64;
     /// Steps for a file that is found, whose holders are gathered.
     const FOUND: u64 = 2048;
 
