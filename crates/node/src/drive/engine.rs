@@ -117,7 +117,12 @@ impl<M: Machine> Engine<M> {
         self.stop.get_or_insert_with(|| reason.into());
     }
 
-    pub(super) fn is_to_stop(&mut self) -> Option<String> {
+    pub(super) fn is_stopping(&self) -> bool {
+        self.stop.is_some()
+    }
+
+    /// Why the node is to stop now, said once.
+    pub(super) fn take_stop(&mut self) -> Option<String> {
         self.stop.take()
     }
 

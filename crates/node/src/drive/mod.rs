@@ -84,7 +84,7 @@ async fn run<N: Node>(mut node: N, mut engine: Engine<N::Machine>) {
     node.on_start(&mut engine);
     let reason = loop {
         settle(&mut node, &mut engine);
-        if let Some(reason) = engine.is_to_stop() {
+        if let Some(reason) = engine.take_stop() {
             break reason;
         }
         let deadline = engine.until_deadline();
@@ -116,7 +116,10 @@ fn on_arrivals<N: Node>(node: &mut N, engine: &mut Engine<N::Machine>, first: Ar
         let (link, event, room) = arrival.into_parts();
         on_arrival(node, engine, link, event);
         rooms.push(room);
-        let goes_on = rooms.len() < TOGETHER && began.elapsed() < MOMENT;
+        // What follows from one, such as that this machine was removed, holds for the next.
+        settle(node, engine);
+        let has_time = rooms.len() < TOGETHER && began.elapsed() < MOMENT;
+        let goes_on = has_time && !engine.is_stopping();
         next = goes_on.then(|| engine.wires.arrival_now()).flatten();
     }
     node.on_all_came(engine);
