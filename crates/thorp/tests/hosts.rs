@@ -84,7 +84,7 @@ fn nobody_waits_for_the_dead() {
 fn on(host: &Host, role: &str) -> Running {
     let mut command = host.command(std::env::current_exe().unwrap().to_str().unwrap());
     command
-        .args(["--exact", "role", "--nocapture"])
+        .args(["--exact", "hosts::role", "--nocapture"])
         .env("THORP_TEST_ROLE", role);
     Running::start(role, command)
 }
