@@ -1,7 +1,8 @@
 //! What interrupted fetches have left in a directory: found, and removed.
 //!
 //! Owns how a partial file is told from one that a fetch writes at this moment: that
-//! one is locked. Links are not followed, and a directory with keys is not entered.
+//! one is locked. Those who look share the lock, so that a fetch that begins meanwhile
+//! knows them from another fetch. Links are not followed, and a directory with keys is not entered.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -84,7 +85,7 @@ impl Leftovers {
                 folders.push(path);
             } else if meta.is_file()
                 && is_part(&entry.file_name())
-                && free(&dir, Path::new(&entry.file_name())).is_ok()
+                && is_free(&dir, Path::new(&entry.file_name()))
             {
                 let written = meta.modified().ok();
                 let written = written.and_then(|at| at.into_std().duration_since(UNIX_EPOCH).ok());
@@ -110,7 +111,8 @@ impl Leftover {
             _ => root,
         };
         // The lock is held until it is gone.
-        let file = free(&dir, Path::new(base))?;
+        let file = open(&dir, Path::new(base), OpenOptions::new().write(true))?;
+        rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive)?;
         let named = dir.symlink_metadata(base)?;
         if named.ino() != file.metadata()?.ino() {
             return Err(io::ErrorKind::NotFound.into());
@@ -119,15 +121,16 @@ impl Leftover {
     }
 }
 
-/// A partial file, locked: an error if a fetch has it.
-fn free(dir: &Dir, part: &Path) -> io::Result<File> {
-    let mut options = OpenOptions::new();
+/// Whether no fetch has a partial file, as far as is known: not every file system has locks.
+fn is_free(dir: &Dir, part: &Path) -> bool {
+    let file = open(dir, part, OpenOptions::new().read(true));
+    file.is_ok_and(|file| rustix::fs::flock(&file, FlockOperation::NonBlockingLockShared).is_ok())
+}
+
+fn open(dir: &Dir, part: &Path, options: &mut OpenOptions) -> io::Result<File> {
     // What has become a pipe meanwhile is not waited for.
     let flags = OFlags::NONBLOCK | OFlags::NOFOLLOW;
-    options.write(true).custom_flags(flags.bits().cast_signed());
-    let file = dir.open_with(part, &options)?;
-    rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive)?;
-    Ok(file)
+    dir.open_with(part, options.custom_flags(flags.bits().cast_signed()))
 }
 
 #[cfg(test)]

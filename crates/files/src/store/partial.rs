@@ -15,10 +15,12 @@ use std::fmt::Debug;
 use std::fs::File;
 use std::io;
 use std::ops::Range;
+use std::os::fd::AsFd;
 use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
+use std::thread;
 
 use cap_std::fs::{Dir, MetadataExt as _, OpenOptions};
 use rustix::fs::{FallocateFlags, FlockOperation, StatVfs};
@@ -433,9 +435,7 @@ fn take_one(folder: &Dir, part: &Path) -> io::Result<Option<File>> {
             _ => {}
         }
         let file = folder.open_with(part, &options)?;
-        let lock = FlockOperation::NonBlockingLockExclusive;
-        // Where a file system has no locks, nothing is swept either.
-        if rustix::fs::flock(&file, lock) == Err(Errno::WOULDBLOCK) {
+        if !lock(&file) {
             return Ok(None);
         }
         let open = file.metadata()?;
@@ -449,6 +449,20 @@ fn take_one(folder: &Dir, part: &Path) -> io::Result<Option<File>> {
             Err(error) => return Err(error),
         }
     }
+}
+
+/// Locks a part for one fetch; `false` if another fetch has it.
+fn lock(file: impl AsFd) -> bool {
+    let would_block = |lock| rustix::fs::flock(&file, lock) == Err(Errno::WOULDBLOCK);
+    // Where a file system has no locks, nothing is swept either.
+    while would_block(FlockOperation::NonBlockingLockExclusive) {
+        // Those who only look for leftovers share the lock, and let go of it at once.
+        if would_block(FlockOperation::NonBlockingLockShared) {
+            return false;
+        }
+        thread::yield_now();
+    }
+    true
 }
 
 #[cfg(test)]

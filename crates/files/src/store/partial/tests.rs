@@ -5,6 +5,7 @@ use tempfile::TempDir;
 use thorp_wire::merkle::content_of;
 
 use super::*;
+use crate::leftovers::Leftovers;
 use thorp_disk::testing::DISK;
 
 const LENGTH: usize = 3 * 256 * 1024 + 1;
@@ -63,6 +64,34 @@ fn what_was_written_before_an_interruption_is_found_again_and_the_rest_passed_ov
     drop(partial);
     let again = store.partial(DISK, &name(), content).expect("a file");
     assert_eq!(rechecked(&again), [(1, 16), (3, 1)]);
+}
+
+#[test]
+fn what_is_left_is_taken_up_while_others_look_for_leftovers() {
+    let (dir, store) = store();
+    let bytes = bytes();
+    let content = content_of(&bytes);
+    let begun = store.partial(DISK, &name(), content).expect("a file");
+    begun.write(DISK, &bytes, 0).expect("is written");
+    drop(begun);
+    let is_over = AtomicBool::new(false);
+    thread::scope(|scope| {
+        let look = || {
+            while !is_over.load(Ordering::Relaxed) {
+                Leftovers::find(DISK, dir.path(), None).expect("looks");
+            }
+        };
+        scope.spawn(look);
+        scope.spawn(look);
+        for _ in 0..1000 {
+            let again = store.partial(DISK, &name(), content).expect("a file");
+            let is_first = again.0.part == large_part_of(content, 0);
+            is_over.store(!is_first, Ordering::Relaxed);
+            assert!(is_first, "{}", again.0.part);
+        }
+        is_over.store(true, Ordering::Relaxed);
+    });
+    assert_eq!(parts(&dir), 1);
 }
 
 #[test]
