@@ -134,6 +134,9 @@ impl Links {
             && !self.budgets.has_asked_enough(now, account)
             && !self.budgets.is_spent(now, account, Effort::Named);
         if is_change && !may_go_first {
+            if update.since.is_none() {
+                self.drop_superseded(account, peer);
+            }
             let change = ListingChange {
                 link: id,
                 peer,
@@ -360,6 +363,14 @@ impl Links {
             self.turns.take_changes(peer);
             self.forget_torso(peer);
             self.on_refused(now, link, peer);
+        }
+    }
+
+    /// Drops the waiting changes of a member's listing that came before all of it came anew.
+    fn drop_superseded(&mut self, account: Account, peer: PeerId) {
+        for (link, cost) in self.turns.take_superseded(account, peer) {
+            let account = self.account(link);
+            self.table.unqueue(link, account, cost);
         }
     }
 

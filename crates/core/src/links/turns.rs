@@ -142,6 +142,20 @@ impl Turns {
         true
     }
 
+    /// Removes those of an account's waiting changes that came before a whole listing of this
+    /// member, and so are of no use any more. Returns the link and the size of each.
+    pub fn take_superseded(&mut self, account: Account, peer: PeerId) -> Vec<(LinkId, u64)> {
+        let is_superseded = |change: &ListingChange| {
+            change.peer == peer && matches!(change.progress, ChangeProgress::Waits(_))
+        };
+        let superseded = self.changes.take_of(account, is_superseded);
+        let of = |change: ListingChange| {
+            one_less(&mut self.changing, &peer);
+            (change.link, change.cost)
+        };
+        superseded.into_iter().map(of).collect()
+    }
+
     /// Whether a change of this member's listing waits or is being applied.
     pub fn is_changing(&self, peer: PeerId) -> bool {
         self.changing.contains_key(&peer)
@@ -390,18 +404,33 @@ impl<T> Line<T> {
         let mut taken = Vec::new();
         let order = &mut self.order;
         self.rows.retain(|account, row| {
-            for waits in std::mem::take(&mut row.waits) {
-                if is_wanted(&waits) {
-                    taken.push(waits);
-                } else {
-                    row.waits.push_back(waits);
-                }
-            }
+            taken.extend(row.take(&is_wanted));
             if row.waits.is_empty() {
                 order.remove(&(row.rank, *account));
             }
             !row.waits.is_empty()
         });
+        taken
+    }
+
+    fn take_of(&mut self, account: Account, is_wanted: impl Fn(&T) -> bool) -> VecDeque<T> {
+        let Some(row) = self.rows.get_mut(&account) else {
+            return VecDeque::new();
+        };
+        let taken = row.take(is_wanted);
+        if row.waits.is_empty() {
+            self.order.remove(&(row.rank, account));
+            self.rows.remove(&account);
+        }
+        taken
+    }
+}
+
+impl<T> Row<T> {
+    fn take(&mut self, is_wanted: impl Fn(&T) -> bool) -> VecDeque<T> {
+        let all = std::mem::take(&mut self.waits);
+        let (taken, waits) = all.into_iter().partition(is_wanted);
+        self.waits = waits;
         taken
     }
 }

@@ -294,6 +294,28 @@ fn a_member_that_changes_its_listing_all_the_time_pays_for_it_alone() {
 }
 
 #[test]
+fn of_whole_listings_that_wait_only_the_last_takes_room_and_is_applied() {
+    for mut node in Node::both() {
+        node.up(2, 2, hello(1));
+        let account = node.links.account(LinkId(2));
+        // There is no time for any of them yet, nor room for all.
+        let now = node.now;
+        node.links.budgets.on_listed(now, account, Work(2_000_000));
+        for seq in 1..=200 {
+            let count = if seq == 200 { 300 } else { 2000 };
+            let all = many(count, 10, 'x');
+            node.hear(2, Update { seq, ..all });
+        }
+        assert!(node.links.turns.is_changing(id(2)));
+        node.pass(20 * SECOND);
+        node.settle();
+        assert_eq!(node.lists(2), Some(300));
+        let refused = (None, false);
+        assert!(!node.acks(2).contains(&refused));
+    }
+}
+
+#[test]
 fn a_member_that_serves_clients_pays_for_the_info_hashes_of_what_it_lists() {
     let hashed = |count: usize| {
         let mut listing = many(count, 10, 'x');
