@@ -7,8 +7,11 @@
 //! has taken of earlier ones and not sent yet. A block is its place in the file and the hashes of
 //! its leaves; there are no bytes.
 
+mod spreading;
+mod wires;
+
 use std::cmp::Ordering;
-use std::collections::{BTreeMap, BinaryHeap, VecDeque};
+use std::collections::{BTreeMap, BinaryHeap};
 use std::time::Duration;
 
 use thorp_core::bound::Account;
@@ -19,18 +22,17 @@ use thorp_core::time::Instant;
 use thorp_wire::frame::Holder;
 use thorp_wire::layout::{Block, Layout, Piece};
 use thorp_wire::merkle::{self, Hash};
-use thorp_wire::session::{Message, Span};
+use thorp_wire::session::Message;
 use thorp_wire::{Content, PeerId};
 
 use crate::chance::as_f64;
 use crate::network::{Node, id_of, node_of};
+pub use spreading::{LastPiece, Moment, Spreading};
+use wires::{Item, Link};
 
-const TURN: u32 = 16 * 1024;
-/// What a short message takes on the wire, with all that is around it.
-const MESSAGE: u32 = 128;
-const LEAF: u32 = 16 * 1024;
 /// How often it is kept how the crowd stands, in microseconds.
 const MOMENT: u64 = 500_000;
+
 /// The node that has the file at the beginning.
 const HOLDER: Node = 0;
 
@@ -65,67 +67,6 @@ pub enum Habits {
     /// As ordinary clients of BitTorrent do: four are served at a time and the others are choked,
     /// requests are of 16 KiB, and fifty of them may be open.
     Clients,
-}
-
-/// How it went.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Spreading {
-    /// The longest that any of them took, from its own beginning.
-    pub last: Duration,
-    /// Half of them took no longer.
-    pub half: Duration,
-    /// No way to spread it is quicker than this.
-    pub fluid_bound: Duration,
-    /// How often the holder has sent the whole file.
-    pub copies: f64,
-    /// The share of bytes that were sent in vain.
-    pub in_vain: f64,
-    /// When the holder had sent each piece at least once.
-    pub all_given: Duration,
-    /// Messages that a fetcher has sent, on average.
-    pub said: f64,
-    /// How many of them are requests.
-    pub asked: f64,
-    /// The piece that came last, to any fetcher.
-    pub last_piece: LastPiece,
-    /// What has happened.
-    pub events: u64,
-    /// How it stood at the end of each half second.
-    pub moments: Vec<Moment>,
-}
-
-/// How the last piece came to the last fetcher.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub struct LastPiece {
-    /// Whether the holder has sent the last of it.
-    pub from_holder: bool,
-    /// When the holder has sent the first byte of it to anybody.
-    pub first_given: Duration,
-    /// When its last byte was asked for.
-    pub asked: Duration,
-    /// When its last byte came.
-    pub came: Duration,
-}
-
-/// How a crowd stands at a moment.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub struct Moment {
-    /// How often the holder has sent the whole file so far.
-    pub copies: f64,
-    /// The share of all pieces that it has sent at least once.
-    pub given: f64,
-    /// The share of the file that a fetcher has, on average.
-    pub there: f64,
-    /// How much of the time since the last moment the holder's link was sending.
-    pub holder_busy: f64,
-    /// The same of the fetchers' links, on average.
-    pub fetchers_busy: f64,
-    /// How many fetchers have begun and have no piece yet.
-    pub with_nothing: usize,
-    /// Connections of a fetcher, on average.
-    pub connections: f64,
-    /// Bytes that a fetcher was asked for and has not sent, on average.
-    pub waiting: f64,
 }
 
 impl Crowd {
@@ -207,28 +148,6 @@ struct Machine {
     complete: Option<u64>,
 }
 
-/// One end of a connection.
-struct Link {
-    far: Node,
-    there: SessionId,
-    uploads: VecDeque<Block>,
-    /// The next block, which is read already.
-    ahead: Option<Block>,
-    /// The block that is being written, and how much of it the system has taken.
-    writing: Option<(Block, u32)>,
-    messages: VecDeque<Message>,
-    /// What the system has taken and not sent.
-    unsent: VecDeque<Item>,
-    unsent_bytes: u32,
-    /// Which of several connections sends next: the one with the lowest. It grows with what is sent,
-    /// divided by the connection's share.
-    turn: u64,
-    share: u32,
-    /// When bytes were last reported as flowing, and how many have arrived since.
-    told: u64,
-    untold: u32,
-}
-
 /// What happens next is the greatest.
 struct Event {
     at: u64,
@@ -244,20 +163,6 @@ enum What {
     Connect(Node, PeerId),
     LinkFree(Node),
     TakenIn(Node, SessionId, Item),
-}
-
-/// A part of a stream.
-enum Item {
-    Message(Message),
-    /// Some bytes of a block.
-    Part(Part),
-}
-
-#[derive(Clone, Copy)]
-struct Part {
-    block: Block,
-    bytes: u32,
-    is_last: bool,
 }
 
 impl Scene {
@@ -516,182 +421,6 @@ impl Scene {
         }
     }
 
-    fn write(&mut self, from: Node, session: SessionId) {
-        self.fill(from, session);
-        self.send_next(from);
-    }
-
-    /// Gives the system what it takes of a connection: messages first, but none within a block.
-    fn fill(&mut self, from: Node, session: SessionId) {
-        let Some(link) = self.nodes[from].links.get_mut(&session) else {
-            return;
-        };
-        let mut served = Vec::new();
-        while link.unsent_bytes < self.crowd.unsent {
-            if let Some((block, written)) = &mut link.writing {
-                let bytes = TURN.min(block.length() - *written);
-                *written += bytes;
-                let is_last = *written == block.length();
-                let block = *block;
-                link.unsent_bytes += bytes;
-                let part = Part {
-                    block,
-                    bytes,
-                    is_last,
-                };
-                link.unsent.push_back(Item::Part(part));
-                if is_last {
-                    link.writing = None;
-                    served.push(block);
-                }
-            } else if let Some(message) = link.messages.pop_front() {
-                link.unsent_bytes += MESSAGE;
-                link.unsent.push_back(Item::Message(message));
-            } else if let Some(block) = link.ahead.take().or_else(|| link.uploads.pop_front()) {
-                link.writing = Some((block, 0));
-                link.ahead = link.uploads.pop_front();
-            } else {
-                break;
-            }
-        }
-        for block in served {
-            self.input(0, from, Input::Served { session, block });
-        }
-    }
-
-    /// Sends the next bytes over a node's link, from the connection whose turn it is and that gets
-    /// through at the other end.
-    fn send_next(&mut self, from: Node) {
-        let (delay, queue) = (micros(self.crowd.delay), micros(self.crowd.queue));
-        while self.nodes[from].busy_until <= self.now + queue {
-            let node = &self.nodes[from];
-            let (mut next, mut soonest) = (None, u64::MAX);
-            for (session, link) in &node.links {
-                if link.unsent.is_empty() {
-                    continue;
-                }
-                let arrives = node.busy_until.max(self.now) + delay;
-                let late = self.nodes[link.far]
-                    .taken_in
-                    .saturating_sub(arrives + queue);
-                if late > 0 {
-                    soonest = soonest.min(self.now + late);
-                } else if next.is_none_or(|(turn, _)| link.turn < turn) {
-                    next = Some((link.turn, *session));
-                }
-            }
-            let Some((_, session)) = next else {
-                if soonest < u64::MAX {
-                    self.send_at(from, soonest);
-                }
-                return;
-            };
-            self.put_on_link(from, session);
-        }
-        let at = self.nodes[from].busy_until - queue;
-        self.send_at(from, at);
-    }
-
-    fn send_at(&mut self, node: Node, at: u64) {
-        let at = at.max(self.now + 1);
-        if self.nodes[node]
-            .sends_at
-            .is_none_or(|sends_at| at < sends_at)
-        {
-            self.nodes[node].sends_at = Some(at);
-            self.later(at - self.now, What::LinkFree(node));
-        }
-    }
-
-    fn put_on_link(&mut self, from: Node, session: SessionId) {
-        let node = &mut self.nodes[from];
-        let Some(link) = node.links.get_mut(&session) else {
-            return;
-        };
-        let Some(item) = link.unsent.pop_front() else {
-            return;
-        };
-        let bytes = match &item {
-            Item::Message(_) => MESSAGE,
-            Item::Part(part) => part.bytes,
-        };
-        link.unsent_bytes -= bytes;
-        // One that had nothing to send has saved nothing for later.
-        link.turn = link.turn.max(node.turn);
-        node.turn = link.turn;
-        link.turn += u64::from(bytes) * u64::from(self.crowd.uneven) / u64::from(link.share);
-        let (far, there) = (link.far, link.there);
-        let takes = u64::from(bytes) * 1_000_000 / self.crowd.rate;
-        node.busy_until = node.busy_until.max(self.now) + takes;
-        let arrives = node.busy_until + micros(self.crowd.delay);
-        if let Item::Part(part) = &item {
-            node.sent += u64::from(bytes);
-            if from == HOLDER {
-                self.given.entry(part.block.piece()).or_insert(self.now);
-            }
-        }
-        // All ways are equally long: what is sent first arrives first.
-        let to = &mut self.nodes[far];
-        to.taken_in = to.taken_in.max(arrives) + takes;
-        let taken_in = to.taken_in;
-        self.later(taken_in - self.now, What::TakenIn(far, there, item));
-        self.fill(from, session);
-    }
-
-    fn take_in(&mut self, to: Node, session: SessionId, part: Part) {
-        let block = part.block;
-        let Some(link) = self.nodes[to].links.get_mut(&session) else {
-            return;
-        };
-        link.untold += part.bytes;
-        let from = link.far;
-        let span = Span {
-            piece: block.piece().number(),
-            begin: block.begin(),
-            length: block.length(),
-        };
-        let (now, at) = (self.now, self.instant());
-        let expected = self.nodes[to].swarm.on_piece(at, session, span);
-        let is_expected = expected.is_some();
-        let Some(link) = self.nodes[to].links.get_mut(&session) else {
-            return;
-        };
-        let is_slow = now - link.told >= 1_000_000;
-        if is_slow || part.is_last {
-            link.told = now;
-            let bytes = std::mem::take(&mut link.untold);
-            if is_expected && !part.is_last {
-                self.give(to, Input::Flowing { session, bytes });
-            }
-        }
-        if !part.is_last {
-            return self.drain(to);
-        }
-        if !is_expected || !self.nodes[to].swarm.claim(at, session, block) {
-            self.in_vain += u64::from(block.length());
-            return self.drain(to);
-        }
-        let came = Duration::from_micros(self.now);
-        let since = |at: Option<&u64>| Duration::from_micros(at.copied().unwrap_or(0));
-        self.last_piece = LastPiece {
-            from_holder: from == HOLDER,
-            first_given: since(self.given.get(&block.piece())),
-            asked: since(self.asked_at.get(&(to, block))),
-            came,
-        };
-        let first = (block.begin() / LEAF) as usize;
-        let end = (block.begin() + block.length()).div_ceil(LEAF) as usize;
-        let leaves = self.leaves_of(block.piece())[first..end].to_vec();
-        self.give(
-            to,
-            Input::Written {
-                session,
-                block,
-                leaves,
-            },
-        );
-    }
-
     /// Who has some of it now, as a tracker would say.
     fn holders(&self) -> Vec<Holder> {
         let nodes = self.nodes.iter().enumerate();
@@ -773,35 +502,6 @@ impl PartialEq for Event {
 }
 
 impl Eq for Event {}
-
-impl Link {
-    /// Bytes that the far end has asked for and that are not sent.
-    fn waiting(&self) -> u64 {
-        let queued = self.uploads.iter().chain(&self.ahead);
-        let queued: u64 = queued.map(|block| u64::from(block.length())).sum();
-        let rest = self
-            .writing
-            .map_or(0, |(block, written)| block.length() - written);
-        queued + u64::from(rest + self.unsent_bytes)
-    }
-
-    fn to(far: Node, there: SessionId, share: u32) -> Self {
-        Self {
-            far,
-            there,
-            uploads: VecDeque::new(),
-            ahead: None,
-            writing: None,
-            messages: VecDeque::new(),
-            unsent: VecDeque::new(),
-            unsent_bytes: 0,
-            turn: 0,
-            share,
-            told: 0,
-            untold: 0,
-        }
-    }
-}
 
 impl Habits {
     fn offer(self) -> Offer {
