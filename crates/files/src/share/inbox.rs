@@ -188,11 +188,12 @@ impl Inbox {
 
     /// This was reported, in this order, of paths relative to the share.
     pub fn report(&self, reports: Vec<(PathBuf, Report)>) {
-        // Neither the share itself nor a temporary file of a fetch is an entry.
-        let is_entry = |path: &Path| path.file_name().is_some_and(|name| !is_part(name));
+        // Of the share itself the keeper looks only whether it is in its place, and a temporary
+        // file of a fetch is no entry.
+        let is_part = |path: &Path| path.file_name().is_some_and(is_part);
         let mut reports = reports
             .into_iter()
-            .filter(|(path, _)| is_entry(path))
+            .filter(|(path, _)| !is_part(path))
             .peekable();
         if reports.peek().is_none() {
             return;
@@ -205,7 +206,8 @@ impl Inbox {
                 }
                 let is_of_stored = matches!(report, Report::Written | Report::Closed)
                     && pending.nameless.contains(&path);
-                if pending.rescan != Some(Rescan::Whole) && !is_of_stored {
+                let is_entry = path.file_name().is_some();
+                if pending.rescan != Some(Rescan::Whole) && is_entry && !is_of_stored {
                     pending.paths.entry(path).or_default().merge(report);
                 }
             }

@@ -69,11 +69,21 @@ pub(super) struct Keeper {
     next_scan: Option<Instant>,
     /// The directory is not where it was.
     is_away: bool,
+    /// When to look again whether it is, though nothing is reported.
+    place_due: Instant,
     told_progress: Option<(Instant, HashingProgress)>,
     warned: BTreeSet<ShareWarning>,
     /// A name that cannot be listed, to show to the user.
     unnameable: Option<PathBuf>,
 }
+
+/// A look at the directory's place costs a system call. That a directory above it was moved is not
+/// reported, nor that it is back.
+const PLACE_EVERY: Duration = if cfg!(test) {
+    Duration::from_millis(200)
+} else {
+    Duration::from_secs(5)
+};
 
 /// Files up to this length are hashed whenever they are closed: that takes no
 /// time.
@@ -107,6 +117,7 @@ impl Keeper {
             settling: BTreeMap::new(),
             next_scan: None,
             is_away: false,
+            place_due: Instant::now() + PLACE_EVERY,
             told_progress: None,
             warned: BTreeSet::new(),
             unnameable: None,
@@ -142,6 +153,7 @@ impl Keeper {
             self.remember()?;
             self.shared.forget_held(Instant::now());
             self.heed(&pending)?;
+            self.place_due = Instant::now() + PLACE_EVERY;
             match self.shared.place() {
                 Place::Here => {}
                 Place::Unknown(error) if !self.is_away && self.stays(Path::new(""), &error)? => {
@@ -189,9 +201,8 @@ impl Keeper {
     }
 
     /// The directory was moved or removed: nothing of it is shared until it is
-    /// back in its place. The keeper looks from time to time.
+    /// back in its place.
     fn away(&mut self) -> Result<(), Closed> {
-        self.poll_after(Duration::ZERO);
         if std::mem::replace(&mut self.is_away, true) {
             return Ok(());
         }
@@ -247,7 +258,7 @@ impl Keeper {
     fn deadline(&self) -> Option<Instant> {
         let unsaved = self.shared.cache.due();
         let look = if self.is_away {
-            self.next_scan
+            None
         } else if self.unsure.is_of_all() {
             // Nothing else is looked at before the share itself is.
             self.unsure.due()
@@ -255,7 +266,8 @@ impl Keeper {
             self.next_look()
         };
         let held = self.shared.held_until();
-        [unsaved, held, look].into_iter().flatten().min()
+        let place = Some(self.place_due);
+        [unsaved, held, look, place].into_iter().flatten().min()
     }
 
     fn next_look(&self) -> Option<Instant> {

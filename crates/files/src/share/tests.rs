@@ -907,6 +907,25 @@ async fn a_directory_that_is_moved_away_is_no_longer_shared_nor_written_to() {
 }
 
 #[tokio::test]
+async fn a_directory_that_is_moved_away_is_not_listed_until_it_is_back_though_nobody_asks() {
+    let base = tempdir();
+    let above = base.path().join("above");
+    let dir = above.join("share");
+    fs::create_dir_all(&dir).expect("made");
+    fs::write(dir.join("shown"), "1").expect("written");
+    let mut follower = Follower::at(&dir, Options::default()).await;
+    follower.until_hashed().await;
+    let elsewhere = base.path().join("elsewhere");
+    for moved in [&dir, &above] {
+        fs::rename(moved, &elsewhere).expect("moved");
+        follower.until(|f| f.names().is_empty()).await;
+        follower.until(|f| f.warnings.iter().any(is_moved)).await;
+        fs::rename(&elsewhere, moved).expect("moved back");
+        follower.until(|f| f.names() == ["shown"]).await;
+    }
+}
+
+#[tokio::test]
 async fn whoever_writes_for_long_is_told_when_a_directory_above_is_moved() {
     let base = tempdir();
     let above = base.path().join("above");

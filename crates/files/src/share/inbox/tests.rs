@@ -46,11 +46,12 @@ fn a_file_moved_here_is_another_than_the_one_that_was_written_to() {
 }
 
 #[test]
-fn the_directory_itself_and_files_on_their_way_are_no_news() {
+fn files_on_their_way_are_no_news_and_of_the_directory_itself_only_its_place_is_looked_at() {
     let inbox = Inbox::default();
-    report(&inbox, Report::Other, "");
     report(&inbox, Report::Made, "a/.thorp-0000000000000000.part");
     assert!(!lock(&inbox.pending).poked);
+    report(&inbox, Report::Other, "");
+    assert!(lock(&inbox.pending).poked);
     assert!(take(&inbox).paths.is_empty());
 }
 
