@@ -1,6 +1,8 @@
 //! A file arrives as it was: its time, whether it is a program, its holes.
 
+use std::ffi::OsStr;
 use std::fs::{self, File, Permissions};
+use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::{FileExt as _, MetadataExt as _, PermissionsExt as _};
 use std::path::Path;
 use std::time::{Duration, SystemTime};
@@ -196,4 +198,29 @@ fn bytes_read(process: &Running) -> u64 {
     let io = fs::read_to_string(format!("/proc/{}/io", process.id())).unwrap();
     let read = io.lines().find_map(|line| line.strip_prefix("rchar: "));
     read.unwrap().parse().unwrap()
+}
+
+#[test]
+fn a_directory_whose_path_is_no_text_is_shared_told_of_and_fetched_into() {
+    let village = Village::new();
+    let (_tracker, at) = village.tracker();
+    let there = "cd \"$(printf 'odd\\377')\" && exec \"$@\"";
+    let elm = village.node("elm").under(&["sh", "-c", there, "sh"]);
+    let dir = elm.share().join(OsStr::from_bytes(b"odd\xff"));
+    fs::create_dir(&dir).unwrap();
+    fs::write(dir.join("mine"), "mine").unwrap();
+    let _elm = elm.start_sharing(&at, "127.0.0.1:0");
+    let oak = village.node("oak");
+    oak.file("theirs", "theirs");
+    let _oak = oak.start_sharing(&at, "127.0.0.1:0");
+
+    let (code, events) = elm.json(&["status"]);
+    assert_eq!(code, Some(0), "{events:?}");
+    let share = &named(&events, "status").next().unwrap()["share"];
+    assert!(share["bytes"].as_str().unwrap().ends_with("6f6464ff"));
+    assert!(share["text"].as_str().unwrap().ends_with("odd\u{fffd}"));
+    oak.fetch("mine");
+    elm.run(&["get", "theirs"]).exits(0);
+    assert_eq!(fs::read(dir.join("theirs")).unwrap(), b"theirs");
+    elm.run(&["clean", "--yes"]).exits(0);
 }

@@ -81,7 +81,7 @@ function shared() {
   const { share } = known;
   if (!share) return "";
   const hashing = share.unhashed > 0 ? `, ${count(share.unhashed)} still to be hashed` : "";
-  return `This peer shares ${many(share.files, "file")}, ${size(share.bytes)}${hashing}: ${plain(share.directory)}`;
+  return `This peer shares ${many(share.files, "file")}, ${size(share.bytes)}${hashing}: ${plain(share.directory.text ?? share.directory)}`;
 }
 
 /** Adds to a peer what has come from it and gone to it in the transfers that are on their way. */

@@ -151,6 +151,7 @@ pub enum Failure {
     /// A file cannot be stored where it should be.
     Unstorable {
         /// The path that is in the way, or that was requested.
+        #[serde(with = "super::path")]
         path: PathBuf,
         /// Why the file cannot be stored.
         obstacle: Obstacle,
@@ -286,6 +287,7 @@ pub enum Failure {
     /// A file in the state directory has wrong content.
     Damaged {
         /// The file.
+        #[serde(with = "super::path")]
         path: PathBuf,
         /// What is wrong with it.
         why: String,
@@ -295,6 +297,7 @@ pub enum Failure {
         /// What was attempted, as a verb: `read`, `write`, `rename`.
         action: String,
         /// The file.
+        #[serde(with = "super::path")]
         path: PathBuf,
         /// Why it failed.
         obstacle: Obstacle,
@@ -450,6 +453,7 @@ impl Obstacle {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct NoRoom {
     /// Where its file system is mounted.
+    #[serde(with = "super::path")]
     pub file_system: PathBuf,
     /// Bytes that it takes yet.
     pub free: u64,

@@ -104,8 +104,12 @@ impl ForeignFailure {
 
 #[cfg(test)]
 mod tests {
+    use std::ffi::OsString;
+    use std::os::unix::ffi::OsStringExt;
+    use std::path::PathBuf;
+
     use super::*;
-    use crate::api::{Done, Note};
+    use crate::api::{Done, Get, Note, Obstacle};
 
     #[test]
     fn what_is_written_is_read_again() {
@@ -126,6 +130,27 @@ mod tests {
         for event in events {
             let line = String::from_utf8(line_of(&event).expect("a line")).expect("text");
             assert_eq!(event_of(&line), Some(event), "{line}");
+        }
+    }
+
+    #[test]
+    fn a_path_that_is_no_text_is_written_and_read_again() {
+        let path = PathBuf::from(OsString::from_vec(b"/odd\xff".to_vec()));
+        let event = Event::Error(Failure::Unstorable {
+            path: path.clone(),
+            obstacle: Obstacle::Denied,
+            room: None,
+        });
+        let line = String::from_utf8(line_of(&event).expect("a line")).expect("text");
+        assert_eq!(event_of(&line), Some(event), "{line}");
+        for dir in [None, Some(path), Some("/plain".into())] {
+            let command = Command::Get(Get {
+                dir,
+                ..Get::default()
+            });
+            let line = String::from_utf8(line_of_command(&command).expect("a line"));
+            let line = line.expect("text");
+            assert_eq!(command_of(&line), Ok(command), "{line}");
         }
     }
 

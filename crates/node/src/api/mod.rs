@@ -19,6 +19,7 @@ mod event;
 mod failure;
 mod line;
 mod notice;
+mod path;
 mod rows;
 pub mod snapshot;
 pub(crate) mod tracked;
@@ -114,6 +115,7 @@ pub struct Get {
     /// Whether they are names only: a `*` or `[` in one is a character of it.
     pub exact: bool,
     /// An absolute path of the directory to write to, instead of the share.
+    #[serde(default, with = "path::optional")]
     pub dir: Option<PathBuf>,
     /// Another name for the file. Allowed with a single name only.
     pub rename: Option<String>,
@@ -157,7 +159,7 @@ pub struct GetTorrent {
     /// By what the user named it, for messages.
     pub given: String,
     /// An absolute path of the directory to write to, instead of the share.
-    #[serde(default)]
+    #[serde(default, with = "path::optional")]
     pub dir: Option<PathBuf>,
     /// Whether existing files are replaced.
     #[serde(default)]

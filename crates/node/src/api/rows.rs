@@ -136,6 +136,7 @@ pub struct Status {
     /// Its human name.
     pub name: Option<String>,
     /// The shared directory; `None` for a visitor.
+    #[serde(default, with = "super::path::optional")]
     pub share: Option<PathBuf>,
     /// The address at which it listens.
     pub listen: Option<String>,
@@ -171,7 +172,7 @@ pub struct Status {
     #[serde(default)]
     pub page: Option<String>,
     /// The file with the token by which programs of its user read `/get` and `/metrics` there.
-    #[serde(default)]
+    #[serde(default, with = "super::path::optional")]
     pub token_file: Option<PathBuf>,
     /// The program's version.
     pub version: String,
@@ -238,7 +239,7 @@ pub struct TrackerStatus {
     #[serde(default)]
     pub page: Option<String>,
     /// The file with the token by which programs of its user read `/get` and `/metrics` there.
-    #[serde(default)]
+    #[serde(default, with = "super::path::optional")]
     pub token_file: Option<PathBuf>,
     /// The program's version.
     pub version: String,
@@ -296,6 +297,7 @@ pub struct Fetched {
     /// The name as it is listed.
     pub name: String,
     /// Its path on this machine.
+    #[serde(with = "super::path")]
     pub path: PathBuf,
     /// The length in bytes.
     pub length: u64,

@@ -196,6 +196,7 @@ pub struct FolderRow {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ShareRow {
     /// The shared directory.
+    #[serde(with = "super::path")]
     pub directory: PathBuf,
     /// The figures of what is listed.
     #[serde(flatten)]
