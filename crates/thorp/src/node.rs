@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use thorp_node::MemberName;
 use thorp_node::address::{ListenAddress, OuterAddress, TRACKER_PORT};
-use thorp_node::api::{Command, ErrorKind, Event, Notice};
+use thorp_node::api::{Command, ErrorKind, Event, Note, Notice};
 use thorp_node::clock::Clock;
 use thorp_node::config::Setting;
 use thorp_node::invite::{Invite, InviteError};
@@ -255,10 +255,10 @@ pub async fn tracker(common: Common, decided: Decided) -> Result<LocalTracker> {
     })
 }
 
-/// Joins a group with an invite. Returns a sentence about the group. `on_wait` is called once if
-/// this machine has to wait for its turn.
-pub async fn join(common: Common, invite: Invite, on_wait: impl FnMut()) -> Result<String> {
-    let (name, was_member) = launch::join(common, invite, on_wait).await?;
+/// Joins a group with an invite. Returns a sentence about the group. `note` is told what there is
+/// to know besides.
+pub async fn join(common: Common, invite: Invite, note: impl FnMut(Note)) -> Result<String> {
+    let (name, was_member) = launch::join(common, invite, note).await?;
     let since = if was_member {
         "was a member of that group already"
     } else {

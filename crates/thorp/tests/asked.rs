@@ -244,6 +244,37 @@ fn a_member_that_joins_again_is_told_that_it_is_one() {
 }
 
 #[test]
+fn a_machine_that_joins_another_group_is_told_which_one_it_has_left_and_how_it_comes_back() {
+    let village = Village::new();
+    let [hall, barn, elm] = ["hall", "barn", "elm"].map(|name| village.node(name));
+    let trackers = [&hall, &barn].map(|keeper| {
+        let running = tracker(keeper);
+        let invite = keeper.run(&["invite"]).exits(0).stdout;
+        fs::write(elm.share().join(keeper.name()), invite).unwrap();
+        running
+    });
+    let left = "has left the group of the tracker at ";
+    let first = elm.run(&["join", "hall"]).exits(0);
+    assert!(!first.stderr.contains(left), "{}", first.stderr);
+    elm.run(&["join", "barn"]).exits(0).says(left);
+    let invite = barn.run(&["invite"]).exits(0).stdout;
+    // One that keeps a group of its own.
+    let fir = village.node("fir");
+    let sharing = fir.start(&["share", "--lines", "--listen", "127.0.0.1:0"]);
+    sharing.wait_for_line("Sharing", |line| line.starts_with("Sharing"));
+    end(&fir, sharing);
+    fs::write(fir.share().join(".invite"), invite).unwrap();
+    let keeps = "The group that this machine keeps stays";
+    fir.run(&["join", ".invite"])
+        .exits(0)
+        .says(keeps)
+        .says("thorp leave");
+    for (keeper, running) in [hall, barn].iter().zip(trackers) {
+        end(keeper, running);
+    }
+}
+
+#[test]
 fn an_invite_to_an_open_group_is_not_needed() {
     let village = Village::new();
     let (_tracker, _) = village.tracker();

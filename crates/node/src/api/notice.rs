@@ -52,6 +52,13 @@ pub enum Note {
     /// Many machines are joining the group. This one waits for its turn, and then joins by
     /// itself.
     WaitsToJoin,
+    /// This machine has joined another group than the one that it was in.
+    LeftGroup {
+        /// The addresses of the former group's tracker.
+        trackers: Vec<String>,
+        /// Whether this machine keeps that group, whose tracker it does not run any more.
+        keeps: bool,
+    },
     /// The group admits every machine that asks, so a removed member can come back with another
     /// key.
     OpenGroup,
@@ -65,6 +72,7 @@ pub enum Note {
     /// the same name at the same moment may be lost.
     LooksFirst {
         /// The directory.
+        #[serde(with = "super::path")]
         path: PathBuf,
     },
     /// Files that a pattern matches are not fetched, since they may act by merely being there.

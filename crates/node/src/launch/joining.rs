@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use thorp_disk::DiskThread;
 use thorp_group::address::NetAddress;
 use thorp_group::certificate::CaKey;
 use thorp_group::clock::Clock;
@@ -16,6 +17,7 @@ use thorp_wire::MemberName;
 use tokio::sync::mpsc;
 
 use super::common::Common;
+use super::leaving::{Standing, standing_of};
 use super::member::{keep_admitted, member_tls};
 use super::owner::free_state;
 use super::{LaunchError, on_disk};
@@ -41,25 +43,30 @@ pub enum Group {
 }
 
 /// Becomes a member by an invite. Returns the name in the group, and whether this machine was a
-/// member of that group before. `on_wait` is called once if the tracker says that too many machines
-/// are joining: then this one waits for its turn.
+/// member of that group before. `note` is told if this machine has to wait for its turn because
+/// too many are joining, and of the group that it has left.
 pub async fn join(
     common: Common,
     invite: Invite,
-    on_wait: impl FnMut(),
+    mut note: impl FnMut(Note),
 ) -> Result<(MemberName, bool), LaunchError> {
     let state = Arc::new(free_state(&common.state).await?);
     let (opened, ca) = (Arc::clone(&state), invite.ca);
-    let (identity, was_member) = on_disk(move |disk| {
+    let (identity, was_member, former) = on_disk(move |disk| {
         let identity = Identity::load_or_create(disk, &opened)?;
         let member_of = Membership::peek(disk, opened.path())?;
-        Ok((identity, member_of.is_some_and(|(known, _)| known == ca)))
+        let was_member = member_of.is_some_and(|(known, _)| known == ca);
+        Ok((identity, was_member, former_group(disk, &opened, ca)?))
     })
     .await?;
     let wanted = Some(common.own_name());
     let (ticket, clock) = (Ticket::from(invite), &common.clock);
+    let on_wait = || note(Note::WaitsToJoin);
     let admitted = join::join_in_turn(&ticket, &identity, wanted, clock, on_wait).await?;
     let admitted = saved(admitted, &state).await?;
+    if let Some(former) = former {
+        note(former);
+    }
     let member = admitted.membership.member();
     let name = member.and_then(|member| member.name);
     Ok((name.unwrap_or_else(|| common.own_name()), was_member))
@@ -119,12 +126,33 @@ pub(super) async fn join_group(
         }
         (Err(error), _) => return Err(error.into()),
     };
+    let (joined, opened) = (admitted.membership.ca, Arc::clone(state));
+    let former = on_disk(move |disk| former_group(disk, &opened, joined)).await?;
     let admitted = saved(admitted, state).await?;
+    if let Some(former) = former {
+        let _ = notices.try_send(Notice::Note(former));
+    }
     if is_first_contact {
         let ca = admitted.membership.ca.to_string();
         let _ = notices.try_send(Notice::Note(Note::TakenOnTrust { ca }));
     }
     Ok((admitted.membership, true))
+}
+
+/// The group that this machine leaves if it joins the one with this CA.
+fn former_group(
+    disk: DiskThread,
+    state: &StateDir,
+    joined: CaKey,
+) -> Result<Option<Note>, LaunchError> {
+    let member_of = Membership::peek(disk, state.path())?;
+    let Some((_, trackers)) = member_of.filter(|(ca, _)| *ca != joined) else {
+        return Ok(None);
+    };
+    Ok(Some(Note::LeftGroup {
+        trackers: trackers.iter().map(ToString::to_string).collect(),
+        keeps: standing_of(disk, state.path())? == Standing::Keeper,
+    }))
 }
 
 async fn records(state: &Arc<StateDir>, ca: CaKey) -> Result<Records, LaunchError> {

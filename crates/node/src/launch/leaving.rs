@@ -66,7 +66,7 @@ pub async fn standing(path: &Path) -> Result<Standing, LaunchError> {
     on_disk(move |disk| standing_of(disk, &path)).await
 }
 
-fn standing_of(disk: DiskThread, path: &Path) -> Result<Standing, LaunchError> {
+pub(super) fn standing_of(disk: DiskThread, path: &Path) -> Result<Standing, LaunchError> {
     if !StateDir::is_there(disk, path)? {
         return Ok(Standing::Nothing);
     }

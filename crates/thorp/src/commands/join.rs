@@ -18,16 +18,16 @@ pub async fn run(context: &Context, args: &JoinArgs) -> Result {
         name: args.name.clone(),
         ..context.visitor()?
     };
-    let on_wait = || {
+    let note = |note: Note| {
         if context.global.json {
-            let waits = json::notice(&Notice::Note(Note::WaitsToJoin));
+            let line = json::notice(&Notice::Note(note));
             // A reader that is gone learns of it by the exit code.
-            let _ = waits.map(|line| out::data(&line));
+            let _ = line.map(|line| out::data(&line));
         } else {
-            context.say(&words::note(&Note::WaitsToJoin));
+            context.say(&words::note(&note));
         }
     };
-    let joined = node::join(common, invite, on_wait).await?;
+    let joined = node::join(common, invite, note).await?;
     if context.global.json {
         let object = serde_json::json!({ "event": "joined", "message": joined });
         let _ = out::data(&object.to_string())?;

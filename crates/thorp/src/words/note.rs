@@ -21,6 +21,7 @@ pub fn note(note: &Note) -> String {
         Note::WaitsToJoin => "Many machines join this group now. This one waits for its turn, and \
              goes on by itself."
             .into(),
+        Note::LeftGroup { trackers, keeps } => left_group(trackers, *keeps),
         Note::OpenGroup => {
             "This group is open: every machine that can reach the tracker is let in. \
              A machine that is removed can join again with another key."
@@ -58,6 +59,19 @@ pub fn note(note: &Note) -> String {
             )
         }
     }
+}
+
+fn left_group(trackers: &[String], keeps: bool) -> String {
+    if keeps {
+        return "The group that this machine keeps stays, but nobody reaches its tracker: thorp share \
+                runs it no more while this machine is in another group. To go back to it: thorp leave"
+            .into();
+    }
+    format!(
+        "This machine has left the group of the tracker at {}. To go back to it, it needs an invite \
+         from there.",
+        trackers.join(", ")
+    )
 }
 
 fn hidden(files: u64) -> String {

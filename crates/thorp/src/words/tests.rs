@@ -817,6 +817,14 @@ fn every_note_and_warning_is_a_sentence() {
     let notes = [
         Note::TakenOnTrust { ca: why.clone() },
         Note::WaitsToJoin,
+        Note::LeftGroup {
+            trackers: vec!["192.168.1.2:3333".into()],
+            keeps: false,
+        },
+        Note::LeftGroup {
+            trackers: Vec::new(),
+            keeps: true,
+        },
         Note::OpenGroup,
         Note::LeftOut { name: why.clone() },
         Note::LooksFirst { path: path() },
