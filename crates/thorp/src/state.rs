@@ -32,6 +32,11 @@ pub fn directory(asked: Option<&Path>, kind: NodeKind) -> Result<PathBuf> {
     })
 }
 
+/// Whether that is the directory without `--state`.
+pub fn is_default(state: &Path, kind: NodeKind) -> bool {
+    default(kind, |name| std::env::var_os(name)).is_some_and(|default| default == state)
+}
+
 fn default(kind: NodeKind, env: impl Fn(&str) -> Option<OsString>) -> Option<PathBuf> {
     let set = |name| {
         env(name)

@@ -28,7 +28,7 @@ use super::context::{Context, on_disk};
 use crate::exit::{Complaint, Exit, Result, failure};
 use crate::quoting::for_shell;
 use crate::signals::Signals;
-use crate::state::NodeKind;
+use crate::state::{self, NodeKind};
 use crate::{node, out, units};
 
 /// Set for the child by its parent.
@@ -169,13 +169,13 @@ fn say_where(context: &Context, who: NodeKind, process: u32, state: &Path) -> Re
         let object = json!({ "event": "detached", "process": process, "log": log });
         return out::data(&object.to_string()).map(drop);
     }
-    let stop = match who {
-        NodeKind::Peer => "thorp stop".to_owned(),
+    let is_found = who == NodeKind::Peer && state::is_default(state, who);
+    let stop = if is_found {
+        "thorp stop".to_owned()
+    } else {
         // Without that it ends the peer of this machine, where one runs.
-        NodeKind::Tracker => {
-            let state = for_shell(&state.display().to_string());
-            format!("thorp stop --state {state}")
-        }
+        let state = for_shell(&state.display().to_string());
+        format!("thorp stop --state {state}")
     };
     context.say(&format!(
         "It goes on without this terminal, as process {process}; to end it: {stop}. \
