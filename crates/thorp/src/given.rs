@@ -31,9 +31,14 @@ pub fn may_be_torrent(name: &str) -> bool {
     Magnet::is_meant_by(name) || name.ends_with(ENDING)
 }
 
+/// Whether a name can be nothing but a torrent.
+pub fn must_be_torrent(name: &str) -> bool {
+    name == "-" || Magnet::is_meant_by(name)
+}
+
 /// Whether this is a torrent.
 pub fn is_meant(_: DiskThread, name: &str) -> bool {
-    name == "-" || Magnet::is_meant_by(name) || name.ends_with(ENDING) && Path::new(name).is_file()
+    must_be_torrent(name) || name.ends_with(ENDING) && Path::new(name).is_file()
 }
 
 /// Reads a torrent.

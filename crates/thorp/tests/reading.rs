@@ -111,6 +111,7 @@ fn nobody_and_several_are_told_as_of_any_get_and_nothing_is_written() {
         &["a/x", "b/x"][..],
         &["a/x", "--as", "y"],
         &["a/x", "--wait"],
+        &["magnet:?xt=urn:btih:c12fe1c06bba254a9dc9f519b335aa7c1367a88a"],
     ] {
         assert_eq!(get(&reader, args).status.code(), Some(2), "{args:?}");
     }

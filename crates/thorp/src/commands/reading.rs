@@ -13,6 +13,7 @@ use super::context::{Context, on_disk};
 use crate::answer::Renderer;
 use crate::args::GetArgs;
 use crate::exit::{Complaint, Exit, Result, broken_off, failure};
+use crate::given;
 use crate::out::{self, Flow};
 use crate::progress::Bar;
 use crate::quoting::quoted;
@@ -31,6 +32,11 @@ pub async fn run(context: &Context, args: GetArgs) -> Result {
     let [name] = &args.names[..] else {
         return usage("one file at a time goes to standard output (-o -): name one");
     };
+    if given::must_be_torrent(name) {
+        return usage(
+            "no torrent goes to standard output (-o -): fetch it, and then its file by its name",
+        );
+    }
     if context.global.json {
         return usage("--json and -o - both want standard output: leave out one of them");
     }
