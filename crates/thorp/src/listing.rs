@@ -6,8 +6,8 @@
 
 use std::fmt::Write as _;
 use thorp_node::api::{
-    FileRow, GroupMember, HolderRow, Member, MemberRole, PeerRow, Spared, Status, SwarmTotals,
-    TrackerStatus,
+    FileRow, GroupMember, HolderRow, Member, MemberRole, Offered, PeerRow, ShareLook, Spared,
+    Status, SwarmTotals, TrackerStatus,
 };
 use thorp_node::launch::Tracks;
 
@@ -270,33 +270,6 @@ pub fn swarms(totals: SwarmTotals) -> String {
 /// Formats the status of a peer, one fact a line. `now` is in seconds since 1970.
 pub fn status(status: &Status, now: i64) -> String {
     let name = status.name.as_deref().unwrap_or("no name");
-    let offered = status.offered;
-    let mut files = format!(
-        "{}, {}",
-        units::count(offered.files, "file"),
-        units::size(offered.bytes)
-    );
-    match offered.links {
-        0 => {}
-        1 => files.push_str(", 1 of them by a link"),
-        links => {
-            let _ = write!(files, ", {links} of them by links");
-        }
-    }
-    if offered.unhashed > 0 {
-        let _ = write!(files, ", {} still to be hashed", offered.unhashed);
-    }
-    if offered.skipped > 0 {
-        let links = match offered.skipped_links {
-            0 => String::new(),
-            links => format!("{}; ", units::count(links, "link")),
-        };
-        let _ = write!(
-            files,
-            ", {} left out ({links}thorp status --left-out)",
-            offered.skipped
-        );
-    }
     let partial = match status.partial {
         Some(left) if left.files > 0 || left.in_part => {
             let least = if left.in_part { "at least " } else { "" };
@@ -306,10 +279,11 @@ pub fn status(status: &Status, now: i64) -> String {
         }
         _ => String::new(),
     };
-    let tracker = match (&status.tracker, status.tracker_connected) {
-        (Some(address), true) => format!("{address}, connected"),
-        (Some(address), false) => format!("{address}, out of reach"),
-        (None, _) => "none".into(),
+    let tracker = match &status.tracker {
+        Some(address) if status.tracker_connected => format!("{address}, connected"),
+        Some(address) if status.tracker_dialled => format!("{address}, being dialled"),
+        Some(address) => format!("{address}, out of reach"),
+        None => "none".into(),
     };
     let lookups = status.lookups;
     let ends = status.certificate_ends;
@@ -326,7 +300,7 @@ pub fn status(status: &Status, now: i64) -> String {
     let rows = [
         ("Peer", format!("{name}, {}", status.id)),
         ("Share", share),
-        ("Offers", files),
+        ("Offers", offers(status.offered)),
         ("Partial", partial),
         (
             "Listens",
@@ -355,6 +329,42 @@ pub fn status(status: &Status, now: i64) -> String {
         ("Version", status.version.clone()),
     ];
     lines(rows)
+}
+
+fn offers(offered: Offered) -> String {
+    if offered.look == ShareLook::Away {
+        return "nothing: the directory was moved, replaced or removed".into();
+    }
+    let mut files = format!(
+        "{}, {}",
+        units::count(offered.files, "file"),
+        units::size(offered.bytes)
+    );
+    match offered.links {
+        0 => {}
+        1 => files.push_str(", 1 of them by a link"),
+        links => {
+            let _ = write!(files, ", {links} of them by links");
+        }
+    }
+    if offered.unhashed > 0 {
+        let _ = write!(files, ", {} still to be hashed", offered.unhashed);
+    }
+    if offered.skipped > 0 {
+        let links = match offered.skipped_links {
+            0 => String::new(),
+            links => format!("{}; ", units::count(links, "link")),
+        };
+        let _ = write!(
+            files,
+            ", {} left out ({links}thorp status --left-out)",
+            offered.skipped
+        );
+    }
+    if offered.look == ShareLook::First {
+        files.push_str("; it is being looked through");
+    }
+    files
 }
 
 /// Formats which share of the lookups the tracker was spared; empty before the first lookup.
@@ -547,9 +557,20 @@ Version     0.1.0";
         assert_eq!(text, expected);
         let soon = Status {
             certificate_ends_soon: true,
+            tracker_connected: false,
+            tracker_dialled: true,
+            offered: Offered {
+                look: ShareLook::First,
+                ..Offered::default()
+            },
             ..samples::status()
         };
         let soon = status(&soon, soon.certificate_ends - 86_400);
         assert!(soon.contains("it ends soon"), "{soon}");
+        assert!(soon.contains("3333, being dialled"), "{soon}");
+        assert!(
+            soon.contains("0 files, 0 B; it is being looked through"),
+            "{soon}"
+        );
     }
 }

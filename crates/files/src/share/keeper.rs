@@ -36,7 +36,7 @@ use super::inbox::{Mark, Pending, Rescan};
 use super::links::Links;
 use super::locks::{lock, read};
 use super::rules::{Rules, are_read_from};
-use super::shared::{HashingProgress, Place, ShareEvent, Shared};
+use super::shared::{HashingProgress, Place, ShareEvent, ShareState, Shared};
 use super::warning::ShareWarning;
 use super::watch::Watch;
 use crate::stamp::Stamp;
@@ -168,6 +168,7 @@ impl Keeper {
             }
             let was_unsure = self.unsure.forget(Path::new(""));
             if std::mem::take(&mut self.is_away) {
+                *lock(&self.shared.state) = ShareState::FirstLook;
                 self.next_scan = None;
                 self.watch()?;
                 self.scan()?;
@@ -206,6 +207,7 @@ impl Keeper {
         if std::mem::replace(&mut self.is_away, true) {
             return Ok(());
         }
+        *lock(&self.shared.state) = ShareState::Away;
         let names = read(&self.shared.index).beneath(None);
         for name in &names {
             self.on_file_missing(name);

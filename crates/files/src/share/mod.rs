@@ -87,7 +87,7 @@ pub use keeping::{KeepError, KeptTorrent};
 pub use pieces::{Arriving, Opened};
 pub use queue::HashError;
 pub use serve::ReadBatch;
-pub use shared::{HashingProgress, Options, Share, ShareEvent, Totals};
+pub use shared::{HashingProgress, Options, Share, ShareEvent, ShareState, Totals};
 pub use storing::ShareBatch;
 pub use torrents::SharedTorrent;
 pub use v1::ReadSoFar;
@@ -188,6 +188,7 @@ impl Share {
             index: RwLock::new(Index::new(options.bittorrent)),
             options,
             left_out: Mutex::default(),
+            state: Mutex::default(),
             keeping: Mutex::default(),
             queue: Queue::default(),
             cache: Cache::default(),

@@ -117,6 +117,20 @@ pub struct Totals {
     pub skipped: Skipped,
     /// Files opened since the start: to be hashed or handed out.
     pub opened: u64,
+    /// What is known of the directory.
+    pub state: ShareState,
+}
+
+/// What is known of the shared directory.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum ShareState {
+    /// It is looked through for the first time, or for the first time since it is back.
+    #[default]
+    FirstLook,
+    /// It was looked through, and changes are taken note of.
+    Kept,
+    /// It is not where it was.
+    Away,
 }
 
 /// A directory on offer. Clones are the same share; it closes with the last one.
@@ -136,6 +150,7 @@ pub(super) struct Shared {
     pub(super) options: Options,
     pub(super) index: RwLock<Index>,
     pub(super) left_out: Mutex<LeftOut>,
+    pub(super) state: Mutex<ShareState>,
     /// Held while torrents are kept or forgotten: each is done in memory and on disk.
     pub(super) keeping: Mutex<()>,
     pub(super) queue: Queue,
@@ -195,6 +210,7 @@ impl Shared {
             unhashed: index.unhashed(),
             skipped,
             opened: self.opened.load(Ordering::Relaxed),
+            state: *lock(&self.state),
         }
     }
 

@@ -39,7 +39,8 @@ pub use line::{command_of, event_of, line_of, line_of_command};
 pub use notice::{Note, Notice, Warning};
 pub use rows::{
     AnswerSource, Done, Fetched, FileRow, GroupMember, Hashing, HolderRow, MadeTorrent, Member,
-    MemberRole, Offered, PartialFiles, PeerRow, Progress, Provenance, Status, TrackerStatus,
+    MemberRole, Offered, PartialFiles, PeerRow, Progress, Provenance, ShareLook, Status,
+    TrackerStatus,
 };
 pub use thorp_core::get::Folders;
 pub use thorp_core::spared::{Lookups, Spared};

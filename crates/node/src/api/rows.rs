@@ -9,7 +9,7 @@ use thorp_core::peer::Tally;
 use thorp_core::spared::Spared;
 use thorp_core::swarms::SwarmTotals;
 use thorp_core::tracker::Counts;
-use thorp_files::share::Totals;
+use thorp_files::share::{ShareState, Totals};
 use thorp_group::authority::Tracks;
 
 /// A file that peers list: one row for each name and content.
@@ -144,6 +144,9 @@ pub struct Status {
     pub tracker: Option<String>,
     /// Whether it has a link to the tracker.
     pub tracker_connected: bool,
+    /// Whether there may be one soon: it is dialled, or was not dialled yet.
+    #[serde(default)]
+    pub tracker_dialled: bool,
     /// The key of the group's CA.
     pub ca: String,
     /// What it shares.
@@ -198,6 +201,22 @@ pub struct Offered {
     /// The number of files opened since the start, to be hashed or sent. Hashes remembered from
     /// an earlier start are not computed again.
     pub opened: u64,
+    /// What is known of the directory.
+    #[serde(default)]
+    pub look: ShareLook,
+}
+
+/// What is known of a shared directory.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ShareLook {
+    /// It is looked through for the first time, or for the first time since it is back.
+    First,
+    /// It was looked through.
+    #[default]
+    Done,
+    /// It is not where it was.
+    Away,
 }
 
 /// Partial files that no fetch is writing.
@@ -377,6 +396,17 @@ impl From<Totals> for Offered {
             skipped: totals.skipped.total(),
             skipped_links: totals.skipped.symlinks,
             opened: totals.opened,
+            look: totals.state.into(),
+        }
+    }
+}
+
+impl From<ShareState> for ShareLook {
+    fn from(state: ShareState) -> Self {
+        match state {
+            ShareState::FirstLook => Self::First,
+            ShareState::Kept => Self::Done,
+            ShareState::Away => Self::Away,
         }
     }
 }

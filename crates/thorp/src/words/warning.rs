@@ -101,8 +101,8 @@ const FROM_EARLIER: &str = "neighbours from earlier are found through the tracke
 fn about_share(warning: &share::ShareWarning) -> String {
     match warning {
         share::ShareWarning::Moved { path } => format!(
-            "{} was moved, replaced or removed: nothing of it is shared any more. \
-             Share the directory again where it is now",
+            "{} was moved, replaced or removed: nothing of it is shared until \
+             it is back. To share it where it is now: thorp share there",
             escaped(path)
         ),
         share::ShareWarning::NotNow { path, why, stays } => format!(

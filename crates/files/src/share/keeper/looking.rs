@@ -12,6 +12,7 @@ use crate::share::left_out::LeftOutCause;
 use crate::share::links::{self, NoFile};
 use crate::share::locks::{lock, read, write};
 use crate::share::rules::Ruled;
+use crate::share::shared::ShareState;
 use crate::share::walk::{Found, walk};
 use crate::stamp::Stamp;
 
@@ -212,6 +213,7 @@ impl Keeper {
         write(&self.shared.index).forget_torrents_of_gone();
         // Names first, then the work on them.
         self.tell_changes()?;
+        *lock(&self.shared.state) = ShareState::Kept;
         self.hash_when_complete(new, mark);
         let took = begun.elapsed();
         self.unreported.rest(self.shared.options.poll, took);

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use thorp_core::changes::Row;
 use thorp_core::get::LargeEvent;
 use thorp_core::links::{self, LinkId, Me};
+use thorp_core::lookup::TrackerState;
 use thorp_core::peer::{self as machine, Input, Output, Target};
 use thorp_files::share::{Share, ShareEvent};
 use thorp_group::clock::{Clock, unix_seconds};
@@ -588,6 +589,7 @@ impl Task {
             listen: self.listen.map(|listen| listen.to_string()),
             tracker: self.dialling.tracker().map(ToString::to_string),
             tracker_connected: tracker_is_up(machine),
+            tracker_dialled: machine.tracker() == TrackerState::Trying,
             ca: self.tls.ca().to_string(),
             offered: totals.into(),
             neighbours: machine.present().listed_count() as u64,
@@ -611,7 +613,7 @@ impl Task {
 }
 
 fn tracker_is_up(machine: &machine::Peer) -> bool {
-    matches!(machine.tracker(), thorp_core::lookup::TrackerState::Up(_))
+    matches!(machine.tracker(), TrackerState::Up(_))
 }
 
 /// Nothing happens to the share of a visitor.
