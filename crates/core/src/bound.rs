@@ -84,6 +84,18 @@ struct Held<K> {
     things: BTreeSet<(u64, Reverse<K>)>,
 }
 
+impl<K: Ord> Held<K> {
+    fn put_in(&mut self, key: K, amount: u64) {
+        self.amount += amount;
+        self.things.insert((amount, Reverse(key)));
+    }
+
+    fn take_out(&mut self, key: K, amount: u64) {
+        self.amount -= amount;
+        self.things.remove(&(amount, Reverse(key)));
+    }
+}
+
 /// What the accounts of one network hold.
 #[derive(Clone, Debug, Default)]
 struct Network {
@@ -112,6 +124,11 @@ impl<K: Copy + Ord> SharedBound<K> {
     /// give way, which are not held any more. If there is no room, nothing changes.
     pub fn ask(&mut self, key: K, account: Account, amount: u64) -> Result<Vec<K>, Full> {
         let before = self.holdings.get(&key).copied();
+        let others = self.total - self.amount(key);
+        if others.saturating_add(amount) <= self.in_all {
+            self.set(key, Some(Holding { account, amount }));
+            return Ok(Vec::new());
+        }
         self.set(key, None);
         let mut gave_way = Vec::new();
         while self.total.saturating_add(amount) > self.in_all {
@@ -223,20 +240,31 @@ impl<K: Copy + Ord> SharedBound<K> {
 
     /// Replaces what is held under a key, and updates all indices.
     fn set(&mut self, key: K, holding: Option<Holding>) {
-        if let Some(before) = self.holdings.remove(&key) {
-            self.total -= before.amount;
-            self.index(before.account, |held| {
-                held.amount -= before.amount;
-                held.things.remove(&(before.amount, Reverse(key)));
-            });
+        let now = holding.filter(|now| now.amount > 0);
+        let before = match now {
+            Some(now) => self.holdings.insert(key, now),
+            None => self.holdings.remove(&key),
+        };
+        if before == now {
+            return;
         }
-        if let Some(now) = holding.filter(|now| now.amount > 0) {
-            self.total += now.amount;
-            self.holdings.insert(key, now);
-            self.index(now.account, |held| {
-                held.amount += now.amount;
-                held.things.insert((now.amount, Reverse(key)));
-            });
+        self.total -= before.map_or(0, |before| before.amount);
+        self.total += now.map_or(0, |now| now.amount);
+        match (before, now) {
+            (Some(before), Some(now)) if before.account == now.account => {
+                self.index(now.account, |held| {
+                    held.take_out(key, before.amount);
+                    held.put_in(key, now.amount);
+                });
+            }
+            _ => {
+                if let Some(Holding { account, amount }) = before {
+                    self.index(account, |held| held.take_out(key, amount));
+                }
+                if let Some(Holding { account, amount }) = now {
+                    self.index(account, |held| held.put_in(key, amount));
+                }
+            }
         }
     }
 

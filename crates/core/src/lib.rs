@@ -13,6 +13,7 @@
 //!                                announces itself to which tracker; what clients are told of
 //!                                one another
 //!            torrent             when the fetch of a torrent is given up, and why
+//! walks      ahead               how many things are looked at without waiting for memory at each
 //! shown      changes spared      which rows of the view have changed; how many lookups
 //!                                the tracker was spared
 //! time                           moments, passed in from outside
@@ -22,6 +23,7 @@
 //! passed in, the data of files does not pass through here, and nothing is iterated in an order
 //! that changes from run to run. The shell around it, with sockets and the clock, is `thorp-node`.
 
+mod ahead;
 pub mod announces;
 mod answer;
 pub mod bound;

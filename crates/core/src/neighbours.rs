@@ -88,12 +88,12 @@ impl Neighbours {
         let replaceable = self
             .replaceable(now)
             .filter(|(_, score)| newcomer > score.value(now) * CLEARLY);
-        let least = replaceable.min_by(|(one, a), (other, b)| {
-            let by_value = || a.value(now).total_cmp(&b.value(now));
-            adds(**one).cmp(&adds(**other)).then_with(by_value)
+        let worth = replaceable.map(|(id, score)| (adds(*id), score.value(now), *id));
+        let least = worth.min_by(|(adds, value, _), (others_adds, other, _)| {
+            adds.cmp(others_adds).then_with(|| value.total_cmp(other))
         });
-        let (id, _) = least.or_else(|| self.worst(now))?;
-        Some(*id)
+        let least = least.map(|(_, _, id)| id);
+        least.or_else(|| self.worst(now).map(|(id, _)| *id))
     }
 
     /// Adds a neighbour.

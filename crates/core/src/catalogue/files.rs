@@ -1,17 +1,22 @@
 //! The walk over files in the order of their names: all of them, those that match a
 //! pattern, or those that a filter does not contain, until it has cost as much as it may.
 
+use std::iter::{self, Peekable};
+
 use thorp_wire::Name;
 use thorp_wire::frame::NameFilter;
 
-use super::listings::Slot;
+use super::indices::Rows;
+use super::listings::At;
 use super::{Among, Catalogue, File};
+use crate::ahead::{ahead, first_byte};
 use crate::matching::Pattern;
 
 /// Files of a catalogue in the order of their names.
 pub struct Files<'a> {
     pub(super) catalogue: &'a Catalogue,
-    pub(super) next: Option<(Name, Slot)>,
+    /// The names that were not looked at yet.
+    pub(super) rows: Peekable<Rows<'a>>,
     pub(super) pattern: Option<&'a Pattern>,
     /// Names that are left out.
     pub(super) known: Option<&'a NameFilter>,
@@ -30,10 +35,15 @@ impl<'a> Files<'a> {
     /// Steps for a row of the index.
     const ROW: u64 = 32;
 
-    pub(super) fn none(catalogue: &'a Catalogue) -> Self {
+    /// All files of these rows.
+    pub(super) fn of(
+        catalogue: &'a Catalogue,
+        rows: impl Iterator<Item = (&'a Name, At)> + 'a,
+    ) -> Self {
+        let rows: Rows<'a> = Box::new(ahead(rows, |(name, _)| first_byte(name.as_str())));
         Self {
             catalogue,
-            next: None,
+            rows: rows.peekable(),
             pattern: None,
             known: None,
             until: None,
@@ -64,27 +74,19 @@ impl<'a> Files<'a> {
     /// Gathers the files of the next name that is wanted; `None` if there is
     /// none.
     fn advance(&mut self) -> Option<()> {
-        let (start, slot) = self.next.take()?;
-        let Catalogue {
-            indices, listings, ..
-        } = self.catalogue;
         let prefix = self.pattern.map_or("", Pattern::prefix);
-        let wanted = |name: &Name| {
-            self.pattern.is_none_or(|pattern| pattern.matches(name))
-                && self.known.is_none_or(|known| !known.contains(name))
-        };
         let mut last: Option<&Name> = None;
-        for (name, _) in indices.names_from(listings, &start, slot) {
-            if self.steps >= self.most && last.is_some_and(|last| last != name) {
+        while let Some((name, first)) = self.rows.next() {
+            if self.steps >= self.most && last.is_some() {
                 self.behind = last.cloned();
                 return None;
             }
+            let others = iter::from_fn(|| self.rows.next_if(|(next, _)| *next == name));
+            let others = others.map(|(_, at)| at);
             self.steps += Self::ROW;
-            if last == Some(name) {
-                continue;
-            }
             if !name.as_str().starts_with(prefix) {
                 if name.as_str() < prefix {
+                    self.steps += Self::ROW * others.count() as u64;
                     continue;
                 }
                 return None;
@@ -94,15 +96,21 @@ impl<'a> Files<'a> {
             }
             last = Some(name);
             self.steps += self.pattern.map_or(0, |pattern| pattern.steps(name));
-            if !wanted(name) {
+            let is_wanted = self.pattern.is_none_or(|pattern| pattern.matches(name))
+                && self.known.is_none_or(|known| !known.contains(name));
+            if !is_wanted {
+                self.steps += Self::ROW * others.count() as u64;
                 continue;
             }
-            self.ready = self.catalogue.spelt(name, self.among);
+            let places: Vec<_> = iter::once(first).chain(others).collect();
+            let more = places.len() as u64 - 1;
+            let (places, among) = (places.into_iter(), self.among);
+            self.catalogue.group(places, among, &mut self.ready);
             if !self.ready.is_empty() {
                 self.ready.reverse();
-                self.next = Some((name.clone(), Slot::MAX));
                 return Some(());
             }
+            self.steps += Self::ROW * more;
         }
         None
     }

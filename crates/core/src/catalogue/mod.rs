@@ -34,10 +34,12 @@ mod searching;
 mod watched;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::iter;
 
 use thorp_wire::frame::{NameFilter, Position, Update};
 use thorp_wire::{Content, Entry, Name, PeerId, Root};
 
+use crate::ahead::{ahead, first_byte};
 use crate::matching::{Fit, Pattern, fit, nfc};
 
 pub(crate) use applying::Applying;
@@ -280,19 +282,13 @@ impl Catalogue {
             (Some(after), Some(first)) if *after < first => (first, 0),
             (Some(after), _) => (after.clone(), Slot::MAX),
             (None, Some(first)) => (first, 0),
-            (None, None) => return Files::none(self),
+            (None, None) => return Files::of(self, iter::empty()),
         };
+        let rows = self.indices.names_from(&self.listings, &start.0, start.1);
         Files {
-            catalogue: self,
-            next: Some(start),
             pattern: Some(pattern),
-            known: None,
-            until: None,
             among,
-            steps: 0,
-            most: u64::MAX,
-            behind: None,
-            ready: Vec::new(),
+            ..Files::of(self, rows)
         }
     }
 
@@ -305,17 +301,12 @@ impl Catalogue {
         until: Option<&'a Name>,
         among: Among<'a>,
     ) -> Files<'a> {
-        let first = || self.indices.all_names(&self.listings).next();
-        let next = match after {
-            Some(after) => Some((after.clone(), Slot::MAX)),
-            None => first().map(|(name, at)| (name.clone(), at.slot)),
-        };
+        let rows = self.indices.names_behind(&self.listings, after);
         Files {
-            next,
             known: Some(known),
             until,
             among,
-            ..Files::none(self)
+            ..Files::of(self, rows)
         }
     }
 
@@ -328,8 +319,8 @@ impl Catalogue {
     ) -> impl Iterator<Item = (&Name, [Option<PeerId>; 2])> {
         let own = self.listings.of(me).map(|(slot, _)| slot);
         let rows = self.indices.names_behind(&self.listings, after);
-        let mut rows = rows.peekable();
-        std::iter::from_fn(move || {
+        let mut rows = ahead(rows, |(name, _)| first_byte(name.as_str())).peekable();
+        iter::from_fn(move || {
             let (name, first) = rows.next()?;
             let mut second = None;
             while let Some((_, at)) = rows.next_if(|(next, _)| *next == name) {
@@ -346,11 +337,7 @@ impl Catalogue {
 
     /// All files, in the order of their names.
     pub fn files(&self) -> impl Iterator<Item = File> + '_ {
-        let first = self.indices.all_names(&self.listings).next();
-        Files {
-            next: first.map(|(name, at)| (name.clone(), at.slot)),
-            ..Files::none(self)
-        }
+        Files::of(self, self.indices.all_names(&self.listings))
     }
 
     /// How many entries are listed, those of equal files counted each.
@@ -511,14 +498,6 @@ impl Catalogue {
             named.found = Some((fit, files));
         }
         named.found.is_some() || named.behind.is_some()
-    }
-
-    /// The files that go by just this name.
-    fn spelt(&self, name: &Name, among: Among<'_>) -> Vec<File> {
-        let mut files = Vec::new();
-        let rows = self.indices.of_name(&self.listings, name);
-        self.group(rows.map(|(_, at)| at), among, &mut files);
-        files
     }
 
     /// Sorts the holders of one name by content.

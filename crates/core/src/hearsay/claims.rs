@@ -11,6 +11,7 @@ use thorp_wire::frame::Holder;
 use thorp_wire::{Entry, Name, PeerId};
 
 use super::Believed;
+use crate::ahead::{ahead, first_byte};
 use crate::lookup::linked;
 use crate::time::Instant;
 
@@ -124,7 +125,12 @@ impl Claims {
     pub fn behind(&self, after: Option<&Name>) -> impl Iterator<Item = (&Name, &[Said])> {
         let start = after.map_or(Bound::Unbounded, Bound::Excluded);
         let files = self.files.range::<Name, _>((start, Bound::Unbounded));
-        files.map(|(name, files)| (name, &files[..]))
+        ahead(files, |(name, files)| {
+            let claims = files.first().and_then(|said| said.claims.first());
+            let [heard, ..] = claims.map_or(0, |claim| claim.heard).to_le_bytes();
+            first_byte(name.as_str()) ^ heard
+        })
+        .map(|(name, files)| (name, &files[..]))
     }
 
     /// Returns which claims count now, for a walk over many names.
@@ -134,18 +140,10 @@ impl Claims {
         lasts: Duration,
         counts: Believed<'a>,
     ) -> Counted<'a> {
-        let first = |known: &Known| {
-            let slots = self.members.slots.get(&known.holder.id);
-            slots
-                .and_then(|slots| slots.first())
-                .copied()
-                .unwrap_or_default()
-        };
         Counted {
             now: seconds(now),
             lasts: lasts.as_secs(),
             asked: Asked::new(&self.members, counts),
-            first: self.members.known.iter().map(first).collect(),
             others: Vec::new(),
         }
     }
@@ -287,6 +285,10 @@ impl Claims {
         }
         let counted = self.members.known.iter().map(|known| known.uses);
         assert_eq!(uses, counted.collect::<Vec<_>>());
+        for slots in self.members.slots.values() {
+            let first = slots.iter().map(|slot| self.members.first[*slot as usize]);
+            assert!(first.into_iter().all(|first| first == slots[0]));
+        }
         let has_folder = |name: &&Name| name.base() != name.as_str();
         let based: usize = self.bases.values().map(Vec::len).sum();
         assert_eq!(based, self.files.keys().filter(has_folder).count());
@@ -301,8 +303,6 @@ pub(super) struct Counted<'a> {
     now: u32,
     lasts: u64,
     asked: Asked<'a>,
-    /// By slot: the first slot of the same member, which is the member's number.
-    first: Vec<Slot>,
     /// Members of which nothing is said, numbered behind the slots.
     others: Vec<PeerId>,
 }
@@ -310,7 +310,8 @@ pub(super) struct Counted<'a> {
 impl Counted<'_> {
     /// Returns the number of a member.
     pub fn number_of(&mut self, id: PeerId) -> Slot {
-        let slots = self.asked.members.slots.get(&id);
+        let members = self.asked.members;
+        let slots = members.slots.get(&id);
         if let Some(first) = slots.and_then(|slots| slots.first()) {
             return *first;
         }
@@ -319,27 +320,25 @@ impl Counted<'_> {
             self.others.push(id);
             self.others.len() - 1
         });
-        Slot::try_from(self.first.len() + place).unwrap_or(Slot::MAX)
+        Slot::try_from(members.known.len() + place).unwrap_or(Slot::MAX)
     }
 
     /// Returns the member with this number.
     pub fn member(&self, number: Slot) -> Option<PeerId> {
         let number = number as usize;
-        match self.asked.members.known.get(number) {
+        let known = &self.asked.members.known;
+        match known.get(number) {
             Some(known) => Some(known.holder.id),
-            None => self.others.get(number - self.first.len()).copied(),
+            None => self.others.get(number - known.len()).copied(),
         }
     }
 
     /// Returns the numbers of teller and holder of each claim that counts.
     pub fn pairs<'b>(&'b mut self, files: &'b [Said]) -> impl Iterator<Item = (Slot, Slot)> + 'b {
         let Self {
-            now,
-            lasts,
-            asked,
-            first,
-            ..
+            now, lasts, asked, ..
         } = self;
+        let first = &asked.members.first;
         let is_fresh = |claim: &&Claim| u64::from(now.saturating_sub(claim.heard)) < *lasts;
         let claims = files.iter().flat_map(|said| &said.claims);
         let counts = claims.filter(is_fresh).filter(|claim| asked.counts(claim));
@@ -385,6 +384,8 @@ impl<'a> Asked<'a> {
 struct Members {
     slots: BTreeMap<PeerId, Vec<Slot>>,
     known: Vec<Known>,
+    /// By slot that is used: the first slot of the same member, which is the member's number.
+    first: Vec<Slot>,
     free: Vec<Slot>,
 }
 
@@ -412,9 +413,11 @@ impl Members {
             slot
         } else {
             self.known.push(known);
+            self.first.push(Slot::MAX);
             Slot::try_from(self.known.len() - 1).unwrap_or(Slot::MAX)
         };
         slots.push(slot);
+        self.first[slot as usize] = slots[0];
         slot
     }
 
@@ -428,6 +431,9 @@ impl Members {
         self.free.push(slot);
         if let Some(slots) = self.slots.get_mut(&id) {
             slots.retain(|other| *other != slot);
+            for other in &*slots {
+                self.first[*other as usize] = slots[0];
+            }
             if slots.is_empty() {
                 self.slots.remove(&id);
             }

@@ -34,16 +34,18 @@ impl Peer {
         };
         let catalogue = self.links.catalogue();
         let (me, outlasts) = (self.config.me.id, self.config.hearing.outlasts);
-        let by = |teller| if outlasts { me } else { teller };
+        // Holders first: they tell pairs apart sooner.
+        let named_by = |holder, teller| (holder, if outlasts { me } else { teller });
         let mut named: Vec<(PeerId, PeerId)> = Vec::new();
         for teller in self.neighbours.ids() {
             let listing = catalogue.listing(teller);
             let neighbours = listing.map_or(&[][..], |listing| listing.neighbours());
-            named.extend(neighbours.iter().map(|holder| (by(teller), *holder)));
-            named.push((by(teller), teller));
+            named.extend(neighbours.iter().map(|holder| named_by(*holder, teller)));
+            named.push(named_by(teller, teller));
         }
         named.sort_unstable();
-        let counts = |teller, holder| named.binary_search(&(by(teller), holder)).is_ok();
+        named.dedup();
+        let counts = |teller, holder| named.binary_search(&named_by(holder, teller)).is_ok();
         let find = self
             .hearsay
             .question(now, me, neighbour, catalogue, &counts);

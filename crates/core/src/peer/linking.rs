@@ -4,6 +4,7 @@
 //! What happens on a link that is up is decided in [`links`](crate::links), when to dial the
 //! tracker in [`home`](super::home), the worth of neighbours in [`neighbours`](crate::neighbours).
 
+use std::cell::LazyCell;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
@@ -268,11 +269,10 @@ impl Peer {
         if self.neighbours.contains(id) {
             return;
         }
-        let named = if self.config.spread {
-            self.named_by_neighbours()
-        } else {
-            BTreeMap::new()
-        };
+        let named = LazyCell::new(|| {
+            let is_of_use = self.config.spread.then(|| self.named_by_neighbours());
+            is_of_use.unwrap_or_default()
+        });
         let adds = |id| self.added_by(id, &named);
         if let Some(worst) = self.neighbours.surplus(now, &adds) {
             if let Some((link, _)) = self.links.to(worst) {
