@@ -10,7 +10,7 @@
 //! ```
 //!
 //! The store is called directly by the threads that read announces. To use several without one
-//! lock, several stores share the torrents: [`Swarms::which`] says which one has a torrent. It
+//! lock, several stores share the torrents: an [`Assignment`] says which one has a torrent. It
 //! owns no socket and no packet, and the catalogue of the group is elsewhere: its [feed](feed)
 //! tells the store which member has which torrent.
 //!
@@ -43,6 +43,7 @@ use serde::{Deserialize, Serialize};
 use thorp_wire::announce::{Announce, AnnounceEvent, Compact, SwarmCounts};
 use thorp_wire::{InfoHash, Name};
 
+use crate::ahead::glance_at;
 use crate::time::Instant;
 use keyed::Key;
 use members::Members;
@@ -93,6 +94,29 @@ pub struct Policy {
     pub is_any: bool,
     /// How long a client may wait until it announces again. It is forgotten after twice this time.
     pub interval: Duration,
+}
+
+/// Which of several stores has which torrent.
+#[derive(Clone, Copy, Debug)]
+pub struct Assignment {
+    key: Key,
+    stores: usize,
+}
+
+impl Assignment {
+    /// Makes one for so many stores. The seed has to be secret: then nobody can choose torrents
+    /// that are all in one store.
+    pub fn new(stores: usize, seed: u64) -> Self {
+        let key = Key::new(seed);
+        Self { key, stores }
+    }
+
+    /// Returns the number of the store that has a torrent.
+    #[expect(clippy::cast_possible_truncation, reason = "less than `stores`")]
+    pub fn store_of(&self, torrent: &InfoHash) -> usize {
+        let hash = self.key.of_torrent(torrent);
+        ((u128::from(hash) * self.stores as u128) >> 64) as usize
+    }
 }
 
 /// From where a client announces itself.
@@ -203,12 +227,16 @@ impl Swarms {
         }
     }
 
-    /// Returns which of `stores` stores has a torrent. The seed is the same for all of them, and
-    /// secret: nobody can choose torrents that are all in one.
-    #[expect(clippy::cast_possible_truncation, reason = "less than `stores`")]
-    pub fn which(torrent: &InfoHash, stores: usize, seed: u64) -> usize {
-        let hash = Key::new(seed).of_torrent(torrent);
-        ((u128::from(hash) * stores as u128) >> 64) as usize
+    /// Reads what announces of these torrents are going to read. Memory is slow, and does many
+    /// things at once where one does not depend on another: so it is waited for once for all of
+    /// them, and not for each in turn. Nothing is changed by it.
+    pub fn look_ahead<'a>(&self, torrents: impl Iterator<Item = &'a InfoHash>) {
+        let hashes = torrents.map(|torrent| self.key.of_torrent(torrent));
+        // That it is another torrent with a hash like that is rare, and does no harm.
+        let rows = hashes.filter_map(|hash| self.index.find(hash, |_| true));
+        let rows: Vec<usize> = rows.map(|row| *row as usize).collect();
+        glance_at(&rows, |row| self.torrents[*row].glance());
+        glance_at(&rows, |row| self.torrents[*row].v4.glance());
     }
 
     /// Takes what a client says, and appends peers for it. To a client that ends none are given.
@@ -221,14 +249,8 @@ impl Swarms {
         handed: &mut Handed,
     ) -> Result<SwarmCounts, NotTracked> {
         let now = ticks(now);
-        let torrent = match self.find(&said.torrent) {
-            Some(torrent) => {
-                self.sweep_torrent(torrent, now);
-                // It may have been removed with its last peer.
-                self.find(&said.torrent)
-            }
-            None => None,
-        };
+        let torrent = self.find(&said.torrent);
+        let torrent = torrent.filter(|torrent| self.sweep_torrent(*torrent, now));
         self.totals.announces += 1;
         let torrent = match torrent {
             Some(torrent) => torrent,
@@ -251,9 +273,9 @@ impl Swarms {
 
     /// Returns what is counted of a torrent, if it is tracked.
     pub fn scrape(&mut self, now: Instant, torrent: &InfoHash) -> Option<SwarmCounts> {
-        let found = self.find(torrent)?;
-        self.sweep_torrent(found, ticks(now));
-        self.find(torrent).map(|torrent| self.counts_of(torrent))
+        let torrent = self.find(torrent)?;
+        let is_there = self.sweep_torrent(torrent, ticks(now));
+        is_there.then(|| self.counts_of(torrent))
     }
 
     /// Returns what is counted of all torrents, as of the last sweep of each.
@@ -468,9 +490,10 @@ impl Swarms {
         found.map(|row| *row as usize)
     }
 
-    fn drop_if_empty(&mut self, torrent: usize) {
+    /// Returns whether it is still there; if it is not, another one has its number.
+    fn drop_if_empty(&mut self, torrent: usize) -> bool {
         if !self.torrents[torrent].is_empty() {
-            return;
+            return true;
         }
         let last = self.torrents.len() - 1;
         let of = |row: usize| self.key.of_torrent(&self.torrents[row].info_hash);
@@ -486,13 +509,15 @@ impl Swarms {
         }
         self.torrents.swap_remove(torrent);
         self.totals.torrents -= 1;
+        false
     }
 
-    /// Forgets the peers of a torrent that are silent, and the torrent with the last one.
-    fn sweep_torrent(&mut self, torrent: usize, now: u32) {
+    /// Forgets the peers of a torrent that are silent, and the torrent with the last one. Returns
+    /// whether it is still there; if it is not, another one has its number.
+    fn sweep_torrent(&mut self, torrent: usize, now: u32) -> bool {
         let key = self.key;
         if self.torrents[torrent].next_due > now || self.torrents[torrent].peers() == 0 {
-            return;
+            return true;
         }
         let mut v4 = std::mem::take(&mut self.torrents[torrent].v4);
         let mut v6 = std::mem::take(&mut self.torrents[torrent].v6);
@@ -506,7 +531,7 @@ impl Swarms {
         (swept.v4, swept.v6) = (v4, v6);
         swept.next_due = next_v4.min(next_v6);
         self.on_fewer(torrent);
-        self.drop_if_empty(torrent);
+        self.drop_if_empty(torrent)
     }
 
     fn counts_of(&self, torrent: usize) -> SwarmCounts {

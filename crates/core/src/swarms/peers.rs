@@ -78,6 +78,12 @@ impl<const N: usize> Peers<N> {
         row < self.seeders as usize
     }
 
+    /// Something of the first and the last row: memory comes with what is around it.
+    pub(super) fn glance(&self) -> u8 {
+        let of = |row: Option<&Row<N>>| row.map_or(0, |row| row.at[0]);
+        of(self.rows.first()).wrapping_add(of(self.rows.last()))
+    }
+
     /// Returns the number of the row of this address and port.
     pub(super) fn find(&self, key: Key, at: &[u8; N]) -> Option<usize> {
         match &self.large {
@@ -338,6 +344,16 @@ impl Torrent {
             name: None,
             members: Box::default(),
         }
+    }
+
+    /// Something of each part of it that an announce reads.
+    pub(super) fn glance(&self) -> u8 {
+        let [first, ..] = *self.info_hash.as_bytes();
+        let is_empty = [self.v4.rows.is_empty(), self.members.is_empty()];
+        is_empty
+            .into_iter()
+            .map(u8::from)
+            .fold(first, u8::wrapping_add)
     }
 
     pub(super) fn peers(&self) -> usize {

@@ -601,7 +601,7 @@ fn torrents_are_spread_over_stores_as_nobody_can_foresee() {
     for seed in 0..8 {
         let mut stores = [0; 16];
         let which: Vec<usize> = (0..=255)
-            .map(|n| Swarms::which(&torrent(n), 16, seed))
+            .map(|n| Assignment::new(16, seed).store_of(&torrent(n)))
             .collect();
         for store in &which {
             stores[*store] += 1;

@@ -21,9 +21,10 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::Duration;
 
 use thorp_core::swarms::{
-    AnnouncedFrom, Busy, Handed, MemberChange, NotTracked, Policy, StoreLimits, SwarmTotals,
-    Swarms, Wanted,
+    AnnouncedFrom, Assignment, Busy, Handed, MemberChange, NotTracked, Policy, StoreLimits,
+    SwarmTotals, Swarms, Wanted,
 };
+use thorp_core::time::Instant;
 use thorp_group::clock::Clock;
 use thorp_wire::InfoHash;
 use thorp_wire::announce::{Announce, SwarmCounts};
@@ -32,8 +33,9 @@ use crate::config::Config;
 use crate::net::addresses::Reach;
 use crate::system::{now, random};
 
-/// How many stores share the torrents, so that two threads seldom want the same one.
-const STORES: u32 = 16;
+/// How many stores share the torrents for each thread that answers over UDP, so that two threads
+/// seldom want the same one. With more of them, fewer announces of a batch are in the same one.
+const STORES_EACH: u32 = 4;
 /// How many peers a client gets that does not say how many it wants.
 const USUALLY_WANTED: u32 = 50;
 
@@ -43,8 +45,7 @@ pub struct Face(Arc<Inner>);
 
 struct Inner {
     stores: Box<[Mutex<Swarms>]>,
-    /// Spreads torrents over the stores.
-    seed: u64,
+    assignment: Assignment,
     clock: Clock,
     interval: Duration,
     /// For how long a connection id is good.
@@ -52,6 +53,16 @@ struct Inner {
     reach: Reach,
     /// Under which addresses clients on this machine are handed out.
     own: RwLock<Vec<IpAddr>>,
+}
+
+/// What a client says, and then what it is told.
+pub(crate) struct Asked {
+    said: Announce,
+    from: AnnouncedFrom,
+    store: usize,
+    wanted: Wanted,
+    pub(crate) handed: Handed,
+    pub(crate) counts: Result<SwarmCounts, NotTracked>,
 }
 
 impl fmt::Debug for Face {
@@ -68,16 +79,13 @@ impl Face {
             is_any,
             interval: config.announce_interval,
         };
-        let store = |_| {
-            Mutex::new(Swarms::new(
-                StoreLimits::of_tracker(STORES),
-                policy,
-                random(),
-            ))
-        };
+        let number = STORES_EACH * udp::threads();
+        let limits = StoreLimits::of_tracker(number);
+        let store = |_| Mutex::new(Swarms::new(limits, policy, random()));
+        let stores: Box<[_]> = (0..number).map(store).collect();
         let face = Self(Arc::new(Inner {
-            stores: (0..STORES).map(store).collect(),
-            seed: random(),
+            assignment: Assignment::new(stores.len(), random()),
+            stores,
             interval: config.announce_interval,
             connection: config.udp_connection,
             own: RwLock::default(),
@@ -100,6 +108,43 @@ impl Face {
         let now = now(&self.0.clock);
         self.store(&said.torrent)
             .announce(now, said, from, wanted, handed)
+    }
+
+    /// Takes what several clients say, which is quicker than one after another: each store is locked
+    /// once, and knows all that it is going to be asked.
+    pub(crate) fn announce_all(&self, now: Instant, all: &mut [Asked]) {
+        for (number, store) in self.0.stores.iter().enumerate() {
+            let is_its = |asked: &Asked| asked.store == number;
+            if !all.iter().any(is_its) {
+                continue;
+            }
+            let mut store = lock(store);
+            let its = all.iter().filter(|asked| is_its(asked));
+            store.look_ahead(its.map(|asked| &asked.said.torrent));
+            for asked in all.iter_mut().filter(|asked| is_its(asked)) {
+                let (said, handed) = (&asked.said, &mut asked.handed);
+                asked.counts = store.announce(now, said, asked.from, asked.wanted, handed);
+            }
+        }
+    }
+
+    /// Returns what a client says, to be taken together with others. Peers are appended to
+    /// `handed`.
+    pub(crate) fn asked(
+        &self,
+        said: Announce,
+        from: IpAddr,
+        wanted: Wanted,
+        handed: Handed,
+    ) -> Asked {
+        Asked {
+            store: self.0.assignment.store_of(&said.torrent),
+            from: self.origin(from),
+            said,
+            wanted,
+            handed,
+            counts: Err(NotTracked),
+        }
     }
 
     /// Returns what is counted of a torrent; zeros if it is not tracked.
@@ -188,7 +233,7 @@ impl Face {
 
     fn store(&self, torrent: &InfoHash) -> MutexGuard<'_, Swarms> {
         let stores = &self.0.stores;
-        lock(&stores[Swarms::which(torrent, stores.len(), self.0.seed)])
+        lock(&stores[self.0.assignment.store_of(torrent)])
     }
 }
 

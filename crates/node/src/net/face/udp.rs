@@ -6,7 +6,9 @@
 //! sent: a connection id of 16 bytes, for 16 bytes, or nothing.
 
 use std::io::{self, IoSlice, IoSliceMut};
+use std::mem;
 use std::net::{SocketAddr, UdpSocket};
+use std::num::NonZero;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -18,11 +20,12 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::socket::{MsgFlags, MultiHeaders, SockaddrStorage, recvmmsg, sendmmsg};
 use socket2::{Domain, Protocol, Socket, Type};
 use thorp_core::swarms::{Handed, Wanted};
+use thorp_core::time::Instant;
 use thorp_wire::announce::{Stride, UdpAnswer, UdpRequest, UdpRequestError, udp};
 use thorp_wire::session::utp;
 
 use super::ids::ConnectionIds;
-use super::{Face, wanted};
+use super::{Asked, Face};
 
 /// How many datagrams are read and sent at once.
 const BATCH: usize = 64;
@@ -35,8 +38,8 @@ const MOST_V4: usize = 200;
 /// The same for IPv6.
 const MOST_V6: usize = 65;
 /// How many threads there are at most, and for how many processors one.
-const MOST_THREADS: usize = 4;
-const PROCESSORS: usize = 4;
+const MOST_THREADS: u32 = 4;
+const PROCESSORS: u32 = 4;
 /// What a client is told whose torrent is not tracked.
 pub(super) const NOT_TRACKED: &str = "this tracker serves only what its group shares";
 
@@ -55,8 +58,7 @@ pub struct UdpThreads {
 impl Bound {
     /// Binds the port number of a listener, at its address.
     pub(crate) fn at(address: SocketAddr) -> io::Result<Self> {
-        let processors = thread::available_parallelism().map_or(1, usize::from);
-        let threads = (processors / PROCESSORS).clamp(1, MOST_THREADS);
+        let threads = threads();
         let sockets = (0..threads).map(|_| socket(address, threads > 1));
         sockets.collect::<io::Result<_>>().map(Self)
     }
@@ -78,7 +80,7 @@ impl Bound {
             };
             let tracker = UdpTracker::new(face.clone(), key);
             let thread = thread::Builder::new().name("udp".into());
-            let thread = thread.spawn(move || serve(&socket.into(), &end, tracker))?;
+            let thread = thread.spawn(move || serve(&socket.into(), &end, &tracker))?;
             answering.threads.push(thread);
         }
         Ok(answering)
@@ -94,6 +96,13 @@ impl Drop for UdpThreads {
             let _ = thread.join();
         }
     }
+}
+
+/// Returns how many threads answer.
+pub(super) fn threads() -> u32 {
+    let processors = thread::available_parallelism().map_or(1, NonZero::get);
+    let processors = u32::try_from(processors).unwrap_or(u32::MAX);
+    (processors / PROCESSORS).clamp(1, MOST_THREADS)
 }
 
 fn socket(address: SocketAddr, is_shared: bool) -> io::Result<Socket> {
@@ -119,7 +128,7 @@ struct End {
 }
 
 /// Reads and answers until the end has come.
-fn serve(socket: &UdpSocket, end: &End, mut tracker: UdpTracker) {
+fn serve(socket: &UdpSocket, end: &End, tracker: &UdpTracker) {
     let mut received = Received::new();
     while !end.has_come.load(Ordering::Relaxed) {
         match received.read(socket) {
@@ -136,7 +145,7 @@ fn serve(socket: &UdpSocket, end: &End, mut tracker: UdpTracker) {
                 continue;
             }
         }
-        received.answer(socket, &mut tracker);
+        received.answer(socket, tracker);
     }
 }
 
@@ -187,29 +196,23 @@ impl Received {
 
     /// Answers what was read. Answers that the system does not take are lost, as any datagram may
     /// be.
-    fn answer(&mut self, socket: &UdpSocket, tracker: &mut UdpTracker) {
-        let mut to = Vec::with_capacity(BATCH);
-        for (buffer, (length, from)) in self.buffers.iter().zip(&self.datagrams) {
-            let Some((storage, address)) = from.as_ref().and_then(|from| {
-                let v4 = from.as_sockaddr_in().map(|v4| SocketAddr::V4((*v4).into()));
-                let v6 = || {
-                    from.as_sockaddr_in6()
-                        .map(|v6| SocketAddr::V6((*v6).into()))
-                };
-                Some((*from, v4.or_else(v6)?))
-            }) else {
-                continue;
-            };
-            let answer = &mut self.answers[to.len()];
-            tracker.answer(&buffer[..*length], address, answer);
-            if !answer.is_empty() {
-                to.push(Some(storage));
-            }
-        }
-        let slices: Vec<_> = self.answers[..to.len()]
-            .iter()
-            .map(|answer| [IoSlice::new(answer)])
-            .collect();
+    fn answer(&mut self, socket: &UdpSocket, tracker: &UdpTracker) {
+        let read = self.buffers.iter().zip(&self.datagrams);
+        let questions = read.zip(&mut self.answers);
+        let questions = questions.filter_map(|((buffer, (length, from)), answer)| {
+            answer.clear();
+            Some(Question {
+                datagram: &buffer[..*length],
+                from: address(from.as_ref()?)?,
+                answer,
+            })
+        });
+        tracker.answer(questions);
+        let answers = self.answers.iter().zip(&self.datagrams);
+        let answers = answers.filter(|(answer, _)| !answer.is_empty());
+        let (slices, to): (Vec<_>, Vec<_>) = answers
+            .map(|(answer, (_, from))| ([IoSlice::new(answer)], *from))
+            .unzip();
         let mut sent = 0;
         while sent < to.len() {
             let (fd, flags) = (socket.as_raw_fd(), MsgFlags::MSG_DONTWAIT);
@@ -224,32 +227,66 @@ impl Received {
     }
 }
 
-/// Answers datagrams, one at a time.
+fn address(from: &SockaddrStorage) -> Option<SocketAddr> {
+    if let Some(v4) = from.as_sockaddr_in() {
+        return Some(SocketAddr::V4((*v4).into()));
+    }
+    let v6 = from.as_sockaddr_in6()?;
+    Some(SocketAddr::V6((*v6).into()))
+}
+
+/// A datagram, from whom it is, and where its answer goes: nothing is in there yet.
+pub(crate) struct Question<'a> {
+    pub(crate) datagram: &'a [u8],
+    pub(crate) from: SocketAddr,
+    pub(crate) answer: &'a mut Vec<u8>,
+}
+
+/// Answers datagrams.
 pub(crate) struct UdpTracker {
     face: Face,
     ids: ConnectionIds,
-    handed: Handed,
 }
 
 impl UdpTracker {
     pub(crate) fn new(face: Face, key: [u8; 16]) -> Self {
         Self {
             ids: ConnectionIds::new(key, face.0.connection),
-            handed: Handed::default(),
             face,
         }
     }
 
-    /// Puts the answer to a datagram into `answer`, or nothing.
-    pub(crate) fn answer(&mut self, datagram: &[u8], from: SocketAddr, answer: &mut Vec<u8>) {
-        answer.clear();
+    /// Answers datagrams that have come together, or leaves them without an answer.
+    pub(crate) fn answer<'a>(&self, questions: impl Iterator<Item = Question<'a>>) {
         let now = self.face.0.clock.elapsed();
+        let mut all = Vec::with_capacity(BATCH);
+        let mut waiting = Vec::with_capacity(BATCH);
+        for question in questions {
+            if let Some((asked, answer)) = self.begin(now, question) {
+                all.push(asked);
+                waiting.push(answer);
+            }
+        }
+        self.face.announce_all(Instant::after_start(now), &mut all);
+        for (asked, waiting) in all.into_iter().zip(waiting) {
+            self.finish(asked, waiting);
+        }
+    }
+
+    /// Answers a datagram, if it is no announce.
+    fn begin<'a>(&self, now: Duration, question: Question<'a>) -> Option<(Asked, Waiting<'a>)> {
+        let Question {
+            datagram,
+            from,
+            answer,
+        } = question;
         let ip = from.ip();
         let request = match UdpRequest::decode(datagram) {
             Ok(request) => request,
             Err(UdpRequestError::Foreign) => {
                 // A client of the peer that has this port, too.
-                return answer.extend(utp::refusal(datagram).iter().flatten());
+                answer.extend(utp::refusal(datagram).iter().flatten());
+                return None;
             }
             Err(UdpRequestError::Wrong {
                 connection,
@@ -259,7 +296,7 @@ impl UdpTracker {
                 if self.ids.is_good(now, ip, connection) {
                     refuse(transaction, why, answer);
                 }
-                return;
+                return None;
             }
         };
         match request {
@@ -270,34 +307,35 @@ impl UdpTracker {
                     connection,
                 }
                 .encode();
+                None
             }
             UdpRequest::Announce {
                 connection,
                 transaction,
                 announce,
             } if self.ids.is_good(now, ip, connection) => {
-                let wanted = match Stride::of(from) {
-                    Stride::V4 => Wanted {
-                        v4: wanted(&announce, MOST_V4),
-                        v6: 0,
-                    },
-                    Stride::V6 => Wanted {
-                        v4: 0,
-                        v6: wanted(&announce, MOST_V6),
-                    },
+                let stride = Stride::of(from);
+                let (mut wanted, mut handed) = (Wanted::default(), Handed::default());
+                // The peers go behind the head in the answer itself.
+                answer.resize(udp::ANNOUNCED_HEAD, 0);
+                let behind = mem::take(answer);
+                match stride {
+                    Stride::V4 => {
+                        wanted.v4 = super::wanted(&announce, MOST_V4);
+                        handed.v4 = behind;
+                    }
+                    Stride::V6 => {
+                        wanted.v6 = super::wanted(&announce, MOST_V6);
+                        handed.v6 = behind;
+                    }
+                }
+                let asked = self.face.asked(announce, ip, wanted, handed);
+                let waiting = Waiting {
+                    transaction,
+                    stride,
+                    answer,
                 };
-                self.handed.v4.clear();
-                self.handed.v6.clear();
-                let counts = self.face.announce(&announce, ip, wanted, &mut self.handed);
-                let Ok(counts) = counts else {
-                    return refuse(transaction, NOT_TRACKED, answer);
-                };
-                let interval = self.face.interval();
-                let head =
-                    udp::announced_head(transaction, interval, counts.leechers, counts.seeders);
-                answer.extend_from_slice(&head);
-                answer.extend_from_slice(&self.handed.v4);
-                answer.extend_from_slice(&self.handed.v6);
+                Some((asked, waiting))
             }
             UdpRequest::Scrape {
                 connection,
@@ -311,10 +349,39 @@ impl UdpTracker {
                     counts,
                 }
                 .encode();
+                None
             }
-            UdpRequest::Announce { .. } | UdpRequest::Scrape { .. } => {}
+            UdpRequest::Announce { .. } | UdpRequest::Scrape { .. } => None,
         }
     }
+
+    /// Answers an announce that was taken.
+    fn finish(&self, asked: Asked, waiting: Waiting<'_>) {
+        let Waiting {
+            transaction,
+            stride,
+            answer,
+        } = waiting;
+        *answer = match stride {
+            Stride::V4 => asked.handed.v4,
+            Stride::V6 => asked.handed.v6,
+        };
+        let Ok(counts) = asked.counts else {
+            return refuse(transaction, NOT_TRACKED, answer);
+        };
+        let interval = self.face.interval();
+        let head = udp::announced_head(transaction, interval, counts.leechers, counts.seeders);
+        if let Some(place) = answer.first_chunk_mut() {
+            *place = head;
+        }
+    }
+}
+
+/// An announce that is answered together with others.
+struct Waiting<'a> {
+    transaction: u32,
+    stride: Stride,
+    answer: &'a mut Vec<u8>,
 }
 
 fn refuse(transaction: u32, why: &str, answer: &mut Vec<u8>) {
