@@ -1,6 +1,7 @@
 //! Plays a village in virtual time, and prints what its neighbours were worth.
 
 use std::fs;
+use std::num::NonZero;
 use std::ops::Range;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -31,10 +32,10 @@ enum What {
     Crowd(Flash),
     /// Play many runs, and write tables and plots of them.
     Report {
-        /// A small village and few seeds: within the hour on two cores.
+        /// A small village and few seeds: half an hour on two cores.
         #[arg(long, conflicts_with = "full")]
         quick: bool,
-        /// The reference: ten regions of 1,000 machines. It takes days.
+        /// The reference: ten regions of 1,000 machines. It takes a week on two cores.
         #[arg(long, required_unless_present = "quick")]
         full: bool,
         /// Instead of so many regions as these have.
@@ -52,6 +53,10 @@ enum What {
         /// Instead of so many seeds.
         #[arg(long)]
         seeds: Option<u64>,
+        /// So many runs are played at once: each has a processor to itself, and the reference
+        /// takes 6 GB.
+        #[arg(long, default_value = "2")]
+        at_once: NonZero<usize>,
         /// Nothing is varied.
         #[arg(long)]
         no_variations: bool,
@@ -178,6 +183,10 @@ enum Published {
     Kazaa,
 }
 
+/// As in the program.
+#[global_allocator]
+static MEMORY: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() -> Result<()> {
     let args = Args::parse();
     match args.what {
@@ -188,6 +197,7 @@ fn main() -> Result<()> {
             names,
             hours,
             seeds,
+            at_once,
             no_variations,
             to,
             ..
@@ -202,7 +212,7 @@ fn main() -> Result<()> {
                 ..workload
             };
             let seeds = seeds.unwrap_or(extent.seeds());
-            report::write(extent, workload, seeds, !no_variations, &to)
+            report::write(extent, workload, seeds, at_once, !no_variations, &to)
         }
         Some(What::Crowd(flash)) => crowd(&flash),
         None => one(&args.one),

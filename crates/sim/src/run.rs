@@ -303,7 +303,7 @@ impl Run {
     /// How fast it was played.
     pub fn speed(&self) -> String {
         format!(
-            "{} events in {:.1} s: {:.0} a second, and {:.0} hours of peers online a second",
+            "{} events in {:.1} s: {:.0} a second, and {:.1} hours of peers online a second",
             self.events,
             self.took.as_secs_f64(),
             self.events_a_second(),

@@ -13,14 +13,16 @@ mod plot;
 mod stats;
 mod table;
 
-use std::fs;
+use std::num::NonZero;
 use std::path::Path;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
+use std::{fs, thread};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, anyhow, bail};
 
 use crate::arm::Arm;
-use crate::run::{Run, Summary, play};
+use crate::run::{Summary, play};
 use crate::workload::Workload;
 
 /// How much is played.
@@ -92,20 +94,22 @@ impl Extent {
 }
 
 /// Plays all of it, and writes tables and plots into a directory: first of the arms,
-/// and again with each thing that is varied.
+/// and again with each thing that is varied. So many runs are played at once.
 pub fn write(
     extent: Extent,
     workload: Workload,
     seeds: u64,
+    at_once: NonZero<usize>,
     with_variations: bool,
     to: &Path,
 ) -> Result<()> {
     fs::create_dir_all(to).with_context(|| format!("{}", to.display()))?;
     let plan = Plan::of(extent, workload, seeds);
-    let mut arms = Vec::new();
-    for arm in &plan.arms {
-        arms.push(played(&plan.workload, *arm, &plan.seeds)?);
-    }
+    let seeds = |workload, arm| plan.seeds.iter().map(move |seed| (workload, arm, *seed));
+    let runs = plan.arms.iter().flat_map(|arm| seeds(&plan.workload, *arm));
+    let played = play_all(&runs.collect::<Vec<_>>(), at_once)?;
+    let played = played.chunks(plan.seeds.len().max(1));
+    let arms: Vec<_> = plan.arms.iter().zip(played).map(of_arm).collect();
     plot::spared(&to.join("spared.svg"), &arms)?;
     plot::tracker(&to.join("tracker.svg"), &arms)?;
     plot::hours(&to.join("hours.svg"), &arms)?;
@@ -119,11 +123,26 @@ pub fn write(
     let thorp = Arm::named("thorp").context("the program as it is")?;
     for variation in plan.variations.iter().filter(|_| with_variations) {
         let what = variation.what;
-        let mut values = Vec::new();
-        for (value, workload) in &variation.values {
-            let played = played(workload, thorp, &plan.varied_seeds)?;
-            values.push((*value, played.steady));
-        }
+        let seeds = |workload| {
+            plan.varied_seeds
+                .iter()
+                .map(move |seed| (workload, thorp, *seed))
+        };
+        let runs = variation
+            .values
+            .iter()
+            .flat_map(|(_, workload)| seeds(workload));
+        let played = play_all(&runs.collect::<Vec<_>>(), at_once)?;
+        let played = played.chunks(plan.varied_seeds.len().max(1));
+        let values = variation
+            .values
+            .iter()
+            .zip(played)
+            .map(|((value, _), played)| {
+                let steady = played.iter().map(|played| played.steady.clone());
+                (*value, steady.collect())
+            });
+        let values = values.collect();
         let one = Varied { what, values };
         plot::variation(&to.join(format!("{}.svg", what.replace(' ', "-"))), &one)?;
         varied.push(one);
@@ -137,27 +156,68 @@ pub fn side_by_side(runs: &[(Arm, Summary)]) -> String {
     table::side_by_side(runs)
 }
 
-#[expect(clippy::print_stderr, reason = "a report takes long")]
-fn played(workload: &Workload, arm: Arm, seeds: &[u64]) -> Result<ArmPlayed> {
-    let mut played = ArmPlayed {
-        arm,
-        steady: Vec::new(),
-        cold: Vec::new(),
-        spared_by_hour: Vec::new(),
-        speed: String::new(),
-    };
-    for seed in seeds {
-        let run = play(&workload.trace(*seed), arm, 0.0, *seed);
-        eprintln!("{}, seed {seed}: {}", arm.name, run.speed());
-        if let Some(broken) = run.broken.first() {
-            bail!("{}, seed {seed}: a law was broken: {broken}", arm.name);
-        }
-        played.steady.push(run.summary(steady(workload)));
-        played.cold.push(run.summary(0..2));
-        played.spared_by_hour.push(run.spared_by_hour());
-        played.speed = Run::speed(&run);
+/// What is kept of one run.
+struct Played {
+    steady: Summary,
+    cold: Summary,
+    spared_by_hour: Vec<f64>,
+    speed: String,
+}
+
+fn of_arm((arm, played): (&Arm, &[Played])) -> ArmPlayed {
+    ArmPlayed {
+        arm: *arm,
+        steady: played.iter().map(|played| played.steady.clone()).collect(),
+        cold: played.iter().map(|played| played.cold.clone()).collect(),
+        spared_by_hour: played
+            .iter()
+            .map(|played| played.spared_by_hour.clone())
+            .collect(),
+        speed: played
+            .last()
+            .map(|played| played.speed.clone())
+            .unwrap_or_default(),
     }
-    Ok(played)
+}
+
+/// Plays these runs, some at once, and returns what became of them in the same order.
+fn play_all(runs: &[(&Workload, Arm, u64)], at_once: NonZero<usize>) -> Result<Vec<Played>> {
+    let next = AtomicUsize::new(0);
+    let some = || -> Result<Vec<(usize, Played)>> {
+        let mut some = Vec::new();
+        loop {
+            let at = next.fetch_add(1, Ordering::Relaxed);
+            let Some((workload, arm, seed)) = runs.get(at) else {
+                return Ok(some);
+            };
+            some.push((at, played(workload, *arm, *seed)?));
+        }
+    };
+    let mut all = thread::scope(|scope| -> Result<Vec<_>> {
+        let threads: Vec<_> = (0..at_once.get()).map(|_| scope.spawn(some)).collect();
+        let mut all = Vec::new();
+        for thread in threads {
+            all.extend(thread.join().map_err(|_| anyhow!("a run has panicked"))??);
+        }
+        Ok(all)
+    })?;
+    all.sort_by_key(|(at, _)| *at);
+    Ok(all.into_iter().map(|(_, played)| played).collect())
+}
+
+#[expect(clippy::print_stderr, reason = "a report takes long")]
+fn played(workload: &Workload, arm: Arm, seed: u64) -> Result<Played> {
+    let run = play(&workload.trace(seed), arm, 0.0, seed);
+    eprintln!("{}, seed {seed}: {}", arm.name, run.speed());
+    if let Some(broken) = run.broken.first() {
+        bail!("{}, seed {seed}: a law was broken: {broken}", arm.name);
+    }
+    Ok(Played {
+        steady: run.summary(steady(workload)),
+        cold: run.summary(0..2),
+        spared_by_hour: run.spared_by_hour(),
+        speed: run.speed(),
+    })
 }
 
 /// The last third of a run, or its last hour.
