@@ -15,7 +15,7 @@ use std::path::PathBuf;
 
 use serde::Serialize;
 use serde_json::{Value, json};
-use thorp_node::api::{Notice, PeerRow};
+use thorp_node::api::{JsonPath, Notice, PeerRow};
 
 use crate::node::{Door, LocalPeer, NodeNews};
 use crate::out::{self, Flow};
@@ -130,7 +130,7 @@ pub fn greet(
     let flow = if manner.json {
         let value = json!({
             "event": "sharing",
-            "directory": directory,
+            "directory": JsonPath::of(directory),
             "listen": listen,
         });
         streams.write(&value.to_string())

@@ -224,3 +224,16 @@ fn a_directory_whose_path_is_no_text_is_shared_told_of_and_fetched_into() {
     assert_eq!(fs::read(dir.join("theirs")).unwrap(), b"theirs");
     elm.run(&["clean", "--yes"]).exits(0);
 }
+
+#[test]
+fn with_json_a_directory_whose_path_is_no_text_is_told_of_as_well() {
+    let village = Village::new();
+    let there = "cd \"$(printf 'odd\\377')\" && exec \"$@\"";
+    let elm = village.node("elm").under(&["sh", "-c", there, "sh"]);
+    fs::create_dir(elm.share().join(OsStr::from_bytes(b"odd\xff"))).unwrap();
+    let (code, events) = elm.json(&["share", "--detach", "--listen", "127.0.0.1:0"]);
+    assert_eq!(code, Some(0), "{events:?}");
+    let directory = &named(&events, "sharing").next().unwrap()["directory"];
+    assert!(directory["bytes"].as_str().unwrap().ends_with("6f6464ff"));
+    elm.run(&["stop"]).exits(0);
+}

@@ -37,6 +37,7 @@ pub use failure::{
 };
 pub use line::{command_of, event_of, line_of, line_of_command};
 pub use notice::{Note, Notice, Warning};
+pub use path::JsonPath;
 pub use rows::{
     AnswerSource, Done, Fetched, FileRow, GroupMember, Hashing, HolderRow, MadeTorrent, Member,
     MemberRole, Offered, PartialFiles, PeerRow, Progress, Provenance, ShareLook, Status,

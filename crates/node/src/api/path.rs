@@ -9,11 +9,15 @@ use data_encoding::HEXLOWER;
 use serde::de::Error;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-#[derive(Serialize, Deserialize)]
+/// A path, as JSON has it.
+#[derive(Debug, Serialize, Deserialize)]
 #[serde(untagged)]
-enum Shape<'a> {
+pub enum JsonPath<'a> {
+    /// One that is UTF-8.
     Text(Cow<'a, str>),
+    /// Any other.
     Bytes {
+        /// The nearest text.
         text: Cow<'a, str>,
         /// In hexadecimal digits.
         bytes: String,
@@ -21,31 +25,32 @@ enum Shape<'a> {
 }
 
 pub(super) fn serialize<S: Serializer>(path: &Path, to: S) -> Result<S::Ok, S::Error> {
-    Shape::of(path).serialize(to)
+    JsonPath::of(path).serialize(to)
 }
 
 pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<PathBuf, D::Error> {
-    let path = Shape::deserialize(from)?.into_path();
+    let path = JsonPath::deserialize(from)?.into_path();
     path.ok_or_else(|| D::Error::custom("bytes of a path that are no hexadecimal digits"))
 }
 
 /// The same of a path that may be missing.
 pub(super) mod optional {
-    use super::{Deserialize, Deserializer, PathBuf, Serialize, Serializer, Shape};
+    use super::{Deserialize, Deserializer, JsonPath, PathBuf, Serialize, Serializer};
 
     #[expect(clippy::ref_option, reason = "serde asks so")]
     pub fn serialize<S: Serializer>(path: &Option<PathBuf>, to: S) -> Result<S::Ok, S::Error> {
-        path.as_deref().map(Shape::of).serialize(to)
+        path.as_deref().map(JsonPath::of).serialize(to)
     }
 
     pub fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Option<PathBuf>, D::Error> {
-        let shape = Option::<Shape>::deserialize(from)?;
-        Ok(shape.and_then(Shape::into_path))
+        let shape = Option::<JsonPath>::deserialize(from)?;
+        Ok(shape.and_then(JsonPath::into_path))
     }
 }
 
-impl<'a> Shape<'a> {
-    fn of(path: &'a Path) -> Self {
+impl<'a> JsonPath<'a> {
+    /// What JSON has for this path.
+    pub fn of(path: &'a Path) -> Self {
         match path.to_str() {
             Some(text) => Self::Text(text.into()),
             None => Self::Bytes {

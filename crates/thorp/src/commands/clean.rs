@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use serde_json::json;
-use thorp_node::api::ErrorKind;
+use thorp_node::api::{ErrorKind, JsonPath};
 use thorp_node::launch;
 use thorp_node::leftovers::Leftovers;
 
@@ -73,7 +73,7 @@ fn list(context: &Context, found: &Leftovers) -> Result<()> {
         if context.global.json {
             let object = json!({
                 "event": "leftover",
-                "path": file.path.to_string_lossy(),
+                "path": JsonPath::of(&file.path),
                 "bytes": file.bytes,
                 "mtime": file.written,
             });

@@ -20,7 +20,7 @@ use rustix::stdio::{dup2_stderr, dup2_stdin, dup2_stdout};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use thorp_disk::DiskThread;
-use thorp_node::api::ErrorKind;
+use thorp_node::api::{ErrorKind, JsonPath};
 use thorp_node::launch::Group;
 use thorp_node::log::{self, LogFile};
 
@@ -166,7 +166,7 @@ fn ended_with(who: NodeKind, status: ExitStatus) -> Result {
 fn say_where(context: &Context, who: NodeKind, process: u32, state: &Path) -> Result<()> {
     let log = state.join(log::FILE);
     if context.global.json {
-        let object = json!({ "event": "detached", "process": process, "log": log });
+        let object = json!({ "event": "detached", "process": process, "log": JsonPath::of(&log) });
         return out::data(&object.to_string()).map(drop);
     }
     let is_found = who == NodeKind::Peer && state::is_default(state, who);

@@ -5,7 +5,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use serde_json::json;
-use thorp_node::api::{Command, ErrorKind, Event};
+use thorp_node::api::{Command, ErrorKind, Event, JsonPath};
 use thorp_node::backup::{self, Backup};
 use thorp_node::launch;
 
@@ -41,7 +41,7 @@ pub async fn back_up(context: &Context, file: &Path) -> Result {
         let file = path.clone();
         on_disk(move |disk| backup::write_new(disk, &file, &text)).await??;
         if context.global.json {
-            let object = json!({ "event": "saved", "file": path });
+            let object = json!({ "event": "saved", "file": JsonPath::of(&path) });
             let _ = out::data(&object.to_string())?;
         }
     } else if out::data(text.trim_end())? == Flow::Closed {
@@ -72,7 +72,8 @@ pub async fn restore(context: &Context, file: &Path) -> Result {
     let others = others.into_iter().filter(|other| *other != state);
     let members = launch::restore(state.clone(), backup, others.collect()).await?;
     if context.global.json {
-        let object = json!({ "event": "restored", "state": state, "members": members });
+        let object =
+            json!({ "event": "restored", "state": JsonPath::of(&state), "members": members });
         let _ = out::data(&object.to_string())?;
     }
     let members = units::count(members as u64, "member");

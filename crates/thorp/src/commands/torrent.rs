@@ -8,7 +8,7 @@ use std::path::Path;
 use data_encoding::BASE64;
 use serde_json::json;
 use thorp_disk::DiskThread;
-use thorp_node::api::{Command, ErrorKind, Event, MadeTorrent, TorrentOf};
+use thorp_node::api::{Command, ErrorKind, Event, JsonPath, MadeTorrent, TorrentOf};
 use thorp_node::printable::printable;
 
 use super::asking::ask;
@@ -77,7 +77,7 @@ fn tell(context: &Context, made: &MadeTorrent, file: &Path) -> Result<()> {
     if context.global.json {
         let object = json!({
             "event": "saved",
-            "file": file,
+            "file": JsonPath::of(file),
             "info_hash": made.info_hash,
             "magnet": made.magnet,
         });
