@@ -225,6 +225,16 @@ fn the_same_group_is_not_restored_beside_itself() {
         .exits(4)
         .says("keeps this group already")
         .says(&hint);
+    let other = village.node("other");
+    let backup = hall.share().join("../group.backup");
+    let start = format!(
+        "Start its tracker: thorp tracker --state {}",
+        other.state().display()
+    );
+    other
+        .run(&["tracker", "--restore", backup.to_str().unwrap()])
+        .exits(0)
+        .says(&start);
 }
 
 #[test]

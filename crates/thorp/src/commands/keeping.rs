@@ -12,7 +12,8 @@ use thorp_node::launch;
 use super::context::{Context, on_disk};
 use crate::exit::{Exit, Result, broken_off, failure};
 use crate::out::{self, Flow};
-use crate::state::NodeKind;
+use crate::quoting::for_shell;
+use crate::state::{self, NodeKind};
 use crate::units;
 
 /// Stands for standard input or output.
@@ -77,10 +78,16 @@ pub async fn restore(context: &Context, file: &Path) -> Result {
         let _ = out::data(&object.to_string())?;
     }
     let members = units::count(members as u64, "member");
+    let shown = state.display();
+    let start = if state::is_default(&state, NodeKind::Tracker) {
+        "thorp tracker".to_owned()
+    } else {
+        // Without that it makes a new group.
+        format!("thorp tracker --state {}", for_shell(&shown.to_string()))
+    };
     context.say(&format!(
-        "Restored a group of {members} to {}. Start its tracker: thorp tracker\n\
-         Where it has another address now, each member is told once: thorp share --tracker ADDR",
-        state.display()
+        "Restored a group of {members} to {shown}. Start its tracker: {start}\n\
+         Where it has another address now, each member is told once: thorp share --tracker ADDR"
     ));
     Ok(Exit::DONE)
 }
