@@ -271,12 +271,13 @@ pub fn swarms(totals: SwarmTotals) -> String {
 pub fn status(status: &Status, now: i64) -> String {
     let name = status.name.as_deref().unwrap_or("no name");
     let partial = match status.partial {
-        Some(left) if left.files > 0 || left.in_part => {
+        Some(left) if left.files > 0 => {
             let least = if left.in_part { "at least " } else { "" };
             let files = units::count(left.files, "file");
             let size = units::size(left.bytes);
             format!("{least}{files} of interrupted fetches, {size} (thorp clean)")
         }
+        Some(left) if left.in_part => "none seen; not every folder could be looked through".into(),
         _ => String::new(),
     };
     let tracker = match &status.tracker {
@@ -447,9 +448,33 @@ fn holders(holders: &[HolderRow]) -> String {
 
 #[cfg(test)]
 mod tests {
+    use thorp_node::api::PartialFiles;
+
     use super::*;
     use crate::fit::columns;
     use crate::samples;
+
+    #[test]
+    fn of_interrupted_fetches_only_what_was_seen_is_counted() {
+        let row = |files, in_part| {
+            let status = Status {
+                partial: Some(PartialFiles {
+                    files,
+                    bytes: 1024 * files,
+                    in_part,
+                }),
+                ..samples::status()
+            };
+            let text = super::status(&status, 0);
+            let row = text.lines().find_map(|line| line.strip_prefix("Partial "));
+            row.map(|row| row.trim().to_owned())
+        };
+        assert_eq!(row(0, false), None);
+        let seen = "at least 1 file of interrupted fetches, 1.0 KiB (thorp clean)";
+        assert_eq!(row(1, true).as_deref(), Some(seen));
+        let none = "none seen; not every folder could be looked through";
+        assert_eq!(row(0, true).as_deref(), Some(none));
+    }
 
     #[test]
     fn files_are_aligned() {
