@@ -18,3 +18,12 @@ pub(super) fn passes(error: &io::Error) -> bool {
     let busy = [Errno::MFILE, Errno::NFILE, Errno::NOMEM, Errno::AGAIN];
     Errno::from_io_error(error).is_some_and(|errno| busy.contains(&errno))
 }
+
+/// What the user can do about a directory or file that cannot be read.
+pub(super) fn advice(error: &io::Error) -> &'static str {
+    match Errno::from_io_error(error) {
+        Some(Errno::MFILE) => "raise the limit of open files (ulimit -n)",
+        _ if passes(error) => "end other programs and try again",
+        _ => "check its permissions",
+    }
+}

@@ -130,7 +130,11 @@ pub enum ShareError {
         path: PathBuf,
     },
     /// It cannot be opened or listed.
-    #[error("{} cannot be read ({source}): check its permissions", shown(path))]
+    #[error(
+        "{} cannot be read ({source}): {}",
+        shown(path),
+        errors::advice(source)
+    )]
     Unreadable {
         /// As it was given.
         path: PathBuf,

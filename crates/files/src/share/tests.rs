@@ -1437,6 +1437,9 @@ async fn a_folder_that_cannot_be_opened_for_lack_of_descriptors_is_shared_a_mome
     }
     follower.until(|f| f.warnings.len() >= 2).await;
     assert!(follower.listing.is_empty());
+    let refused = Share::check(DISK, dir.path(), &Options::default());
+    let refused = refused.expect_err("too many are open").to_string();
+    assert!(refused.ends_with("(ulimit -n)"), "{refused}");
     drop(held);
     follower
         .until(|f| f.has("folder/file", b"1") && f.has("with/rules", b"2"))

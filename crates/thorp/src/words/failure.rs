@@ -309,8 +309,8 @@ fn ambiguous(name: &str, doubt: Doubt) -> String {
     let name = named(name);
     match doubt {
         Doubt::Several => format!(
-            "Several files go by this name: {name}. Say which: --root PREFIX picks the content, \
-             --from PEER the peer."
+            "Several files go by this name: {name}. Say which: by its whole path, or with --root PREFIX \
+             for the content or --from PEER for the peer."
         ),
         Doubt::LookAlike => format!(
             "No file is called exactly so, but this looks the same (it is written with other Unicode \

@@ -119,8 +119,8 @@ fn failures() -> Vec<(Failure, &'static str)> {
                 name: name.clone(),
                 doubt: thorp_node::api::Doubt::Several,
             },
-            "Several files go by this name: f. Say which: --root PREFIX picks the content, \
-             --from PEER the peer.",
+            "Several files go by this name: f. Say which: by its whole path, or with --root PREFIX \
+             for the content or --from PEER for the peer.",
         ),
         (Failure::Exists, SAME_NAME),
         (
