@@ -34,8 +34,10 @@ impl Answer {
     }
 
     fn code(&self) -> (u16, String) {
-        let code = self.json()["error"]["code"].as_str().unwrap().to_owned();
-        (self.status, code)
+        let error = &self.json()["error"];
+        let message = error["message"].as_str().unwrap();
+        assert!(!message.is_empty(), "{error}");
+        (self.status, error["code"].as_str().unwrap().to_owned())
     }
 
     /// The value of a header, whose name is in small letters.

@@ -81,14 +81,42 @@ impl Refusal {
             Self::Failed(..) => "failed",
         }
     }
+
+    fn message(&self) -> String {
+        let message = match self {
+            Self::BadRequest => {
+                "The request is not understood: look at its path, and at what is behind the question mark."
+            }
+            Self::NoBearer => {
+                "This needs a token: that of programs is in the file that thorp status names (token_file \
+                 with --json); a browser gets one from thorp page."
+            }
+            Self::ReadOnly => "The token of programs only reads files and metrics.",
+            Self::BadCode => "This link was used, or is too old: thorp page makes a new one.",
+            Self::OtherOrigin => "The request comes from another site.",
+            Self::OtherHost => "The request is meant for another host.",
+            Self::NotFound => "There is nothing here.",
+            Self::TooLarge => "The request is too long.",
+            Self::TooMany => "There are too many of these at once: try again when others are done.",
+            Self::TooSoon { wait } => {
+                return format!("The peers were asked a moment ago: wait {wait} s.");
+            }
+            Self::NotNow => "It cannot be done in this state.",
+            Self::Stopping => "The node is stopping.",
+            Self::Failed(..) => "",
+        };
+        message.to_owned()
+    }
 }
 
 impl IntoResponse for Refusal {
     fn into_response(self) -> Response {
         let error = match &self {
             Self::Failed(_, error) => error.clone(),
-            Self::TooSoon { wait } => json!({ "code": self.code(), "wait": wait }),
-            _ => json!({ "code": self.code() }),
+            Self::TooSoon { wait } => {
+                json!({ "code": self.code(), "message": self.message(), "wait": wait })
+            }
+            _ => json!({ "code": self.code(), "message": self.message() }),
         };
         let body = json!({ "error": error }).to_string();
         let json = HeaderValue::from_static("application/json");

@@ -9,7 +9,7 @@ use thorp_node::peer::NotRead;
 use super::html::escaped;
 use super::path::{query_of, url_of};
 use super::{OF_OWN_DOCUMENTS, Wanted};
-use crate::refusal::{self, Saying, said};
+use crate::refusal::{self, Refusal, Saying, said};
 use crate::variant::Variant;
 
 /// When to come back for what may come later, in seconds.
@@ -42,8 +42,8 @@ pub(super) fn failed(failure: Failure, say: Saying) -> Response {
 
 /// So much goes on at this moment that nothing more can.
 pub(super) fn busy() -> Response {
-    let error = json!({ "error": { "code": "too-many" } });
-    let mut answer = in_json(StatusCode::SERVICE_UNAVAILABLE, &error);
+    let mut answer = Refusal::TooMany.into_response();
+    *answer.status_mut() = StatusCode::SERVICE_UNAVAILABLE;
     answer.headers_mut().insert(header::RETRY_AFTER, LATER);
     answer
 }

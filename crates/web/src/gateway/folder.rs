@@ -185,10 +185,11 @@ impl Listing {
         for (name, beneath) in &self.folders {
             let _ = writeln!(
                 html,
-                "<li><a href=\"{}/{query}\">{}/</a> {} files, {} bytes</li>",
+                "<li><a href=\"{}/{query}\">{}/</a> {} {}, {} bytes</li>",
                 escaped(&part_of_url(name)),
                 escaped(name),
                 beneath.files,
+                if beneath.files == 1 { "file" } else { "files" },
                 beneath.bytes
             );
         }
