@@ -140,6 +140,12 @@ impl Postponed {
         self.patience == Patience::None
     }
 
+    /// Whether it is waited for, and not only asked for once more.
+    pub fn is_waited_for(&self, name: &str) -> bool {
+        let waited = self.names.get(name);
+        waited.is_some_and(|waited| !waited.is_doubted)
+    }
+
     /// A holder has come to list it: it is asked for at once.
     pub fn on_listed(&mut self, now: Instant, name: &str) {
         if let Some(waited) = self.names.get_mut(name) {

@@ -103,7 +103,7 @@ impl Gets {
     }
 
     /// Its caller is told once what is waited for; not where that is a file which
-    /// changes, and is asked for at once.
+    /// changes, and is asked for at once, nor what is asked for just once more.
     pub(super) fn say_what_is_waited_for(
         &mut self,
         id: GetId,
@@ -111,7 +111,9 @@ impl Gets {
         why: Missed,
         late: Option<Instant>,
     ) {
-        if late.is_none() && !matches!(why, Missed::Changed(_)) {
+        let get = self.requests.get(&id);
+        let is_waited_for = get.is_some_and(|get| get.postponed.is_waited_for(name));
+        if late.is_none() && is_waited_for && !matches!(why, Missed::Changed(_)) {
             let name = name.to_owned();
             self.tell(id, News::Waiting { name, why });
         }

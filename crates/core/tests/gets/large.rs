@@ -130,6 +130,11 @@ fn a_large_file_that_gets_no_further_is_missed_for_what_is_known_of_its_holders(
                 .told(one, get)
                 .contains(&Output::Do(Chore::GiveUp(fetch)))
         );
+        let is_wait = |told: &Output| matches!(told, Output::Tell(News::Waiting { .. }));
+        assert!(
+            !village.told(one, get).iter().any(is_wait),
+            "it is asked for once more at most, and not waited for"
+        );
     }
 }
 
