@@ -21,7 +21,7 @@ const THREADS: usize = 16;
 /// Another thread is started only where more than this many things wait for each of them.
 const WAITING_FOR_EACH: usize = 4;
 /// How many things are in a handful.
-const MOST: usize = 32;
+const MOST: usize = 64;
 /// For how long things are added to a handful: the first of them waits that long to be told of.
 /// If no thing was taken up for as long, the disk is slow.
 const MOMENT: Duration = Duration::from_millis(1);

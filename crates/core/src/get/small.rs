@@ -356,11 +356,13 @@ impl Fetches {
         fetch.leave_the_busy(now, &self.servers);
         let (servers, liars, mute) = (&self.servers, &self.liars, &self.mute);
         let repute = |holder: &Holder| (liars.contains(&holder.id), mute.contains(&holder.id));
+        let is_choice = fetch.untried.len() > 1;
         let burden = |holder: &Holder| {
             let files = servers.get(&holder.id).map_or(0, Server::files);
             let crowded = !has_room(servers, now, holder.id, fetch.content);
             let unlinked = !linked(holder.id);
-            let turn = turn(fetch.content, holder.id);
+            // Of one there is no choice.
+            let turn = is_choice.then(|| turn(fetch.content, holder.id));
             (repute(holder), crowded, unlinked, files, turn)
         };
         let easiest = (0..fetch.untried.len()).min_by_key(|i| burden(&fetch.untried[*i]));

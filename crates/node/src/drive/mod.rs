@@ -32,7 +32,7 @@ use wires::Wires;
 
 /// How many arrivals are dealt with together at most, and for how long others wait that come after
 /// them, as does everything else.
-const TOGETHER: usize = 32;
+const TOGETHER: usize = 64;
 const MOMENT: Duration = Duration::from_millis(1);
 
 /// What differs between the nodes that are driven.

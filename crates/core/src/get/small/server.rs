@@ -22,7 +22,7 @@ const SLOWEST: u64 = 1024;
 /// Files that are asked of one holder at once: however thin its link, one and the
 /// next behind it; and however thick, so many.
 const AT_LEAST: usize = 2;
-pub(super) const AT_MOST: usize = 32;
+pub(super) const AT_MOST: usize = 64;
 /// How long a holder that is too busy is left alone, at first and at most.
 const REST: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(8));
 

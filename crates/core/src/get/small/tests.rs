@@ -229,7 +229,7 @@ fn a_holder_with_enough_to_do_does_not_keep_others_idle() {
 #[test]
 fn whoever_is_done_first_gets_the_next_of_those_that_all_could_serve() {
     let mut fetches = Fetches::default();
-    for n in 0..300 {
+    for n in 0..600 {
         fetches.want(FetchId(n), wanted(&[1, 2], false));
     }
     let mut open = VecDeque::from(advance(&mut fetches, at(0)));
@@ -251,7 +251,7 @@ fn whoever_is_done_first_gets_the_next_of_those_that_all_could_serve() {
         }
         open.extend(advance(&mut fetches, at(turn)));
     }
-    assert_eq!(served[0] + served[1], 300);
+    assert_eq!(served[0] + served[1], 600);
     assert!(served[1] > served[0] * 2, "{served:?}");
     assert!(fetches.wanted.is_empty());
 }

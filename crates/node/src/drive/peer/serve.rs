@@ -16,7 +16,7 @@ use crate::net::link::{LinkSender, Space};
 use super::contents::{Contents, IN_ALL, Room};
 
 /// Files of one member that may be on their way to it at once.
-const EACH: usize = 64;
+const EACH: usize = 128;
 
 pub(super) struct Server {
     /// Files that are to be read and sent.
