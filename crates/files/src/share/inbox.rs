@@ -5,6 +5,7 @@
 //! at instead. Never decides what a report means for the listing.
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::ffi::OsString;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Condvar, Mutex, PoisonError};
@@ -30,10 +31,10 @@ pub(super) struct Inbox {
 /// The messages, merged.
 #[derive(Default)]
 pub(super) struct Pending {
-    /// Paths relative to the share.
-    pub paths: BTreeMap<PathBuf, Mark>,
+    /// Paths relative to the share. As bytes, they need not be compared part by part.
+    pub paths: BTreeMap<OsString, Mark>,
     /// What files were called by the system before they had a name, of those that were stored.
-    nameless: HashSet<PathBuf>,
+    nameless: HashSet<OsString>,
     /// Files that changed while they were read.
     pub changed: BTreeSet<Name>,
     /// Files that the disk does not give now, and why.
@@ -81,22 +82,23 @@ impl Inbox {
     /// A file was stored under this name, and is listed with this stamp. What is reported of that
     /// is no news: of its name, and of the file that it was before it had one.
     pub fn stored(&self, name: &Name, stamp: &Stamp) {
-        let path = Path::new(name.as_str());
-        let nameless = path.with_file_name(format!("#{}", stamp.inode));
+        let path = name.as_str();
+        let folder = path.rfind('/').map_or("", |end| &path[..=end]);
+        let nameless = OsString::from(format!("{folder}#{}", stamp.inode));
         self.add(|pending| {
             if pending.rescan == Some(Rescan::Whole) || pending.paths.len() >= PATHS {
                 return;
             }
             pending.paths.remove(&nameless);
             pending.nameless.insert(nameless);
-            pending.paths.entry(path.to_owned()).or_default().stored = true;
+            pending.paths.entry(path.into()).or_default().stored = true;
         });
     }
 
     /// Asks the keeper to look at this path again.
     pub fn examine(&self, path: &Path) {
         self.add(|pending| {
-            pending.paths.entry(path.to_owned()).or_default().more = true;
+            pending.paths.entry(path.into()).or_default().more = true;
         });
     }
 
@@ -200,13 +202,14 @@ impl Inbox {
         }
         self.add(|pending| {
             for (path, report) in reports {
+                let path = path.into_os_string();
                 if pending.paths.len() >= PATHS {
                     pending.paths.clear();
                     pending.rescan = Some(Rescan::Whole);
                 }
                 let is_of_stored = matches!(report, Report::Written | Report::Closed)
                     && pending.nameless.contains(&path);
-                let is_entry = path.file_name().is_some();
+                let is_entry = !path.is_empty();
                 if pending.rescan != Some(Rescan::Whole) && is_entry && !is_of_stored {
                     pending.paths.entry(path).or_default().merge(report);
                 }

@@ -319,12 +319,16 @@ impl Keeper {
         if pending.rescan == Some(Rescan::Mounts) {
             self.on_mounts_changed()?;
         }
-        let have_rules_changed = || pending.paths.keys().any(|path| are_read_from(path));
+        let have_rules_changed = || {
+            let mut paths = pending.paths.keys().map(Path::new);
+            paths.any(are_read_from)
+        };
         if pending.rescan == Some(Rescan::Whole) || have_rules_changed() {
             self.scan()?;
         }
         let mut folders = Folders::default();
         for (path, mark) in &pending.paths {
+            let path = Path::new(path);
             let mark = self.patient(path, *mark);
             if !self.is_as_listed(&mut folders, path, mark) {
                 self.examine(path, mark)?;

@@ -1,3 +1,5 @@
+use std::ffi::OsStr;
+
 use super::*;
 
 const GATHER: Duration = Duration::ZERO;
@@ -25,7 +27,7 @@ fn take(inbox: &Inbox) -> Pending {
 #[test]
 fn a_file_written_and_closed_is_complete_until_it_is_written_again() {
     let inbox = Inbox::default();
-    let path = Path::new("a");
+    let path = OsStr::new("a");
     report(&inbox, Report::Made, "a");
     report(&inbox, Report::Written, "a");
     report(&inbox, Report::Closed, "a");
@@ -41,7 +43,7 @@ fn a_file_moved_here_is_another_than_the_one_that_was_written_to() {
     let inbox = Inbox::default();
     report(&inbox, Report::Written, "a");
     report(&inbox, Report::MovedHere, "a");
-    let mark = take(&inbox).paths[Path::new("a")];
+    let mark = take(&inbox).paths[OsStr::new("a")];
     assert!(mark.complete && !mark.written);
 }
 
@@ -133,7 +135,7 @@ fn the_whole_share_is_more_than_the_places_of_mounts() {
 #[test]
 fn what_is_reported_of_a_stored_file_is_no_news_and_whatever_else_happens_to_it_is() {
     let name: Name = "d/a".parse().expect("a name");
-    let path = Path::new("d/a");
+    let path = OsStr::new("d/a");
     let is_of_stored = |before: &[Report], behind: &[Report]| {
         let inbox = Inbox::default();
         report(&inbox, Report::Written, "d/#77");
@@ -179,5 +181,5 @@ fn what_was_to_be_looked_at_anyway_is_looked_at_though_it_was_stored_since() {
     inbox.report(vec![("a".into(), Report::Made)]);
     inbox.stored(&name, &STAMP);
     inbox.give_back(earlier);
-    assert!(!take(&inbox).paths[Path::new("a")].is_of_stored());
+    assert!(!take(&inbox).paths[OsStr::new("a")].is_of_stored());
 }
