@@ -22,7 +22,8 @@ use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep, timeout};
 
 use crate::api::{
-    Command, Event, Failure, FileBytes, Note, command_of, event_of, line_of, line_of_command,
+    Command, Event, Failure, FileBytes, Note, add_line, command_of, event_of, line_of,
+    line_of_command,
 };
 use crate::process::is_suspended;
 
@@ -33,6 +34,8 @@ const LONGEST_PATH: usize = 100;
 const LONGEST_COMMAND: u64 = LONGEST_TORRENT as u64 / 3 * 4 + 64 * 1024;
 /// The maximum number of events that wait for a client.
 const EVENTS: usize = 256;
+/// How many bytes of an answer are read at once: the lines of a hundred files.
+const MOST_AT_ONCE: usize = 64 * 1024;
 /// The most bytes of a file that one event announces.
 const MOST_BYTES: usize = 1024 * 1024;
 /// How long a node may take to read a command before its caller is told.
@@ -185,7 +188,7 @@ async fn converse(mut stream: UnixStream, command: &[u8], events: &mpsc::Sender<
         .and_then(|credentials| credentials.pid())
         .and_then(|pid| u32::try_from(pid).ok().filter(|pid| *pid > 0));
     let (read, mut write) = stream.split();
-    let mut lines = BufReader::new(read).lines();
+    let mut lines = BufReader::with_capacity(MOST_AT_ONCE, read).lines();
     let first = async {
         // If the node does not read the command, it does not answer either.
         let _ = write.write_all(command).await;
@@ -314,7 +317,7 @@ where
         }
         let mut lines = Vec::new();
         for event in gathered.drain(..) {
-            lines.extend(line_of(&event)?);
+            add_line(&mut lines, &event)?;
         }
         write.write_all(&lines).await?;
     }

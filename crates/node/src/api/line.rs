@@ -9,7 +9,10 @@ use std::io;
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::{Command, ErrorKind, Event, Failure};
+use super::{Command, ErrorKind, Event, Failure, Fetched};
+
+/// How the line of a file that has arrived begins.
+const FETCHED: &str = r#"{"event":"fetched","#;
 
 /// Encodes a command as a line, including the line break.
 pub fn line_of_command(command: &Command) -> io::Result<Vec<u8>> {
@@ -27,30 +30,43 @@ pub fn command_of(line: &str) -> Result<Command, Failure> {
 
 /// Encodes an event as a line, including the line break. The bytes of a file follow theirs.
 pub fn line_of(event: &Event) -> io::Result<Vec<u8>> {
-    let mut line = match event {
+    let mut line = Vec::new();
+    add_line(&mut line, event)?;
+    Ok(line)
+}
+
+/// Adds the same line to others.
+pub fn add_line(lines: &mut Vec<u8>, event: &Event) -> io::Result<()> {
+    match event {
         Event::Error(failure) => {
             let mut value = serde_json::to_value(event)?;
             add_kind(&mut value, failure);
-            serde_json::to_vec(&value)?
+            serde_json::to_writer(&mut *lines, &value)?;
         }
         Event::Failed { failure, .. } => {
             let mut value = serde_json::to_value(event)?;
             add_kind(&mut value["failure"], failure);
-            serde_json::to_vec(&value)?
+            serde_json::to_writer(&mut *lines, &value)?;
         }
-        _ => serde_json::to_vec(event)?,
-    };
-    line.push(b'\n');
-    if let Event::Bytes(bytes) = event {
-        line.extend(&bytes.bytes);
+        _ => serde_json::to_writer(&mut *lines, event)?,
     }
-    Ok(line)
+    lines.push(b'\n');
+    if let Event::Bytes(bytes) = event {
+        lines.extend(&bytes.bytes);
+    }
+    Ok(())
 }
 
 /// Decodes a line. Returns `None` for a remark of another version, which has no effect. Any other
 /// line that is not understood ends the answer with an error, so that the answer does not look
 /// complete.
 pub fn event_of(line: &str) -> Option<Event> {
+    // Files arrive by the thousand: of these it need not be found out first what the line is.
+    if line.starts_with(FETCHED)
+        && let Ok(fetched) = serde_json::from_str::<Fetched>(line)
+    {
+        return Some(Event::Fetched(fetched));
+    }
     match serde_json::from_str(line) {
         Ok(event) => Some(event),
         Err(_) => serde_json::from_str(line).map_or(
@@ -109,7 +125,26 @@ mod tests {
     use std::path::PathBuf;
 
     use super::*;
-    use crate::api::{Done, Get, Note, Obstacle};
+    use crate::api::{AnswerSource, Done, Get, Note, Obstacle, Provenance};
+
+    fn fetched() -> Fetched {
+        Fetched {
+            name: "d/a.txt".to_owned(),
+            path: "/srv/d/a.txt".into(),
+            length: 1024,
+            root: "7".repeat(64),
+            from: None,
+            sources: Vec::new(),
+            clients: Vec::new(),
+            received: 1024,
+            answer: Provenance {
+                source: AnswerSource::Memory,
+                via: None,
+                tracker_asked: false,
+            },
+            ms: 1.5,
+        }
+    }
 
     #[test]
     fn what_is_written_is_read_again() {
@@ -126,6 +161,7 @@ mod tests {
                 name: "a.txt".to_owned(),
             }),
             Event::Done(Done::default()),
+            Event::Fetched(fetched()),
         ];
         for event in events {
             let line = String::from_utf8(line_of(&event).expect("a line")).expect("text");
@@ -152,6 +188,18 @@ mod tests {
             let line = line.expect("text");
             assert_eq!(command_of(&line), Ok(command), "{line}");
         }
+    }
+
+    #[test]
+    fn of_a_file_that_has_arrived_a_later_version_may_say_more() {
+        let line = String::from_utf8(line_of(&Event::Fetched(fetched())).expect("a line"));
+        let line = line.expect("text");
+        let rest = line.strip_prefix(FETCHED).expect("it begins so");
+        let more = format!("{FETCHED}\"hops\":2,{rest}");
+        assert_eq!(event_of(&more), Some(Event::Fetched(fetched())));
+        // Less than all that is known of one is no arrival.
+        let less = format!("{FETCHED}\"name\":\"d/a.txt\"}}");
+        assert_eq!(event_of(&less), Some(Event::Error(Failure::AnswerGarbled)));
     }
 
     #[test]

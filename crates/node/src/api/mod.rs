@@ -35,7 +35,7 @@ pub use event::{Event, FileBytes};
 pub use failure::{
     Doubt, ErrorKind, Failure, Gap, Inquiry, Miss, NoRoom, Obstacle, PageTrouble, Trouble,
 };
-pub use line::{command_of, event_of, line_of, line_of_command};
+pub use line::{add_line, command_of, event_of, line_of, line_of_command};
 pub use notice::{Note, Notice, Warning};
 pub use path::JsonPath;
 pub use rows::{

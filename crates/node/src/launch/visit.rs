@@ -124,15 +124,17 @@ async fn begun(
     let first = events.recv().await?;
     let (sender, receiver) = mpsc::channel(command.events_that_wait(EVENTS));
     tokio::spawn(async move {
-        let mut next = Some(first);
-        while let Some(event) = next {
-            if sender.send(event).await.is_err() {
-                return;
+        let mut gathered = vec![first];
+        while !gathered.is_empty() {
+            for event in gathered.drain(..) {
+                if sender.send(event).await.is_err() {
+                    return;
+                }
             }
-            next = tokio::select! {
-                event = events.recv() => event,
+            tokio::select! {
+                _ = events.recv_many(&mut gathered, EVENTS) => {}
                 () = sender.closed() => return,
-            };
+            }
         }
     });
     Some(receiver)
