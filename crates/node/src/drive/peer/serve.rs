@@ -1,6 +1,6 @@
 //! Small files for others: read off the task, sent when the link has room.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use thorp_core::bound::Account;
@@ -111,25 +111,28 @@ fn send_all(disk: DiskThread, share: &Share, asked: &mut Handful<Granted>) -> Ve
     });
     let read: Vec<_> = read.collect();
     let mut sent = Vec::with_capacity(read.len());
+    let mut answers: BTreeMap<LinkId, (LinkSender, Vec<(Frame, Space)>)> = BTreeMap::new();
     for (reply, space, room, read) in read {
         match read {
             Ok(_) if room.is_lost() => reply.refuse(Reason::Busy),
             Ok(bytes) => {
-                sent.push((reply.link.id(), bytes.len() as u64));
-                reply.send(bytes, space, room);
+                let link = reply.link.id();
+                sent.push((link, bytes.len() as u64));
+                let frame = Frame::with_request(reply.request, Bytes { bytes });
+                let to_link = answers.entry(link);
+                let (_, frames) = to_link.or_insert_with(|| (reply.link.clone(), Vec::new()));
+                frames.push((frame, space.with(Box::new(room))));
             }
             Err(error) => reply.refuse(refusal(&error)),
         }
+    }
+    for (link, frames) in answers.into_values() {
+        link.contents(frames);
     }
     sent
 }
 
 impl Reply {
-    fn send(self, bytes: Vec<u8>, space: Space, room: Room) {
-        let frame = Frame::with_request(self.request, Bytes { bytes });
-        self.link.content(frame, space.with(Box::new(room)));
-    }
-
     fn refuse(self, reason: Reason) {
         let refused = Refused {
             reason,

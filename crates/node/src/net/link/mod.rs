@@ -114,7 +114,7 @@ impl LinkSender {
     /// Queues a frame after others of its priority. Never waits: a queue that grows too long
     /// closes the link. Does nothing if the link is closed.
     pub fn send(&self, frame: Frame) {
-        self.shared.push(frame, None);
+        self.shared.push([(frame, None)]);
     }
 
     /// Has [`LinkEvent::Room`] sent once few bytes of updates wait to be written, perhaps at once.
@@ -137,10 +137,12 @@ impl LinkSender {
         Some(Space::new(permit))
     }
 
-    /// Queues a `Content` frame for which space was reserved. Returns whether the link was still
-    /// up.
-    pub fn content(&self, frame: Frame, space: Space) -> bool {
-        self.shared.push(frame, Some(space))
+    /// Queues `Content` frames for which space was reserved, to be written together. Returns
+    /// whether the link was still up.
+    pub fn contents(&self, frames: Vec<(Frame, Space)>) -> bool {
+        let frames = frames.into_iter();
+        self.shared
+            .push(frames.map(|(frame, space)| (frame, Some(space))))
     }
 
     /// Removes a `Content` frame from the queue, if it is still there, and answers its question

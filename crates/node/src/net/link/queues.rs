@@ -46,11 +46,16 @@ impl Shared {
         }
     }
 
-    pub(super) fn push(&self, frame: Frame, space: Option<Space>) -> bool {
+    /// Queues frames, so that the writer finds all of them there when it wakes.
+    pub(super) fn push(&self, frames: impl IntoIterator<Item = (Frame, Option<Space>)>) -> bool {
         if self.has_ended() {
             return false;
         }
-        let fits = self.queues().push(frame, space);
+        // What is left of them is dropped without the lock, which that may need.
+        let mut frames = frames.into_iter();
+        let mut queues = self.queues();
+        let fits = frames.all(|(frame, space)| queues.push(frame, space));
+        drop(queues);
         if fits {
             self.wake.notify_one();
         } else {

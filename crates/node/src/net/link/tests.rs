@@ -59,7 +59,7 @@ fn content(id: u32, length: usize) -> Frame {
 /// Waits for space and queues the frame. Returns whether the link was still up.
 async fn send_content(link: &LinkSender, frame: Frame) -> bool {
     match link.space(frame.size() as u64).await {
-        Some(space) => link.content(frame, space),
+        Some(space) => link.contents(vec![(frame, space)]),
         None => false,
     }
 }
