@@ -76,18 +76,17 @@ pub struct Arrival {
     pub link: LinkId,
     /// The event.
     pub event: LinkEvent,
-    pub(super) room: Option<Arc<FrameRoom>>,
+    pub(super) room: Option<FrameRoom>,
 }
 
 impl Arrival {
     /// Returns the link, the event, and the room that it takes up.
-    pub fn into_parts(self) -> (LinkId, LinkEvent, Option<Arc<FrameRoom>>) {
+    pub fn into_parts(self) -> (LinkId, LinkEvent, Option<FrameRoom>) {
         (self.link, self.event, self.room)
     }
 }
 
-/// Room for frames that were read together: within the limit of their link, and within that of all
-/// links.
+/// Room for one frame: within the limit of its link, and within that of all links.
 #[derive(Debug)]
 pub struct FrameRoom {
     _own: OwnedSemaphorePermit,
@@ -127,14 +126,14 @@ impl Inbox {
         &self,
         own: &Arc<Semaphore>,
         bytes: usize,
-    ) -> Result<Arc<FrameRoom>, LinkEnd> {
+    ) -> Result<FrameRoom, LinkEnd> {
         let most = u32::try_from(bytes.min(MAX_WAITING)).unwrap_or(u32::MAX);
         let own = own.clone().acquire_many_owned(most).await;
         let own = own.map_err(|_| LinkEnd::Here)?;
         let taken = self.room.take(self.account, bytes).await;
-        Ok(Arc::new(FrameRoom {
+        Ok(FrameRoom {
             _own: own,
             _in_all: taken.ok_or(LinkEnd::Here)?,
-        }))
+        })
     }
 }

@@ -22,10 +22,7 @@ const HEARD: Duration = Duration::from_secs(1);
 const EXPIRING: Duration = Duration::from_hours(1);
 /// The size of the read buffer while nothing large arrives, in bytes.
 pub(super) const SMALL: usize = 4 * 1024;
-/// Frames that were read together take their room together, until they take this many bytes: small
-/// files come by the dozen.
-pub(super) const RUN: usize = 256 * 1024;
-/// The least by which the buffer grows for a large frame, or where more comes than fits, in bytes.
+/// The least by which the buffer grows for a large frame, in bytes.
 const STEP: usize = 64 * 1024;
 
 /// The latest end of a link.
@@ -65,7 +62,6 @@ impl<S: AsyncRead + AsyncWrite> Reader<S> {
     }
 
     async fn read_all(&mut self) -> LinkEnd {
-        let mut is_behind = false;
         loop {
             let needed = match self.deliver().await {
                 Ok(needed) => needed,
@@ -73,13 +69,11 @@ impl<S: AsyncRead + AsyncWrite> Reader<S> {
             };
             // Allocate by what has arrived, not by what was announced.
             let missing = needed.saturating_sub(self.buffer.len());
-            let least = if is_behind { STEP } else { SMALL };
             self.buffer
-                .reserve(missing.min(self.buffer.len().max(STEP)).max(least));
+                .reserve(missing.min(self.buffer.len().max(STEP)).max(SMALL));
             match self.read_some().await {
                 Ok(0) => return LinkEnd::There,
-                // What fills the buffer has more behind it.
-                Ok(_) => is_behind = self.buffer.len() == self.buffer.capacity(),
+                Ok(_) => {}
                 Err(error) => return broken(&error),
             }
         }
@@ -101,7 +95,7 @@ impl<S: AsyncRead + AsyncWrite> Reader<S> {
     /// Delivers every complete frame in the buffer. Returns how many bytes the next frame takes,
     /// as far as that is known.
     async fn deliver(&mut self) -> Result<usize, LinkEnd> {
-        let (mut start, mut has_room_until, mut room) = (0, 0, None);
+        let mut start = 0;
         let needed = loop {
             let rest = &self.buffer[start..];
             let Some((&prefix, body)) = rest.split_first_chunk::<PREFIX>() else {
@@ -111,11 +105,7 @@ impl<S: AsyncRead + AsyncWrite> Reader<S> {
             let Some(body) = body.get(..length) else {
                 break PREFIX + length;
             };
-            if start == has_room_until {
-                let run = Run::of(rest);
-                has_room_until += run.bytes;
-                room = Some(self.inbox.room_for(&self.room, run.memory).await?);
-            }
+            let room = self.inbox.room_for(&self.room, Frame::memory(body)).await?;
             let event = match Frame::decode(body) {
                 Ok(frame) => LinkEvent::Frame(frame),
                 Err(FrameError::Unknown { kind, request }) => LinkEvent::Unknown { kind, request },
@@ -123,7 +113,7 @@ impl<S: AsyncRead + AsyncWrite> Reader<S> {
             };
             start += PREFIX + length;
             self.counted = 0;
-            self.put(event, room.clone()).await?;
+            self.put(event, Some(room)).await?;
         };
         self.buffer.drain(..start);
         if !self.buffer.is_empty() {
@@ -148,7 +138,7 @@ impl<S: AsyncRead + AsyncWrite> Reader<S> {
         }
     }
 
-    async fn put(&mut self, event: LinkEvent, room: Option<Arc<FrameRoom>>) -> Result<(), LinkEnd> {
+    async fn put(&mut self, event: LinkEvent, room: Option<FrameRoom>) -> Result<(), LinkEnd> {
         let arrival = Arrival {
             link: self.id,
             event,
@@ -156,29 +146,6 @@ impl<S: AsyncRead + AsyncWrite> Reader<S> {
         };
         let put = self.inbox.events.send(arrival).await;
         put.map_err(|_| LinkEnd::Here)
-    }
-}
-
-/// Whole frames that stand one behind the other, and take room together.
-#[derive(Default)]
-pub(super) struct Run {
-    pub(super) bytes: usize,
-    pub(super) memory: usize,
-}
-
-impl Run {
-    /// The frames with which these bytes begin.
-    pub(super) fn of(bytes: &[u8]) -> Self {
-        let mut run = Self::default();
-        while run.memory < RUN
-            && let Some((&prefix, body)) = bytes[run.bytes..].split_first_chunk::<PREFIX>()
-            && let Ok(length) = announced_length(prefix, MAX_FRAME)
-            && let Some(body) = body.get(..length)
-        {
-            run.bytes += PREFIX + length;
-            run.memory += Frame::memory(body);
-        }
-        run
     }
 }
 

@@ -10,7 +10,6 @@ use tokio::time::{Instant, sleep};
 use super::event::STUCK;
 use super::inbox::MAX_WAITING_IN_ALL;
 use super::queues::{FEW_UPDATES, IDLE, MAX_CONTENT, MAX_QUEUED_FRAMES};
-use super::reader::{RUN, Run};
 use super::writer::BATCH;
 use super::*;
 use crate::net::dial::{Expected, dial};
@@ -524,39 +523,6 @@ async fn what_waits_is_bounded_in_bytes_and_a_flood_leaves_room_for_others() {
     }
     let at = from.iter().position(|link| *link == 2).expect("arrives");
     assert!(at <= 17, "behind {at} others");
-}
-
-#[tokio::test]
-async fn frames_that_are_read_together_take_their_room_together() {
-    let mut bytes = Vec::new();
-    for id in 0..8 {
-        content(id, 100).encode(&mut bytes).expect("encodes");
-    }
-    let (ours, mut theirs) = duplex(bytes.len());
-    theirs.write_all(&bytes).await.expect("is taken");
-    let (_link, mut events) = link(ours);
-    let mut rooms = Vec::new();
-    while rooms.len() < 8 {
-        let (_, event, room) = events.recv().await.expect("one more event").into_parts();
-        assert!(matches!(event, LinkEvent::Frame(_)), "{event:?}");
-        rooms.push(room.expect("takes up room"));
-    }
-    assert!(rooms.iter().all(|room| Arc::ptr_eq(room, &rooms[0])));
-}
-
-#[test]
-fn so_much_takes_room_together_and_the_rest_waits_for_its_own() {
-    let mut bytes = Vec::new();
-    for id in 0..20 {
-        content(id, 100_000).encode(&mut bytes).expect("encodes");
-    }
-    let each = bytes.len() / 20;
-    let run = Run::of(&bytes);
-    assert_eq!(run.bytes, 3 * each);
-    assert!((RUN..2 * RUN).contains(&run.memory), "{}", run.memory);
-    // Of what is not whole yet nothing is known.
-    let run = Run::of(&bytes[..2 * each - 1]);
-    assert_eq!(run.bytes, each);
 }
 
 #[tokio::test(start_paused = true)]
