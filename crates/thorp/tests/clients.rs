@@ -19,7 +19,7 @@ use thorp_wire::{ClientId, Content, InfoHash, Root};
 
 use crate::support::process::{memory, poll};
 use crate::support::village::{listening, named, sharing};
-use crate::support::{Node, PATIENCE, Running, Village};
+use crate::support::{Node, PATIENCE, Running, Village, uninterrupted};
 
 const SOME: InfoHash = InfoHash::new([0xf7; 20]);
 
@@ -101,7 +101,7 @@ fn said_over_udp(to: SocketAddr, words: &[u8]) -> Option<Vec<u8>> {
     let mut answer = [0; 2048];
     for _ in 0..10 {
         socket.send(words).unwrap();
-        match socket.recv(&mut answer) {
+        match uninterrupted(|| socket.recv(&mut answer)) {
             Ok(length) => return Some(answer[..length].to_vec()),
             // The system says that the port is closed.
             Err(error) if error.kind() == ErrorKind::ConnectionRefused => return None,
@@ -483,7 +483,7 @@ fn what_begins_encrypted_gets_no_byte_and_what_begins_by_utp_that_it_is_not_spok
     let connect = UdpRequest::Connect { transaction: 77 };
     socket.send(&connect.encode()).unwrap();
     let mut answer = [0; 2048];
-    let length = socket.recv(&mut answer).unwrap();
+    let length = uninterrupted(|| socket.recv(&mut answer)).unwrap();
     let answer = UdpAnswer::decode(&answer[..length], Stride::V4).unwrap();
     assert_eq!(answer.transaction(), 77);
 }

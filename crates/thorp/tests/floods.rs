@@ -13,7 +13,7 @@ use thorp_wire::{Content, Entry, Frame, RequestId, Root};
 
 use crate::support::hostile::{Link, find};
 use crate::support::process::memory;
-use crate::support::{Hostile, Node, PATIENCE, Running, Village, skip};
+use crate::support::{Hostile, Node, PATIENCE, Running, Village, skip, uninterrupted};
 
 const MIB: u64 = 1024 * 1024;
 
@@ -72,7 +72,7 @@ fn assert_bounded(process: &Running, before: u64, bound: u64) {
 /// Waits until the other side has hung up.
 fn hung_up(stream: &mut TcpStream) {
     stream.set_read_timeout(Some(PATIENCE)).unwrap();
-    match stream.read(&mut [0]) {
+    match uninterrupted(|| stream.read(&mut [0])) {
         Ok(0) => {}
         Err(why) if why.kind() == std::io::ErrorKind::ConnectionReset => {}
         other => panic!("it is still there: {other:?}"),

@@ -12,7 +12,7 @@ use std::path::Path;
 use serde_json::{Value, json};
 
 use crate::support::process::{memory, poll};
-use crate::support::{Node, PATIENCE, Running, Village};
+use crate::support::{Node, PATIENCE, Running, Village, uninterrupted};
 
 /// What a page looks like from outside.
 struct Page {
@@ -152,7 +152,7 @@ fn read_until(stream: &mut TcpStream, text: &str) -> String {
     let mut read = String::new();
     let mut buffer = [0; 4096];
     while !read.contains(text) {
-        match stream.read(&mut buffer).unwrap() {
+        match uninterrupted(|| stream.read(&mut buffer)).unwrap() {
             0 => panic!("it ended without {text}: {read}"),
             count => read.push_str(&String::from_utf8_lossy(&buffer[..count])),
         }

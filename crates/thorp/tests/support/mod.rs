@@ -22,7 +22,7 @@ pub mod seeder;
 pub mod tmux;
 pub mod village;
 
-use std::io::Write as _;
+use std::io::{self, Write as _};
 use std::time::Duration;
 
 pub use hostile::Hostile;
@@ -39,6 +39,17 @@ pub const PATIENCE: Duration = Duration::from_secs(30);
 /// that has other things to do.
 pub const SLACK: Duration = Duration::from_secs(1);
 
+/// Does this again where a signal has come in between: a read from a socket with a time limit is
+/// interrupted by any that the process handles, such as one about a child of another test.
+pub fn uninterrupted<T>(mut work: impl FnMut() -> io::Result<T>) -> io::Result<T> {
+    loop {
+        match work() {
+            Err(why) if why.kind() == io::ErrorKind::Interrupted => {}
+            done => return done,
+        }
+    }
+}
+
 /// Says that `test` cannot run here, and why. With `THORP_REQUIRE_ALL=1`, as in
 /// CI, that is a failure.
 ///
@@ -50,5 +61,5 @@ pub fn skip(test: &str, reason: &str) {
     );
     // One write, so that two of these do not mix.
     let line = format!("skipped: {test}: needs {reason}\n");
-    _ = std::io::stderr().write_all(line.as_bytes());
+    _ = io::stderr().write_all(line.as_bytes());
 }
