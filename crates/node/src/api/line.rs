@@ -188,6 +188,10 @@ mod tests {
             let line = line.expect("text");
             assert_eq!(command_of(&line), Ok(command), "{line}");
         }
+        // What cannot be read is not taken for none: the file would go elsewhere.
+        let garbled = r#"{"command":"get","names":["f"],"dir":{"text":"/d","bytes":"xy"}}"#;
+        assert!(command_of(&garbled.replace("xy", "2f64")).is_ok());
+        assert!(command_of(garbled).is_err());
     }
 
     #[test]

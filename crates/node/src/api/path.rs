@@ -29,8 +29,7 @@ pub(super) fn serialize<S: Serializer>(path: &Path, to: S) -> Result<S::Ok, S::E
 }
 
 pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<PathBuf, D::Error> {
-    let path = JsonPath::deserialize(from)?.into_path();
-    path.ok_or_else(|| D::Error::custom("bytes of a path that are no hexadecimal digits"))
+    JsonPath::deserialize(from)?.into_path()
 }
 
 /// The same of a path that may be missing.
@@ -43,8 +42,8 @@ pub(super) mod optional {
     }
 
     pub fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Option<PathBuf>, D::Error> {
-        let shape = Option::<JsonPath>::deserialize(from)?;
-        Ok(shape.and_then(JsonPath::into_path))
+        let path = Option::<JsonPath>::deserialize(from)?;
+        path.map(JsonPath::into_path).transpose()
     }
 }
 
@@ -60,12 +59,12 @@ impl<'a> JsonPath<'a> {
         }
     }
 
-    fn into_path(self) -> Option<PathBuf> {
+    fn into_path<E: Error>(self) -> Result<PathBuf, E> {
         match self {
-            Self::Text(text) => Some(text.into_owned().into()),
+            Self::Text(text) => Ok(text.into_owned().into()),
             Self::Bytes { bytes, .. } => {
-                let bytes = HEXLOWER.decode(bytes.as_bytes()).ok()?;
-                Some(OsString::from_vec(bytes).into())
+                let bytes = HEXLOWER.decode(bytes.as_bytes()).map_err(E::custom)?;
+                Ok(OsString::from_vec(bytes).into())
             }
         }
     }
