@@ -67,8 +67,6 @@ pub(super) struct Keeper {
     settling: BTreeMap<PathBuf, Settling>,
     /// When to scan the share again, if the watcher cannot be relied on.
     next_scan: Option<Instant>,
-    /// The directory is not where it was.
-    is_away: bool,
     /// When to look again whether it is, though nothing is reported.
     place_due: Instant,
     told_progress: Option<(Instant, HashingProgress)>,
@@ -116,7 +114,6 @@ impl Keeper {
             links: Links::default(),
             settling: BTreeMap::new(),
             next_scan: None,
-            is_away: false,
             place_due: Instant::now() + PLACE_EVERY,
             told_progress: None,
             warned: BTreeSet::new(),
@@ -156,7 +153,9 @@ impl Keeper {
             self.place_due = Instant::now() + PLACE_EVERY;
             match self.shared.place() {
                 Place::Here => {}
-                Place::Unknown(error) if !self.is_away && self.stays(Path::new(""), &error)? => {
+                Place::Unknown(error)
+                    if !self.is_away() && self.stays(Path::new(""), &error)? =>
+                {
                     // A scan sees what has another stamp, but not what is no longer believed.
                     self.shared.inbox.give_back(pending);
                     continue;
@@ -167,7 +166,7 @@ impl Keeper {
                 }
             }
             let was_unsure = self.unsure.forget(Path::new(""));
-            if std::mem::take(&mut self.is_away) {
+            if self.is_away() {
                 *lock(&self.shared.state) = ShareState::FirstLook;
                 self.next_scan = None;
                 self.watch()?;
@@ -204,10 +203,10 @@ impl Keeper {
     /// The directory was moved or removed: nothing of it is shared until it is
     /// back in its place.
     fn away(&mut self) -> Result<(), Closed> {
-        if std::mem::replace(&mut self.is_away, true) {
+        let before = std::mem::replace(&mut *lock(&self.shared.state), ShareState::Away);
+        if before == ShareState::Away {
             return Ok(());
         }
-        *lock(&self.shared.state) = ShareState::Away;
         let names = read(&self.shared.index).beneath(None);
         for name in &names {
             self.on_file_missing(name);
@@ -222,6 +221,10 @@ impl Keeper {
         self.warn(ShareWarning::Moved {
             path: self.shared.path.clone(),
         })
+    }
+
+    fn is_away(&self) -> bool {
+        *lock(&self.shared.state) == ShareState::Away
     }
 
     fn watch(&mut self) -> Result<(), Closed> {
@@ -259,7 +262,7 @@ impl Keeper {
     /// When to look at the disk though nothing is reported.
     fn deadline(&self) -> Option<Instant> {
         let unsaved = self.shared.cache.due();
-        let look = if self.is_away {
+        let look = if self.is_away() {
             None
         } else if self.unsure.is_of_all() {
             // Nothing else is looked at before the share itself is.
