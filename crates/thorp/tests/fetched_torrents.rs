@@ -331,7 +331,10 @@ fn what_is_no_torrent_or_a_hostile_one_is_refused_with_the_reason_and_nothing_is
     let made = Made::file("n", b"x", 65 << 20, false);
     refused(whole(made.raw), "64 MiB");
     let made = Made::folder("n", &[(".profile", b"x", "")], 16_384);
-    refused(whole(made.raw), "--hidden");
+    fs::write(&path, whole(made.raw)).unwrap();
+    ann.run(&["get", path.to_str().unwrap()])
+        .exits(5)
+        .says("--hidden");
     let typed = ["get", path.to_str().unwrap(), "--as", "x"];
     ann.run(&typed).exits(2).says("--as");
 }

@@ -128,6 +128,8 @@ fn nothing_that_is_fetched_by_a_pattern_or_a_base_name_runs() {
 
     let said = pair.wants.run(&["get", "*"]);
     said.exits(0).says("8 files are left out");
+    let said = pair.wants.run(&["get", "*.ini"]);
+    said.exits(5).says("Nothing of *.ini is fetched: 1 file,");
     assert_eq!(pair.has_come(), ["docs/readme.txt"]);
     let said = pair.wants.run(&["get", "authorized_keys"]);
     said.exits(5).says(".ssh/authorized_keys").says("--hidden");
@@ -255,6 +257,10 @@ fn a_file_of_the_own_share_is_copied_and_nothing_is_overwritten() {
         let hashed = named(&events, "file").filter(|row| row["root"].is_string());
         (hashed.count() == 3).then_some(())
     });
+    let nobody_else = pair.wants.run(&["get", "large.bin"]);
+    nobody_else
+        .exits(3)
+        .says("this one shares docs/large.bin itself");
     let out = pair.village.node("out").share();
     fs::create_dir_all(&out).unwrap();
     let to = out.to_str().unwrap();

@@ -373,6 +373,8 @@ pub enum Missed {
     },
     /// No member shares it now.
     NobodyShares(Only),
+    /// No other member shares it; this one does, under this name.
+    OnlyHere(Name),
     /// The tracker cannot be asked, and no other member knows.
     TrackerUnreachable {
         /// Whether it was to list all files that match a pattern.
@@ -392,6 +394,13 @@ pub enum Missed {
     },
     /// It is not clear which file is meant. [`News::Choice`] has said which it may be.
     Ambiguous(Doubt),
+    /// All files that match the pattern are left out, because of their names.
+    AllLeftOut {
+        /// How many they are.
+        files: u64,
+        /// How many of them come if hidden files are asked for.
+        hidden: u64,
+    },
     /// It is a folder, which is not fetched by its name alone.
     Folder {
         /// Files in it: at least so many, where it is not small.
@@ -486,9 +495,9 @@ impl Missed {
             | Self::BadName { .. }
             | Self::Folder { .. }
             | Self::NotAPattern(_) => MissedKind::Usage,
-            Self::NobodyShares(_) => MissedKind::NotFound,
+            Self::NobodyShares(_) | Self::OnlyHere(_) => MissedKind::NotFound,
             Self::TrackerUnreachable { .. } => MissedKind::Tracker,
-            Self::Ambiguous(_) => MissedKind::Ambiguous,
+            Self::Ambiguous(_) | Self::AllLeftOut { .. } => MissedKind::Ambiguous,
             Self::NotStored(NotStored::Exists | NotStored::InTheWay(_)) => MissedKind::Exists,
             Self::Mismatch(_) | Self::NotStored(NotStored::Changed(_)) => MissedKind::Verification,
             Self::Unreachable(_) | Self::Silent(_) => MissedKind::Network,
@@ -526,8 +535,10 @@ impl Missed {
             | Self::OneNameOnly
             | Self::BadName { .. }
             | Self::NobodyShares(_)
+            | Self::OnlyHere(_)
             | Self::InPart(_)
             | Self::Ambiguous(_)
+            | Self::AllLeftOut { .. }
             | Self::Folder { .. }
             | Self::NotAPattern(_)
             | Self::Reserved(_)

@@ -232,6 +232,7 @@ impl Gets {
         get.done.push(pattern);
         let hidden = std::mem::take(&mut get.hidden);
         get.left_out += hidden;
+        get.hidden_left_out += hidden;
         if hidden > 0 {
             let left_out = News::HiddenLeftOut(hidden);
             self.out.push_back(Action::Tell(id, left_out.into()));

@@ -191,6 +191,8 @@ struct Get {
     /// found, as far as they may act by lying there, and all the others.
     hidden: u64,
     left_out: u64,
+    /// Of those of all patterns, as many come if hidden files are asked for.
+    hidden_left_out: u64,
     files: u64,
     bytes: u64,
 }
@@ -499,6 +501,17 @@ impl Gets {
                 missed: number,
                 of: get.unplanned + get.found,
             },
+            _ if get.files == 0 && get.left_out > 0 => Ending::Missed {
+                name: get
+                    .done
+                    .first()
+                    .map(|it| it.text().to_owned())
+                    .unwrap_or_default(),
+                why: Missed::AllLeftOut {
+                    files: get.left_out,
+                    hidden: get.hidden_left_out,
+                },
+            },
             _ => Ending::Done {
                 files: get.files,
                 bytes: get.bytes,
@@ -554,6 +567,7 @@ impl Get {
             unplanned: 0,
             hidden: 0,
             left_out: 0,
+            hidden_left_out: 0,
             files: 0,
             bytes: 0,
         }

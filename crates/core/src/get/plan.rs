@@ -235,6 +235,14 @@ impl Gets {
                 Some(planned) => Verdict::Take(planned),
                 None => get.terms.verdict(&name, answer, tracker, known),
             };
+            let verdict = match (verdict, own) {
+                (Verdict::Miss(Missed::NobodyShares(only)), Some(own))
+                    if only == Only::default() =>
+                {
+                    Verdict::Miss(Missed::OnlyHere(own.name.clone()))
+                }
+                (verdict, _) => verdict,
+            };
             if let Verdict::Folder = verdict {
                 get.terms.is_for_several();
                 get.postponed.take(&name);

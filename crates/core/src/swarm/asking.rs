@@ -348,7 +348,7 @@ impl Swarm {
         self.abandon(id);
         let session = self.sessions.get(&id);
         if session.is_some_and(Session::refuses_too_often) {
-            let why = "it refuses what it says it has";
+            let why = "it does not send what it lists: the file may be gone there";
             self.drop_session(now, id, Why::Useless(why.into()));
         }
     }

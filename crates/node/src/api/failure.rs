@@ -66,6 +66,13 @@ pub enum Failure {
         /// The beginning of the content's root, if the user gave one.
         root: Option<String>,
     },
+    /// No other peer shares the file; this one does.
+    OnlyHere {
+        /// The name as the user gave it.
+        name: String,
+        /// The file's path in the share.
+        at: String,
+    },
     /// No peer of this name is present.
     NoPeerCalled {
         /// The peer as the user named it.
@@ -346,6 +353,7 @@ impl Failure {
             | Self::NotAPeer
             | Self::IsFolder { .. } => ErrorKind::Usage,
             Self::NobodyShares { .. }
+            | Self::OnlyHere { .. }
             | Self::NoPeerCalled { .. }
             | Self::NoFolderCalled { .. }
             | Self::NoPeerOrFolderCalled { .. }
@@ -510,7 +518,7 @@ pub enum Miss {
         /// The file's length in bytes.
         of: u64,
     },
-    /// All files of a torrent are left out, because of their names.
+    /// All files of a torrent, or all that match a pattern, are left out, because of their names.
     AllLeftOut {
         /// How many they are.
         files: u64,
@@ -550,9 +558,8 @@ impl Miss {
             | Self::Changed { .. }
             | Self::Restless { .. }
             | Self::Unfinished { .. } => ErrorKind::Unfinished,
-            Self::Unreadable | Self::TooLarge | Self::Unfit { .. } | Self::AllLeftOut { .. } => {
-                ErrorKind::Other
-            }
+            Self::Unreadable | Self::TooLarge | Self::Unfit { .. } => ErrorKind::Other,
+            Self::AllLeftOut { .. } => ErrorKind::Ambiguous,
             Self::Unreachable { .. }
             | Self::Silent { .. }
             | Self::NoTrackerOfIt { .. }

@@ -60,6 +60,10 @@ pub fn failure(failure: &Failure) -> String {
                 .into()
         }
         Failure::NobodyShares { from, root } => nobody(from.as_deref(), root.as_deref()),
+        Failure::OnlyHere { at, .. } => format!(
+            "No other peer is sharing this file; this one shares {} itself. To copy it: -o DIR",
+            named(at)
+        ),
         Failure::NoPeerCalled { who } => {
             format!(
                 "No peer called {} is here. See who is: thorp peers",
@@ -178,7 +182,9 @@ pub fn failure(failure: &Failure) -> String {
             is_suspended,
         } => not_answering(*process, *is_suspended),
         Failure::StillEnding { process, waited } => still_ending(*process, *waited),
-        Failure::PeerStopping => "The peer is stopping. Start it again: thorp share".into(),
+        Failure::PeerStopping => {
+            "The peer is stopping, and keeps what has arrived. Start it again: thorp share".into()
+        }
         Failure::TrackerStopping => "The tracker is stopping. Start it again: thorp tracker".into(),
         Failure::Removed => REMOVED.into(),
         Failure::AnswerGarbled => broken_off("an answer that is none"),
@@ -426,7 +432,7 @@ fn missed(name: &str, miss: &Miss) -> (String, &'static str) {
                     "If you want them: --hidden",
                 ),
             };
-            let why = format!("Nothing of {name} is fetched: {files} in it, {what}.");
+            let why = format!("Nothing of {name} is fetched: {files}, {what}.");
             (why, advice)
         }
         Miss::NoTrackerOfIt { why } => (

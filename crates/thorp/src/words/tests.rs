@@ -87,6 +87,13 @@ fn failures() -> Vec<(Failure, &'static str)> {
         ),
         (nobody(), NOBODY),
         (
+            Failure::OnlyHere {
+                name: "f".into(),
+                at: "a/f".into(),
+            },
+            "No other peer is sharing this file; this one shares a/f itself. To copy it: -o DIR",
+        ),
+        (
             Failure::NoPeerCalled { who: who.clone() },
             "No peer called oak is here. See who is: thorp peers",
         ),
@@ -160,7 +167,7 @@ fn failures() -> Vec<(Failure, &'static str)> {
         ),
         (
             Failure::PeerStopping,
-            "The peer is stopping. Start it again: thorp share",
+            "The peer is stopping, and keeps what has arrived. Start it again: thorp share",
         ),
         (
             Failure::TrackerStopping,
@@ -438,6 +445,7 @@ fn number(failure: &Failure) -> usize {
         Failure::TooManyReaders { .. } => 53,
         Failure::NoRoomToRead { .. } => 54,
         Failure::ReadersInTheWay { .. } => 55,
+        Failure::OnlyHere { .. } => 56,
     }
 }
 
@@ -445,7 +453,7 @@ fn number(failure: &Failure) -> usize {
 fn every_failure_has_its_sentence() {
     let failures = failures();
     let numbers: Vec<_> = failures.iter().map(|(code, _)| number(code)).collect();
-    assert_eq!(numbers, (0..56).collect::<Vec<_>>());
+    assert_eq!(numbers, (0..57).collect::<Vec<_>>());
     for (code, sentence) in failures {
         assert_eq!(failure(&code), sentence);
     }
@@ -599,7 +607,7 @@ fn a_file_that_does_not_come_is_named_with_who_and_what_to_do() {
                 files: 2,
                 hidden: 1,
             },
-            "Nothing of f is fetched: 2 files in it, hidden or such as programs act on by \
+            "Nothing of f is fetched: 2 files, hidden or such as programs act on by \
              themselves. If you want them: --hidden",
         ),
         (
@@ -607,7 +615,7 @@ fn a_file_that_does_not_come_is_named_with_who_and_what_to_do() {
                 files: 2,
                 hidden: 0,
             },
-            "Nothing of f is fetched: 2 files in it, such as would change what is shared.",
+            "Nothing of f is fetched: 2 files, such as would change what is shared.",
         ),
         (
             Miss::NoTrackerOfIt { why: why() },

@@ -43,6 +43,12 @@ pub(super) fn failure(peer: &Peer, errors: &Errors, name: String, why: Missed) -
                 root: only.root,
             };
         }
+        Missed::OnlyHere(at) => {
+            return Failure::OnlyHere {
+                name,
+                at: at.to_string(),
+            };
+        }
         Missed::Ambiguous(doubt) => return Failure::Ambiguous { name, doubt },
         Missed::Folder { files, bytes } => return Failure::IsFolder { name, files, bytes },
         Missed::NotAPattern(why) => {
@@ -63,6 +69,7 @@ pub(super) fn failure(peer: &Peer, errors: &Errors, name: String, why: Missed) -
                 room: None,
             });
         }
+        Missed::AllLeftOut { files, hidden } => Miss::AllLeftOut { files, hidden },
         Missed::StillHashing { by } => Miss::StillHashing {
             by: by.as_ref().map(rows::holder),
         },
