@@ -16,6 +16,9 @@ use thorp_wire::{Entry, InfoHash, Name, PeerId};
 use crate::catalogue::{Catalogue, Listing};
 use crate::time::Instant;
 
+/// A first look at the share that is over sooner is nobody's business.
+const LOOK_UNTOLD: Duration = Duration::from_secs(1);
+
 /// Changes are gathered for this long before they are published.
 pub const GATHER: Duration = Duration::from_millis(100);
 
@@ -52,11 +55,24 @@ pub struct Publisher {
     /// The state in which a neighbour was missing that had not said goodbye.
     neighbour_lost: u64,
     torrents_changed: u64,
+    look: Look,
+    /// The state in which a tracker was told last that the first look has begun or ended.
+    look_told: u64,
     /// Which neighbours came or went at which number, as far back as it is kept.
     neighbour_changes: VecDeque<(u64, PeerId)>,
     /// Since this number all of these are kept.
     neighbours_known_since: u64,
     unpublished: Unpublished,
+}
+
+/// Whether the share is looked through for the first time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Look {
+    Over,
+    /// It has taken no time that is worth telling.
+    Begun(Instant),
+    /// The tracker is told.
+    Told,
 }
 
 /// Who reads an update.
@@ -109,6 +125,8 @@ struct Unpublished {
     neighbours: Option<Vec<PeerId>>,
     has_lost_neighbour: bool,
     torrents: Option<Vec<InfoHash>>,
+    /// The first look has ended.
+    look: bool,
     since: Option<Instant>,
 }
 
@@ -130,6 +148,8 @@ impl Publisher {
             neighbours_changed: 0,
             neighbour_lost: 0,
             torrents_changed: 0,
+            look: Look::Over,
+            look_told: 0,
             neighbour_changes: VecDeque::new(),
             neighbours_known_since: 0,
             unpublished: Unpublished::default(),
@@ -182,6 +202,24 @@ impl Publisher {
         self.unpublished.torrents = Some(torrents);
     }
 
+    /// The first look at the share begins.
+    pub fn begin_look(&mut self, now: Instant) {
+        self.look = Look::Begun(now);
+    }
+
+    /// The share was looked through. Published soon, after the changes of which the look has told.
+    pub fn end_look(&mut self, now: Instant) {
+        if std::mem::replace(&mut self.look, Look::Over) == Look::Told {
+            self.unpublished.since.get_or_insert(now);
+            self.unpublished.look = true;
+        }
+    }
+
+    /// Whether a tracker is to be told that the share is still looked through.
+    pub fn is_looking(&self) -> bool {
+        self.look == Look::Told
+    }
+
     /// The state in which the torrents that are served were published last; `None` while others
     /// are to be published.
     pub fn torrents_published_at(&self) -> Option<u64> {
@@ -200,7 +238,12 @@ impl Publisher {
 
     /// When [`publish`](Self::publish) is due, if there is something to publish.
     pub fn publish_at(&self) -> Option<Instant> {
-        Some(self.unpublished.since? + GATHER)
+        let changes = self.unpublished.since.map(|since| since + GATHER);
+        let look = match self.look {
+            Look::Begun(at) => Some(at + LOOK_UNTOLD),
+            Look::Told | Look::Over => None,
+        };
+        changes.into_iter().chain(look).min()
     }
 
     /// Publishes the gathered changes as the next state. Returns whether there
@@ -209,11 +252,18 @@ impl Publisher {
         if self.publish_at().is_none_or(|due| now < due) {
             return false;
         }
+        if let Look::Begun(at) = self.look
+            && at + LOOK_UNTOLD <= now
+        {
+            self.look = Look::Told;
+            self.unpublished.look = true;
+        }
         let Unpublished {
             names,
             neighbours,
             has_lost_neighbour,
             torrents,
+            look,
             since: _,
         } = std::mem::take(&mut self.unpublished);
         if let Some(neighbours) = &neighbours {
@@ -247,6 +297,9 @@ impl Publisher {
         if has_other_torrents {
             self.torrents_changed = self.seq;
         }
+        if look {
+            self.look_told = self.seq;
+        }
         self.history_names += names.len();
         self.history.insert(self.seq, names.into_iter().collect());
         while self.history_names.max(self.history.len()) > HISTORY {
@@ -268,6 +321,7 @@ impl Publisher {
         let mut names = self.history.range(since + 1..);
         names.any(|(_, names)| !names.is_empty())
             || self.torrents_changed > since
+            || reader == Reader::Tracker && self.look_told > since
             || reader == Reader::Peer && self.neighbour_lost > since
     }
 
@@ -340,6 +394,7 @@ impl Publisher {
             torrents,
             met,
             parted,
+            looking: reader == Reader::Tracker && self.is_looking(),
             ..Update::heartbeat(seq)
         };
         Some(OutgoingUpdate { blank, rest })
@@ -472,6 +527,7 @@ impl OutgoingUpdate {
         let rest = Update {
             first: false,
             since: self.blank.since,
+            looking: self.blank.looking,
             ..Update::heartbeat(self.blank.seq)
         };
         std::mem::replace(&mut self.blank, rest)

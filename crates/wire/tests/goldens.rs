@@ -189,6 +189,7 @@ fn update_in_bytes() {
         met: Vec::new(),
         parted: Vec::new(),
         torrents: None,
+        looking: false,
     };
     golden(
         Frame::plain(update),
@@ -246,6 +247,27 @@ fn a_sign_of_life_where_the_listing_is_not_kept_says_how_large_that_is() {
            05 f5             # last: true
            0a 19 03e8        # entries: 1000
            0b 1a 000493e0    # bytes: 300,000
+        ",
+    );
+}
+
+#[test]
+fn a_sign_of_life_tells_the_tracker_that_the_share_is_still_looked_through() {
+    let update = Update {
+        looking: true,
+        ..Update::heartbeat(12)
+    };
+    golden(
+        Frame::plain(update),
+        "
+        00 00 00 0d     # 13 bytes follow
+        a6              # a map of 6
+           00 03        # type: Update
+           02 0c        # seq: 12
+           03 0c        # since: 12
+           04 f5        # first: true
+           05 f5        # last: true
+           11 f5        # looking: true
         ",
     );
 }

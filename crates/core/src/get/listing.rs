@@ -233,6 +233,9 @@ impl Gets {
         let hidden = std::mem::take(&mut get.hidden);
         get.left_out += hidden;
         get.hidden_left_out += hidden;
+        if get.left_out > 0 {
+            get.left_out_of.get_or_insert_with(|| name.clone());
+        }
         if hidden > 0 {
             let left_out = News::HiddenLeftOut(hidden);
             self.out.push_back(Action::Tell(id, left_out.into()));

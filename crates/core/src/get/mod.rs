@@ -193,6 +193,8 @@ struct Get {
     left_out: u64,
     /// Of those of all patterns, as many come if hidden files are asked for.
     hidden_left_out: u64,
+    /// What was asked for, of which some were the first that were left out.
+    left_out_of: Option<String>,
     files: u64,
     bytes: u64,
 }
@@ -502,11 +504,7 @@ impl Gets {
                 of: get.unplanned + get.found,
             },
             _ if get.files == 0 && get.left_out > 0 => Ending::Missed {
-                name: get
-                    .done
-                    .first()
-                    .map(|it| it.text().to_owned())
-                    .unwrap_or_default(),
+                name: get.left_out_of.take().unwrap_or_default(),
                 why: Missed::AllLeftOut {
                     files: get.left_out,
                     hidden: get.hidden_left_out,
@@ -568,6 +566,7 @@ impl Get {
             hidden: 0,
             left_out: 0,
             hidden_left_out: 0,
+            left_out_of: None,
             files: 0,
             bytes: 0,
         }

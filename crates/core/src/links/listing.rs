@@ -54,6 +54,10 @@ impl Links {
                 spared: frame.spared.into(),
             }));
         }
+        let looking = frame.looking;
+        if looking {
+            self.on_look(peer, looking);
+        }
         let is_at = Some(Position {
             epoch,
             seq: frame.seq,
@@ -64,6 +68,7 @@ impl Links {
             && self.catalogue.position(peer) == is_at
         {
             // Most of what arrives: nothing changes by it.
+            self.on_look(peer, looking);
             return self.acknowledge(now, id, Some(frame.seq));
         }
         let account = self.account(id);
@@ -89,6 +94,7 @@ impl Links {
         match gathered {
             Ok(Some(gathered)) if is_kept => self.on_whole_update(now, id, (peer, epoch), gathered),
             Ok(Some(gathered)) => {
+                self.on_look(peer, looking);
                 self.acknowledge(now, id, Some(gathered.update.seq));
                 if gathered.update.since != Some(gathered.update.seq) {
                     self.events.push(Event::ListingChanged { member: peer });
@@ -116,7 +122,7 @@ impl Links {
         }
         let cost = gathered.cost();
         let update = &gathered.update;
-        let seq = update.seq;
+        let (seq, looking) = (update.seq, update.looking);
         let is_change = update.since != Some(seq);
         let is_changing = self.turns.is_changing(peer);
         if !is_change && is_changing {
@@ -142,6 +148,7 @@ impl Links {
                 peer,
                 epoch,
                 seq,
+                looking,
                 cost,
                 progress: ChangeProgress::Waits(gathered),
             };
@@ -165,6 +172,9 @@ impl Links {
             self.budgets.on_answered(now, account, Effort::Named, work);
         }
         self.on_applied(peer, applied);
+        if applied == Applied::Yes {
+            self.on_look(peer, looking);
+        }
         self.acknowledge(now, id, (applied == Applied::Yes).then_some(seq));
         if is_change {
             self.events.push(Event::ListingChanged { member: peer });
@@ -196,6 +206,7 @@ impl Links {
             peer,
             epoch,
             seq,
+            looking,
             cost,
             progress,
         } = change;
@@ -226,6 +237,7 @@ impl Links {
                 return self.on_refused(now, link, peer);
             }
             self.on_applied(peer, Applied::Yes);
+            self.on_look(peer, looking);
             self.acknowledge(now, link, Some(seq));
             self.events.push(Event::ListingChanged { member: peer });
             return;
@@ -237,6 +249,7 @@ impl Links {
             peer,
             epoch,
             seq,
+            looking,
             cost,
             progress,
         };
@@ -299,6 +312,19 @@ impl Links {
         }
         self.settle(peer);
         self.on_position(peer);
+    }
+
+    /// A member says whether it still looks through its share. While one does, a tracker says of
+    /// no file that nobody has it.
+    fn on_look(&mut self, peer: PeerId, looking: bool) {
+        if self.role.grants().is_none() {
+            return;
+        }
+        if looking {
+            self.looking.insert(peer);
+        } else {
+            self.looking.remove(&peer);
+        }
     }
 
     /// Corrects the room reserved for a listing to what it takes.
@@ -420,7 +446,10 @@ impl Links {
         let all = behind.chain(&self.unlisted).take(self.unlisted.len());
         let others = all.map(|(id, _)| *id).filter(|id| *id != asker);
         let mut members: Vec<Holder> = Vec::new();
-        let mut are_more = self.unlisted.len() > MOST_LOOKED_AT || self.expects_any();
+        let is_other = |member: &PeerId| *member != asker;
+        let mut are_more = self.unlisted.len() > MOST_LOOKED_AT
+            || self.expects_any()
+            || self.looking.iter().any(is_other);
         let mut looked_at = 0;
         for presence in others
             .take(MOST_LOOKED_AT)

@@ -74,6 +74,8 @@ pub(crate) struct Links {
     unlisted: BTreeMap<PeerId, TurnedDown>,
     /// Members that were present before this node started, and are not back yet.
     expected: BTreeSet<PeerId>,
+    /// Members that still look through their shares: their listings lack what is there.
+    looking: BTreeSet<PeerId>,
     /// The unlisted member that was named last in an answer; the next answer goes on from there.
     named_last: Option<PeerId>,
     turns: Turns,
@@ -95,6 +97,7 @@ impl Links {
             listed: SharedBound::new(role.bounds().bytes),
             unlisted: BTreeMap::new(),
             expected: BTreeSet::new(),
+            looking: BTreeSet::new(),
             named_last: None,
             turns: Turns::default(),
             budgets: Budgets::new(Instant::default()),
@@ -429,6 +432,7 @@ impl Links {
         if was_in_use {
             self.forget_listing(member);
             self.unlisted.remove(&member);
+            self.looking.remove(&member);
             self.present.remove(member);
         } else {
             self.forget_torso(member);

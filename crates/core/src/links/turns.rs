@@ -36,6 +36,8 @@ pub struct ListingChange {
     pub peer: PeerId,
     pub epoch: u64,
     pub seq: u64,
+    /// Whether the member still looks through its share after it.
+    pub looking: bool,
     /// How many bytes of memory it takes.
     pub cost: u64,
     pub progress: ChangeProgress,

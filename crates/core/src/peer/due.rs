@@ -55,6 +55,7 @@ impl Peer {
                 let untold = std::mem::take(&mut self.untold);
                 heartbeat.lookups = u32::try_from(untold.lookups).unwrap_or(u32::MAX);
                 heartbeat.spared = u32::try_from(untold.spared).unwrap_or(u32::MAX);
+                heartbeat.looking = self.publisher.is_looking();
             }
             if self.publishing.is_stopped(id) {
                 // Lets the other end know when there is room for it.

@@ -114,6 +114,10 @@ pub enum Input {
         /// Names that are gone.
         removed: Vec<Name>,
     },
+    /// The share is looked through for the first time: its files come once that is over.
+    LookBegun,
+    /// The share was looked through. What was found was said before.
+    LookOver,
     /// Other torrents are served to clients, beside those that follow from the share's entries.
     TorrentsChanged(Vec<InfoHash>),
     /// An [`Output::HashNow`] has made progress.

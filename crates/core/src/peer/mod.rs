@@ -199,6 +199,8 @@ impl Peer {
                     .share_changed(now, self.links.catalogue_mut(), added, removed);
                 self.out.push_back(Output::Changed(Row::Share));
             }
+            Input::LookBegun => self.publisher.begin_look(now),
+            Input::LookOver => self.publisher.end_look(now),
             Input::TorrentsChanged(torrents) => self.publisher.torrents_changed(now, torrents),
             Input::Hashed { name, bytes } => self.hashed_so_far(name, bytes),
             Input::Survey { ask, wish, itself } => self.on_wish(now, ask, wish, itself),

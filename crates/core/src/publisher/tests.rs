@@ -20,6 +20,8 @@ enum Op {
     Change(Vec<(u8, u8)>, Vec<u8>),
     Neighbours(Vec<u8>),
     Torrents(Vec<u8>),
+    /// The first look begins, or ends.
+    Look(bool),
     Wait(u64),
     Read(usize),
     /// A reader takes one frame.
@@ -34,6 +36,7 @@ fn ops() -> impl Strategy<Value = Vec<Op>> {
             .prop_map(|(added, removed)| Op::Change(added, removed)),
         1 => vec(0..9u8, 0..4).prop_map(Op::Neighbours),
         1 => vec(0..9u8, 0..4).prop_map(Op::Torrents),
+        1 => any::<bool>().prop_map(Op::Look),
         3 => (0..150u64).prop_map(Op::Wait),
         2 => (0..3usize).prop_map(Op::Read),
         6 => (0..3usize).prop_map(Op::ReadAFrame),
@@ -248,6 +251,8 @@ proptest! {
                     let torrents = torrents.into_iter().map(|n| InfoHash::new([n; 20]));
                     publisher.torrents_changed(now, torrents.collect());
                 }
+                Op::Look(true) => publisher.begin_look(now),
+                Op::Look(false) => publisher.end_look(now),
                 Op::Wait(millis) => {
                     now = now + Duration::from_millis(millis);
                     publisher.publish(now, &mut catalogue);

@@ -225,3 +225,39 @@ fn a_tracker_that_was_restarted_tells_no_miss_for_certain_until_its_members_are_
     let got = village.get_all(asker, request(&["nowhere.txt"]));
     assert_eq!(*got.missed(), Missed::NobodyShares(Only::default()));
 }
+
+#[test]
+fn while_a_member_looks_through_its_share_no_file_is_said_to_be_nobodys() {
+    let mut village = Village::new();
+    let one = village.peer(ONE, &[]);
+    let asker = village.peer(TWO, &[]);
+    village.run(SECOND);
+    village.give(one, Input::LookBegun);
+    let got = village.get_all(asker, request(&["late.txt"]));
+    let nobody = Missed::NobodyShares(Only::default());
+    assert_eq!(*got.missed(), nobody, "most looks are short");
+    village.run(SECOND * 2);
+    let got = village.get_all(asker, request(&["late.txt"]));
+    assert_eq!(*got.missed(), Missed::NotAllAsked);
+    let got = village.get_all(one, request(&["nowhere.txt"]));
+    assert_eq!(*got.missed(), nobody, "it knows of itself");
+    // It goes on to say so with its signs of life.
+    village.run(TRACKER_INTERVAL * 5);
+    let got = village.get_all(asker, request(&["late.txt"]));
+    assert_eq!(*got.missed(), Missed::NotAllAsked);
+    village.share(one, &[("late.txt", "late")]);
+    village.give(one, Input::LookOver);
+    village.run(SECOND);
+    assert_eq!(village.get(asker, "late.txt").1, id(one));
+    let got = village.get_all(asker, request(&["nowhere.txt"]));
+    assert_eq!(*got.missed(), nobody);
+    // One that goes in its first look is not waited for.
+    village.give(one, Input::LookBegun);
+    village.run(SECOND * 2);
+    let got = village.get_all(asker, request(&["nowhere.txt"]));
+    assert_eq!(*got.missed(), Missed::NotAllAsked);
+    village.kill(one);
+    village.run(SECOND);
+    let got = village.get_all(asker, request(&["nowhere.txt"]));
+    assert_eq!(*got.missed(), nobody);
+}

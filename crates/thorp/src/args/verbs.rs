@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::builder::FalseyValueParser;
+use clap::builder::{FalseyValueParser, NonEmptyStringValueParser};
 use clap_complete::Shell;
 use clap_complete::engine::ArgValueCompleter;
 use thorp_node::MemberName;
@@ -243,7 +243,7 @@ pub struct GetArgs {
     pub out: Option<PathBuf>,
 
     /// Save it under another name
-    #[arg(long = "as", value_name = "NEWNAME", env = "THORP_AS")]
+    #[arg(long = "as", value_name = "NEWNAME", env = "THORP_AS", value_parser = NonEmptyStringValueParser::new())]
     pub rename: Option<String>,
 
     /// Replace what is there
@@ -251,7 +251,8 @@ pub struct GetArgs {
     pub overwrite: bool,
 
     /// Only from this peer: a name, an address or the start of an id
-    #[arg(long, value_name = "PEER", env = "THORP_FROM", add = ArgValueCompleter::new(completing::peers))]
+    #[arg(long, value_name = "PEER", env = "THORP_FROM", value_parser = NonEmptyStringValueParser::new(),
+          add = ArgValueCompleter::new(completing::peers))]
     pub from: Option<String>,
 
     /// Only the file whose root starts with these digits

@@ -116,7 +116,7 @@ async fn with_group(context: &Context, mut failure: Complaint) -> Complaint {
         let name = member.as_ref().and_then(|member| member.name.as_ref());
         let ends = member.as_ref().and_then(|member| {
             let ends = member.ends.duration_since(UNIX_EPOCH).ok()?;
-            Some(units::time(ends.as_secs().try_into().ok()?))
+            ends.as_secs().try_into().ok()
         });
         let ca = group.ca.to_string();
         let sentence = if launch::was_removed(&state).await.unwrap_or(false) {
@@ -126,7 +126,8 @@ async fn with_group(context: &Context, mut failure: Complaint) -> Complaint {
                 name.map(ToString::to_string).as_deref(),
                 &ca,
                 &group.trackers,
-                ends.as_deref(),
+                ends,
+                units::now(),
             )
         };
         failure.message.push('\n');

@@ -337,14 +337,15 @@ const TRACKER_BUSY: &str =
     "The tracker has too much to do to say who has this file. Try again in a minute.";
 
 const NOT_ALL_ASKED: &str = "The tracker does not have the lists of all peers (it has no room for \
-    them, or has just started), and not all of those peers were asked or have answered: one of \
-    them may share this file. Try again.";
+    them, has just started, or a peer still looks through its share), and not all of those peers \
+    were asked or have answered: one of them may share this file. Try again.";
 
 fn in_part(why: &Gap) -> String {
     match why {
         Gap::Cut => {
             "The tracker did not answer in full: there may be more than this. It has no room for \
-             the lists of all peers, or has just started. Try again."
+             the lists of all peers, has just started, or a peer still looks through its share. \
+             Try again."
                 .into()
         }
         Gap::Busy => "The tracker has too much to do, and did not answer in full: there may be \

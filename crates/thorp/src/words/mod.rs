@@ -33,6 +33,7 @@ use thorp_node::printable::printable;
 
 use crate::fit::middle;
 use crate::quoting::for_shell;
+use crate::units::time;
 
 pub use failure::{failure, is_folder, odd_name, trouble, waited_for, way_out};
 pub use launch::{invite, launch};
@@ -66,12 +67,13 @@ fn page_trouble(why: &PageTrouble) -> String {
     }
 }
 
-/// Of which group this machine is a member.
+/// Of which group this machine is a member, until when, in seconds since 1970.
 pub fn member_of(
     name: Option<&str>,
     ca: &str,
     trackers: &[NetAddress],
-    ends: Option<&str>,
+    ends: Option<i64>,
+    now: i64,
 ) -> String {
     let called = name.map_or_else(String::new, |name| format!(", called {name}"));
     let trackers: Vec<_> = trackers.iter().map(ToString::to_string).collect();
@@ -80,7 +82,12 @@ pub fn member_of(
         trackers => format!(", whose tracker is at {}", trackers.join(" or ")),
     };
     let ends = ends.map_or_else(String::new, |ends| {
-        format!("; its certificate is good until {ends} UTC")
+        let at = time(ends);
+        if ends <= now {
+            format!("; its certificate has ended ({at} UTC), and is renewed at the next start")
+        } else {
+            format!("; its certificate is good until {at} UTC")
+        }
     });
     format!("This machine is a member of the group {ca}{called}{tracker}{ends}.")
 }

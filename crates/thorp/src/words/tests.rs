@@ -87,13 +87,6 @@ fn failures() -> Vec<(Failure, &'static str)> {
         ),
         (nobody(), NOBODY),
         (
-            Failure::OnlyHere {
-                name: "f".into(),
-                at: "a/f".into(),
-            },
-            "No other peer is sharing this file; this one shares a/f itself. To copy it: -o DIR",
-        ),
-        (
             Failure::NoPeerCalled { who: who.clone() },
             "No peer called oak is here. See who is: thorp peers",
         ),
@@ -265,8 +258,8 @@ fn failures() -> Vec<(Failure, &'static str)> {
         ),
         (
             Failure::NotAllAsked,
-            "The tracker does not have the lists of all peers (it has no room for them, or has \
-             just started), and not all of those peers were \
+            "The tracker does not have the lists of all peers (it has no room for them, has just \
+             started, or a peer still looks through its share), and not all of those peers were \
              asked or have answered: one of them may share this file. Try again.",
         ),
         (
@@ -382,6 +375,13 @@ fn failures() -> Vec<(Failure, &'static str)> {
             "There is no room for this file (1.0 GiB) beside those that others are reading: all \
              together may take 16.0 GiB. Try again later, fetch it (thorp get), or allow more: \
              --set read.cache_mib=MIB",
+        ),
+        (
+            Failure::OnlyHere {
+                name: "f".into(),
+                at: "a/f".into(),
+            },
+            "No other peer is sharing this file; this one shares a/f itself. To copy it: -o DIR",
         ),
     ]
 }
@@ -1193,4 +1193,19 @@ fn numbers_of_the_systems_errors_are_left_out() {
     assert!(waited_for("f", &unreachable).contains("it is off. thorp waits"));
     let error = crate::exit::failure(ErrorKind::Other, "x (os error 5)");
     assert_eq!(error.message, "x");
+}
+
+#[test]
+fn a_certificate_that_has_ended_is_not_called_good() {
+    let told = |now| member_of(None, "CA", &[], Some(1_700_000_000), now);
+    assert_eq!(
+        told(1_600_000_000),
+        "This machine is a member of the group CA; its certificate is good until \
+         2023-11-14 22:13 UTC."
+    );
+    assert_eq!(
+        told(1_700_000_000),
+        "This machine is a member of the group CA; its certificate has ended \
+         (2023-11-14 22:13 UTC), and is renewed at the next start."
+    );
 }

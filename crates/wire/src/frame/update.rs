@@ -69,6 +69,11 @@ pub struct Update {
     /// tracker.
     #[n(16)]
     pub torrents: Option<Vec<InfoHash>>,
+    /// The sender still looks through its share for the first time: its listing lacks what it has
+    /// not come to. Said to the tracker, in every frame until that has ended.
+    #[n(17)]
+    #[cbor(default, skip_if = "is_false")]
+    pub looking: bool,
 }
 
 impl Update {
@@ -94,6 +99,7 @@ impl Update {
             met: Vec::new(),
             parted: Vec::new(),
             torrents: None,
+            looking: false,
         }
     }
 
@@ -111,6 +117,11 @@ impl Update {
             && self.entries.is_none()
             && self.bytes.is_none()
     }
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "minicbor calls it so")]
+fn is_false(is_so: &bool) -> bool {
+    !is_so
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "minicbor calls it so")]

@@ -127,7 +127,7 @@ pub fn any_record() -> impl Strategy<Value = SignedRecord> {
 pub fn any_update() -> impl Strategy<Value = Update> {
     (
         (0..=u64::MAX - 1, any::<Option<u64>>()),
-        any::<(bool, bool)>(),
+        any::<(bool, bool, bool)>(),
         vec(any_entry(), 0..3),
         vec(any_name(), 0..3),
         option::of(vec(any_peer_id(), 0..3)),
@@ -139,7 +139,7 @@ pub fn any_update() -> impl Strategy<Value = Update> {
         .prop_map(
             |(
                 (seq, since),
-                (first, last),
+                (first, last, looking),
                 added,
                 removed,
                 neighbours,
@@ -164,6 +164,7 @@ pub fn any_update() -> impl Strategy<Value = Update> {
                     met: if in_part { met } else { Vec::new() },
                     parted: if in_part { parted } else { Vec::new() },
                     torrents,
+                    looking,
                 }
             },
         )

@@ -121,6 +121,9 @@ impl Node for Task {
             self.compare_faces(&record);
             engine.handle(links::Input::Adopted { record });
         }
+        if self.sharing.is_some() {
+            engine.handle(Input::LookBegun);
+        }
         engine.handle(links::Input::Tick);
     }
 
@@ -538,6 +541,9 @@ impl Task {
                 engine.handle(Input::TorrentsChanged(torrents));
             }
             ShareEvent::Scanned { .. } | ShareEvent::Progress(_) => {
+                if matches!(event, ShareEvent::Scanned { .. }) {
+                    engine.handle(Input::LookOver);
+                }
                 self.shown.keeper.mark(Row::Node);
                 self.shown.keeper.mark(Row::Share);
             }
