@@ -18,7 +18,7 @@ use crate::time::Instant;
 use super::Swarm;
 use super::io::{Output, ReaderId, SessionId};
 use super::pieces::LEAF_LENGTH;
-use super::session::span_of;
+use super::session::{Session, span_of};
 
 /// How far ahead of a reader its bytes are fetched before all others: twice as much as all
 /// sessions may have outstanding, so that none of them runs dry, within these bounds.
@@ -380,11 +380,15 @@ impl Swarm {
             self.pieces.release(block);
             self.send(id, Message::Cancel(span_of(block)));
         }
-        // Of what was begun for a reader and left untouched, nothing is remembered.
+        // Of what was begun for a reader and left untouched, nothing is remembered, unless a silent
+        // source owes some of it: that counts as asked again once the source sends something.
+        let silent = self.sessions.values().filter(|session| session.silent);
+        let owed = silent.flat_map(Session::asked);
+        let owed: BTreeSet<u32> = owed.map(|block| block.piece().number()).collect();
         let left = self
             .readers
             .begun
-            .extract_if(.., |piece| !wanted.contains(piece));
+            .extract_if(.., |piece| !wanted.contains(piece) && !owed.contains(piece));
         for piece in left.collect::<Vec<_>>() {
             if self.pieces.forget_untouched(piece) {
                 self.readers.asked.remove(&piece);
