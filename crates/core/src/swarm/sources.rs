@@ -158,7 +158,11 @@ impl Sources {
                 .count()
         };
         let ours = state(State::Dialling) + state(State::Connected { dialled: true });
-        let theirs = state(State::Connected { dialled: false });
+        // Clients that have come themselves have places of their own.
+        let theirs = self.known.iter().filter(|(id, source)| {
+            id.member().is_some() && source.state == State::Connected { dialled: false }
+        });
+        let theirs = theirs.count();
         let room = limits
             .dialled
             .saturating_sub(ours)

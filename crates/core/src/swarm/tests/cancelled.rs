@@ -1,6 +1,7 @@
 //! Requests that were cancelled, and whose bytes are wanted after all; and whose bytes count.
 
 use std::collections::BTreeSet;
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use thorp_wire::PeerId;
@@ -327,4 +328,35 @@ fn a_source_that_sends_all_the_time_is_served_before_any_piece_of_it_is_whole() 
     }
     assert!(rounds >= 4);
     assert_eq!(fetching.swarm.sources(), [], "nothing is verified yet");
+}
+
+#[test]
+fn clients_that_have_come_themselves_keep_no_member_from_being_dialled() {
+    let mut fetching = Fetching::begin();
+    let limits = SwarmLimits::default();
+    for number in 1..=u16::try_from(limits.clients).expect("few") {
+        let client = SocketAddr::from(([10, 0, 0, 1], number));
+        let session = SessionId(u64::from(number));
+        fetching.handle(Input::Opened {
+            session,
+            peer: SourceId::Client(client),
+            account: Account::Address(client.ip()),
+            dialled: false,
+            offer: Offer {
+                fast: true,
+                longest_request: LEAF,
+                most_requests: None,
+                member: false,
+                hashes: true,
+            },
+        });
+    }
+    let member = PeerId::new([7; 32]);
+    fetching.handle(Input::Holders(vec![Holder {
+        id: member,
+        name: None,
+        addresses: Vec::new(),
+        partial: false,
+    }]));
+    assert_eq!(fetching.dialled, [SourceId::Member(member)]);
 }
