@@ -3,6 +3,7 @@
 //! Bounds: so many [`seats`](super::seats) for each member and in all; the first words within [`GREETING`]; those for the next file within
 //! [`IDLE`]. A caller that gets no place is told so, and comes again.
 
+use std::ops::Deref;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -38,14 +39,42 @@ const NOT_GIVEN: usize = 1024;
 
 /// What a caller means.
 pub(super) enum Meant {
-    File(Arc<Transfer>),
+    File(Attended),
     /// A file that the disk does not give now.
     NotNow,
     /// None that is here.
     Nothing,
 }
 
+/// A transfer that a caller has asked for. When the last caller has gone, also before its session
+/// began, the file is closed.
+pub(super) struct Attended {
+    swarms: Swarms,
+    transfer: Arc<Transfer>,
+}
+
+impl Deref for Attended {
+    type Target = Arc<Transfer>;
+
+    fn deref(&self) -> &Arc<Transfer> {
+        &self.transfer
+    }
+}
+
+impl Drop for Attended {
+    fn drop(&mut self) {
+        self.swarms.on_session_ended(&self.transfer);
+    }
+}
+
 impl Swarms {
+    pub(super) fn attended(&self, transfer: Arc<Transfer>) -> Attended {
+        Attended {
+            swarms: self.clone(),
+            transfer,
+        }
+    }
+
     /// A member has connected, to be sent a file.
     pub fn on_caller(&self, incoming: Incoming) {
         let member = incoming.member.id;
@@ -149,13 +178,14 @@ impl Swarms {
             };
             let (line_in, line_out) = (&mut inward, &mut outward);
             let ended = session::run(line_in, line_out, &transfer, opening, &mut cut).await;
-            self.on_session_ended(&transfer);
+            let layout = transfer.layout();
+            drop(transfer);
             match ended {
                 Ended::Kept => {}
                 Ended::Gone => return,
                 Ended::NotGiven(block) => return self.on_not_given(greeting.name, block),
             }
-            (earlier, patience) = (Some(transfer.layout()), IDLE);
+            (earlier, patience) = (Some(layout), IDLE);
         }
     }
 
@@ -168,7 +198,7 @@ impl Swarms {
     /// The file that a caller means by the beginning of its root, and by its length if it knows.
     async fn named(&self, name: [u8; 20], length: Option<u64>) -> Meant {
         if let Some(transfer) = self.under_way(name, length) {
-            return self.if_given(name, transfer).await;
+            return self.if_given(name, self.attended(transfer)).await;
         }
         let Some(share) = self.0.share.clone() else {
             return Meant::Nothing;
@@ -179,7 +209,7 @@ impl Swarms {
             return Meant::Nothing;
         };
         if let Some(transfer) = self.under_way(name, length) {
-            return self.if_given(name, transfer).await;
+            return self.if_given(name, self.attended(transfer)).await;
         }
         let opened = thorp_disk::spawn(move |disk| {
             let contents = share.contents_named(&name).into_iter();
@@ -201,7 +231,7 @@ impl Swarms {
         };
         // It may be on its way here by now.
         if let Some(transfer) = self.under_way(name, Some(content.length)) {
-            return Meant::File(transfer);
+            return Meant::File(self.attended(transfer));
         }
         // No fetch here has to see to it.
         let (no_fetch, _) = mpsc::unbounded_channel();
@@ -217,7 +247,7 @@ impl Swarms {
             let there = table.transfers.entry(content);
             Arc::clone(there.or_insert(transfer))
         };
-        self.if_given(name, transfer).await
+        self.if_given(name, self.attended(transfer)).await
     }
 
     /// The disk did not give a block of this file to a session.
@@ -229,7 +259,7 @@ impl Swarms {
     }
 
     /// This file, unless the disk does still not give what it did not give before.
-    async fn if_given(&self, name: [u8; 20], transfer: Arc<Transfer>) -> Meant {
+    async fn if_given(&self, name: [u8; 20], transfer: Attended) -> Meant {
         let Some(block) = self.table().not_given.get(&name).copied() else {
             return Meant::File(transfer);
         };
@@ -240,7 +270,6 @@ impl Swarms {
         })
         .await;
         if matches!(read, Ok(Err(error)) if files::is_not_now(&error)) {
-            self.on_session_ended(&transfer);
             return Meant::NotNow;
         }
         self.table().not_given.remove(&name);
@@ -359,5 +388,30 @@ mod tests {
         std::fs::rename(&elsewhere, &path).expect("is back");
         let meant = swarms.named(greeting.name, greeting.length).await;
         assert!(matches!(meant, Meant::File(_)));
+    }
+
+    #[tokio::test]
+    async fn no_file_stays_open_for_a_caller_that_has_gone_before_it_was_answered() {
+        let (_dir, share, content) = shared().await;
+        let swarms = swarms(&share);
+        let (here, there) = tokio::io::duplex(4096);
+        let mut caller = Outward::new(there);
+        let asked = greeting::send(&mut caller, content, (PeerId::new([7; 32]), None), 16_384);
+        asked.await.expect("is asked");
+        drop(caller);
+        let member = PeerId::new([7; 32]);
+        let who = (member, Account::Member(member));
+        let opened = share.totals().opened;
+        swarms.attend(who, here, std::future::pending()).await;
+        assert_eq!(share.totals().opened, opened + 1, "it was opened");
+        assert!(swarms.table().transfers.is_empty());
+
+        // Nor for one that goes while it is opened.
+        let name = name_of(&content.root);
+        let meant = swarms.named(name, None).await;
+        assert!(matches!(meant, Meant::File(_)));
+        assert_eq!(swarms.table().transfers.len(), 1);
+        drop(meant);
+        assert!(swarms.table().transfers.is_empty());
     }
 }

@@ -19,7 +19,7 @@ use thorp_wire::torrent::build::Privacy;
 use tokio::sync::mpsc;
 use tokio::time::timeout;
 
-use super::callers::Meant;
+use super::callers::{Attended, Meant};
 use super::files::FileBytes;
 use super::greeting::{self, GREETING};
 use super::kept::KeptBytes;
@@ -83,7 +83,6 @@ impl Swarms {
         // Whatever the swarm thinks of it, a client's connection is for one torrent.
         let ended = session::run(&mut inward, &mut outward, &transfer, opening, &mut cut).await;
         outward.shut_down().await;
-        self.on_session_ended(&transfer);
         if let Ended::NotGiven(block) = ended
             && transfer.kept().is_none()
         {
@@ -165,15 +164,12 @@ impl Swarms {
     }
 
     /// The info dictionary that has this info-hash, and the file of the share that it describes.
-    async fn torrent(
-        &self,
-        info_hash: InfoHash,
-    ) -> Result<(Arc<[u8]>, Version, Arc<Transfer>), String> {
+    async fn torrent(&self, info_hash: InfoHash) -> Result<(Arc<[u8]>, Version, Attended), String> {
         if let Some(transfer) = self.torrent_under_way(info_hash)
             && let Some(torrent) = transfer.torrent()
         {
             let info = Arc::clone(&torrent.raw);
-            return Ok((info, Version::V1, transfer));
+            return Ok((info, Version::V1, self.attended(transfer)));
         }
         let share = self.0.share.as_ref();
         if share.is_some_and(|share| share.has_kept(info_hash)) {
@@ -198,7 +194,7 @@ impl Swarms {
     }
 
     /// The kept torrent with this info-hash, ready to be served.
-    async fn kept(&self, info_hash: InfoHash) -> Result<Arc<Transfer>, String> {
+    async fn kept(&self, info_hash: InfoHash) -> Result<Attended, String> {
         let Some(share) = self.0.share.clone() else {
             return Err("nothing is shared".to_owned());
         };
@@ -208,7 +204,7 @@ impl Swarms {
             return Err("this peer stops".to_owned());
         };
         if let Some(served) = self.served_kept(info_hash) {
-            return Ok(served);
+            return Ok(self.attended(served));
         }
         let read = thorp_disk::spawn(move |disk| {
             let kept = share.kept_torrent(disk, info_hash);
@@ -227,7 +223,7 @@ impl Swarms {
         let transfer = transfer.map_err(|why| why.to_string())?;
         let mut table = self.table();
         table.transfers.insert(content, Arc::clone(&transfer));
-        Ok(transfer)
+        Ok(self.attended(transfer))
     }
 
     fn served_kept(&self, info_hash: InfoHash) -> Option<Arc<Transfer>> {

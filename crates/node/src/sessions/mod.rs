@@ -462,7 +462,7 @@ impl Swarms {
         meant.next().map(Arc::clone)
     }
 
-    /// A session of this transfer has ended: with the last one the file is
+    /// A session of this transfer has ended, or has not come about: with the last one the file is
     /// closed, unless it is still being fetched.
     fn on_session_ended(&self, transfer: &Arc<Transfer>) {
         if transfer.wants_something() || !transfer.is_idle() {
