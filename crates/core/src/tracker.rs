@@ -364,8 +364,13 @@ mod tests {
     }
 
     fn join(tracker: &mut Tracker, now: Instant, n: u8) {
+        connect(tracker, now, n, n, false);
+    }
+
+    /// A member opens this link.
+    fn connect(tracker: &mut Tracker, now: Instant, n: u8, link: u8, bittorrent: bool) {
         let input = links::Input::Connected {
-            link: LinkId(n.into()),
+            link: LinkId(link.into()),
             member: Party {
                 id: me(n).id,
                 name: None,
@@ -386,10 +391,10 @@ mod tests {
             visitor: false,
             interval: 1000,
             record: None,
-            bittorrent: false,
+            bittorrent,
             advertised: 0,
         };
-        say(tracker, now, n, hello);
+        say(tracker, now, link, hello);
     }
 
     /// Which interval it grants this member, in seconds.
@@ -437,5 +442,23 @@ mod tests {
             assert!(left == 0 || next < at + SECOND * 9, "{left} at {next:?}");
         }
         assert_eq!(lost_at, at + SECOND * 9);
+    }
+
+    #[test]
+    fn a_member_that_begins_to_serve_clients_without_starting_anew_has_to_list_its_files_again() {
+        let mut tracker = of_a_small_group();
+        let at = Instant::default();
+        join(&mut tracker, at, 1);
+        let listing = Update {
+            since: None,
+            ..Update::heartbeat(3)
+        };
+        say(&mut tracker, at, 1, listing);
+        let position = |tracker: &Tracker| tracker.catalogue().position(me(1).id);
+        assert!(position(&tracker).is_some());
+        connect(&mut tracker, at, 1, 2, false);
+        assert!(position(&tracker).is_some(), "it is the same member");
+        connect(&mut tracker, at, 1, 3, true);
+        assert_eq!(position(&tracker), None);
     }
 }

@@ -102,7 +102,13 @@ impl Links {
         }
         self.unlisted.remove(&peer);
         let known = self.catalogue.position(peer);
-        if !is_listed || known.is_some_and(|position| position.epoch != epoch) {
+        // What serving clients costs here is paid for with the listing, so that comes anew.
+        let hello = link.hello.as_ref();
+        let before = self.present.get(peer);
+        let is_other_face = before
+            .is_some_and(|before| hello.is_some_and(|hello| hello.bittorrent != before.bittorrent));
+        let is_other = known.is_some_and(|position| position.epoch != epoch) || is_other_face;
+        if !is_listed || is_other {
             self.forget_listing(peer);
         }
         if let Some(interval) = self.role.grants().or(theirs) {
