@@ -387,10 +387,12 @@ async fn read_coming(
         match handle.phase() {
             Phase::Waiting => {}
             Phase::Fetching(transfer) => {
-                let reader = reader.get_or_insert_with(|| transfer.reader());
-                if let Some(read) = reader.read(range.clone()).await {
+                let reads = reader.get_or_insert_with(|| transfer.reader());
+                if let Some(read) = reads.read(range.clone()).await {
                     return read.map_err(|error| NotNow::Failed(unreadable(&error)));
                 }
+                // That transfer is over, and another one may follow.
+                *reader = None;
             }
             Phase::Joined(transfer) => {
                 let reader = reader.get_or_insert_with(|| transfer.reader());

@@ -300,6 +300,13 @@ impl Job {
 
     /// Where this content is, or is on its way to. If it is nowhere, room is made for it.
     async fn find(&mut self, content: Content) -> Result<Option<Source>, Failure> {
+        if let Some((before, coming)) = &self.coming
+            && *before != content
+        {
+            // Its name has this content by now: readers of the one before look for it elsewhere.
+            coming.is_now(Phase::Over);
+            self.forget();
+        }
         if content == Content::EMPTY {
             return Ok(Some(Source::Empty));
         }
