@@ -18,7 +18,7 @@ use thorp_wire::session::{
 use thorp_wire::torrent::{Info, info_hash_v1, info_hash_v2};
 use thorp_wire::{InfoHash, Root};
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout, timeout_at};
 
 use super::Swarms;
 use super::greeting::{self, GREETING};
@@ -26,8 +26,10 @@ use super::line::{Broken, Inward, Outward};
 use super::talk::Talk;
 use crate::net::dial;
 
-/// How long a client may take for what it was asked.
+/// How long a client may take for the first answer, and how much longer for each other one: of 16
+/// KiB mostly, so that a thin line will do. Whatever else it says meanwhile, this moves no further.
 const ANSWERS: Duration = Duration::from_secs(20);
+const EACH: Duration = Duration::from_secs(1);
 
 /// The info-hash by which a torrent is asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -60,6 +62,7 @@ impl Swarms {
             inward: Inward::new(read),
             outward: Outward::new(write),
             sought,
+            until: Instant::now() + GREETING + ANSWERS,
         };
         let greeted = timeout(GREETING, asking.greet(self, client));
         let greeted = greeted.await.unwrap_or(Err(Broken::Idle));
@@ -74,6 +77,8 @@ struct Asking {
     inward: Inward<OwnedReadHalf>,
     outward: Outward<OwnedWriteHalf>,
     sought: Sought,
+    /// When what it was asked last must have been answered.
+    until: Instant,
 }
 
 impl Asking {
@@ -150,6 +155,7 @@ impl Asking {
             }
             match MetadataMessage::decode(&payload) {
                 Ok(MetadataMessage::Block { number, bytes, .. }) if number == wanted => {
+                    self.was_answered();
                     return Ok(Some(bytes));
                 }
                 Ok(MetadataMessage::Reject(number)) if number == wanted => return Ok(None),
@@ -173,7 +179,10 @@ impl Asking {
     async fn hashes(&mut self, wanted: HashRange) -> Result<Vec<Hash>, String> {
         loop {
             match self.next().await? {
-                Message::Hashes(range, hashes) if range == wanted => return Ok(hashes),
+                Message::Hashes(range, hashes) if range == wanted => {
+                    self.was_answered();
+                    return Ok(hashes);
+                }
                 Message::HashReject(range) if range == wanted => {
                     return Err("it does not send the hashes of a file".to_owned());
                 }
@@ -185,7 +194,7 @@ impl Asking {
     /// The next message. Blocks of files are not asked for, and passed over.
     async fn next(&mut self) -> Result<Message, String> {
         let limits = MessageLimits::of_pieces(MOST_PIECES, LONGEST_REQUEST);
-        let next = timeout(ANSWERS, async {
+        let next = timeout_at(self.until, async {
             loop {
                 match self.inward.head(limits).await? {
                     Head::Handshake => return Err(Broken::SecondHandshake),
@@ -200,6 +209,10 @@ impl Asking {
         });
         let next = next.await.unwrap_or(Err(Broken::Idle));
         next.map_err(|why| why.to_string())
+    }
+
+    fn was_answered(&mut self) {
+        self.until = (self.until + EACH).min(Instant::now() + ANSWERS);
     }
 
     async fn say(&mut self, message: &Message) -> Result<(), String> {

@@ -5,6 +5,7 @@
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use thorp_core::announces::is_dialled;
@@ -61,17 +62,22 @@ impl Job<'_> {
         let name = self.name.clone();
         self.tell(Event::Note(Note::AsksWhatItIs { name })).await;
         let mut asked = JoinSet::new();
+        // Each that is asked for the first time has one of these: those that have not answered
+        // before keep nobody waiting.
+        let first = Arc::new(());
         let mut last = None;
         let mut wanted_at = Instant::now() + WANTED_EVERY;
         let mut ticks = interval(TOLD_EVERY);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             while asked.len() < AT_ONCE
-                && let Some((client, is_v2)) = known.next()
+                && let Some(((client, is_v2), is_first)) = known.next()
             {
+                let hope = is_first.then(|| Arc::clone(&first));
                 let wanted = if is_v2 { v2 } else { v1 };
                 let swarms = self.peer.swarms.clone();
                 asked.spawn(async move {
+                    let _hope = hope;
                     match wanted {
                         Some(sought) => swarms.metadata_from(client, sought).await,
                         None => Err("it was not asked".to_owned()),
@@ -102,9 +108,10 @@ impl Job<'_> {
                         wanted_at = Instant::now() + WANTED_EVERY;
                         seeking.wants_more();
                     }
-                    if asked.is_empty() && let Some(reason) = &last {
+                    let is_hopeful = Arc::strong_count(&first) > 1;
+                    if !is_hopeful && let Some(reason) = &last {
                         fetch.handle(self.now(), TorrentEvent::Stuck(stuck(reason.clone())));
-                    } else if !asked.is_empty() {
+                    } else if is_hopeful {
                         fetch.handle(self.now(), TorrentEvent::GoesOn);
                     }
                     if let Some(missed) = fetch.verdict(self.now()) {
@@ -163,15 +170,15 @@ impl Known {
         self.0.len() > before
     }
 
-    /// One that may be asked now: those first that were not.
-    fn next(&mut self) -> Option<(SocketAddr, bool)> {
+    /// One that may be asked now, and whether for the first time: those first that were not asked.
+    fn next(&mut self) -> Option<((SocketAddr, bool), bool)> {
         let now = Instant::now();
         let mut due = self
             .0
             .iter_mut()
             .filter(|(_, at)| at.is_none_or(|at| at <= now));
         let (key, at) = due.by_ref().min_by_key(|(_, at)| **at)?;
-        *at = Some(now + AGAIN);
-        Some(*key)
+        let is_first = at.replace(now + AGAIN).is_none();
+        Some((*key, is_first))
     }
 }
