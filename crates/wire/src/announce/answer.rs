@@ -8,8 +8,8 @@ use thiserror::Error;
 
 use super::compact::{addresses_v4, addresses_v6};
 use super::{MOST_PEERS, MOST_SCRAPED, SwarmCounts};
-use crate::InfoHash;
 use crate::bencode::{Dictionary, NotBencode, Value};
+use crate::{InfoHash, Remark};
 
 /// The maximum length of an answer that is read, in bytes.
 pub const LONGEST_ANSWER: usize = 256 * 1024;
@@ -166,9 +166,9 @@ pub fn decode_scrape(bytes: &[u8]) -> Result<Vec<(InfoHash, SwarmCounts)>, Answe
 /// Why an answer of a tracker is none. Ask another tracker, and this one later.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum AnswerError {
-    /// The tracker refuses, with this reason. It must be escaped before it is shown.
+    /// The tracker refuses, with this reason.
     #[error("the tracker refuses: {0}")]
-    Refused(String),
+    Refused(Remark),
     /// The answer has more than [`LONGEST_ANSWER`] bytes.
     #[error("the tracker's answer has {0} bytes, at most {LONGEST_ANSWER} are read")]
     TooLong(usize),
@@ -189,7 +189,7 @@ fn dictionary(bytes: &[u8]) -> Result<Value<'_>, AnswerError> {
         return Err(AnswerError::NoAnswer("dictionary"));
     }
     match text(answer, "failure reason") {
-        Some(reason) => Err(AnswerError::Refused(reason)),
+        Some(reason) => Err(AnswerError::Refused(reason.into())),
         None => Ok(answer),
     }
 }

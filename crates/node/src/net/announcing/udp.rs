@@ -139,7 +139,7 @@ impl Connection {
                     self.id = None;
                 }
                 Some(UdpAnswer::Error { text, .. }) => {
-                    return Err(AnswerError::Refused(text).into());
+                    return Err(AnswerError::Refused(text.into()).into());
                 }
                 Some(UdpAnswer::Scraped { .. }) | None if again == AGAIN => {
                     return Err(AnnounceError::Silent);

@@ -9,8 +9,8 @@ use std::sync::{Arc, Weak};
 
 use thorp_core::announces::{Announces, Trackers};
 use thorp_core::torrent::{TorrentEvent, TrackerRow};
-use thorp_wire::InfoHash;
 use thorp_wire::announce::{Announce, TrackerUrl};
+use thorp_wire::{InfoHash, printable};
 use tokio::sync::mpsc;
 
 use super::{Peer, tracker_urls};
@@ -57,7 +57,7 @@ impl Seeking {
         };
         let trackers = trackers_of(seeks.tiers, seeks.is_private, own_trackers(peer));
         for (url, why) in trackers.refused() {
-            let why = format!("{url}: {why}");
+            let why = format!("{}: {why}", printable(url));
             tracing::debug!(%why, "a tracker of a torrent cannot be asked");
             // It may be the only one.
             let _ = speaks.send(Heard::Trackers(TorrentEvent::Refused { why }));
