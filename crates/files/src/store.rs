@@ -67,6 +67,13 @@ pub enum Replace {
     Yes,
 }
 
+/// A file as its file system numbers it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct FileIdentity {
+    device: u64,
+    inode: u64,
+}
+
 /// What is at the place where a file is to go.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Destination {
@@ -211,6 +218,16 @@ impl Store {
     /// What is at the place of this file. Writes nothing.
     pub fn check(&self, _: DiskThread, name: &Name) -> Result<Destination, StoreError> {
         self.destination(name, self.dir.symlink_metadata(name.as_str()))
+    }
+
+    /// Which file goes by that name, as its file system numbers it. `None` if none does, or it
+    /// cannot be looked at.
+    pub fn identity(&self, _: DiskThread, name: &Name) -> Option<FileIdentity> {
+        let meta = self.dir.symlink_metadata(name.as_str()).ok()?;
+        Some(FileIdentity {
+            device: meta.dev(),
+            inode: meta.ino(),
+        })
     }
 
     /// What is at the place of this file, by what was seen there.

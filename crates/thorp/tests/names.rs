@@ -1,6 +1,7 @@
 //! What a user means by a name, and what no name fetches unasked, between real nodes.
 
 use std::fs;
+use std::os::unix::fs::symlink;
 use std::path::Path;
 use std::process::Command;
 
@@ -288,6 +289,33 @@ fn a_file_of_the_own_share_is_copied_and_nothing_is_overwritten() {
         fs::read_to_string(pair.wants.share().join("copy.txt")).unwrap(),
         "own"
     );
+}
+
+#[test]
+fn a_get_that_replaces_files_replaces_none_of_its_own() {
+    let large = |letter: &str| letter.repeat(300_000);
+    let (first, second) = (large("1"), large("2"));
+    let pair = Pair::new(&[
+        ("a/one/f", "1"),
+        ("a/two/f", "2"),
+        ("b/one/f", &first),
+        ("b/two/f", &second),
+    ]);
+    let out = pair.village.node("out").share();
+    for folder in ["a", "b"] {
+        let one = out.join(folder).join("one");
+        fs::create_dir_all(&one).unwrap();
+        fs::write(one.join("f"), "from before").unwrap();
+        symlink("one", out.join(folder).join("two")).unwrap();
+        let pattern = format!("{folder}/**");
+        let got = ["get", &pattern, "--overwrite", "-o", out.to_str().unwrap()];
+        let (exit, events) = pair.wants.json(&got);
+        assert_eq!(exit, Some(4), "{events:#?}");
+        assert_eq!(named(&events, "fetched").count(), 1, "{events:#?}");
+        let fetched = named(&events, "fetched").next().unwrap();
+        let there = fs::metadata(one.join("f")).unwrap();
+        assert_eq!(fetched["length"], there.len());
+    }
 }
 
 /// Any member may dial a peer and ask to be its neighbour.

@@ -1,6 +1,6 @@
 //! Where the files of a get are put, and on what terms.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -8,7 +8,7 @@ use thorp_core::get::{DiskError, Item, Look, Looked, NotStored, Storage};
 use thorp_disk::DiskThread;
 use thorp_files::share::{self, Arriving, ReadError, Share};
 use thorp_files::store::{
-    self, Destination, Partial, Replace, SmallFile, Store, StoreError, Stored,
+    self, Destination, FileIdentity, Partial, Replace, SmallFile, Store, StoreError, Stored,
 };
 use thorp_wire::merkle::Hash;
 use thorp_wire::{Attributes, Content, InfoHash, Name, merkle};
@@ -38,7 +38,14 @@ pub(super) struct Terms {
     /// Each is named by its content.
     pub by_content: bool,
     pub errors: Errors,
+    pub arrived: Arrived,
 }
+
+/// The files that a get has put in their places, where it replaces what is there: none of them
+/// makes way for another one of it, whose name is the same to the file system or leads there.
+/// Clones are the same.
+#[derive(Clone, Default)]
+pub(super) struct Arrived(Arc<Mutex<BTreeSet<FileIdentity>>>);
 
 /// Where one fetched file is to be put.
 #[derive(Clone)]
@@ -191,7 +198,7 @@ impl Delivery {
             None => Ok(()),
         };
         let copy = || store.copy(disk, name, content, attributes, &file, self.terms.replace);
-        match aside.and_then(|()| copy()) {
+        match aside.and_then(|()| self.place(disk, copy)) {
             Ok(_) => Storage::Kept,
             Err(StoreError::Mismatch { .. }) => Storage::Mismatch,
             Err(error) => Storage::Failed(self.note(error)),
@@ -215,10 +222,32 @@ impl Delivery {
             bytes,
             replace: self.terms.replace,
         };
-        match batch {
+        self.place(disk, || match batch {
             Batch::Share(share) => share.store(disk, file).map(drop),
             Batch::Directory(store) => store.put(disk, file),
+        })
+    }
+
+    /// Puts it in its place, unless this get has put another file there.
+    fn place<T>(
+        &self,
+        disk: DiskThread,
+        put: impl FnOnce() -> Result<T, StoreError>,
+    ) -> Result<T, StoreError> {
+        if self.terms.replace == Replace::No {
+            return put();
         }
+        let (store, target) = (self.terms.folder.store(), &self.item.target);
+        let Arrived(placed) = &self.terms.arrived;
+        // Held, or two could look before either is there.
+        let mut placed = placed.lock().unwrap_or_else(PoisonError::into_inner);
+        let there = store.identity(disk, target);
+        if there.is_some_and(|there| placed.contains(&there)) {
+            return Err(StoreError::Exists { path: self.path() });
+        }
+        let stored = put()?;
+        placed.extend(store.identity(disk, target));
+        Ok(stored)
     }
 
     /// The file in which a large one arrives, unless something is in the way that
@@ -264,10 +293,10 @@ impl Delivery {
     ) -> Result<Stored, StoreError> {
         let (_, _, attributes) = self.listed();
         let (replace, aside) = (self.terms.replace, self.terms.set_aside.as_deref());
-        match &self.terms.folder {
+        self.place(disk, || match &self.terms.folder {
             Folder::Share(share) => share.finish(disk, partial, layer, attributes, replace, aside),
             Folder::Directory(store) => store.finish(disk, partial, attributes, replace, aside),
-        }
+        })
     }
 
     fn listed(&self) -> (&Name, Content, Option<Attributes>) {
@@ -381,6 +410,7 @@ mod tests {
             set_aside: None,
             by_content: false,
             errors: Errors::default(),
+            arrived: Arrived::default(),
         };
         let item = Item {
             listed: name.clone(),

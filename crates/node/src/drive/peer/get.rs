@@ -29,7 +29,7 @@ use crate::api::{
 use crate::rows;
 use crate::sessions::Writing;
 
-use super::delivery::{Delivery, Errors, Folder, Terms};
+use super::delivery::{Arrived, Delivery, Errors, Folder, Terms};
 use super::gets::{Begun, ForGet, Waiting};
 use super::large::{self, Order};
 use super::pace::{Meter, Pace, TOLD_EVERY};
@@ -53,6 +53,7 @@ pub(super) async fn run(peer: &Peer, get: Get, events: &Events) -> Result<Done, 
         set_aside: get.set_aside.clone(),
         by_content: false,
         errors: Errors::default(),
+        arrived: Arrived::default(),
     };
     let number = peer.next_get();
     // Dropped last: when the peer's task hears of it, it can see that no caller waits.

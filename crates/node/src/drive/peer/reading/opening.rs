@@ -20,7 +20,7 @@ use super::cache::Stored;
 use super::coming::{Coming, Phase};
 use super::{Meant, NotRead, Source};
 use crate::api::{Failure, FileRow, Read};
-use crate::drive::peer::delivery::{Delivery, Errors, Folder, Terms};
+use crate::drive::peer::delivery::{Arrived, Delivery, Errors, Folder, Terms};
 use crate::drive::peer::gets::{Begun, ForGet, Waiting};
 use crate::drive::peer::large::{self, Order};
 use crate::drive::peer::pace::Meter;
@@ -138,6 +138,7 @@ async fn run(peer: Peer, wanted: Read, store: Arc<Store>, told: oneshot::Sender<
         set_aside: None,
         by_content: true,
         errors: Errors::default(),
+        arrived: Arrived::default(),
     };
     let number = peer.next_get();
     // Dropped last: when the peer's task hears of it, it can see that no caller waits.
