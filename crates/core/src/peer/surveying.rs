@@ -145,7 +145,7 @@ impl Peer {
                 is_any: false,
             }),
             // It may be in the part that was not searched.
-            (_, Step::Files { .. }) if nothing && coverage.is_cut() => Err(Ok(coverage)),
+            (_, Step::Files { .. }) if nothing && !is_sure => Err(Ok(coverage)),
             (Wish::Listing { whose, folder }, Step::Files { is_here }) if nothing => {
                 Err(not_listed(whose.clone(), folder.clone(), is_here).map_or(Ok(coverage), Err))
             }

@@ -239,6 +239,19 @@ fn a_member_without_files_is_told_from_one_that_is_not_here_and_from_a_folder() 
         asked(listing(Some("nobody"), Some("docs"))),
         Err(Unanswered::NoPeerCalled(text("nobody")))
     );
+
+    // What the tracker cannot be asked is not told for certain.
+    village.kill(TRACKER);
+    village.run(SECOND);
+    for wish in [
+        listing(Some("attic"), None),
+        listing(None, Some("attic")),
+        listing(Some("nobody"), Some("docs")),
+    ] {
+        let found = village.answer_to(one, wish).expect("an answer");
+        assert_eq!(found.files.len(), 0);
+        assert_eq!(found.coverage, Coverage::NeighboursOnly);
+    }
 }
 
 #[test]
