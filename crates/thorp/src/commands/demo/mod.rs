@@ -34,11 +34,13 @@ pub type Rows<'a> = &'a [(&'a str, &'a [&'a str], &'a [&'a str])];
 pub async fn run(context: &Context) -> Result {
     let mut signals = Signals::listen()?;
     let mut teller = Teller::new(io::stdout(), context.global.json, wrap::width(io::stdout()));
-    // However the play ends, the village is dropped.
+    let mut village = Village::found(&context.settings).await?;
     let played = tokio::select! {
-        played = play(context, &mut teller) => played,
+        played = play(&mut village, &mut teller) => played,
         () = signals.next() => Err(Cut::Short(interrupted())),
     };
+    // However the play ends, nothing of the village is left.
+    village.end().await;
     match played {
         // A reader that stops reading has seen enough.
         Ok(()) | Err(Cut::Unheard) => Ok(Exit::DONE),
@@ -46,12 +48,11 @@ pub async fn run(context: &Context) -> Result {
     }
 }
 
-async fn play(context: &Context, teller: &mut Teller<impl io::Write>) -> Played {
+async fn play(village: &mut Village, teller: &mut Teller<impl io::Write>) -> Played {
     let begun = Instant::now();
-    let mut village = Village::found(&context.settings).await?;
-    settle(&mut village, teller).await?;
-    fetch(&mut village, teller).await?;
-    part(&mut village, teller).await?;
+    settle(village, teller).await?;
+    fetch(village, teller).await?;
+    part(village, teller).await?;
     let finds = village.finds().await?;
     let done = Event::Done(Done {
         count: teller.scenes(),

@@ -89,6 +89,14 @@ impl Village {
         })
     }
 
+    /// Ends all nodes, so that none of them writes to the directory when that is removed.
+    pub async fn end(self) {
+        drop(self.peers);
+        // Whoever plays it need not wait for one that does not end.
+        let _ = within("the end", self.tracker.stop("the demo is over")).await;
+        drop(self.directory);
+    }
+
     /// Returns the address where its tracker listens.
     pub fn place(&self) -> std::net::SocketAddr {
         self.tracker.listen
