@@ -17,7 +17,7 @@ use crate::catalogue::{Catalogue, Listing};
 use crate::time::Instant;
 
 /// A first look at the share that is over sooner is nobody's business.
-const LOOK_UNTOLD: Duration = Duration::from_secs(1);
+const LOOK_UNTOLD: Duration = Duration::from_millis(200);
 
 /// Changes are gathered for this long before they are published.
 pub const GATHER: Duration = Duration::from_millis(100);

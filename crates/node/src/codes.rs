@@ -15,6 +15,7 @@ use thorp_group::state::StateError;
 use thorp_wire::frame::GroupRecord;
 
 use crate::api::{ErrorKind, Failure, Obstacle, Trouble};
+use crate::net::descriptors;
 use crate::net::dial::DialError;
 
 impl From<&DialError> for Trouble {
@@ -58,6 +59,9 @@ impl From<StoreError> for Failure {
             StoreError::Denied { path } => (path, Obstacle::Denied),
             StoreError::Full { path } => (path, Obstacle::Full),
             StoreError::NoDirectory { path } => (path, Obstacle::NoDirectory),
+            StoreError::Io { path, source } if descriptors::are_used_up(&source) => {
+                (path, Obstacle::TooManyOpen)
+            }
             StoreError::Io { path, source } => (path, Obstacle::Other(source.to_string())),
         };
         Self::Unstorable {

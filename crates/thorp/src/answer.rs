@@ -8,7 +8,9 @@
 use std::fmt::Write as _;
 use std::io::Write;
 
-use thorp_node::api::{AnswerSource, Done, ErrorKind, Event, Fetched, FileRow, Get, Hashing, Note};
+use thorp_node::api::{
+    AnswerSource, Done, ErrorKind, Event, Failure, Fetched, FileRow, Get, Hashing, Note,
+};
 
 use crate::exit::{Complaint, Exit, Result, failure};
 use crate::fit::columns;
@@ -64,6 +66,8 @@ pub struct Renderer<O, T> {
     /// Columns of the terminal that talk goes to, if it does.
     talk_width: Option<usize>,
     fetch: Option<Fetch>,
+    /// What was said of the last file that failed.
+    said_last: Option<String>,
 }
 
 /// What is known of a fetch beside its answer.
@@ -104,6 +108,7 @@ impl<O: Write, T: Write> Renderer<O, T> {
             data_width: None,
             talk_width: None,
             fetch: None,
+            said_last: None,
         }
     }
 
@@ -275,7 +280,7 @@ impl<O: Write, T: Write> Renderer<O, T> {
                     fetch.places.on_fetched(fetched);
                 }
             }
-            Event::Failed { name, failure } => self.say(&missed(name, &failure.into())),
+            Event::Failed { name, failure } => self.failed(name, failure),
             Event::Waiting { name, failure } => {
                 if !self.style.quiet {
                     self.say(&words::waited_for(name, failure));
@@ -296,22 +301,36 @@ impl<O: Write, T: Write> Renderer<O, T> {
             | Event::Link { .. }
             | Event::Bytes(_) => {}
             Event::Done(done) => self.end(done, summary)?,
-            Event::Error(failure) => {
-                self.bar.finish();
-                if let Some(text) = self.listing.finish() {
-                    self.data(&text)?;
-                    self.write()?;
-                }
-                self.say_where();
-                if !self.style.asked {
-                    self.say(&out::complaint(&failure.into()));
-                    let fetch = self.fetch.as_ref();
-                    if let Some(hint) = fetch.and_then(|fetch| words::way_out(failure, &fetch.get))
-                    {
-                        self.say(&hint);
-                    }
-                }
-            }
+            Event::Error(failure) => self.end_badly(failure)?,
+        }
+        Ok(())
+    }
+
+    fn failed(&mut self, name: &str, failure: &Failure) {
+        let said = missed(name, &failure.into());
+        self.say(&said);
+        self.said_last = Some(said);
+    }
+
+    /// The answer has ended with a failure.
+    fn end_badly(&mut self, failure: &Failure) -> Result<()> {
+        self.bar.finish();
+        if let Some(text) = self.listing.finish() {
+            self.data(&text)?;
+            self.write()?;
+        }
+        self.say_where();
+        if self.style.asked {
+            return Ok(());
+        }
+        let complaint = out::complaint(&failure.into());
+        // Of a pattern with one match, the end is what was said of that.
+        if self.said_last.as_ref() != Some(&complaint) {
+            self.say(&complaint);
+        }
+        let fetch = self.fetch.as_ref();
+        if let Some(hint) = fetch.and_then(|fetch| words::way_out(failure, &fetch.get)) {
+            self.say(&hint);
         }
         Ok(())
     }

@@ -12,6 +12,7 @@ pub use thorp_core::get::Doubt;
 use thorp_group::clock::Apart;
 
 use super::rows::{Member, MemberRole};
+use crate::net::descriptors;
 
 /// What went wrong.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -431,6 +432,8 @@ pub enum Obstacle {
     Full,
     /// The directory does not exist.
     NoDirectory,
+    /// The process may open no more files.
+    TooManyOpen,
     /// Another error of the system.
     Other(String),
 }
@@ -438,6 +441,9 @@ pub enum Obstacle {
 impl Obstacle {
     /// Translates an error of the system.
     pub fn from_io(error: &io::Error) -> Self {
+        if descriptors::are_used_up(error) {
+            return Self::TooManyOpen;
+        }
         match error.kind() {
             io::ErrorKind::PermissionDenied => Self::Denied,
             io::ErrorKind::ReadOnlyFilesystem => Self::ReadOnly,

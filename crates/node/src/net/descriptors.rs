@@ -1,5 +1,8 @@
 //! How many files and connections this process may have open.
 
+use std::io;
+
+use rustix::io::Errno;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 /// Descriptors that incoming connections leave for the node's own use: the files it reads and
@@ -25,6 +28,14 @@ pub(crate) fn most_for_connections() -> u64 {
     let limit = getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX);
     // If the limit is small, incoming connections get half of it.
     limit.saturating_sub(RESERVE).max(limit / 2)
+}
+
+/// Whether something failed because this process, or the whole system, may open no more files.
+pub(crate) fn are_used_up(error: &io::Error) -> bool {
+    matches!(
+        Errno::from_io_error(error),
+        Some(Errno::MFILE | Errno::NFILE)
+    )
 }
 
 #[cfg(test)]

@@ -36,6 +36,9 @@ pub async fn run(context: &Context, args: CleanArgs) -> Result {
         context.say("Not every folder could be looked into, so there may be more.");
     }
     if found.files.is_empty() {
+        if context.global.json && args.yes {
+            cleaned(0, 0)?;
+        }
         context.say(&format!("No fetch has left anything in {shown}."));
         return Ok(Exit::DONE);
     }
@@ -50,8 +53,7 @@ pub async fn run(context: &Context, args: CleanArgs) -> Result {
     files -= stayed.len();
     bytes -= stayed.iter().map(|(file, _)| file.bytes).sum::<u64>();
     if context.global.json {
-        let object = json!({ "event": "cleaned", "files": files, "bytes": bytes });
-        let _ = out::data(&object.to_string())?;
+        cleaned(files, bytes)?;
     } else {
         let count = units::count(files as u64, "partial file");
         context.say(&format!("{count} removed, {}.", units::size(bytes)));
@@ -65,6 +67,11 @@ pub async fn run(context: &Context, args: CleanArgs) -> Result {
          the folder's permissions"
     );
     Err(failure(ErrorKind::Unfinished, why))
+}
+
+fn cleaned(files: usize, bytes: u64) -> Result<()> {
+    let object = json!({ "event": "cleaned", "files": files, "bytes": bytes });
+    out::data(&object.to_string()).map(drop)
 }
 
 fn list(context: &Context, found: &Leftovers) -> Result<()> {

@@ -1,6 +1,7 @@
 //! `thorp get`: fetches files by name; in a terminal it asks back where it must.
 
 use std::cell::Cell;
+use std::path::{Path, PathBuf};
 
 use thorp_node::api::{Command, ErrorKind, Folders, Get, GetTorrent, TorrentSource, Wait};
 
@@ -11,7 +12,7 @@ use crate::answer::AnswerStyle;
 use crate::args::{GetArgs, HowLong};
 use crate::conversation::{Conversation, Step};
 use crate::exit::{Exit, Result, broken_off, failure, interrupted};
-use crate::quoting::quoted;
+use crate::quoting::{for_shell, quoted};
 use crate::signals::{LastResort, Signals};
 use crate::{given, out, prompt, words};
 use thorp_node::address::NetAddress;
@@ -32,13 +33,17 @@ pub async fn run(context: &Context, args: GetArgs) -> Result {
         None => Wait::No,
     };
     let mut signals = Signals::listen()?;
+    let dir = match &args.out {
+        Some(out) => Some(directory(out).await?),
+        None => None,
+    };
     let given = torrent(&args);
     let given = context.unless_interrupted(&mut signals, None, given);
     if let Some((given, torrent)) = given.await? {
         let get = GetTorrent {
             torrent,
             given,
-            dir: args.out.as_deref().map(absolute).transpose()?,
+            dir,
             overwrite: args.overwrite,
             hidden: args.hidden,
             wait,
@@ -50,7 +55,7 @@ pub async fn run(context: &Context, args: GetArgs) -> Result {
         wait,
         names: args.names,
         exact: false,
-        dir: args.out.as_deref().map(absolute).transpose()?,
+        dir,
         rename: args.rename,
         overwrite: args.overwrite,
         set_aside: None,
@@ -163,8 +168,23 @@ async fn converse(
     }
 }
 
+/// Returns the absolute path of the directory to write to.
+async fn directory(out: &Path) -> Result<PathBuf> {
+    let at = out.to_owned();
+    let found = on_disk(move |_| std::fs::metadata(at)).await?;
+    if found.is_ok_and(|found| !found.is_dir()) {
+        let shown = for_shell(&out.display().to_string());
+        let why = format!(
+            "-o takes a directory, and {shown} is none. For another name: --as NEWNAME; for a pipe \
+             or a device: -o - > {shown}"
+        );
+        return Err(failure(ErrorKind::Usage, why));
+    }
+    absolute(out)
+}
+
 /// Returns the absolute path, since the node may run in another directory.
-fn absolute(path: &std::path::Path) -> Result<std::path::PathBuf> {
+fn absolute(path: &Path) -> Result<PathBuf> {
     std::path::absolute(path).map_err(|e| {
         let why = format!("{}: {e}: name a directory to write to", path.display());
         failure(ErrorKind::Usage, why)

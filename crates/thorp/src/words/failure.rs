@@ -518,6 +518,9 @@ fn keeps_the_group(role: MemberRole) -> &'static str {
     }
 }
 
+const TOO_MANY_OPEN: &str = "too many files are open: raise the limit of open files (ulimit -n) \
+    where the peer is started";
+
 fn unstorable(path: &str, obstacle: &Obstacle) -> String {
     match obstacle {
         Obstacle::Mismatch => {
@@ -533,7 +536,8 @@ fn unstorable(path: &str, obstacle: &Obstacle) -> String {
             "{path} is a pipe, a device or a socket: rename it, or choose another name for the file"
         ),
         Obstacle::Moved => format!(
-            "{path} was moved, replaced or removed: share the directory again where it is now"
+            "{path} was moved, replaced or removed: stop the peer (thorp stop) and share the \
+             directory where it is now"
         ),
         Obstacle::LeadsOutside => {
             format!("{path} leads out of the directory through a link: choose another name")
@@ -553,7 +557,11 @@ fn unstorable(path: &str, obstacle: &Obstacle) -> String {
         Obstacle::NoDirectory => {
             format!("there is no directory {path}: create it or name another")
         }
-        Obstacle::Other(why) => format!("{path} cannot be written ({why})"),
+        Obstacle::TooManyOpen => format!("{path} cannot be written: {TOO_MANY_OPEN}"),
+        Obstacle::Other(why) => format!(
+            "{path} cannot be written ({why}): try again, or choose another name (--as NEWNAME) or \
+             another directory (-o DIR)"
+        ),
     }
 }
 
@@ -570,6 +578,7 @@ pub(super) fn disk_failed(action: &str, path: &str, obstacle: &Obstacle) -> Stri
         }
         Obstacle::NoDirectory => "its directory is not there: create that, or name another",
         Obstacle::NameTooLong => "this file system has no names that long: choose a shorter one",
+        Obstacle::TooManyOpen => TOO_MANY_OPEN,
         Obstacle::Other(why) => {
             return format!("cannot {action} {path} ({why}): check the disk, and try again");
         }

@@ -488,7 +488,8 @@ fn where_a_file_cannot_be_put_is_said_with_the_way_out() {
         ),
         (
             Obstacle::Moved,
-            "/home/oak/f was moved, replaced or removed: share the directory again where it is now",
+            "/home/oak/f was moved, replaced or removed: stop the peer (thorp stop) and share the \
+             directory where it is now",
         ),
         (
             Obstacle::LeadsOutside,
@@ -511,8 +512,14 @@ fn where_a_file_cannot_be_put_is_said_with_the_way_out() {
             "there is no directory /home/oak/f: create it or name another",
         ),
         (
+            Obstacle::TooManyOpen,
+            "/home/oak/f cannot be written: too many files are open: raise the limit of open files \
+             (ulimit -n) where the peer is started",
+        ),
+        (
             Obstacle::Other("it burns".into()),
-            "/home/oak/f cannot be written (it burns)",
+            "/home/oak/f cannot be written (it burns): try again, or choose another name (--as \
+             NEWNAME) or another directory (-o DIR)",
         ),
     ] {
         let (path, room) = (path(), None);

@@ -77,12 +77,12 @@ impl Job<'_> {
                 let wanted = if is_v2 { v2 } else { v1 };
                 let swarms = self.peer.swarms.clone();
                 asked.spawn(async move {
-                    let _hope = hope;
-                    match wanted {
+                    let answer = match wanted {
                         Some(sought) => swarms.metadata_from(client, sought).await,
                         None => Err("it was not asked".to_owned()),
-                    }
-                    .map_err(|why| format!("{client}: {why}"))
+                    };
+                    drop(hope);
+                    answer.map_err(|why| format!("{client}: {why}"))
                 });
             }
             tokio::select! {
