@@ -334,14 +334,7 @@ impl Node {
             self.sent.clear();
             // Enough time has passed that it may ask again.
             self.now = self.now + BUDGETS;
-            let find = Find {
-                query: Query::Members(after),
-                hops: 0,
-                after: None,
-                most: None,
-                until: None,
-                hash_now: false,
-            };
+            let find = Find::new(Query::Members(after), 0);
             self.says(asker, Frame::with_request(RequestId(number), find));
             let answer = self.sent.iter().find_map(|frame| match &frame.body {
                 Body::Found(found) => Some(found),

@@ -223,12 +223,7 @@ impl Library<'_> {
     /// This node itself is named without an address: the asker knows it already.
     fn holder(&self, peer: PeerId) -> Option<Holder> {
         if peer == self.me {
-            return Some(Holder {
-                id: peer,
-                name: None,
-                addresses: Vec::new(),
-                partial: false,
-            });
+            return Some(Holder::bare(peer));
         }
         Some(self.present.get(peer)?.holder())
     }

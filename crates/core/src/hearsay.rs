@@ -334,13 +334,12 @@ impl Hearsay {
             teller.asked_until.clone_from(&until);
         }
         let told = self.how.tables.then_some(Told::MAX_FILES);
+        let most = told.and_then(|told| u32::try_from(told).ok());
         Find {
-            query: Query::Beyond(filter, told.and_then(|told| u32::try_from(told).ok())),
-            hops: 1,
-            hash_now: false,
             after,
             most: Some(AT_ONCE),
             until,
+            ..Find::new(Query::Beyond(filter, most), 1)
         }
     }
 

@@ -20,7 +20,7 @@ use std::time::Duration;
 use thorp_wire::frame::{Find, Found, Holder, MemberRow, Query, Variant};
 use thorp_wire::{Name, PeerId, Root};
 
-use crate::lookup::{Only, TrackerState, add_holders, is_called, linked};
+use crate::lookup::{Only, TrackerState, add_holders, is_called};
 use crate::matching::Pattern;
 use crate::time::Instant;
 
@@ -478,14 +478,11 @@ impl Survey {
                 Subject::Members => Query::Members(member.behind),
             };
             let find = Find {
-                query,
-                hops: u8::from(member.unlisted.is_none()),
-                hash_now: false,
                 after: member.files.reached().cloned(),
                 most: u32::try_from(Found::MAX_VARIANTS).ok(),
-                until: None,
+                ..Find::new(query, u8::from(member.unlisted.is_none()))
             };
-            let member = member.unlisted.clone().unwrap_or_else(|| linked(*id));
+            let member = member.unlisted.clone().unwrap_or_else(|| Holder::bare(*id));
             asks.push(SurveyAction::Ask(member, find));
         }
         asks

@@ -265,12 +265,8 @@ fn nuisances(round: u32, at_any_price: bool) -> Vec<Frame> {
         ..Found::default()
     };
     let find = |query| Find {
-        query,
-        hops: 1,
         hash_now: true,
-        after: None,
-        most: None,
-        until: None,
+        ..Find::new(query, 1)
     };
     let costly = "[x]".repeat(50) + &"{a,b}".repeat(5);
     let moved = Hello {

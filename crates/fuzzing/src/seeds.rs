@@ -208,14 +208,7 @@ fn frames() -> Vec<Frame> {
         neighbours: Some(vec![id(2)]),
         ..Update::heartbeat(seq)
     };
-    let find = |query| Find {
-        query,
-        hops: 1,
-        hash_now: false,
-        after: None,
-        most: None,
-        until: None,
-    };
+    let find = |query| Find::new(query, 1);
     let found = Found {
         variants: vec![variant("a", 1), variant("d/a", 2)],
         more: true,

@@ -789,12 +789,7 @@ fn found_told_files_in_bytes() {
 fn found_members_in_bytes() {
     let found = Found {
         members: vec![MemberRow {
-            member: Holder {
-                id: OAK,
-                name: None,
-                addresses: Vec::new(),
-                partial: false,
-            },
+            member: Holder::bare(OAK),
             files: 2,
             bytes: 1000,
             neighbours: vec![PeerId::new([0x33; 32])],

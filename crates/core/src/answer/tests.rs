@@ -82,12 +82,8 @@ fn sent(found: Found) -> Found {
 
 fn find(query: Query, after: Option<Name>) -> Find {
     Find {
-        query,
-        hops: 0,
-        hash_now: false,
         after,
-        most: None,
-        until: None,
+        ..Find::new(query, 0)
     }
 }
 

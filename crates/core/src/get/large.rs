@@ -13,7 +13,7 @@ use thorp_wire::{Content, PeerId};
 
 use super::Action;
 use super::io::{Chore, FetchId, GetId, Item, Missed, News, NotStored, Output};
-use super::small::{WantedFile, bare};
+use super::small::WantedFile;
 use crate::swarm::{Contact, SourceId, Stuck, Unfit};
 
 /// Files that are fetched at once, at most; others wait for their turn.
@@ -266,7 +266,12 @@ impl LargeFetch {
     /// A source that has connected by itself may never have been named. `None` for a client.
     fn holder(&self, id: SourceId) -> Option<Holder> {
         let id = id.member()?;
-        Some(self.known.get(&id).cloned().unwrap_or_else(|| bare(id)))
+        Some(
+            self.known
+                .get(&id)
+                .cloned()
+                .unwrap_or_else(|| Holder::bare(id)),
+        )
     }
 }
 

@@ -20,7 +20,6 @@ use crate::swarm::Awaited;
 use crate::time::Instant;
 use fetch::{Fetch, State};
 pub use not_sent::NotSent;
-pub(super) use not_sent::bare;
 use server::{MUTE, SILENT, Server};
 
 /// Files under way at once, in all: those whose holders the tracker is asked
@@ -525,16 +524,9 @@ enum Started {
     Gone,
 }
 
-/// Asks the tracker for all holders of a content.
-fn who_else(content: Content) -> Find {
-    Find {
-        query: Query::Content(content),
-        hops: 1,
-        hash_now: false,
-        after: None,
-        most: None,
-        until: None,
-    }
+/// Asks for all holders of a content that a member knows.
+pub(super) fn who_else(content: Content) -> Find {
+    Find::new(Query::Content(content), 1)
 }
 
 /// A holder of a part of a file cannot send it whole.

@@ -7,11 +7,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use thorp_wire::frame::{Find, Found, Holder, Query};
+use thorp_wire::frame::{Find, Found, Holder};
 use thorp_wire::{Content, PeerId};
 
 use super::io::FetchId;
-use super::small::WantedFile;
+use super::small::{WantedFile, who_else};
 
 /// All files that holders are sought of.
 #[derive(Debug, Default)]
@@ -58,14 +58,7 @@ impl SoughtFiles {
     /// What to ask when more holders are wanted; nothing where no other member is.
     pub fn question(&self, id: FetchId) -> Option<Find> {
         let sought = self.sought.get(&id).filter(|sought| sought.widen)?;
-        Some(Find {
-            query: Query::Content(sought.content),
-            hops: 1,
-            hash_now: false,
-            after: None,
-            most: None,
-            until: None,
-        })
+        Some(who_else(sought.content))
     }
 
     /// A member has answered that question. Returns the holders it names.
@@ -127,12 +120,7 @@ mod tests {
     }
 
     fn holder(n: u8) -> Holder {
-        Holder {
-            id: id(n),
-            name: None,
-            addresses: Vec::new(),
-            partial: false,
-        }
+        Holder::bare(id(n))
     }
 
     fn wanted(widen: bool) -> WantedFile {

@@ -72,7 +72,7 @@ fn ops() -> impl Strategy<Value = Vec<Op>> {
 const NAMES: [&str; 6] = ["a", "d/b", "thorp-state", "*", "[c", "/"];
 
 fn holder(n: u8) -> Holder {
-    small::bare(PeerId::new([n; 32]))
+    Holder::bare(PeerId::new([n; 32]))
 }
 
 /// A file called so, as chance will have it.

@@ -12,7 +12,6 @@ use thorp_wire::{Entry, Name, PeerId};
 
 use super::Believed;
 use crate::ahead::{ahead, first_byte};
-use crate::lookup::linked;
 use crate::time::Instant;
 
 /// The memory that a name takes of which something is said, besides its text, and a claim about
@@ -78,7 +77,7 @@ impl Claims {
         }
         let is_first = !self.of(&name).any(|told| told.teller == teller);
         let claim = Claim {
-            teller: self.members.add(&linked(teller)),
+            teller: self.members.add(&Holder::bare(teller)),
             holder: self.members.add(holder),
             heard: seconds(now),
         };

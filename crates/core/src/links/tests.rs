@@ -418,14 +418,7 @@ fn a_member_is_present_from_its_hello_until_its_link_is_gone() {
 fn a_member_whose_questions_cost_too_much_is_refused_at_no_further_cost() {
     for mut node in Node::both() {
         node.up(1, 2, hello(1));
-        let find = || Find {
-            query: Query::Members(None),
-            hops: 0,
-            hash_now: false,
-            after: None,
-            most: None,
-            until: None,
-        };
+        let find = || Find::new(Query::Members(None), 0);
         let events = node.ask(1, find());
         assert!(matches!(events[..], [Event::Asked { .. }]));
         let (now, account) = (node.now, node.links.account(LinkId(1)));
@@ -446,14 +439,7 @@ fn the_members_in_an_answer_include_the_asker_at_a_tracker_and_not_at_a_peer() {
         for member in [2, 3] {
             node.up(member.into(), member, hello(1));
         }
-        let find = Find {
-            query: Query::Members(None),
-            hops: 0,
-            hash_now: false,
-            after: None,
-            most: None,
-            until: None,
-        };
+        let find = Find::new(Query::Members(None), 0);
         let now = node.now;
         node.links
             .answer(now, LinkId(2), RequestId(1), &find, |_| {});

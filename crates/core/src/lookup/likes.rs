@@ -5,11 +5,11 @@
 
 use std::time::Duration;
 
-use thorp_wire::frame::{Find, Query, Variant};
+use thorp_wire::frame::{Find, Holder, Query, Variant};
 
 use super::names::Named;
 use super::stage::Stage;
-use super::{Lookup, LookupAction, Surroundings, TrackerState, linked};
+use super::{Lookup, LookupAction, Surroundings, TrackerState};
 use crate::matching::Pattern;
 use crate::time::Instant;
 
@@ -49,19 +49,12 @@ impl Lookup {
             .into_iter()
             .zip(unlike)
             .filter(|(_, has_likeness)| !has_likeness)
-            .map(|(pattern, _)| Find {
-                query: Query::Pattern(pattern.text().to_owned()),
-                hops: 0,
-                hash_now: false,
-                after: None,
-                most: None,
-                until: None,
-            })
+            .map(|(pattern, _)| Find::new(Query::Pattern(pattern.text().to_owned()), 0))
             .collect();
         match around.tracker() {
             TrackerState::Up(tracker) if !finds.is_empty() && self.tracker.is_asked_in_full() => {
                 let until = now + WITHIN;
-                Some(self.ask(Stage::Likes, vec![linked(tracker)], &finds, until))
+                Some(self.ask(Stage::Likes, vec![Holder::bare(tracker)], &finds, until))
             }
             _ => self.go_on_to(Stage::BeforeHashing),
         }

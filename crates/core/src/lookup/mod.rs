@@ -386,7 +386,7 @@ impl Lookup {
             return;
         }
         waiting.until = waiting.until.max(again + TRACKER_WITHIN);
-        self.resting.push((again, linked(who), asked));
+        self.resting.push((again, Holder::bare(who), asked));
     }
 
     /// Those that were too busy are asked again, where it is time.
@@ -436,7 +436,7 @@ impl Lookup {
             return self.go_on_to(Stage::BeforeTracker);
         }
         let until = now + patience(&ask);
-        let members: Vec<_> = ask.iter().map(|(peer, _)| linked(*peer)).collect();
+        let members: Vec<_> = ask.iter().map(|(peer, _)| Holder::bare(*peer)).collect();
         let finds = self.finds(around.hops());
         Some(self.ask(Stage::Neighbours, members, &finds, until))
     }
@@ -454,7 +454,7 @@ impl Lookup {
         };
         let until = now + patience(&[next]);
         let finds = self.finds(around.hops());
-        Some(self.ask(Stage::Neighbours, vec![linked(next.0)], &finds, until))
+        Some(self.ask(Stage::Neighbours, vec![Holder::bare(next.0)], &finds, until))
     }
 
     /// The tracker is asked once it is there; it is waited for, and so are
@@ -472,7 +472,7 @@ impl Lookup {
         match around.tracker() {
             TrackerState::Up(tracker) => {
                 self.tracker = TrackerUse::Asked;
-                let (members, finds) = (vec![linked(tracker)], self.finds(0));
+                let (members, finds) = (vec![Holder::bare(tracker)], self.finds(0));
                 self.open_mut().for_each(Named::on_asked_of_tracker);
                 Some(self.ask(Stage::Tracker, members, &finds, now + TRACKER_WITHIN))
             }
@@ -591,14 +591,7 @@ impl Lookup {
 
     fn finds(&self, hops: u8) -> Vec<Find> {
         let names: Vec<String> = self.open().map(|named| named.typed.clone()).collect();
-        let find = |names: &[String]| Find {
-            query: Query::Names(names.to_vec()),
-            hops,
-            hash_now: false,
-            after: None,
-            most: None,
-            until: None,
-        };
+        let find = |names: &[String]| Find::new(Query::Names(names.to_vec()), hops);
         names.chunks(Find::MAX_NAMES).map(find).collect()
     }
 
@@ -620,12 +613,8 @@ impl Lookup {
         for (holder, names) in requests.into_values() {
             for names in names.chunks(Find::MAX_NAMES) {
                 let find = Find {
-                    query: Query::Names(names.to_vec()),
-                    hops: 0,
                     hash_now: true,
-                    after: None,
-                    most: None,
-                    until: None,
+                    ..Find::new(Query::Names(names.to_vec()), 0)
                 };
                 asks.push((holder.clone(), find));
             }
@@ -673,16 +662,6 @@ impl Lookup {
 
 fn is_still_open(named: &Named, is_said: bool) -> bool {
     named.is_unanswered() || (named.is_open() && !is_said)
-}
-
-/// A member with a link to this node: its address is not needed.
-pub(crate) fn linked(id: PeerId) -> Holder {
-    Holder {
-        id,
-        name: None,
-        addresses: Vec::new(),
-        partial: false,
-    }
 }
 
 #[cfg(test)]

@@ -272,7 +272,6 @@ mod tests {
     use thorp_wire::{Entry, Root};
 
     use super::*;
-    use crate::lookup::linked;
 
     fn id(n: u16) -> PeerId {
         let [high, low] = n.to_be_bytes();
@@ -293,7 +292,7 @@ mod tests {
                 executable: false,
                 v1: None,
             },
-            holders: vec![linked(id(holder))],
+            holders: vec![Holder::bare(id(holder))],
             hashed: None,
         }
     }

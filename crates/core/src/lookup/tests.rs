@@ -98,7 +98,7 @@ fn variant(name: &str, content: u8, holders: &[u8]) -> Variant {
             executable: false,
             v1: None,
         },
-        holders: holders.iter().map(|n| linked(id(*n))).collect(),
+        holders: holders.iter().map(|n| Holder::bare(id(*n))).collect(),
         hashed: None,
     }
 }
@@ -910,7 +910,7 @@ fn unknown_to_the_tracker(name: &str, named: &[u8], are_more: bool) -> (Lookup, 
     let (mut lookup, village) = (lookup(&[name]), Village::default());
     let find = asked(lookup.advance(at(0), &village), &[TRACKER]);
     let answer = Found {
-        unlisted: named.iter().map(|n| linked(id(*n))).collect(),
+        unlisted: named.iter().map(|n| Holder::bare(id(*n))).collect(),
         more_unlisted: are_more,
         ..Found::default()
     };
@@ -978,7 +978,7 @@ fn a_member_that_the_user_has_named_is_asked_itself_where_the_tracker_knows_only
     let oak = |n: u8| MemberRow {
         member: Holder {
             name: "oak".parse().ok(),
-            ..linked(id(n))
+            ..Holder::bare(id(n))
         },
         files: 0,
         bytes: 0,
@@ -990,7 +990,7 @@ fn a_member_that_the_user_has_named_is_asked_itself_where_the_tracker_knows_only
         ..Found::default()
     };
     let elms = |n: u8| MemberRow {
-        member: linked(id(n)),
+        member: Holder::bare(id(n)),
         ..oak(n)
     };
     let begin = || {
@@ -1057,7 +1057,7 @@ fn however_many_members_a_tracker_names_eight_are_asked_and_each_once() {
     let questions = asks(lookup.advance(at(0), &village));
     assert_eq!(questions.len(), 3);
     for (n, (_, find)) in (0..).zip(questions) {
-        let unlisted = (8 * n..8 * n + 8).map(|n| linked(id(n))).collect();
+        let unlisted = (8 * n..8 * n + 8).map(|n| Holder::bare(id(n))).collect();
         let answer = Found {
             unlisted,
             ..Found::default()
@@ -1079,7 +1079,7 @@ fn what_the_tracker_knows_and_what_a_caller_wants_of_another_is_not_asked_of_the
     let (mut lookup, village) = (lookup(&["a.txt"]), Village::default());
     let find = asked(lookup.advance(at(0), &village), &[TRACKER]);
     let known = Found {
-        unlisted: vec![linked(id(1))],
+        unlisted: vec![Holder::bare(id(1))],
         ..found(&[variant("a.txt", 1, &[5])])
     };
     lookup.found(at(1), TRACKER, Witness::Tracker, &find, known);
@@ -1095,7 +1095,7 @@ fn what_the_tracker_knows_and_what_a_caller_wants_of_another_is_not_asked_of_the
     let mut lookup = Lookup::new(at(0), vec!["a.txt".to_owned()], only);
     let find = asked(lookup.advance(at(0), &village), &[TRACKER]);
     let unknown = Found {
-        unlisted: vec![linked(id(1)), linked(id(2))],
+        unlisted: vec![Holder::bare(id(1)), Holder::bare(id(2))],
         ..Found::default()
     };
     lookup.found(at(1), TRACKER, Witness::Tracker, &find, unknown);

@@ -11,7 +11,7 @@ use thorp_wire::frame::{Find, Found, Holder, Query};
 
 use super::outcome::{TrackerUse, is_called};
 use super::stage::Stage;
-use super::{Lookup, LookupAction, MOST_PAGES, Surroundings, TrackerState, linked};
+use super::{Lookup, LookupAction, MOST_PAGES, Surroundings, TrackerState};
 use crate::time::Instant;
 
 /// How long members are waited for whose listings the tracker does not keep: to be
@@ -43,7 +43,7 @@ impl Lookup {
             // Where the tracker knows other holders it names no unlisted member, and of many
             // holders it names some.
             let (until, find) = (now + WITHIN, members_after(None));
-            return Some(self.ask(Stage::Members, vec![linked(tracker)], &[find], until));
+            return Some(self.ask(Stage::Members, vec![Holder::bare(tracker)], &[find], until));
         }
         let unlisted = std::mem::take(&mut self.unlisted).into_values();
         let members: Vec<Holder> = unlisted.filter(|member| !around.is_me(member.id)).collect();
@@ -54,14 +54,7 @@ impl Lookup {
             missed.truncate(Find::MAX_NAMES);
             self.has_passed_over_unlisted();
         }
-        let find = Find {
-            query: Query::Names(missed),
-            hops: 0,
-            hash_now: false,
-            after: None,
-            most: None,
-            until: None,
-        };
+        let find = Find::new(Query::Names(missed), 0);
         let until = now + WITHIN;
         Some(self.ask(Stage::Unlisted, members, &[find], until))
     }
@@ -117,12 +110,5 @@ impl Lookup {
 
 /// Asks for the members behind this one.
 fn members_after(last: Option<PeerId>) -> Find {
-    Find {
-        query: Query::Members(last),
-        hops: 0,
-        hash_now: false,
-        after: None,
-        most: None,
-        until: None,
-    }
+    Find::new(Query::Members(last), 0)
 }

@@ -89,12 +89,7 @@ fn member(n: u8) -> Party {
 }
 
 fn holder(n: u8) -> Holder {
-    Holder {
-        id: id(n),
-        name: None,
-        addresses: Vec::new(),
-        partial: false,
-    }
+    Holder::bare(id(n))
 }
 
 fn names() -> impl Strategy<Value = Name> {
@@ -213,12 +208,9 @@ fn finds() -> impl Strategy<Value = Find> {
     ];
     (query, any::<(u8, bool)>(), option::of(names())).prop_map(
         |(query, (hops, hash_now), after)| Find {
-            query,
-            hops,
             hash_now,
             after,
-            most: None,
-            until: None,
+            ..Find::new(query, hops)
         },
     )
 }

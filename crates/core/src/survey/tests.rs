@@ -19,12 +19,7 @@ fn at(millis: u64) -> Instant {
 }
 
 fn holder(n: u8) -> Holder {
-    Holder {
-        id: id(n),
-        name: None,
-        addresses: Vec::new(),
-        partial: false,
-    }
+    Holder::bare(id(n))
 }
 
 fn file(name: &str, by: u8) -> Variant {
@@ -549,7 +544,7 @@ fn members_that_the_tracker_has_no_room_for_are_asked_and_their_files_come_in_or
     let mut played = Played::of("*", Around::with(UP));
     played.advance(at(0));
     let with = |variants: Found, unlisted: &[u8], more_unlisted| Found {
-        unlisted: unlisted.iter().map(|n| linked(id(*n))).collect(),
+        unlisted: unlisted.iter().map(|n| Holder::bare(id(*n))).collect(),
         more_unlisted,
         ..variants
     };
@@ -563,12 +558,12 @@ fn members_that_the_tracker_has_no_room_for_are_asked_and_their_files_come_in_or
     assert_eq!(asked, [(id(21), 0), (id(22), 0)]);
     // What one says of others does not count.
     let mut mine = page(&["a", "c"], false);
-    mine.variants[0].holders = vec![linked(id(21)), linked(id(7))];
-    mine.variants[1].holders = vec![linked(id(7))];
+    mine.variants[0].holders = vec![Holder::bare(id(21)), Holder::bare(id(7))];
+    mine.variants[1].holders = vec![Holder::bare(id(7))];
     played.answer(at(1), mine);
     played.answer(at(1), page(&[], false));
     assert_eq!(played.names(), ["a", "b", "d"]);
-    assert_eq!(played.told[0].holders, [linked(id(21))]);
+    assert_eq!(played.told[0].holders, [Holder::bare(id(21))]);
     assert_eq!(played.end, Some(Coverage::Whole));
 
     // One that says nothing is not waited for long, and the answer is a part then.

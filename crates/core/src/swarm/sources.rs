@@ -330,12 +330,7 @@ impl Sources {
         if let Some(NamedSource::Member(holder)) = named {
             return Some(holder);
         }
-        Some(Holder {
-            id,
-            name: None,
-            addresses: Vec::new(),
-            partial: false,
-        })
+        Some(Holder::bare(id))
     }
 
     /// Members that may be connected to, and are not.

@@ -509,12 +509,7 @@ fn client(who: u8) -> SocketAddr {
 }
 
 fn holder(who: u8) -> Holder {
-    Holder {
-        id: id(who),
-        name: None,
-        addresses: Vec::new(),
-        partial: false,
-    }
+    Holder::bare(id(who))
 }
 
 fn id(who: u8) -> PeerId {

@@ -35,14 +35,7 @@ async fn all_is_well(elm: &Villager) {
 }
 
 fn find(query: Query) -> Find {
-    Find {
-        query,
-        hops: 1,
-        hash_now: false,
-        after: None,
-        most: None,
-        until: None,
-    }
+    Find::new(query, 1)
 }
 
 fn names(name: &str) -> Query {
@@ -378,12 +371,7 @@ async fn a_pattern_brings_nothing_that_it_does_not_match_and_no_rules() {
     let request = question.await.expect("a question");
     let variant = |name| Variant {
         entry: entry(name, b"bytes"),
-        holders: vec![Holder {
-            id: mallory.id(),
-            name: None,
-            addresses: Vec::new(),
-            partial: false,
-        }],
+        holders: vec![Holder::bare(mallory.id())],
         hashed: None,
     };
     let names = [

@@ -240,14 +240,7 @@ async fn members_tell_one_another_who_was_removed_while_the_tracker_is_down() {
 
     // What is older is no news, and the link goes on.
     to_oak.send(tell(older)).await;
-    let question = Find {
-        query: Query::Members(None),
-        hops: 0,
-        hash_now: false,
-        after: None,
-        most: None,
-        until: None,
-    };
+    let question = Find::new(Query::Members(None), 0);
     let request = RequestId(77);
     to_oak.send(Frame::with_request(request, question)).await;
     let answered = |frame: &Frame| (frame.request == Some(request)).then_some(());

@@ -257,14 +257,7 @@ pub fn encoded(frame: &Frame) -> Vec<u8> {
 }
 
 pub fn find(query: Query) -> Find {
-    Find {
-        query,
-        hops: 1,
-        hash_now: false,
-        after: None,
-        most: None,
-        until: None,
-    }
+    Find::new(query, 1)
 }
 
 /// A file with these bytes.

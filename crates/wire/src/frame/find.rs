@@ -41,6 +41,18 @@ pub struct Find {
 }
 
 impl Find {
+    /// Asks this from the beginning, and for no longer an answer than any version takes.
+    pub fn new(query: Query, hops: u8) -> Self {
+        Self {
+            query,
+            hops,
+            hash_now: false,
+            after: None,
+            most: None,
+            until: None,
+        }
+    }
+
     /// How many variants may answer it.
     pub fn most_variants(&self) -> usize {
         let most = self.most.and_then(|most| usize::try_from(most).ok());

@@ -32,7 +32,7 @@ impl NotSent {
     pub(crate) fn missed(self, named: &[Holder]) -> Missed {
         let holder = |id| {
             let known = named.iter().find(|holder| holder.id == id).cloned();
-            known.unwrap_or_else(|| bare(id))
+            known.unwrap_or_else(|| Holder::bare(id))
         };
         match self {
             Self::NotHere => Missed::not_here(),
@@ -44,16 +44,6 @@ impl NotSent {
             Self::Mismatch(who) => Missed::Mismatch(holder(who)),
             Self::Changed(who) => Missed::Changed(holder(who)),
         }
-    }
-}
-
-/// A member, where no more is known of it than its key.
-pub(crate) fn bare(id: PeerId) -> Holder {
-    Holder {
-        id,
-        name: None,
-        addresses: Vec::new(),
-        partial: false,
     }
 }
 

@@ -16,12 +16,7 @@ fn id(n: u8) -> PeerId {
 }
 
 fn holder(n: u8) -> Holder {
-    Holder {
-        id: id(n),
-        name: None,
-        addresses: Vec::new(),
-        partial: false,
-    }
+    Holder::bare(id(n))
 }
 
 fn at(millis: u64) -> Instant {

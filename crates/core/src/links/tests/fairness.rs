@@ -16,14 +16,7 @@ fn many(count: usize, length: usize, what: char) -> Update {
 }
 
 fn find(query: Query) -> Find {
-    Find {
-        query,
-        hops: 0,
-        hash_now: false,
-        after: None,
-        most: None,
-        until: None,
-    }
+    Find::new(query, 0)
 }
 
 fn by_name() -> Find {
