@@ -218,7 +218,7 @@ async fn converse(mut stream: UnixStream, command: &[u8], events: &mpsc::Sender<
         if let Some(event) = event
             && event != Event::Note(Note::Taken)
         {
-            let is_last = matches!(event, Event::Done(_) | Event::Error(_));
+            let is_last = event.is_last();
             if events.send(event).await.is_err() || is_last {
                 return;
             }

@@ -154,7 +154,7 @@ impl<O: Write, T: Write> Renderer<O, T> {
             }
             return Ok(None);
         }
-        if matches!(event, Event::Done(_) | Event::Error(_)) {
+        if event.is_last() {
             for row in self
                 .to_sort
                 .take()

@@ -132,3 +132,10 @@ pub enum Event {
     /// The command failed.
     Error(Failure),
 }
+
+impl Event {
+    /// Whether the answer ends with it.
+    pub fn is_last(&self) -> bool {
+        matches!(self, Self::Done(_) | Self::Error(_))
+    }
+}

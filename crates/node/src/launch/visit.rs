@@ -86,8 +86,7 @@ pub async fn ask(
         }
         drop(told);
         while let Some(event) = answer.recv().await {
-            let last = matches!(event, Event::Done(_) | Event::Error(_));
-            if last {
+            if event.is_last() {
                 // Say goodbye first: the program ends when it has the last event.
                 visitor.stop("its visit is over").await;
                 let _ = events.send(event).await;

@@ -276,7 +276,7 @@ impl Front {
         if let Event::Progress(progress) = &event {
             self.bar.update(progress);
         }
-        if matches!(event, Event::Done(_) | Event::Error(_)) {
+        if event.is_last() {
             self.answers = None;
         }
         let effects = self.menu.event(&event);

@@ -178,7 +178,7 @@ impl Jobs {
                     _ = &mut stopped => return,
                     event = answer.recv() => event,
                 };
-                let is_last = matches!(event, Some(Event::Done(_) | Event::Error(_)) | None);
+                let is_last = event.as_ref().is_none_or(Event::is_last);
                 if !jobs.on_event(id, number, event) || is_last {
                     return;
                 }

@@ -67,8 +67,8 @@ async fn tell(
                 Some(event @ (Event::Changes { .. } | Event::StartAgain { .. })) => {
                     line(&event)
                 }
-                Some(Event::Done(_) | Event::Error(_)) | None => return,
-                Some(_) => continue,
+                Some(event) if !event.is_last() => continue,
+                Some(_) | None => return,
             },
             Ok(()) = village.changed() => {
                 line(&json!({ "event": "village", "village": shared.village.account() }))

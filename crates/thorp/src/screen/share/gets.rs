@@ -116,7 +116,7 @@ impl Gets {
         if let Event::Progress(progress) = &event {
             get.progress = Some(progress.clone());
         }
-        if matches!(event, Event::Done(_) | Event::Error(_)) {
+        if event.is_last() {
             get.answers = None;
         }
         let summary = get.totals.on_event(&event);
