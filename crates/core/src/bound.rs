@@ -130,17 +130,11 @@ impl<K: Copy + Ord> SharedBound<K> {
             return Ok(Vec::new());
         }
         self.set(key, None);
-        let mut gave_way = Vec::new();
-        while self.total.saturating_add(amount) > self.in_all {
-            let Some((victim, holding)) = self.next_to_give_way(account, amount) else {
-                for (victim, holding) in gave_way {
-                    self.set(victim, Some(holding));
-                }
-                self.set(key, before);
-                return Err(Full);
-            };
-            self.set(victim, None);
-            gave_way.push((victim, holding));
+        let (is_room, gave_way) = self.make_room(account, amount);
+        if !is_room {
+            self.put_back(gave_way);
+            self.set(key, before);
+            return Err(Full);
         }
         self.set(key, Some(Holding { account, amount }));
         Ok(gave_way.into_iter().map(|(victim, _)| victim).collect())
@@ -150,22 +144,10 @@ impl<K: Copy + Ord> SharedBound<K> {
     pub fn would_fit(&mut self, key: K, account: Account, amount: u64) -> bool {
         let before = self.holdings.get(&key).copied();
         self.set(key, None);
-        let mut gave_way = Vec::new();
-        let fits = loop {
-            if self.total.saturating_add(amount) <= self.in_all {
-                break true;
-            }
-            let Some((victim, holding)) = self.next_to_give_way(account, amount) else {
-                break false;
-            };
-            self.set(victim, None);
-            gave_way.push((victim, holding));
-        };
-        for (victim, holding) in gave_way {
-            self.set(victim, Some(holding));
-        }
+        let (is_room, gave_way) = self.make_room(account, amount);
+        self.put_back(gave_way);
         self.set(key, before);
-        fits
+        is_room
     }
 
     /// Releases a thing, if it is held.
@@ -191,6 +173,26 @@ impl<K: Copy + Ord> SharedBound<K> {
     /// Returns how much is free.
     pub fn free(&self) -> u64 {
         self.in_all - self.total
+    }
+
+    /// Takes things out until an account has room for `amount` more, or nothing has to give way to
+    /// it. Returns whether there is room, and what was taken out.
+    fn make_room(&mut self, account: Account, amount: u64) -> (bool, Vec<(K, Holding)>) {
+        let mut gave_way = Vec::new();
+        while self.total.saturating_add(amount) > self.in_all {
+            let Some((victim, holding)) = self.next_to_give_way(account, amount) else {
+                return (false, gave_way);
+            };
+            self.set(victim, None);
+            gave_way.push((victim, holding));
+        }
+        (true, gave_way)
+    }
+
+    fn put_back(&mut self, gave_way: Vec<(K, Holding)>) {
+        for (victim, holding) in gave_way {
+            self.set(victim, Some(holding));
+        }
     }
 
     /// Returns what must give way first to an account that asks for `amount` more: the largest
