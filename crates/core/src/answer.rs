@@ -61,13 +61,13 @@ impl Library<'_> {
                 let mut steps = 0;
                 let pattern = Pattern::counted(text, &mut steps);
                 // It costs this also if it turns out to be no pattern.
-                work = work.of(steps.div_ceil(Work::STEPS));
+                work = work.plus(steps.div_ceil(Work::STEPS));
                 pattern.map(|pattern| {
                     let after = find.after.as_ref();
                     let files = self.catalogue.matching(&pattern, after, self.among);
                     let mut files = files.taking(work.remaining(self.most) * Work::STEPS);
                     let mut found = self.page(&mut files, find.most_variants(), &mut work);
-                    work = work.of(files.steps() / Work::STEPS);
+                    work = work.plus(files.steps() / Work::STEPS);
                     if !found.more {
                         found.behind = files.behind();
                         found.more = found.behind.is_some();
@@ -82,7 +82,7 @@ impl Library<'_> {
             Query::Content(content) => {
                 let mut names: BTreeMap<&Name, Vec<PeerId>> = BTreeMap::new();
                 for (peer, name) in self.catalogue.holders_of(*content) {
-                    work = work.of(1);
+                    work = work.plus(1);
                     if (self.among)(peer) {
                         names.entry(name).or_default().push(peer);
                     }
@@ -138,7 +138,7 @@ impl Library<'_> {
             Some(most) => self.table(few, usize::try_from(most).unwrap_or(usize::MAX), work),
             None => self.page(few, find.most_variants(), work),
         };
-        *work = work.of(files.steps() / Work::STEPS);
+        *work = work.plus(files.steps() / Work::STEPS);
         found
     }
 
@@ -149,7 +149,7 @@ impl Library<'_> {
         let mut room = ROOM;
         let mut more = false;
         for mut file in files {
-            *work = work.of(cost_of(&file));
+            *work = work.plus(cost_of(&file));
             let size = size_of_entry(&file.entry) + file.holders.len();
             if told.files.len() == most.min(Told::MAX_FILES) || size > room {
                 more = true;
@@ -244,17 +244,17 @@ impl Library<'_> {
             if at > 0 && work.remaining(self.most) == 0 {
                 return cut(found, at, None);
             }
-            *work = work.of(Work::NAME);
+            *work = work.plus(Work::NAME);
             let after = find.after.as_ref().filter(|_| at == 0);
             let most = work.remaining(self.most) * Work::ROWS;
             let part = self.catalogue.named_within(name, after, most, self.among);
-            *work = work.of(part.looked_at / Work::ROWS);
+            *work = work.plus(part.looked_at / Work::ROWS);
             if part.found.is_none() && part.behind.is_none() && !is_missed {
                 is_missed = true;
                 self.name_unlisted(&mut found, work);
             }
             let (_, files) = part.found.unwrap_or((Fit::Path, Vec::new()));
-            *work = work.of(files.iter().map(cost_of).sum());
+            *work = work.plus(files.iter().map(cost_of).sum());
             let start = found.variants.len();
             for file in files.into_iter().take(most_variants) {
                 let variant = self.variant(file);
@@ -282,7 +282,7 @@ impl Library<'_> {
     fn name_unlisted(&self, found: &mut Found, work: &mut Work) {
         let unlisted = (self.unlisted)();
         let named = unlisted.members.len() as u64;
-        *work = work.of(named).of(unlisted.looked_at / Work::LINKS);
+        *work = work.plus(named).plus(unlisted.looked_at / Work::LINKS);
         found.unlisted = unlisted.members;
         found.more_unlisted = unlisted.are_more;
     }
@@ -293,7 +293,7 @@ impl Library<'_> {
         let mut found = Found::default();
         let mut room = ROOM;
         for file in files {
-            *work = work.of(cost_of(&file));
+            *work = work.plus(cost_of(&file));
             let variant = self.variant(file);
             let size = size_of(&variant);
             if found.variants.len() == most || size > room {
@@ -364,7 +364,7 @@ pub fn members<'a>(
         found.members.push(member_row(presence, catalogue));
     }
     let named = found.members.len() as u64;
-    let work = Work::QUESTION.of(named).of(looked_at / Work::LINKS);
+    let work = Work::QUESTION.plus(named).plus(looked_at / Work::LINKS);
     (found, work)
 }
 

@@ -50,7 +50,7 @@ impl Work {
     /// An update with at most this many entries is treated like a question.
     pub const FEW_ENTRIES: usize = if cfg!(test) { 20 } else { 1000 };
 
-    pub(crate) fn of(self, more: u64) -> Self {
+    pub(crate) fn plus(self, more: u64) -> Self {
         Self(self.0.saturating_add(more))
     }
 
@@ -102,7 +102,8 @@ pub struct Allowance {
 }
 
 impl Allowance {
-    /// Returns the full allowance for the questions of an account.
+    /// Returns the full allowance for the questions of an account. The same serves for a member's
+    /// changes of addresses, and for searches in what a node shows of itself.
     pub fn new(now: Instant) -> Self {
         Self::at(QUESTIONS, now)
     }
@@ -134,11 +135,11 @@ impl Allowance {
 
     /// Returns when it is no longer used up.
     fn ready_at(&self) -> Instant {
-        self.is_above_at(0)
+        self.above_at(0)
     }
 
     /// Returns when more than this is left.
-    fn is_above_at(&self, floor: i64) -> Instant {
+    fn above_at(&self, floor: i64) -> Instant {
         let missing = floor.saturating_add(1).saturating_sub(self.credit);
         let missing = u64::try_from(missing).unwrap_or(0);
         let nanos = self
@@ -270,7 +271,7 @@ impl Budgets {
     }
 
     /// Returns when an account may be sent this node's listing once more, if not now.
-    pub fn is_sent_at(&mut self, now: Instant, account: Account) -> Option<Instant> {
+    pub fn may_be_sent_at(&mut self, now: Instant, account: Account) -> Option<Instant> {
         let has_enough = self.has_listed_enough(now, account);
         let is_spent = self.is_spent(now, account, Effort::Costly);
         let later = || {
@@ -301,7 +302,7 @@ impl Budgets {
             Effort::Named => &self.named,
             Effort::Costly => &self.costly,
         };
-        all.is_above_at(all.floor(purse.map_or(0, |purse| purse.lately.work)))
+        all.above_at(all.floor(purse.map_or(0, |purse| purse.lately.work)))
     }
 
     /// Whether there is no time for forgetting listings now. Forgetting comes before the work of
@@ -314,7 +315,7 @@ impl Budgets {
 
     /// Returns when there is time for forgetting listings again.
     pub fn ready_to_forget_at(&self) -> Instant {
-        self.costly.is_above_at(self.costly.floor(Work::ENOUGH))
+        self.costly.above_at(self.costly.floor(Work::ENOUGH))
     }
 
     /// Returns how much one answer to this account may cost: little if the account has cost much
@@ -391,8 +392,8 @@ impl Budgets {
     }
 
     /// Forgets accounts with full allowances that have cost nothing lately: they are equivalent to
-    /// unknown ones. The number of
-    /// others is limited by how many can use some of their allowance within minutes.
+    /// unknown ones. The number of others is limited by how many can use some of their allowance
+    /// within minutes.
     fn forget_the_full(&mut self, now: Instant) {
         self.accounts.retain(|_, purse| {
             purse.questions.refill(now);

@@ -168,7 +168,7 @@ impl Links {
         if is_change {
             let moved = self.catalogue.moved() - before.0;
             let hashed = (self.catalogue.told() - before.1) * Work::INFO_HASHES;
-            let work = Work::QUESTION.of(work_of(entries as u64, moved) + hashed);
+            let work = Work::QUESTION.plus(work_of(entries as u64, moved) + hashed);
             self.budgets.on_answered(now, account, Effort::Named, work);
         }
         self.on_applied(peer, applied);
@@ -502,8 +502,8 @@ impl Links {
 
     /// Returns when the member at the other end may be sent this node's listing once more, if not
     /// now.
-    pub(crate) fn is_sent_at(&mut self, now: Instant, id: LinkId) -> Option<Instant> {
-        self.budgets.is_sent_at(now, self.account(id))
+    pub(crate) fn may_be_sent_at(&mut self, now: Instant, id: LinkId) -> Option<Instant> {
+        self.budgets.may_be_sent_at(now, self.account(id))
     }
 
     /// Charges the member at the other end for entries of this node's listing that it was sent.

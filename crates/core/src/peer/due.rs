@@ -101,7 +101,7 @@ impl Peer {
             if let (most, Reader::Peer) = reader
                 && let Some(lacking) = self.publishing.catching_up(link)
             {
-                if let Some(until) = self.links.is_sent_at(now, link) {
+                if let Some(until) = self.links.may_be_sent_at(now, link) {
                     return self.publishing.hold(link, until);
                 }
                 let catalogue = self.links.catalogue();
