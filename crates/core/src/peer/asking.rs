@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use thorp_wire::PeerId;
-use thorp_wire::frame::{Find, Found, Frame, Get, Holder, Refused, RequestId, Variant};
+use thorp_wire::frame::{Body, Find, Found, Frame, Get, Holder, Refused, RequestId, Variant};
 
 use super::wanted::{Asker, Errand, Surveyor};
 use super::{Exchange, Output, Peer, comparing};
@@ -255,9 +255,7 @@ impl Peer {
         match &from {
             Some(liar) if is_mismatch => self.lied(now, liar.clone()),
             Some(holder) => {
-                let rtt = self.links.to(holder.id).and_then(|(_, link)| link.rtt);
-                self.neighbours.was_useful(now, holder.id, rtt);
-                self.neighbours.was_used(now, holder.id);
+                self.on_delivered(now, holder.id);
                 if storage == Storage::Kept {
                     self.remembered.chose(now, holder.id);
                 }
@@ -318,20 +316,13 @@ impl Peer {
         if !self.is_wanted(&errand, who) {
             return;
         }
-        if matches!(errand, Errand::Meet) {
-            return;
-        }
+        let body: Body = match &errand {
+            Errand::Meet => return,
+            Errand::Ask(_, find) => find.clone().into(),
+            Errand::Get(_, content) => Get { content: *content }.into(),
+        };
         let request = self.links.next_request(link);
-        match &errand {
-            Errand::Meet => {}
-            Errand::Ask(_, find) => {
-                self.send(now, link, Frame::with_request(request, find.clone()));
-            }
-            Errand::Get(_, content) => {
-                let get = Get { content: *content };
-                self.send(now, link, Frame::with_request(request, get));
-            }
-        }
+        self.send(now, link, Frame::with_request(request, body));
         let question = Question { errand, asked: now };
         self.questions.insert((link, request), question);
     }

@@ -52,9 +52,7 @@ impl Peer {
         } else if is_kept {
             let mut heartbeat = Update::heartbeat(self.publishing.position(id).unwrap_or(0));
             if self.links.get(id).is_some_and(|link| link.member.tracker) {
-                let untold = std::mem::take(&mut self.untold);
-                heartbeat.lookups = u32::try_from(untold.lookups).unwrap_or(u32::MAX);
-                heartbeat.spared = u32::try_from(untold.spared).unwrap_or(u32::MAX);
+                self.report_lookups(&mut heartbeat);
                 heartbeat.looking = self.publisher.is_looking();
             }
             if self.publishing.is_stopped(id) {
@@ -116,9 +114,7 @@ impl Peer {
                 Next::Send(mut frame) => {
                     if let (Body::Update(update), (_, Reader::Tracker)) = (&mut frame.body, reader)
                     {
-                        let untold = std::mem::take(&mut self.untold);
-                        update.lookups = u32::try_from(untold.lookups).unwrap_or(u32::MAX);
-                        update.spared = u32::try_from(untold.spared).unwrap_or(u32::MAX);
+                        self.report_lookups(update);
                     }
                     self.send(now, link, *frame);
                 }
@@ -129,5 +125,11 @@ impl Peer {
                 Next::Nothing => return,
             }
         }
+    }
+    /// Tells the tracker of the lookups that it was not told of yet.
+    fn report_lookups(&mut self, update: &mut Update) {
+        let untold = std::mem::take(&mut self.untold);
+        update.lookups = u32::try_from(untold.lookups).unwrap_or(u32::MAX);
+        update.spared = u32::try_from(untold.spared).unwrap_or(u32::MAX);
     }
 }

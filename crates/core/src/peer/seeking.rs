@@ -79,9 +79,7 @@ impl Peer {
     pub(super) fn gathered(&mut self, now: Instant, fetch: FetchId, sources: Vec<Holder>) {
         self.sought.drop(fetch);
         for source in &sources {
-            let rtt = self.links.to(source.id).and_then(|(_, link)| link.rtt);
-            self.neighbours.was_useful(now, source.id, rtt);
-            self.neighbours.was_used(now, source.id);
+            self.on_delivered(now, source.id);
             self.remembered.chose(now, source.id);
         }
         let best = sources.into_iter().next();
@@ -93,6 +91,13 @@ impl Peer {
         {
             self.send_to(now, best, Errand::Meet);
         }
+    }
+
+    /// A member has sent what it had listed.
+    pub(super) fn on_delivered(&mut self, now: Instant, holder: PeerId) {
+        let rtt = self.links.to(holder).and_then(|(_, link)| link.rtt);
+        self.neighbours.was_useful(now, holder, rtt);
+        self.neighbours.was_used(now, holder);
     }
 
     /// A member sent something other than it had listed. It is not asked again.
