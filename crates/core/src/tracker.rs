@@ -16,7 +16,7 @@ use crate::changes::Row;
 use crate::links::{self, Event, LinkId, Links, Me, Role, Terms};
 use crate::liveness::INTERVALS_TO_LOSS;
 use crate::matching::PatternError;
-use crate::presence::{Presence, Presences};
+use crate::presence::Presences;
 use crate::spared::{Spared, SparedMeter};
 use crate::swarms::MemberChange;
 use crate::swarms::feed::Feed;
@@ -171,12 +171,7 @@ impl Tracker {
         self.links.next_deadline().into_iter().chain(expects).min()
     }
 
-    /// Peers that are present, in the order of their ids; visitors are none.
-    pub fn peers(&self) -> impl Iterator<Item = &Presence> {
-        self.links.present().listed()
-    }
-
-    /// The same, in the order in which people see them.
+    /// Who is present.
     pub fn present(&self) -> &Presences {
         self.links.present()
     }
@@ -438,7 +433,7 @@ mod tests {
         while let Some(next) = tracker.next_deadline() {
             lost_at = next;
             tracker.handle(next, links::Input::Tick.into());
-            let left = tracker.peers().count();
+            let left = tracker.present().listed().count();
             assert!(left == 0 || next < at + SECOND * 9, "{left} at {next:?}");
         }
         assert_eq!(lost_at, at + SECOND * 9);

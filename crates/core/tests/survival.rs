@@ -336,7 +336,8 @@ fn other_addresses_of_a_peer_are_known_at_once_on_the_links_there_are() {
     assert_eq!(addresses(id(two), neighbours), both);
     let tracker = village
         .tracker()
-        .peers()
+        .present()
+        .listed()
         .map(thorp_core::presence::Presence::holder);
     assert_eq!(addresses(id(two), tracker.collect()), both);
 }

@@ -618,7 +618,7 @@ proptest! {
                 tracker.check();
                 while tracker.poll_output().is_some() {}
                 prop_assert!(tracker.next_deadline().is_none_or(|at| at > now));
-                let present: Vec<PeerId> = tracker.peers().map(|presence| presence.id).collect();
+                let present: Vec<PeerId> = tracker.present().listed().map(|presence| presence.id).collect();
                 for (peer, _) in tracker.catalogue().listings() {
                     prop_assert!(present.contains(&peer));
                 }
@@ -627,7 +627,7 @@ proptest! {
         while let Some(at) = tracker.next_deadline() {
             tracker.handle(at, links::Input::Tick.into());
         }
-        prop_assert_eq!(tracker.peers().count(), 0);
+        prop_assert_eq!(tracker.present().listed().count(), 0);
         prop_assert_eq!(tracker.catalogue().entries(), 0);
     }
 }

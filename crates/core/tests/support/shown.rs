@@ -30,7 +30,7 @@ impl Village {
 
     /// Returns a peer as the tracker names it.
     pub fn holder(&self, node: Node) -> Holder {
-        let mut peers = self.tracker().peers();
+        let mut peers = self.tracker().present().listed();
         let peer = peers.find(|peer| peer.id == id(node));
         peer.expect("the tracker knows it").holder()
     }
@@ -51,11 +51,13 @@ impl Village {
     pub fn peers_table(&self) -> Vec<(String, String, String)> {
         let tracker = self.tracker();
         let address: BTreeMap<PeerId, IpAddr> = tracker
-            .peers()
+            .present()
+            .listed()
             .map(|peer| (peer.id, peer.seen_at))
             .collect();
         let mut rows: Vec<_> = tracker
-            .peers()
+            .present()
+            .listed()
             .map(|peer| {
                 let listing = tracker.catalogue().listing(peer.id);
                 let names = listing.map_or(String::new(), |listing| {
@@ -83,7 +85,8 @@ impl Village {
     pub fn files_table(&self) -> Vec<(String, String)> {
         let tracker = self.tracker();
         let address: BTreeMap<PeerId, IpAddr> = tracker
-            .peers()
+            .present()
+            .listed()
             .map(|peer| (peer.id, peer.seen_at))
             .collect();
         let rows = tracker.catalogue().files().map(|file| {

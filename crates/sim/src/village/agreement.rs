@@ -101,7 +101,11 @@ impl World {
         if is_new || matches!(host.program, Program::Off) {
             return None;
         }
-        if !tracker.peers().any(|presence| presence.id == id_of(node)) {
+        if !tracker
+            .present()
+            .listed()
+            .any(|presence| presence.id == id_of(node))
+        {
             return Some(format!(
                 "the tracker does not know that {machine:?} is there"
             ));

@@ -240,7 +240,7 @@ impl Node for Task {
             }
             Event::Swept => self.sweep(),
             Event::Request(Request::Present(reply)) => {
-                let present = engine.machine.peers().map(|peer| peer.id);
+                let present = engine.machine.present().listed().map(|peer| peer.id);
                 drop(reply.send(present.collect()));
             }
             Event::Request(Request::Find(find, reply)) => {
@@ -373,7 +373,8 @@ impl Task {
     /// Those that are here are seen now.
     fn see_all(&self, machine: &machine::Tracker) {
         let now = unix_seconds(self.clock.wall());
-        self.seen.saw_all(machine.peers().map(|peer| peer.id), now);
+        self.seen
+            .saw_all(machine.present().listed().map(|peer| peer.id), now);
     }
 
     /// Forgets clients that are silent, and tells readers what is counted of the others.
