@@ -116,7 +116,7 @@ struct Teller {
     refuses: bool,
     /// An estimate of the memory that its claims take.
     bytes: usize,
-    /// It is no neighbour any more: it was the so manieth that went.
+    /// Set once it is no neighbour any more: how many had gone, it included.
     parted: Option<u64>,
 }
 

@@ -4,7 +4,7 @@
 //! machines   peer tracker swarm  one `handle`, one `poll_output`; they route
 //! links      links               connections to members; the same for tracker and peer
 //! get        get                 files by name for the user of a peer, from start to end
-//! rules      lookup survey neighbours remembered publisher
+//! rules      lookup survey neighbours remembered hearsay publisher
 //!            liveness budget bound   small machines, each testable alone
 //! memory     catalogue presence gather answer matching glob words
 //!                                which peer has what, who is present, how both are found

@@ -86,9 +86,9 @@ pub enum Reader {
 
 /// An update that is being sent, frame by frame.
 ///
-/// It brings a copy from one state to another, however much the share changes meanwhile: what is
-/// not in a frame yet is taken as it is when the frame is made, and all that has changed since that
-/// other state comes with the next update: only with that one where both could be too much.
+/// It brings a copy from one state to another, however much the share changes meanwhile. What is in
+/// no frame yet is taken as it is when its frame is made. What changes meanwhile comes again with
+/// the next update; only there, if both together could be more than the reader keeps.
 #[derive(Debug)]
 pub struct OutgoingUpdate {
     /// What its first frame says, without the entries.
@@ -328,7 +328,7 @@ impl Publisher {
     /// Begins the update of a copy at state `since` (`None`: there is no copy). Returns `None` if
     /// the copy is at the published state already.
     ///
-    /// A long change is cut into several updates, each of which the copy is a whole listing after.
+    /// A long change is cut into several updates; after each the copy is a whole listing.
     ///
     /// A receiver that keeps at most `most` entries of a peer gets one more
     /// than that, so that it knows that they are too many. It would throw the

@@ -4,11 +4,16 @@
 //! args          the command line             commands      one file for each verb
 //! node          a running node for a verb    quoting       names on one line with others
 //! answer        events for users, scripts    listing       rows on standard output
+//! exit          the exit codes               state         where the state directory is
 //! columns, fit  rows and names in a width    sorting, pager  lists for users
 //! words         codes into sentences         json          the same for --json
+//! units         bytes, durations, times      wrap          lines between words
 //! lines, table  plain-lines form             screen        the tabs of share and tracker
+//! tables        what the tables of a node show
 //! menu          share's menu                 conversation  questions during a fetch
+//! choose        numbered choices             completing    half-typed words, for shells
 //! given         torrents that are given instead of a name
+//! whereabouts   where fetched files are
 //! told          what is told of a fetch      logging       the log of -v and RUST_LOG
 //! out, prompt, progress, signals             standard streams, questions, bars, goodbyes
 //! threads       as many as are of use, and as the system allows

@@ -104,7 +104,7 @@ pub struct File {
     pub holders: Vec<PeerId>,
 }
 
-/// What was found for a name as a person typed it, and how far the search came.
+/// What was found for a name as the user typed it, and how far the search came.
 #[derive(Debug, Default)]
 pub struct Named {
     /// The best fits among the rows that were looked at.
@@ -213,7 +213,7 @@ impl Catalogue {
             .map(|(peer, _, listing)| (peer, listing))
     }
 
-    /// What best fits a name as a person typed it: files that all fit it equally
+    /// What best fits a name as the user typed it: files that all fit it equally
     /// well, held by those peers that `among` allows.
     pub fn named(&self, typed: &str, among: Among<'_>) -> Option<(Fit, Vec<File>)> {
         self.named_within(typed, None, u64::MAX, among).found

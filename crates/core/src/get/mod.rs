@@ -187,13 +187,13 @@ struct Get {
     found_bytes: u64,
     /// Names that came to no file.
     unplanned: u64,
-    /// Files that match a pattern and are left out: those of the pattern that is being
-    /// found, as far as they may act by lying there, and all the others.
+    /// Files of the pattern that is being found that may act by lying there.
     hidden: u64,
+    /// Files that match a pattern and are left out. `hidden` is added once all of its are found.
     left_out: u64,
-    /// Of those of all patterns, as many come if hidden files are asked for.
+    /// How many of these come if hidden files are asked for.
     hidden_left_out: u64,
-    /// What was asked for, of which some were the first that were left out.
+    /// The first pattern of which some were left out, as it was asked for.
     left_out_of: Option<String>,
     files: u64,
     bytes: u64,

@@ -587,7 +587,7 @@ impl Terms {
     }
 
     /// Names that differ from the typed one in Unicode normalisation only are
-    /// offered, not taken, unless the person has said by its root which one is meant.
+    /// offered, not taken, unless the user has said by its root which one is meant.
     fn choose_alike(&self, typed: &str, variants: Vec<Variant>, answer: Answered) -> Verdict {
         if self.only.root.is_some() {
             return self.choose_named(typed, variants, answer);

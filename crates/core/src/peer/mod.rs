@@ -9,6 +9,7 @@
 //! io          inputs, outputs and settings
 //! events      passes events of the links on
 //! linking     dials, neighbours, lost links
+//! wanted      links that are wanted, and what is to be done on them
 //! answering   answers questions of other members
 //! asking      asks members for files that this peer's user wants
 //! surveying   lists all files or members, for this peer's user or for a get

@@ -6,6 +6,7 @@
 //!
 //! ```text
 //! io         inputs and outputs
+//! bits       a set of piece numbers
 //! pieces     which pieces are verified, and the state of each one under way
 //! torrent    the same of a torrent, whose pieces are verified as a whole
 //! picker     which piece to begin next: the rarest first

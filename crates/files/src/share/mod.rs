@@ -18,6 +18,7 @@
 //! inbox    gathers what the keeper has to look at
 //! watch    what the file system reports
 //! shared   the state that a share's threads and callers have in common
+//! locks    locks that stay usable after a thread has panicked
 //! keeper   the thread that keeps the listing true and reports its changes
 //! holding  opens hashed files, if they are still what was hashed
 //! storing  fetched files, put into the share and listed at once

@@ -5,6 +5,7 @@
 //! event    the events of which an answer consists
 //! line     events as lines of the local socket, also those of another version
 //! rows     the rows of answers
+//! path     paths in JSON, also those that are no UTF-8
 //! snapshot what a node shows of itself
 //! tracked  its rows of peers and files, and where each value comes from
 //! notice   what a node reports unasked

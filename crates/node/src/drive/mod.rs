@@ -6,7 +6,8 @@
 //! engine     a machine, its time, and what it wants done
 //! counting   what goes over the links, in numbers
 //! wires      the links of a node: frames out, arrivals in, the goodbye
-//! peer       what only a peer does, and what a person asks of it
+//! talk       what is said and heard there, as a log shows it
+//! peer       what only a peer does, and what its user asks of it
 //! tracker    what only a tracker does
 //! ```
 //!

@@ -53,7 +53,7 @@ struct Met {
 enum Unreached {
     /// It has no place for one more.
     Busy,
-    /// For a person.
+    /// For the user.
     Failed(String),
 }
 

@@ -28,7 +28,7 @@ pub enum NotSent {
 }
 
 impl NotSent {
-    /// What a person misses then. `named` are the holders that were known.
+    /// What the user misses then. `named` are the holders that were known.
     pub(crate) fn missed(self, named: &[Holder]) -> Missed {
         let holder = |id| {
             let known = named.iter().find(|holder| holder.id == id).cloned();

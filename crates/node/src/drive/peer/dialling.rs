@@ -1,7 +1,7 @@
 //! Reaching members and the tracker, and finding out why the tracker is not
 //! reached.
 //!
-//! When to dial which, and what a person is told of the trouble with it, is
+//! When to dial which, and what the user is told of the trouble with it, is
 //! decided in [`thorp_core::peer`].
 
 use std::collections::HashMap;
@@ -27,7 +27,7 @@ pub(super) struct Dialling {
     trackers: Vec<NetAddress>,
     /// The address to dial from.
     source: Option<IpAddr>,
-    /// Whether a person knows that the tracker is being dialled.
+    /// Whether the user knows that the tracker is being dialled.
     announced: bool,
     /// Links that this peer has dialled to its tracker.
     to_tracker: HashMap<LinkId, SocketAddr>,

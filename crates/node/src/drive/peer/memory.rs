@@ -161,7 +161,7 @@ fn save(disk: DiskThread, state: &StateDir, ca: CaKey, known: &[Known]) -> Resul
     state.write_json(disk, FILE, &stored)
 }
 
-/// Nothing where it is none: a person may have been at the file.
+/// Nothing where it is none: the user may have been at the file.
 fn known(neighbour: Neighbour) -> Option<Known> {
     let id: PeerId = neighbour.id.parse().ok()?;
     let away = Duration::from_secs(neighbour.away_seconds);

@@ -18,9 +18,11 @@
 //! gets          the same, as the peer's task has them
 //! delivery      where its files are put
 //! large         one large file of it: its steps on the disk
+//! announced     clients that may have such a file, asked for as clients ask
 //! missed        why a file is missed, in codes
 //! reading       files that are read while they arrive
 //! pace          how far, how fast, how long yet
+//! silence       when nothing comes, and from whom it is awaited
 //! telling       what every answer is told with
 //! torrents      torrents of the share, for a user who gives them to others
 //! from_torrent  the files of a torrent, for a user who has it
