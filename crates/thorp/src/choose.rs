@@ -90,7 +90,7 @@ Which one? Type its number, or nothing to cancel.";
     }
 
     #[test]
-    fn answers() {
+    fn a_number_picks_nothing_cancels_and_the_rest_is_nonsense() {
         assert_eq!(pick(" 2 ", 2), Pick::At(1));
         assert_eq!(pick("1.", 2), Pick::At(0));
         assert_eq!(pick("", 2), Pick::Cancel);

@@ -85,7 +85,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn sizes() {
+    fn a_size_has_one_digit_behind_the_point_from_a_kib_on() {
         assert_eq!(size(0), "0 B");
         assert_eq!(size(1023), "1023 B");
         assert_eq!(size(1229), "1.2 KiB");
@@ -95,7 +95,7 @@ mod tests {
     }
 
     #[test]
-    fn durations() {
+    fn a_duration_has_the_unit_that_suits_it() {
         assert_eq!(duration(1.84), "1.8 ms");
         assert_eq!(duration(999.96), "1.0 s");
         assert_eq!(duration(12_340.0), "12.3 s");
@@ -103,7 +103,7 @@ mod tests {
     }
 
     #[test]
-    fn times() {
+    fn times_beyond_four_digit_years_are_cut() {
         assert_eq!(time(0), "1970-01-01 00:00");
         assert_eq!(moment(951_827_649), "2000-02-29T12:34:09Z");
         assert_eq!(time(951_827_640), "2000-02-29 12:34");
@@ -115,7 +115,7 @@ mod tests {
     }
 
     #[test]
-    fn counts() {
+    fn one_thing_has_no_s() {
         assert_eq!(count(1, "file"), "1 file");
         assert_eq!(count(0, "peer"), "0 peers");
     }

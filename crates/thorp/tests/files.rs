@@ -90,7 +90,7 @@ fn noise(seed: u32, length: usize) -> Vec<u8> {
 }
 
 #[test]
-fn files_of_every_size() {
+fn files_around_every_leaf_and_frame_boundary_are_fetched() {
     let sizes = [0, 1, 16_383, 16_384, 16_385, 262_144];
     let pair = Pair::new(|has| {
         for size in sizes {
@@ -566,7 +566,7 @@ fn the_wrong_address_family() {
 }
 
 #[test]
-fn what_is_no_address() {
+fn what_is_no_address_is_refused_with_the_flag_named() {
     let village = Village::new();
     let node = village.node("peer");
     for bad in ["256.1.1.1", "http://oak", "oak:0", "a b"] {

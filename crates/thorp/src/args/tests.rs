@@ -94,7 +94,7 @@ fn every_setting_is_explained() {
 }
 
 #[test]
-fn share() {
+fn share_takes_the_current_directory_and_what_its_flags_say() {
     let Verb::Share(share) = verb(&["share"]) else {
         panic!()
     };
@@ -180,7 +180,7 @@ fn members_remove_leave_backup_restore() {
 }
 
 #[test]
-fn get() {
+fn get_takes_all_its_flags() {
     let Verb::Get(get) = verb(&[
         "get",
         "2.txt",
@@ -334,7 +334,7 @@ fn what_is_refused_as_usage() {
 }
 
 #[test]
-fn expiries() {
+fn an_expiry_has_a_unit_and_an_end() {
     assert_eq!(expiry("90s"), Ok(Duration::from_secs(90)));
     for bad in [
         "",

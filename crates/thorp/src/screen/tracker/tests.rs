@@ -143,7 +143,7 @@ On another machine: thorp share --tracker 192.168.198.138
 }
 
 #[test]
-fn nobody_yet() {
+fn an_empty_tracker_says_that_it_waits() {
     let text = drawn(&mut screen(Shown::default()), 100, 12);
     assert!(text.contains("Waiting for a connection..."), "{text}");
 }
