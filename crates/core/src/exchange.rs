@@ -12,7 +12,7 @@ use thorp_wire::InfoHash;
 use thorp_wire::session::exchange::MOST_EXCHANGED;
 use thorp_wire::session::{ExchangedPeer, PeerExchange};
 
-use crate::announces::is_dialled;
+use crate::dialled::{HeardOver, may_be_dialled};
 use crate::swarm::SessionId;
 use crate::time::Instant;
 
@@ -123,7 +123,7 @@ impl ClientExchange {
         if now - client.counted_since >= EVERY {
             (client.counted_since, client.believed) = (now, 0);
         }
-        let over_loopback = client.remote.ip().to_canonical().is_loopback();
+        let heard = HeardOver::of(client.remote.ip());
         let named = said.added.iter().map(|peer| peer.address);
         let named = named.take(MOST_BELIEVED - client.believed);
         let named: Vec<SocketAddr> = named.collect();
@@ -134,9 +134,8 @@ impl ClientExchange {
             .values()
             .filter(|other| other.torrent == torrent);
         let connected: BTreeSet<_> = of_it.filter_map(|other| other.listens).collect();
-        let is_new = |address: &SocketAddr| {
-            is_dialled(*address, over_loopback) && !connected.contains(address)
-        };
+        let is_new =
+            |address: &SocketAddr| may_be_dialled(*address, heard) && !connected.contains(address);
         Some((torrent, named.into_iter().filter(is_new).collect()))
     }
 
@@ -206,12 +205,12 @@ impl ClientExchange {
             return BTreeMap::new();
         };
         // What means this machine or this link says nothing to a client elsewhere.
-        let over_loopback = client.remote.ip().to_canonical().is_loopback();
+        let heard = HeardOver::of(client.remote.ip());
         let others = self.clients.iter().filter(|(other, _)| **other != session);
         others
             .filter(|(_, other)| other.torrent == client.torrent)
             .filter_map(|(id, other)| Some((other.listens?, *id)))
-            .filter(|(address, _)| is_dialled(*address, over_loopback))
+            .filter(|(address, _)| may_be_dialled(*address, heard))
             .filter(|(address, _)| client.listens != Some(*address))
             .collect()
     }

@@ -13,6 +13,7 @@
 //!                                announces itself to which tracker; what clients are told of
 //!                                one another
 //!            torrent             when the fetch of a torrent is given up, and why
+//! strangers  dialled             which addresses are dialled that somebody has named
 //! walks      ahead               how many things are looked at without waiting for memory at each
 //! shown      changes spared      which rows of the view have changed; how many lookups
 //!                                the tracker was spared
@@ -30,6 +31,7 @@ pub mod bound;
 pub mod budget;
 pub mod catalogue;
 pub mod changes;
+pub mod dialled;
 pub mod exchange;
 mod gather;
 pub mod get;

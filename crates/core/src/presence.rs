@@ -12,7 +12,7 @@ use std::ops::Bound;
 use thorp_wire::frame::Holder;
 use thorp_wire::{MemberName, PeerId};
 
-use crate::announces::is_dialled;
+use crate::dialled::{HeardOver, is_link_local, may_be_dialled};
 
 /// A member that is present.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -223,21 +223,15 @@ pub(crate) fn believed(
     let heard_from = heard_from.to_canonical();
     let named = named.iter();
     let canonical = named.map(|at| SocketAddr::new(at.ip().to_canonical(), at.port()));
-    let over_loopback = heard_from.is_loopback();
+    let heard = HeardOver::of(heard_from);
+    let over_loopback = heard == HeardOver::Loopback;
     let is_believed = |at: &SocketAddr| match at.ip() {
         // Two nodes of one machine may share a port.
         _ if own.contains(at) => over_loopback,
         ip if is_link_local(ip) => at.port() != 0 && (is_link_local(heard_from) || over_loopback),
-        _ => is_dialled(*at, over_loopback),
+        _ => may_be_dialled(*at, heard),
     };
     canonical.filter(is_believed).take(MOST_BELIEVED).collect()
-}
-
-fn is_link_local(ip: IpAddr) -> bool {
-    match ip {
-        IpAddr::V4(ip) => ip.is_link_local(),
-        IpAddr::V6(ip) => ip.is_unicast_link_local(),
-    }
 }
 
 /// Returns the addresses of a member that is seen at one address and claims others, of which its

@@ -10,7 +10,6 @@
 //!
 //! Trackers are not trusted: what they say of intervals has bounds, and so has their number.
 
-mod dialled;
 mod order;
 
 use std::collections::{BTreeSet, VecDeque};
@@ -20,9 +19,8 @@ use std::time::Duration;
 use thorp_wire::announce::{AnnounceEvent, TrackerUrl, TrackerUrlError};
 use thorp_wire::torrent::MOST_TRACKERS;
 
+use crate::dialled::{HeardOver, may_be_dialled};
 use crate::time::Instant;
-
-pub use dialled::is_dialled;
 
 use order::Order;
 
@@ -147,8 +145,8 @@ pub struct TrackerAnswer {
     pub tracker_id: Option<Vec<u8>>,
     /// The peers that it names.
     pub peers: Vec<SocketAddr>,
-    /// Whether it was reached over loopback.
-    pub over_loopback: bool,
+    /// Over what it was reached.
+    pub heard: HeardOver,
 }
 
 /// What the shell is to do.
@@ -299,7 +297,7 @@ impl Announces {
         tracker.has_news &= event != AnnounceEvent::Completed;
         tracker.id = answer.tracker_id.or(tracker.id.take());
         let mut peers = answer.peers;
-        peers.retain(|peer| is_dialled(*peer, answer.over_loopback));
+        peers.retain(|peer| may_be_dialled(*peer, answer.heard));
         let are_sought = !self.is_complete && (self.wants_more || !self.has_peers);
         let ends_round = !are_sought || !peers.is_empty();
         let mut orders = self.orders.iter_mut();

@@ -354,14 +354,14 @@ fn only_peers_that_may_be_dialled_are_told_and_none_to_a_seeder() {
             .collect()
     };
     let named = peers(&["127.0.0.1:5", "10.0.0.1:0", "169.254.0.1:5", "10.0.0.1:5"]);
-    for (over_loopback, told) in [
-        (false, peers(&["10.0.0.1:5"])),
-        (true, peers(&["127.0.0.1:5", "10.0.0.1:5"])),
+    for (heard, told) in [
+        (HeardOver::Network, peers(&["10.0.0.1:5"])),
+        (HeardOver::Loopback, peers(&["127.0.0.1:5", "10.0.0.1:5"])),
     ] {
         let mut play = Play::of(&[&["udp://a:1"]]);
         let answer = TrackerAnswer {
             peers: named.clone(),
-            over_loopback,
+            heard,
             ..TrackerAnswer::default()
         };
         play.say(Input::Answered(TrackerNumber(0), answer));

@@ -3,9 +3,8 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::time::Duration;
 
-use thorp_core::announces::{
-    Announces, Asking, Input, Output, TrackerAnswer, Trackers, is_dialled,
-};
+use thorp_core::announces::{Announces, Asking, Input, Output, TrackerAnswer, Trackers};
+use thorp_core::dialled::{HeardOver, may_be_dialled};
 use thorp_core::time::Instant;
 use thorp_wire::announce::{AnnounceEvent, TrackerUrl};
 
@@ -32,7 +31,7 @@ pub(crate) fn announces(bytes: &[u8]) {
         machine,
         now: Duration::ZERO,
         asked: Vec::new(),
-        over_loopback: false,
+        heard: HeardOver::Network,
         is_over: false,
     };
     play.say(Input::Tick);
@@ -52,8 +51,8 @@ struct Play {
     machine: Announces,
     now: Duration,
     asked: Vec<Asking>,
-    /// Whether the last answer came over loopback.
-    over_loopback: bool,
+    /// Over what the last answer was heard.
+    heard: HeardOver,
     is_over: bool,
 }
 
@@ -82,8 +81,12 @@ impl Play {
                 if number < 6 {
                     return Input::Failed(tracker);
                 }
-                self.over_loopback = source.flag();
-                Input::Answered(tracker, answer(source, self.over_loopback))
+                self.heard = if source.flag() {
+                    HeardOver::Loopback
+                } else {
+                    HeardOver::Network
+                };
+                Input::Answered(tracker, answer(source, self.heard))
             }
         }
     }
@@ -101,7 +104,7 @@ impl Play {
                     self.asked.push(asking);
                 }
                 Output::Peers(peers) => {
-                    let is = |peer: &std::net::SocketAddr| is_dialled(*peer, self.over_loopback);
+                    let is = |peer: &std::net::SocketAddr| may_be_dialled(*peer, self.heard);
                     assert!(!peers.is_empty() && peers.iter().all(is));
                 }
                 Output::Over => self.is_over = true,
@@ -116,7 +119,7 @@ fn url(source: &mut Source<'_>) -> String {
     format!("{}://a:{port}", scheme.copied().unwrap_or_default())
 }
 
-fn answer(source: &mut Source<'_>, over_loopback: bool) -> TrackerAnswer {
+fn answer(source: &mut Source<'_>, heard: HeardOver) -> TrackerAnswer {
     let mut seconds = || {
         let said = u32::from(source.short());
         [None, Some(0), Some(u32::MAX)]
@@ -140,6 +143,6 @@ fn answer(source: &mut Source<'_>, over_loopback: bool) -> TrackerAnswer {
         min_interval,
         tracker_id: None,
         peers: peers.collect(),
-        over_loopback,
+        heard,
     }
 }

@@ -7,6 +7,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use thiserror::Error;
+use thorp_core::dialled::is_link_local;
 use thorp_group::address::{NetAddress, OuterAddress, canonical};
 use thorp_wire::frame::Hello;
 use tokio::time::{Instant, timeout_at};
@@ -353,13 +354,6 @@ fn reachable(listen: SocketAddr, own: &[OwnAddress]) -> Vec<SocketAddr> {
     own.sort_by_key(|own| (own.of, own.ip.is_ipv6(), is_unique_local(own.ip)));
     let own = own.into_iter().map(|own| (own.ip, port).into());
     first(own)
-}
-
-fn is_link_local(ip: IpAddr) -> bool {
-    match ip {
-        IpAddr::V4(ip) => ip.is_link_local(),
-        IpAddr::V6(ip) => ip.is_unicast_link_local(),
-    }
 }
 
 fn is_unique_local(ip: IpAddr) -> bool {

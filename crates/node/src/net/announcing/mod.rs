@@ -17,7 +17,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use thiserror::Error;
-use thorp_core::announces::{Announces, Asking, Input, Output, TrackerAnswer, is_dialled};
+use thorp_core::announces::{Announces, Asking, Input, Output, TrackerAnswer};
+use thorp_core::dialled::{HeardOver, may_be_dialled};
 use thorp_core::time::Instant;
 use thorp_wire::announce::url::Transport;
 use thorp_wire::announce::{Announce, Announced, AnswerError, TrackerUrl};
@@ -185,7 +186,7 @@ impl<A: Fn() -> Amounts, T: FnMut(Told)> Task<A, T> {
         match answer {
             Ok(answer) => {
                 let mut peers = answer.peers.iter();
-                let names_peers = peers.any(|peer| is_dialled(*peer, answer.over_loopback));
+                let names_peers = peers.any(|peer| may_be_dialled(*peer, answer.heard));
                 (self.told)(Told::Answered(asking.url, names_peers));
                 Input::Answered(asking.tracker, answer)
             }
@@ -234,7 +235,7 @@ async fn announce(
         let source = announcer.source;
         source.is_none_or(|source| source.is_ipv4() == address.is_ipv4())
             // A torrent may come from anywhere: `0.0.0.0` would be this machine, too.
-            && (asking.is_own || is_dialled(*address, true))
+            && (asking.is_own || may_be_dialled(*address, HeardOver::Loopback))
     };
     let addresses = resolved.filter(is_reached).take(MOST_ADDRESSES);
     let mut waiting: Vec<SocketAddr> = addresses.collect();
@@ -265,10 +266,10 @@ async fn announce_at(
     asking: Arc<(Asking, Announce, Announcer)>,
 ) -> Result<TrackerAnswer, AnnounceError> {
     let (asking, said, by) = &*asking;
-    let over_loopback = address.ip().to_canonical().is_loopback();
+    let heard = HeardOver::of(address.ip());
     let announced = match asking.url.transport() {
         Transport::Http => {
-            if over_loopback && !is_announce(&asking.url.target("")) {
+            if heard == HeardOver::Loopback && !is_announce(&asking.url.target("")) {
                 return Err(AnnounceError::NotAnnounce);
             }
             http::announce(address, asking, said, by.source).await?
@@ -290,7 +291,7 @@ async fn announce_at(
         min_interval,
         tracker_id,
         peers,
-        over_loopback,
+        heard,
     })
 }
 

@@ -102,7 +102,7 @@ async fn a_tracker_tells_of_other_clients_over_http() {
     let told = ask(&tracker).await.expect("is answered");
     assert_eq!(told.peers, [address("10.0.0.1:6881")]);
     assert_eq!((told.interval, told.min_interval), (Some(60), Some(30)));
-    assert!(told.over_loopback);
+    assert_eq!(told.heard, HeardOver::Loopback);
 }
 
 #[tokio::test]

@@ -8,7 +8,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use thorp_core::announces::is_dialled;
+use thorp_core::dialled::{HeardOver, may_be_dialled};
 use thorp_core::swarm::{Contact, Stuck};
 use thorp_core::torrent::{TorrentEvent, TorrentFetch};
 use thorp_wire::torrent::{Magnet, PieceProofs, PieceSpace, TorrentError};
@@ -52,7 +52,7 @@ impl Job<'_> {
         let mut fetch = TorrentFetch::new(self.now(), patience(self.get.wait), seeking.rows());
         let mut named = magnet.peers.clone();
         // A link may come from anywhere.
-        named.retain(|client| is_dialled(*client, false));
+        named.retain(|client| may_be_dialled(*client, HeardOver::Network));
         let mut known = Known::default();
         for of in &sought {
             if known.add(named.iter().copied(), *of) {

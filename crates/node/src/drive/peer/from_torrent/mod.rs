@@ -24,7 +24,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use data_encoding::BASE64;
-use thorp_core::announces::is_dialled;
+use thorp_core::dialled::{HeardOver, may_be_dialled};
 use thorp_core::get::Patience;
 use thorp_core::swarm::SourceId;
 use thorp_core::time;
@@ -346,7 +346,7 @@ impl Job<'_> {
         let mut known = BTreeSet::new();
         // Strangers name these: a torrent may come from anywhere.
         let mut named = described.clients.clone();
-        named.retain(|client| is_dialled(*client, false));
+        named.retain(|client| may_be_dialled(*client, HeardOver::Network));
         let first = described.torrent.info.info_hashes().next();
         let mut told = (!named.is_empty()).then_some((first, named));
         let mut shown = Shown::new(plan);

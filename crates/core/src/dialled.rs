@@ -2,10 +2,31 @@
 
 use std::net::{IpAddr, SocketAddr};
 
-/// Whether an address is dialled that another machine has named: a client's, by a tracker, a magnet
-/// link or another client, and a member's. It must mean the same single machine everywhere; only
-/// what was heard over loopback may name loopback.
-pub fn is_dialled(address: SocketAddr, heard_over_loopback: bool) -> bool {
+/// Over what an address was heard that somebody has named.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum HeardOver {
+    /// From this machine.
+    Loopback,
+    /// From another one, or it is not known from which.
+    #[default]
+    Network,
+}
+
+impl HeardOver {
+    /// Over what a node or client at this address is heard.
+    pub fn of(ip: IpAddr) -> Self {
+        if ip.to_canonical().is_loopback() {
+            Self::Loopback
+        } else {
+            Self::Network
+        }
+    }
+}
+
+/// Whether an address may be dialled that another machine has named: a client's, by a tracker, a
+/// magnet link or another client, and a member's. It must mean the same single machine everywhere;
+/// only what was heard over loopback may name loopback.
+pub fn may_be_dialled(address: SocketAddr, heard: HeardOver) -> bool {
     let ip = address.ip().to_canonical();
     let is_of_one_link = match ip {
         IpAddr::V4(ip) => ip.is_link_local() || ip.is_broadcast() || ip.octets()[0] == 0,
@@ -18,7 +39,15 @@ pub fn is_dialled(address: SocketAddr, heard_over_loopback: bool) -> bool {
         && !is_of_one_link
         && !ip.is_unspecified()
         && !ip.is_multicast()
-        && (heard_over_loopback || !ip.is_loopback())
+        && (heard == HeardOver::Loopback || !ip.is_loopback())
+}
+
+/// Whether an address means another machine on each link.
+pub fn is_link_local(ip: IpAddr) -> bool {
+    match ip {
+        IpAddr::V4(ip) => ip.is_link_local(),
+        IpAddr::V6(ip) => ip.is_unicast_link_local(),
+    }
 }
 
 #[cfg(test)]
@@ -27,7 +56,9 @@ mod tests {
 
     #[test]
     fn no_address_is_dialled_that_means_another_machine_here_or_many() {
-        let is = |address: &str| is_dialled(address.parse().expect("an address"), false);
+        let is = |address: &str| {
+            may_be_dialled(address.parse().expect("an address"), HeardOver::Network)
+        };
         for good in [
             "10.0.0.1:6881",
             "203.0.113.7:1",
@@ -58,7 +89,9 @@ mod tests {
 
     #[test]
     fn what_was_heard_over_loopback_may_name_loopback_and_nothing_else_that_is_not_dialled() {
-        let is = |address: &str| is_dialled(address.parse().expect("an address"), true);
+        let is = |address: &str| {
+            may_be_dialled(address.parse().expect("an address"), HeardOver::Loopback)
+        };
         assert!(is("127.0.0.1:6881") && is("[::1]:6881") && is("10.0.0.1:6881"));
         assert!(!is("127.0.0.1:0") && !is("169.254.1.1:1") && !is("[::]:1"));
     }
