@@ -108,7 +108,7 @@ impl Remembered {
             due_at: None,
             under_way: 0,
         };
-        remembered.on_changed();
+        remembered.note_due();
         remembered
     }
 
@@ -134,9 +134,9 @@ impl Remembered {
         };
         self.all.insert(place.member.id, place);
         self.forget_surplus(now);
-        self.on_changed();
+        self.note_due();
         if is_news {
-            self.has_changed(now);
+            self.keep_soon(now);
         }
     }
 
@@ -159,7 +159,7 @@ impl Remembered {
             attempts => waiting(self.every, attempts),
         };
         place.state = State::Waiting { until: now + wait };
-        self.on_changed();
+        self.note_due();
     }
 
     /// A member said goodbye, or was told to go: it is not dialled again soon.
@@ -169,15 +169,15 @@ impl Remembered {
                 place.away_since = now;
             }
             place.state = State::Resting;
-            self.on_changed();
+            self.note_due();
         }
     }
 
     /// Forgets a peer that declines to be a neighbour, or that this node declines.
     pub fn forget(&mut self, now: Instant, id: PeerId) {
         if self.all.remove(&id).is_some() {
-            self.has_changed(now);
-            self.on_changed();
+            self.keep_soon(now);
+            self.note_due();
         }
     }
 
@@ -195,7 +195,7 @@ impl Remembered {
         place.state = State::Waiting {
             until: now + waiting(self.every, place.attempts),
         };
-        self.on_changed();
+        self.note_due();
     }
 
     /// Schedules all peers to be dialled soon, since they may be reachable again.
@@ -209,7 +209,7 @@ impl Remembered {
                 };
             }
         }
-        self.on_changed();
+        self.note_due();
     }
 
     /// Returns the peers to dial now, given room for `room` more neighbours. The caller reports
@@ -243,7 +243,7 @@ impl Remembered {
                 dialled.push(place.member.clone());
             }
         }
-        self.on_changed();
+        self.note_due();
         dialled
     }
 
@@ -266,7 +266,7 @@ impl Remembered {
         let known = self.known(now);
         self.all.clear();
         self.keep_at = None;
-        self.on_changed();
+        self.note_due();
         known
     }
 
@@ -280,7 +280,7 @@ impl Remembered {
     pub fn chose(&mut self, now: Instant, id: PeerId) {
         let place = self.all.get_mut(&id);
         if place.is_some_and(|place| !std::mem::replace(&mut place.chosen, true)) {
-            self.has_changed(now);
+            self.keep_soon(now);
         }
     }
 
@@ -317,7 +317,7 @@ impl Remembered {
     }
 
     /// A place may have another state: notes what is asked for after every input.
-    fn on_changed(&mut self) {
+    fn note_due(&mut self) {
         let states = || self.all.values().map(|place| place.state);
         let until = states().filter_map(|state| match state {
             State::Waiting { until } => Some(until),
@@ -344,7 +344,8 @@ impl Remembered {
         }
     }
 
-    fn has_changed(&mut self, now: Instant) {
+    /// Who is remembered has changed: that is kept with what follows soon.
+    fn keep_soon(&mut self, now: Instant) {
         self.keep_at.get_or_insert(now + GATHERED_FOR);
     }
 

@@ -154,7 +154,7 @@ impl Renewal {
     }
 
     /// The link to the tracker was lost. The tracker may be asked at once over the next one.
-    pub fn is_cut_off(&mut self) {
+    pub fn on_cut_off(&mut self) {
         self.next = Duration::ZERO;
     }
 

@@ -256,8 +256,8 @@ impl Announces {
             Input::Tick => {}
             Input::Answered(tracker, answer) => self.answered(now, tracker, answer),
             Input::Failed(tracker) => self.failed(now, tracker),
-            Input::WantsMore => self.wants_more(now),
-            Input::IsPrivate => self.is_private(),
+            Input::WantsMore => self.on_wants_more(now),
+            Input::IsPrivate => self.on_private(),
             Input::Completed => self.completed(now),
             Input::Stop => self.stop(now),
         }
@@ -305,7 +305,7 @@ impl Announces {
         let is_in_use = order.is_some();
         if let Some(order) = order {
             order.answered(number, now + interval, ends_round);
-            order.has_news(now, &self.trackers);
+            order.on_news(now, &self.trackers);
         }
         if !is_in_use || self.phase != Phase::Running {
             return self.take_leave_of(number);
@@ -332,14 +332,14 @@ impl Announces {
     }
 
     /// Asks sooner, as soon as the trackers allow it.
-    fn wants_more(&mut self, now: Instant) {
+    fn on_wants_more(&mut self, now: Instant) {
         self.wants_more = true;
         for order in &mut self.orders {
             order.hurry(now, &self.trackers);
         }
     }
 
-    fn is_private(&mut self) {
+    fn on_private(&mut self) {
         for number in self.orders[1].take() {
             self.take_leave_of(number);
         }
@@ -354,7 +354,7 @@ impl Announces {
             tracker.has_news = tracker.knows || tracker.asked.is_some();
         }
         for order in &mut self.orders {
-            order.has_news(now, &self.trackers);
+            order.on_news(now, &self.trackers);
         }
     }
 

@@ -131,7 +131,7 @@ impl Order {
     }
 
     /// Begins the next round now if there is a tracker that has to hear of the last piece.
-    pub(super) fn has_news(&mut self, now: Instant, trackers: &[Tracker]) {
+    pub(super) fn on_news(&mut self, now: Instant, trackers: &[Tracker]) {
         let mut all = self
             .tiers
             .iter()

@@ -315,7 +315,7 @@ impl Turns {
             Turn::Behind
         } else {
             self.taken.insert(content, VecDeque::new());
-            self.is_ready(fetch);
+            self.on_turn(fetch);
             Turn::Ready
         };
         self.all.insert(fetch, (content, turn));
@@ -349,7 +349,7 @@ impl Turns {
     }
 
     /// It has its content to itself.
-    fn is_ready(&mut self, fetch: FetchId) {
+    fn on_turn(&mut self, fetch: FetchId) {
         if self.read.contains(&fetch) {
             self.ready.push_front(fetch);
         } else {
@@ -409,7 +409,7 @@ impl Turns {
         while let Some(next) = behind.pop_front() {
             if let Some((_, turn)) = self.all.get_mut(&next) {
                 *turn = Turn::Ready;
-                self.is_ready(next);
+                self.on_turn(next);
                 return;
             }
         }

@@ -244,7 +244,7 @@ impl Gets {
                 (verdict, _) => verdict,
             };
             if let Verdict::Folder = verdict {
-                get.terms.is_for_several();
+                get.terms.on_several_meant();
                 get.postponed.take(&name);
                 get.agenda.push_back(Task::Folder(name));
             } else {
@@ -437,7 +437,7 @@ impl Terms {
     }
 
     /// What was taken for a file's name is a folder's.
-    pub fn is_for_several(&mut self) {
+    pub fn on_several_meant(&mut self) {
         self.is_single = false;
         self.equal_will_do = true;
     }

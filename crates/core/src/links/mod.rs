@@ -199,7 +199,7 @@ impl Links {
             .extend(silent.map(|link| Event::Silent { link }));
         // Only a little at a time, so that new input need not wait long.
         while let Some(question) = self.turns.next_question(now, &mut self.budgets) {
-            if self.is_asked(now, question) {
+            if self.on_question_turn(now, question) {
                 break;
             }
         }
@@ -448,7 +448,7 @@ impl Links {
 
     /// Starts on a queued question. Returns whether it is to be answered: its account may have
     /// exceeded its budget in the meantime.
-    fn is_asked(&mut self, now: Instant, question: turns::Question) -> bool {
+    fn on_question_turn(&mut self, now: Instant, question: turns::Question) -> bool {
         let turns::Question {
             link,
             request,

@@ -224,14 +224,14 @@ impl Lookup {
                 Stage::Members(waiting) if waiting.goes_on(now) => Some(self.ask_the_rested(now)),
                 Stage::Members(waiting) => {
                     if waiting.is_owed() {
-                        self.has_passed_over_unlisted();
+                        self.on_unlisted_passed_over();
                     }
                     self.go_on_to(Stage::BeforeUnlisted)
                 }
                 Stage::Unlisted(waiting) if waiting.goes_on(now) => Some(Vec::new()),
                 Stage::Unlisted(waiting) => {
                     if waiting.is_owed() {
-                        self.has_passed_over_unlisted();
+                        self.on_unlisted_passed_over();
                     }
                     self.go_on_to(Stage::BeforeLikes)
                 }
@@ -313,7 +313,7 @@ impl Lookup {
                 }
                 self.take_unlisted(found.unlisted, found.more_unlisted);
             }
-            Stage::Unlisted(_) if found.more && rest.is_none() => self.has_passed_over_unlisted(),
+            Stage::Unlisted(_) if found.more && rest.is_none() => self.on_unlisted_passed_over(),
             _ => {}
         }
         let hashing = matches!(self.stage, Stage::Hashing(_));
@@ -380,7 +380,7 @@ impl Lookup {
             waiting.answered(who);
             match self.stage {
                 Stage::Tracker(_) => self.tracker = TrackerUse::InPart,
-                Stage::Members(_) | Stage::Unlisted(_) => self.has_passed_over_unlisted(),
+                Stage::Members(_) | Stage::Unlisted(_) => self.on_unlisted_passed_over(),
                 _ => {}
             }
             return;
@@ -407,7 +407,7 @@ impl Lookup {
             .is_some_and(|waiting| waiting.answered(who));
         match self.stage {
             Stage::Tracker(_) if owed => self.tracker = TrackerUse::Unreachable,
-            Stage::Members(_) | Stage::Unlisted(_) if owed => self.has_passed_over_unlisted(),
+            Stage::Members(_) | Stage::Unlisted(_) if owed => self.on_unlisted_passed_over(),
             _ => {}
         }
     }

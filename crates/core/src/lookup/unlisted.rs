@@ -52,7 +52,7 @@ impl Lookup {
         }
         if missed.len() > Find::MAX_NAMES {
             missed.truncate(Find::MAX_NAMES);
-            self.has_passed_over_unlisted();
+            self.on_unlisted_passed_over();
         }
         let find = Find::new(Query::Names(missed), 0);
         let until = now + WITHIN;
@@ -76,7 +76,7 @@ impl Lookup {
         }
         let last = last.filter(|_| found.more && self.unlisted.is_empty())?;
         if self.pages >= MOST_PAGES {
-            self.has_passed_over_unlisted();
+            self.on_unlisted_passed_over();
             return None;
         }
         let waiting = self.stage.waiting()?;
@@ -96,12 +96,12 @@ impl Lookup {
             }
         }
         if is_passed_over {
-            self.has_passed_over_unlisted();
+            self.on_unlisted_passed_over();
         }
     }
 
     /// A member that may have what is looked for was not asked, or has not answered.
-    pub(super) fn has_passed_over_unlisted(&mut self) {
+    pub(super) fn on_unlisted_passed_over(&mut self) {
         if self.tracker == TrackerUse::Asked {
             self.tracker = TrackerUse::AskedWithoutUnlisted;
         }

@@ -201,7 +201,7 @@ impl Swarm {
     }
 
     /// Records pieces that the other end has announced.
-    pub(super) fn has_more(&mut self, now: Instant, id: SessionId, pieces: &[u32]) {
+    pub(super) fn on_have(&mut self, now: Instant, id: SessionId, pieces: &[u32]) {
         let Some(session) = self.sessions.get_mut(&id) else {
             return;
         };
@@ -253,7 +253,7 @@ impl Swarm {
                 continue;
             };
             if session.has.has(number) {
-                session.wants_less(number);
+                session.on_piece_had(number);
                 self.show_interest(id);
             } else {
                 self.send(id, Message::Have(number));

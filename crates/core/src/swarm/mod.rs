@@ -252,7 +252,7 @@ impl Swarm {
                 self.dial(now);
             }
             Input::DialFailed { peer, reason } => self.sources.dial_failed(now, peer, &reason),
-            Input::HolderBusy { peer } => self.sources.is_busy(now, peer),
+            Input::HolderBusy { peer } => self.sources.on_busy(now, peer),
             Input::Reached => self.sources.on_reached(),
             Input::Opened {
                 session,
@@ -448,7 +448,7 @@ impl Swarm {
     fn route(&mut self, now: Instant, id: SessionId, told: Consequence) {
         match told {
             Consequence::Nothing => {}
-            Consequence::Has(pieces) => self.has_more(now, id, &pieces),
+            Consequence::Has(pieces) => self.on_have(now, id, &pieces),
             Consequence::Choked(blocks) => {
                 self.not_coming(id, &blocks);
                 self.abandon(id);

@@ -218,7 +218,7 @@ impl Session {
     }
 
     /// Records that a piece that the other end has is not missing any more.
-    pub fn wants_less(&mut self, piece: u32) {
+    pub fn on_piece_had(&mut self, piece: u32) {
         self.wanted = self.wanted.saturating_sub(1);
         self.denied.remove(&piece);
         self.barred.remove(&piece);

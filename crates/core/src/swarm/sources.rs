@@ -205,7 +205,7 @@ impl Sources {
 
     /// A dialled holder was reached but has no free place. It is dialled again, and counts as hope
     /// while it answers so.
-    pub fn is_busy(&mut self, now: Instant, peer: SourceId) {
+    pub fn on_busy(&mut self, now: Instant, peer: SourceId) {
         self.on_reached();
         if let Some(source) = self.known.get_mut(&peer)
             && source.state == State::Dialling
@@ -481,7 +481,7 @@ mod tests {
         let mut seconds = 0;
         for wait in [1, 2, 4, 8, 16, 30, 30, 30] {
             assert_eq!(sources.dial(at(seconds), &limits).len(), 1);
-            sources.is_busy(at(seconds), peer(1));
+            sources.on_busy(at(seconds), peer(1));
             assert_eq!(sources.busy(), 1);
             assert_eq!(sources.dial(at(seconds + wait - 1), &limits), []);
             assert_eq!(

@@ -83,7 +83,7 @@ fn hash_one(shared: &Shared, name: &Name, buffer: &mut [u8], go_on: &mut dyn FnM
                     .under_way
                     .fetch_add(bytes - counted, Ordering::Relaxed);
                 counted = bytes;
-                shared.queue.has_read(name, bytes);
+                shared.queue.on_read(name, bytes);
                 go_on(bytes)
             },
         );
@@ -106,7 +106,7 @@ impl Shared {
                 if write(&self.index).hashed(name, stamp, content.root) {
                     self.remembered(self.cache.keep(name, &stamp, content.root, &layer));
                     if let Some(pieces) = pieces {
-                        self.has_v1(name, &stamp, content, &pieces);
+                        self.on_v1(name, &stamp, content, &pieces);
                     }
                     self.inbox.poke();
                     return Ok(());

@@ -165,7 +165,7 @@ impl Index {
     }
 
     /// A file that could not be read is listed again once it is found.
-    pub fn may_be_readable(&mut self, name: &Name) {
+    pub fn on_readable_again(&mut self, name: &Name) {
         self.unreadable.remove(as_path(name));
     }
 

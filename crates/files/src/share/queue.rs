@@ -130,7 +130,7 @@ impl Queue {
         lock(&self.state).busy.get(name).copied().unwrap_or(0)
     }
 
-    pub fn has_read(&self, name: &Name, bytes: u64) {
+    pub fn on_read(&self, name: &Name, bytes: u64) {
         if let Some(read) = lock(&self.state).busy.get_mut(name) {
             *read = bytes;
         }

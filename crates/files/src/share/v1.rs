@@ -183,7 +183,7 @@ impl Shared {
     }
 
     /// A file was hashed for a v1 torrent while it had this stamp.
-    pub(super) fn has_v1(&self, name: &Name, stamp: &Stamp, content: Content, pieces: &[[u8; 20]]) {
+    pub(super) fn on_v1(&self, name: &Name, stamp: &Stamp, content: Content, pieces: &[[u8; 20]]) {
         let info = v1_info(name.base(), content.length, pieces, Privacy::Private);
         let info_hash = info_hash_v1(&info);
         write(&self.index).set_v1(name, *stamp, info_hash);

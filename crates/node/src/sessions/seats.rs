@@ -182,7 +182,7 @@ impl LastUse {
     }
 
     /// The connection is of use at this moment.
-    pub fn is_now(&self) {
+    pub fn touch(&self) {
         let millis = u64::try_from(self.since.elapsed().as_millis()).unwrap_or(u64::MAX);
         self.millis.store(millis, Ordering::Relaxed);
     }
@@ -277,7 +277,7 @@ mod tests {
         for (number, row) in &mut seats.rows {
             row.used.since = long_ago;
             if *number != 7 {
-                row.used.is_now();
+                row.used.touch();
             }
         }
         assert!(seats.take_or_replace(ip(1)).is_some());

@@ -406,7 +406,7 @@ impl<W: AsyncWrite + Unpin> Writer<'_, W> {
                     }
                     self.transfer.served(self.session, &blocks, true);
                     if let Some(used) = &self.used {
-                        used.is_now();
+                        used.touch();
                     }
                     spare = outgoing;
                 }

@@ -70,12 +70,12 @@ impl Traffic {
         };
         if told.at.is_none_or(|told| told.elapsed() >= TOLD_EVERY) {
             told.at = Some(Instant::now());
-            self.is_in_use(member);
+            self.on_use(member);
         }
     }
 
     /// There is something between this member and this peer.
-    pub fn is_in_use(&self, member: PeerId) {
+    pub fn on_use(&self, member: PeerId) {
         // If the peer has too much to do to hear it, it will hear it later.
         let _ = self.fed.try_send(member);
     }

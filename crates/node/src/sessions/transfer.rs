@@ -301,7 +301,7 @@ impl Transfer {
         let state = self.lock();
         for session in state.sessions.values() {
             if let Some(member) = session.peer.member() {
-                self.traffic.is_in_use(member);
+                self.traffic.on_use(member);
             }
         }
     }
@@ -351,7 +351,7 @@ impl Transfer {
     }
 
     /// Clients of this torrent may be told of one another.
-    pub fn is_public_as(&self, torrent: InfoHash) {
+    pub fn set_public_torrent(&self, torrent: InfoHash) {
         self.lock().public_torrent = Some(torrent);
     }
 
@@ -361,7 +361,7 @@ impl Transfer {
     }
 
     /// Clients of this torrent have it as one of v1.
-    pub fn is_v1_as(&self, torrent: InfoHash) {
+    pub fn set_v1_torrent(&self, torrent: InfoHash) {
         self.lock().v1_torrent = Some(torrent);
     }
 

@@ -35,7 +35,7 @@ impl PieceHasher {
             let room = usize::try_from(self.piece_length - self.taken).unwrap_or(usize::MAX);
             let (now, rest) = bytes.split_at(room.min(bytes.len()));
             self.piece.update(now);
-            self.has_taken(now.len() as u64);
+            self.on_taken(now.len() as u64);
             bytes = rest;
         }
     }
@@ -57,7 +57,7 @@ impl PieceHasher {
                     .update(&ZEROS[..usize::try_from(now).unwrap_or(0)]);
                 left -= now;
             }
-            self.has_taken(piece);
+            self.on_taken(piece);
             if is_whole {
                 self.zeros = self.hashes.last().copied();
             }
@@ -73,7 +73,7 @@ impl PieceHasher {
         self.hashes
     }
 
-    fn has_taken(&mut self, bytes: u64) {
+    fn on_taken(&mut self, bytes: u64) {
         self.taken += bytes;
         if self.taken == self.piece_length {
             self.end_piece();

@@ -48,7 +48,7 @@ impl Unread {
         self.files.values().any(|trouble| !trouble.is_unlisted)
     }
 
-    fn has_failed(&mut self, now: Instant, name: &Name, has_root: bool) -> &mut Trouble {
+    fn on_failed(&mut self, now: Instant, name: &Name, has_root: bool) -> &mut Trouble {
         if self.due.is_none() {
             self.due = Some(now + LOOK_EVERY);
         }
@@ -85,7 +85,7 @@ impl Keeper {
             return Ok(());
         };
         let (now, is_news) = (Instant::now(), !self.unread.has_listed());
-        let trouble = self.unread.has_failed(now, name, record.root.is_some());
+        let trouble = self.unread.on_failed(now, name, record.root.is_some());
         let was_unlisted = trouble.is_unlisted;
         trouble.is_unlisted = record.root.is_none() && trouble.is_for_too_long(now);
         if trouble.is_unlisted {
@@ -111,7 +111,7 @@ impl Keeper {
         self.unread.due = (!files.is_empty()).then(|| now + LOOK_EVERY);
         self.unread.files = files;
         for name in to_be_found {
-            write(&self.shared.index).may_be_readable(&name);
+            write(&self.shared.index).on_readable_again(&name);
             self.examine(Path::new(name.as_str()), FOUND)?;
         }
         Ok(())
@@ -171,18 +171,18 @@ mod tests {
         let mut unread = Unread::default();
         let name: Name = "a".parse().expect("a name");
         let begun = Instant::now();
-        let trouble = unread.has_failed(begun, &name, false);
+        let trouble = unread.on_failed(begun, &name, false);
         assert_eq!(trouble.again, Some(begun + LOOK_EVERY));
         for wait in [3 * LOOK_EVERY, STAYS, READ_AGAIN] {
-            let trouble = unread.has_failed(begun + wait, &name, false);
+            let trouble = unread.on_failed(begun + wait, &name, false);
             assert_eq!(trouble.again, Some(begun + 2 * wait));
             assert_eq!(trouble.is_for_too_long(begun + wait), wait >= STAYS);
         }
         let late = begun + 3 * READ_AGAIN;
-        let trouble = unread.has_failed(late, &name, false);
+        let trouble = unread.on_failed(late, &name, false);
         assert_eq!(trouble.again, Some(late + READ_AGAIN));
         // What has a root need not be hashed.
-        assert_eq!(unread.has_failed(late, &name, true).again, None);
+        assert_eq!(unread.on_failed(late, &name, true).again, None);
         assert_eq!(unread.due(), Some(begun + LOOK_EVERY));
     }
 }

@@ -56,9 +56,9 @@ impl Unsure {
         self.since.remove(path).is_some()
     }
 
-    /// The disk does not say it. Whether this has been so for too long, and then it is
-    /// taken to be gone.
-    fn has_failed(&mut self, now: Instant, path: &Path) -> bool {
+    /// The disk does not tell of this path. Returns whether that has lasted so long that it counts
+    /// as gone.
+    fn on_failed(&mut self, now: Instant, path: &Path) -> bool {
         let since = *self.since.entry(path.to_owned()).or_insert(now);
         let is_too_long = since + STAYS <= now;
         if is_too_long {
@@ -79,7 +79,7 @@ impl Keeper {
             return Ok(false);
         }
         let is_news = self.unsure.since.is_empty();
-        if self.unsure.has_failed(Instant::now(), path) {
+        if self.unsure.on_failed(Instant::now(), path) {
             return Ok(false);
         }
         if is_news {
@@ -126,14 +126,14 @@ mod tests {
     fn what_a_disk_says_nothing_of_stays_for_a_while_from_the_first_time() {
         let mut unsure = Unsure::default();
         let (path, begun) = (Path::new("a"), Instant::now());
-        assert!(!unsure.has_failed(begun, path));
+        assert!(!unsure.on_failed(begun, path));
         assert_eq!(unsure.due(), Some(begun + LOOK_EVERY));
-        assert!(!unsure.has_failed(begun + STAYS / 2, path));
-        assert!(unsure.has_failed(begun + STAYS, path));
+        assert!(!unsure.on_failed(begun + STAYS / 2, path));
+        assert!(unsure.on_failed(begun + STAYS, path));
         assert_eq!(unsure.due(), None, "it is gone");
         // Once it was seen, the time begins anew.
-        assert!(!unsure.has_failed(begun + STAYS, path));
+        assert!(!unsure.on_failed(begun + STAYS, path));
         assert!(unsure.forget(path));
-        assert!(!unsure.has_failed(begun + 2 * STAYS, path));
+        assert!(!unsure.on_failed(begun + 2 * STAYS, path));
     }
 }

@@ -32,9 +32,9 @@ impl Seeking {
             return Self(Vec::new());
         }
         let [private, public] = torrents_of(name, transfer.content());
-        transfer.is_public_as(public);
+        transfer.set_public_torrent(public);
         if let Some(v1) = v1 {
-            transfer.is_v1_as(v1);
+            transfer.set_v1_torrent(v1);
         }
         let torrents = [private, public].into_iter().chain(v1);
         let seeking = torrents.map(|torrent| seek(peer, transfer, torrent));

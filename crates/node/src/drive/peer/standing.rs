@@ -79,7 +79,7 @@ impl Standing {
         let due = if tracker_is_up {
             self.renewal.due()
         } else {
-            self.renewal.is_cut_off();
+            self.renewal.on_cut_off();
             self.renewal.rejoin_due()
         };
         let clock = self.clock.clone();

@@ -376,7 +376,7 @@ impl Ground {
         let fetching = self.swarms.fetch(&partial, writing);
         let mut fetching = fetching.expect("can be fetched");
         let transfer = Arc::clone(&fetching.transfer);
-        transfer.is_public_as(public_hash(seeds.content));
+        transfer.set_public_torrent(public_hash(seeds.content));
         transfer.holders(Vec::new());
         transfer.clients(torrent, vec![known]);
         let gathered = async {

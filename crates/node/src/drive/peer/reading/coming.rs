@@ -111,7 +111,7 @@ impl Coming {
         }
     }
 
-    pub fn is_now(&self, phase: Phase) {
+    pub fn enter(&self, phase: Phase) {
         self.phase.send_replace(phase);
     }
 

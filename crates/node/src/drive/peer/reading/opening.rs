@@ -305,7 +305,7 @@ impl Job {
             && *before != content
         {
             // Its name has this content by now: readers of the one before look for it elsewhere.
-            coming.is_now(Phase::Over);
+            coming.enter(Phase::Over);
             self.forget();
         }
         if content == Content::EMPTY {
@@ -406,7 +406,7 @@ impl Job {
         let Some(transfer) = self.peer.swarms.fetch_of(*content) else {
             return false;
         };
-        coming.is_now(Phase::Joined(transfer));
+        coming.enter(Phase::Joined(transfer));
         let source = Source::Coming(coming.handle(), None);
         if let Some(file) = self.looked_for.take() {
             self.tell(Ok((file, source)));
@@ -417,7 +417,7 @@ impl Job {
     /// Its bytes come by this transfer.
     fn begun(&self, transfer: Arc<Transfer>) {
         if let Some((_, coming)) = &self.coming {
-            coming.is_now(Phase::Fetching(transfer));
+            coming.enter(Phase::Fetching(transfer));
         }
     }
 
@@ -437,7 +437,7 @@ impl Job {
         let Some((_, coming)) = &self.coming else {
             return;
         };
-        coming.is_now(match stored {
+        coming.enter(match stored {
             Some(stored) => Phase::Stored(Arc::new(stored)),
             None => Phase::Over,
         });
@@ -473,7 +473,7 @@ impl Job {
 
     fn fail(mut self, failure: Failure) {
         if let Some((_, coming)) = &self.coming {
-            coming.is_now(Phase::Failed(failure.clone()));
+            coming.enter(Phase::Failed(failure.clone()));
         }
         self.forget();
         let variants = std::mem::take(&mut self.variants);
@@ -484,7 +484,7 @@ impl Job {
     /// No reader wants it any more.
     fn over(mut self) {
         if let Some((_, coming)) = &self.coming {
-            coming.is_now(Phase::Over);
+            coming.enter(Phase::Over);
         }
         self.forget();
     }
