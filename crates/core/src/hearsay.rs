@@ -144,9 +144,9 @@ impl Hearsay {
         !self.how.every.is_zero()
     }
 
-    /// Whether a lookup need not ask this neighbour: some have answered in advance, and it answers
-    /// too.
-    pub fn is_told_by(&self, id: PeerId) -> bool {
+    /// Whether a lookup need not ask this neighbour: enough have answered in advance, and it answers
+    /// such questions too.
+    pub fn need_not_be_asked(&self, id: PeerId) -> bool {
         let answers = |teller: &Teller| teller.parted.is_none() && !teller.refuses;
         let willing = self.tellers.values().filter(|teller| answers(teller));
         let answered = willing.clone().filter(|teller| teller.has_answered).count();

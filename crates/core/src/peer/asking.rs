@@ -554,7 +554,7 @@ impl Surroundings for Around<'_> {
         // What listed ones know of others they were asked in advance, and the tracker knows more.
         let is_up = matches!(self.tracker(), TrackerState::Up(_));
         let is_asked =
-            |id: &PeerId| peer.config.hops > 0 && !(is_up && peer.hearsay.is_told_by(*id));
+            |id: &PeerId| peer.config.hops > 0 && !(is_up && peer.hearsay.need_not_be_asked(*id));
         let listed = listed.into_iter().filter(is_asked);
         unlisted
             .into_iter()
