@@ -27,8 +27,10 @@ pub(crate) mod tracked;
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
+use thorp_core::get::Patience;
 
 use snapshot::Ask;
 
@@ -237,6 +239,16 @@ pub enum Wait {
     /// The get waits for all files, even those that no peer has yet, for this many seconds or
     /// without a limit.
     All(Option<u64>),
+}
+
+impl From<Wait> for Patience {
+    fn from(wait: Wait) -> Self {
+        match wait {
+            Wait::No => Self::None,
+            Wait::Begun => Self::Begun,
+            Wait::All(seconds) => Self::For(seconds.map(Duration::from_secs)),
+        }
+    }
 }
 
 /// Which node answers a command.

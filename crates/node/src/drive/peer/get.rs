@@ -8,11 +8,9 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-use thorp_core::get::{
-    self, Answered, Chore, Ending, Existing, FetchId, GetId, Item, Look, News, Patience,
-};
+use thorp_core::get::{self, Answered, Chore, Ending, Existing, FetchId, GetId, Item, Look, News};
 use thorp_core::lookup::{Only, Source};
 use thorp_files::room::DiskRoom;
 use thorp_files::store::{Replace, Store};
@@ -24,8 +22,9 @@ use tokio::time::{Interval, MissedTickBehavior, interval};
 
 use crate::api::{
     AnswerSource, Done, Event, Failure, Fetched, Get, Hashing, Member, NoRoom, Note, Obstacle,
-    Progress, Provenance, Wait,
+    Progress, Provenance,
 };
+use crate::drive::caller::{Events, tell};
 use crate::rows;
 use crate::sessions::Writing;
 
@@ -34,7 +33,7 @@ use super::gets::{Begun, ForGet, Waiting};
 use super::large::{self, Order};
 use super::pace::{Meter, Pace, TOLD_EVERY};
 use super::silence::Silence;
-use super::telling::{self, Events, milliseconds, partial, tell};
+use super::telling::{self, milliseconds, partial};
 use super::{Peer, Request, missed};
 
 pub(super) async fn run(peer: &Peer, get: Get, events: &Events) -> Result<Done, Failure> {
@@ -132,11 +131,7 @@ fn request(get: Get, executable: bool) -> get::Request {
             None => Existing::Keep,
         },
         elsewhere: get.dir.is_some(),
-        patience: match get.wait {
-            Wait::No => Patience::None,
-            Wait::Begun => Patience::Begun,
-            Wait::All(seconds) => Patience::For(seconds.map(Duration::from_secs)),
-        },
+        patience: get.wait.into(),
         hidden: get.hidden,
         folders: get.folders,
         executable,

@@ -16,9 +16,10 @@ use thorp_wire::frame::Holder;
 use tokio::sync::mpsc;
 use tokio::time::timeout;
 
-use super::telling::{Events, say_if_partial, tell};
+use super::telling::say_if_partial;
 use super::{Abandoned, Peer, Request};
 use crate::api::{Done, Event, Failure, Note, PartialFiles, PeerRow};
+use crate::drive::caller::{Events, tell};
 use crate::rows;
 use crate::snapshot::{self, Ask, SnapshotRow};
 

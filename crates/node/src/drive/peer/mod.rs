@@ -77,6 +77,7 @@ use tokio::task::JoinHandle;
 
 use crate::api::{Command, Done, Event, Failure, Notice, Trouble};
 use crate::config::Config;
+use crate::drive::caller::{Events, tell};
 use crate::net::addresses::Reach;
 use crate::net::listener::{Client, Inbound};
 use crate::page::PageSlot;
@@ -88,7 +89,7 @@ pub use memory::Memory;
 use reading::Readings;
 pub use reading::{NotRead, Reading, Unopened};
 use task::{Asked, Shown, Task};
-use telling::{Events, milliseconds, tell};
+use telling::milliseconds;
 
 /// Requests that wait for the peer's task.
 const REQUESTS: usize = 256;

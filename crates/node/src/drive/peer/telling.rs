@@ -4,21 +4,13 @@ use std::net::SocketAddr;
 use std::time::Instant;
 
 use thorp_core::survey::Coverage;
-use tokio::sync::mpsc;
 
 use super::Peer;
 use crate::api::{Event, Failure, Gap, Inquiry, Note};
+use crate::drive::caller::{Events, tell};
 
 /// Of how many clients a caller is told that a file came from them.
 const MOST_CLIENTS: usize = 8;
-
-/// What the caller is told.
-pub(super) type Events = mpsc::Sender<Event>;
-
-/// If the caller listens no more, the task that does the job drops it.
-pub(super) async fn tell(events: &Events, event: Event) {
-    let _ = events.send(event).await;
-}
 
 pub(super) fn milliseconds(since: Instant) -> f64 {
     since.elapsed().as_secs_f64() * 1000.0

@@ -19,9 +19,9 @@ use thorp_wire::torrent::{Magnet, info_hash_v1, info_hash_v2};
 use tokio::sync::oneshot;
 use tokio::time::timeout;
 
-use super::telling::{Events, tell};
 use super::{Peer, Request};
 use crate::api::{Done, Event, Failure, MadeTorrent, TorrentOf};
+use crate::drive::caller::{Events, tell};
 use making::{Follows, Meant};
 
 /// How long a group's record is waited for.

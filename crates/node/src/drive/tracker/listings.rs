@@ -11,17 +11,17 @@ use thorp_core::survey::{Findings, Subject, Survey, SurveyAction, Territory};
 use thorp_core::time::Instant;
 use thorp_wire::frame::{MemberRow, Variant};
 use thorp_wire::{Name, PeerId};
-use tokio::sync::mpsc;
 
 use super::Tracker;
 use crate::api::{Command, Done, Event, Failure, Gap, Note};
+use crate::drive::caller::{Events, tell};
 use crate::rows;
 
 /// Answers event by event, but for the last one.
 pub(super) async fn answer(
     tracker: &Tracker,
     command: Command,
-    events: &mpsc::Sender<Event>,
+    events: &Events,
 ) -> Result<Done, Failure> {
     match command {
         Command::Peers => peers(tracker, events).await,
@@ -39,7 +39,7 @@ pub(super) async fn answer(
     }
 }
 
-async fn peers(tracker: &Tracker, events: &mpsc::Sender<Event>) -> Result<Done, Failure> {
+async fn peers(tracker: &Tracker, events: &Events) -> Result<Done, Failure> {
     let rows = rows::peers(members(tracker).await?, None);
     let count = rows.len() as u64;
     for row in rows {
@@ -57,7 +57,7 @@ async fn ls(
     tracker: &Tracker,
     whose: Option<String>,
     folder: Option<String>,
-    events: &mpsc::Sender<Event>,
+    events: &Events,
 ) -> Result<Done, Failure> {
     let is_here = match &whose {
         Some(whose) => {
@@ -95,7 +95,7 @@ async fn files(
     tracker: &Tracker,
     pattern: Pattern,
     only: Only,
-    events: &mpsc::Sender<Event>,
+    events: &Events,
 ) -> Result<Done, Failure> {
     let mut done = Done::default();
     let mut asking = Asking::new(tracker, Subject::Files(pattern), only);
@@ -214,11 +214,6 @@ impl Territory for Here {
     fn members(&self) -> Vec<MemberRow> {
         Vec::new()
     }
-}
-
-/// A caller that listens no more misses the rest.
-async fn tell(events: &mpsc::Sender<Event>, event: Event) {
-    let _ = events.send(event).await;
 }
 
 fn not_a_pattern(pattern: &str, why: &PatternError) -> Failure {

@@ -16,7 +16,7 @@ use tokio::task::JoinSet;
 use tokio::time::{MissedTickBehavior, interval};
 
 use super::seeking::{Heard, Seeking, Seeks};
-use super::{Described, Job, TOLD_EVERY, TorrentBytes, blocking, patience};
+use super::{Described, Job, TOLD_EVERY, TorrentBytes, blocking};
 use crate::api::{Event, Failure, Note};
 use crate::sessions::{Metadata, Sought};
 
@@ -49,7 +49,7 @@ impl Job<'_> {
             is_private: false,
         };
         let mut seeking = Seeking::start(self.peer, &seeks, None);
-        let mut fetch = TorrentFetch::new(self.now(), patience(self.get.wait), seeking.rows());
+        let mut fetch = TorrentFetch::new(self.now(), self.get.wait.into(), seeking.rows());
         let mut named = magnet.peers.clone();
         // A link may come from anywhere.
         named.retain(|client| may_be_dialled(*client, HeardOver::Network));

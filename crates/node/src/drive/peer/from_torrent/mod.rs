@@ -25,7 +25,6 @@ use std::time::{Duration, Instant};
 
 use data_encoding::BASE64;
 use thorp_core::dialled::{HeardOver, may_be_dialled};
-use thorp_core::get::Patience;
 use thorp_core::swarm::SourceId;
 use thorp_core::time;
 use thorp_core::torrent::{TorrentEvent, TorrentFetch, TorrentMissed};
@@ -39,9 +38,10 @@ use tokio::time::{MissedTickBehavior, interval};
 use super::Peer;
 use super::delivery::Folder;
 use super::pace::{Pace, TOLD_EVERY};
-use super::telling::{self, Events, milliseconds, tell};
+use super::telling::{self, milliseconds};
 use super::torrents::{group_serves_clients, tracker_urls};
-use crate::api::{Done, Event, Failure, GetTorrent, Miss, Note, Progress, TorrentSource, Wait};
+use crate::api::{Done, Event, Failure, GetTorrent, Miss, Note, Progress, TorrentSource};
+use crate::drive::caller::{Events, tell};
 use crate::sessions::{Fetching, Happening, TorrentBytes};
 
 use placing::Arrived;
@@ -342,7 +342,7 @@ impl Job<'_> {
             is_private: info.is_private(),
         };
         let mut seeking = Seeking::start(self.peer, &seeks, Some(&transfer));
-        let mut fetch = TorrentFetch::new(self.now(), patience(self.get.wait), seeking.rows());
+        let mut fetch = TorrentFetch::new(self.now(), self.get.wait.into(), seeking.rows());
         let mut known = BTreeSet::new();
         // Strangers name these: a torrent may come from anywhere.
         let mut named = described.clients.clone();
@@ -507,14 +507,6 @@ impl Shown {
         let silence = self.came.elapsed();
         progress.silent = (silence >= SILENT_AFTER).then_some(silence.as_secs());
         before != *progress
-    }
-}
-
-fn patience(wait: Wait) -> Patience {
-    match wait {
-        Wait::No => Patience::None,
-        Wait::Begun => Patience::Begun,
-        Wait::All(seconds) => Patience::For(seconds.map(Duration::from_secs)),
     }
 }
 

@@ -28,8 +28,8 @@ use thorp_wire::{Content, Name, Root};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::Peer;
-use super::telling::{Events, tell};
 use crate::api::{Done, Event, Failure, FileBytes, FileRow, Miss, Obstacle, Read};
+use crate::drive::caller::{Events, tell};
 use crate::sessions::{READ, TransferReader};
 
 use cache::{Cache, Stored};

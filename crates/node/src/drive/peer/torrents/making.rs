@@ -19,7 +19,7 @@ use thorp_wire::{Content, Entry, Name, Root};
 use tokio::time::interval;
 
 use crate::api::{Event, Failure, Progress, TorrentOf};
-use crate::drive::peer::telling::{Events, tell};
+use crate::drive::caller::{Events, tell};
 
 /// How often it is told how far the reading has come.
 const TOLD_EVERY: Duration = Duration::from_millis(500);
