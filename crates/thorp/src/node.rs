@@ -8,15 +8,14 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::pin::{Pin, pin};
 use std::sync::Arc;
-use std::time::Duration;
 
 use thorp_node::MemberName;
 use thorp_node::address::{ListenAddress, OuterAddress, TRACKER_PORT};
-use thorp_node::api::{Command, ErrorKind, Event, Note, Notice};
+use thorp_node::api::{Command, ErrorKind, Event, Note, Notice, STOPPED_BY_USER};
 use thorp_node::clock::Clock;
 use thorp_node::config::Setting;
 use thorp_node::invite::{Invite, InviteError};
-use thorp_node::launch::{self, Clerk, Common, Decided, EMBEDDED, Group};
+use thorp_node::launch::{self, Clerk, Common, Decided, EMBEDDED, Group, INVITE_VALIDITY};
 use thorp_node::net::addresses;
 use thorp_node::share;
 use thorp_node::snapshot::Viewer;
@@ -37,10 +36,6 @@ pub type Inviting = Pin<Box<dyn Future<Output = Result<String>> + Send>>;
 
 /// The most notices that wait to be shown; further ones are dropped.
 const NOTICES: usize = 64;
-/// How long an invite is valid.
-const INVITE_VALIDITY: Duration = Duration::from_hours(24);
-/// The reason given to other members when the user ends this node.
-const LEAVING: &str = "stopped by its user";
 
 /// How another machine joins the group, as its user has to type it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -213,7 +208,7 @@ pub async fn share(
         },
         has_page: web.is_some(),
         stop: Box::pin(async move {
-            running.stop(LEAVING).await;
+            running.stop(STOPPED_BY_USER).await;
             drop(web);
         }),
     })
@@ -249,7 +244,7 @@ pub async fn tracker(common: Common, decided: Decided) -> Result<LocalTracker> {
         door: Door::from(&running.access),
         has_page: web.is_some(),
         stop: Box::pin(async move {
-            running.stop(LEAVING).await;
+            running.stop(STOPPED_BY_USER).await;
             drop(web);
         }),
     })

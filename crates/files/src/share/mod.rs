@@ -66,6 +66,7 @@ mod walk;
 mod warning;
 mod watch;
 
+use std::fmt;
 use std::io;
 use std::ops::Bound;
 use std::path::{Path, PathBuf};
@@ -148,8 +149,8 @@ pub enum ShareError {
     TooBroad {
         /// Its full path.
         path: PathBuf,
-        /// What it is: a few words.
-        what: &'static str,
+        /// What it is.
+        what: Broad,
     },
     /// It is, or is in, a state directory of thorp.
     #[error(
@@ -165,19 +166,64 @@ pub enum ShareError {
     Threads(#[source] io::Error),
 }
 
+/// A directory that is more than most users mean to share.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Broad {
+    /// The root.
+    Machine,
+    /// The home directory of this user.
+    OwnHome,
+    /// A directory that home directories are in.
+    Homes,
+    /// The home directory of another user.
+    OtherHome,
+}
+
+impl Broad {
+    /// What a directory (its full path) is for a user with this home directory, if it is too much.
+    pub fn of(_: DiskThread, path: &Path, home: Option<&Path>) -> Option<Self> {
+        let home = home.and_then(|home| home.canonicalize().ok());
+        let parent = path.parent();
+        if parent.is_none() {
+            return Some(Self::Machine);
+        }
+        if home.as_deref() == Some(path) {
+            return Some(Self::OwnHome);
+        }
+        if home.is_some_and(|home| home.starts_with(path)) || path == "/home" || path == "/Users" {
+            return Some(Self::Homes);
+        }
+        if path == "/root" || parent.is_some_and(|p| p == "/home" || p == "/Users") {
+            return Some(Self::OtherHome);
+        }
+        None
+    }
+}
+
+impl fmt::Display for Broad {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Machine => "the whole machine",
+            Self::OwnHome => "your home directory",
+            Self::Homes => "where home directories are",
+            Self::OtherHome => "somebody's home directory",
+        })
+    }
+}
+
 impl Share {
     /// Whether a directory can be shared. Changes nothing.
-    pub fn check(_: DiskThread, dir: &Path, options: &Options) -> Result<(), ShareError> {
-        open_shareable(dir, options).map(drop)
+    pub fn check(disk: DiskThread, dir: &Path, options: &Options) -> Result<(), ShareError> {
+        open_shareable(disk, dir, options).map(drop)
     }
 
     /// Opens a directory and starts to scan it.
     pub fn open(
-        _: DiskThread,
+        disk: DiskThread,
         dir: &Path,
         options: Options,
     ) -> Result<(Self, mpsc::Receiver<ShareEvent>), ShareError> {
-        let (handle, path) = open_shareable(dir, &options)?;
+        let (handle, path) = open_shareable(disk, dir, &options)?;
         let for_store = handle
             .try_clone()
             .map_err(|source| unreadable(dir, source))?;
@@ -353,13 +399,17 @@ impl Share {
     }
 }
 
-fn open_shareable(dir: &Path, options: &Options) -> Result<(Dir, PathBuf), ShareError> {
+fn open_shareable(
+    disk: DiskThread,
+    dir: &Path,
+    options: &Options,
+) -> Result<(Dir, PathBuf), ShareError> {
     let (handle, path) = open_dir(dir)?;
     if path.ancestors().any(rules::is_state_directory) {
         return Err(ShareError::Keys { path });
     }
     if !options.broad
-        && let Some(what) = too_broad(&path, std::env::home_dir().as_deref())
+        && let Some(what) = Broad::of(disk, &path, std::env::home_dir().as_deref())
     {
         return Err(ShareError::TooBroad { path, what });
     }
@@ -392,25 +442,6 @@ fn unreadable(dir: &Path, source: io::Error) -> ShareError {
         path: dir.to_owned(),
         source,
     }
-}
-
-/// Why a directory (its full path) is more than most users mean to share.
-fn too_broad(path: &Path, home: Option<&Path>) -> Option<&'static str> {
-    let home = home.and_then(|home| home.canonicalize().ok());
-    let parent = path.parent();
-    if parent.is_none() {
-        return Some("the whole machine");
-    }
-    if home.as_deref() == Some(path) {
-        return Some("your home directory");
-    }
-    if home.is_some_and(|home| home.starts_with(path)) || path == "/home" || path == "/Users" {
-        return Some("where home directories are");
-    }
-    if path == "/root" || parent.is_some_and(|p| p == "/home" || p == "/Users") {
-        return Some("somebody's home directory");
-    }
-    None
 }
 
 fn shown(path: &Path) -> String {

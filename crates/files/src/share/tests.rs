@@ -761,7 +761,7 @@ fn homes_and_what_is_above_them_are_too_broad() {
     let village = tempdir();
     let home = village.path().canonicalize().expect("a path").join("ann");
     fs::create_dir(&home).expect("made");
-    let broad = |path: &Path| too_broad(path, Some(&home)).is_some();
+    let broad = |path: &Path| Broad::of(DISK, path, Some(&home)).is_some();
     assert!(broad(&home) && broad(home.parent().expect("the village")) && broad(Path::new("/")));
     assert!(!broad(&home.join("share")) && !broad(&home.with_file_name("bob")));
     assert!(

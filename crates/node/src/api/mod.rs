@@ -50,6 +50,9 @@ pub use thorp_core::get::Folders;
 pub use thorp_core::spared::{Lookups, Spared};
 pub use thorp_core::swarms::SwarmTotals;
 
+/// The reason that other members are given when its user stops a node.
+pub const STOPPED_BY_USER: &str = "stopped by its user";
+
 /// A request to a node.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "command", rename_all = "kebab-case")]

@@ -11,7 +11,7 @@ use thorp_group::invite::Invite;
 use tokio::sync::mpsc;
 
 use super::desk::{Desk, send};
-use crate::api::{Command, Done, Event, Failure};
+use crate::api::{Command, Done, Event, Failure, STOPPED_BY_USER};
 use crate::local::{self, Answering, Listening, LocalError};
 use crate::net::addresses::Reach;
 use crate::page::PageSlot;
@@ -89,7 +89,7 @@ impl Clerk {
                 Ok(vec![Event::Done(Done { ms, ..done })])
             }
             Command::Stop => {
-                tracker.stop("stopped by its user").await;
+                tracker.stop(STOPPED_BY_USER).await;
                 Ok(vec![Event::Done(Done::default())])
             }
             command => {

@@ -7,7 +7,7 @@ use thorp_disk::DiskThread;
 use thorp_node::address::{AddressError, NetAddress};
 use thorp_node::api::{ErrorKind, Notice};
 use thorp_node::launch::Group;
-use thorp_node::share;
+use thorp_node::share::{self, Broad};
 
 use super::context::{Context, on_disk};
 use super::detached::{self, Asked, Child};
@@ -28,13 +28,13 @@ pub async fn run(context: Context, args: ShareArgs) -> Result {
     let asked = args.dir.clone();
     let dir = on_disk(move |disk| directory(disk, &asked)).await??;
     let shared = dir.clone();
-    let broad = on_disk(move |disk| is_wide(disk, &shared)).await?;
+    let broad = on_disk(move |disk| broad(disk, &shared)).await?;
     let child = Child::of_parent()?;
     let (child, group) = if let Some((child, asked)) = child {
         (Some(child), asked.group()?)
     } else {
-        if broad {
-            confirm(&context, &dir).await?;
+        if let Some(broad) = broad {
+            confirm(&context, &dir, broad).await?;
         }
         let Some(group) = group(&context, &args).await? else {
             return Ok(ErrorKind::Usage.into());
@@ -43,7 +43,7 @@ pub async fn run(context: Context, args: ShareArgs) -> Result {
     };
     let options = share::Options {
         hidden: args.hidden,
-        broad,
+        broad: broad.is_some(),
         ..share::Options::default()
     };
     let state = context.state(NodeKind::Peer)?;
@@ -209,17 +209,19 @@ fn directory(_: DiskThread, asked: &Path) -> Result<PathBuf> {
     }
 }
 
-/// Whether this shares more than a user is likely to mean: the root or the home directory.
-fn is_wide(_: DiskThread, share: &Path) -> bool {
-    let home = std::env::var_os("HOME").and_then(|home| PathBuf::from(home).canonicalize().ok());
-    share.parent().is_none() || home.is_some_and(|home| home == share)
+/// Returns what this is if it is more than a user is likely to mean, but may be meant: the root or
+/// the home directory. The other broad ones are refused.
+fn broad(disk: DiskThread, share: &Path) -> Option<Broad> {
+    let home = std::env::var_os("HOME").map(PathBuf::from);
+    let broad = Broad::of(disk, share, home.as_deref());
+    broad.filter(|broad| matches!(broad, Broad::Machine | Broad::OwnHome))
 }
 
-async fn confirm(context: &Context, share: &Path) -> Result<()> {
+async fn confirm(context: &Context, share: &Path, broad: Broad) -> Result<()> {
     let shown = words::escaped(share);
-    let what = match share.parent() {
-        Some(_) => "your home directory",
-        None => "the root of this machine",
+    let what = match broad {
+        Broad::Machine => "the root of this machine".to_owned(),
+        broad => broad.to_string(),
     };
     if context.terminals.can_ask() {
         let question = format!("{shown} is {what}: this shares all of it with the whole group.");
@@ -260,8 +262,8 @@ mod tests {
     }
 
     #[test]
-    fn the_root_is_wide() {
-        assert!(is_wide(DISK, Path::new("/")));
-        assert!(!is_wide(DISK, Path::new("/no/such/home")));
+    fn the_root_is_broad_and_no_home_that_is_not_there() {
+        assert_eq!(broad(DISK, Path::new("/")), Some(Broad::Machine));
+        assert_eq!(broad(DISK, Path::new("/no/such/home")), None);
     }
 }

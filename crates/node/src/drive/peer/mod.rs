@@ -75,7 +75,7 @@ use thorp_wire::{Entry, InfoHash, PeerId};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
 
-use crate::api::{Command, Done, Event, Failure, Notice, Trouble};
+use crate::api::{Command, Done, Event, Failure, Notice, STOPPED_BY_USER, Trouble};
 use crate::config::Config;
 use crate::drive::caller::{Events, tell};
 use crate::net::addresses::Reach;
@@ -302,7 +302,7 @@ impl Peer {
             Command::Neighbours => listings::neighbours(self, events).await,
             Command::Status => listings::status(self, events).await,
             Command::Stop => {
-                self.stop("stopped by its user").await;
+                self.stop(STOPPED_BY_USER).await;
                 Ok(Done::default())
             }
             Command::Page => self.page.link(events).await,
