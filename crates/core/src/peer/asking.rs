@@ -140,9 +140,9 @@ impl Peer {
             return;
         }
         for ask in self.lookups.keys().copied().collect::<Vec<_>>() {
-            // Taken out of the map, because `Around` borrows the whole peer.
+            // Taken out of the map, because `LookupView` borrows the whole peer.
             while let Some(mut lookup) = self.lookups.remove(&ask) {
-                let actions = lookup.advance(now, &Around { now, peer: self });
+                let actions = lookup.advance(now, &LookupView { now, peer: self });
                 let asker = Asker::Lookup(ask, lookup.round());
                 self.lookups.insert(ask, lookup);
                 if actions.is_empty() {
@@ -497,12 +497,12 @@ impl Peer {
 }
 
 /// What a lookup sees of the peer.
-struct Around<'a> {
+struct LookupView<'a> {
     now: Instant,
     peer: &'a Peer,
 }
 
-impl Surroundings for Around<'_> {
+impl Surroundings for LookupView<'_> {
     fn is_me(&self, id: PeerId) -> bool {
         id == self.peer.config.me.id
     }

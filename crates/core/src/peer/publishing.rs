@@ -8,7 +8,7 @@ use thorp_wire::frame::Frame;
 
 use crate::catalogue::Catalogue;
 use crate::links::LinkId;
-use crate::publisher::{self, OutgoingUpdate, Publisher};
+use crate::publisher::{self, OutgoingUpdate, Publisher, Reader};
 use crate::time::Instant;
 
 /// A new neighbour probably came for a file: the listing follows after the file, or after this
@@ -24,20 +24,20 @@ const AT_ONCE: usize = 4 * publisher::FRAME;
 /// The links on which this peer's listing is published.
 #[derive(Debug, Default)]
 pub(super) struct Publishing {
-    readers: BTreeMap<LinkId, Reader>,
+    copies: BTreeMap<LinkId, TheirCopy>,
     /// The links that may need an update, now or once they are no longer held or have room. The
     /// others need not be checked.
     behind: BTreeSet<LinkId>,
-    /// The state of the listing with which the readers were compared.
+    /// The state of the listing with which the copies were compared.
     seq: u64,
 }
 
 #[derive(Debug)]
-struct Reader {
+struct TheirCopy {
     /// The state of the other end's copy.
     at: Option<u64>,
     held_until: Option<Instant>,
-    wish: Wish,
+    takes: Takes,
     /// When it last asked for the whole listing.
     started_over: Option<Instant>,
     /// Whether it has not had the newest state since it came, or since it asked for the whole
@@ -52,7 +52,7 @@ struct Reader {
 
 /// What the other end wants beside signs of life.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Wish {
+enum Takes {
     Entries,
     /// Entries, after it had wanted none. The user was told.
     EntriesAgain,
@@ -88,77 +88,74 @@ pub(super) enum Next {
 impl Publishing {
     /// Begins to publish on a link. If `file_first` is given, a file is sent before the listing.
     pub(super) fn begin(&mut self, link: LinkId, at: Option<u64>, file_first: Option<Instant>) {
-        let reader = Reader {
+        let copy = TheirCopy {
             at,
             held_until: file_first.map(|now| now + FILE_FIRST),
-            wish: Wish::Entries,
+            takes: Takes::Entries,
             started_over: None,
             catches_up: true,
             under_way: None,
             sent: 0,
             awaits_room: false,
         };
-        self.readers.insert(link, reader);
+        self.copies.insert(link, copy);
         self.behind.insert(link);
     }
 
     pub(super) fn end(&mut self, link: LinkId) {
-        self.readers.remove(&link);
+        self.copies.remove(&link);
         self.behind.remove(&link);
     }
 
     /// The file that was to be sent first has been sent.
     pub(super) fn release(&mut self, link: LinkId) {
-        if let Some(reader) = self.readers.get_mut(&link) {
-            reader.held_until = None;
+        if let Some(copy) = self.copies.get_mut(&link) {
+            copy.held_until = None;
         }
     }
 
     /// Returns what the other end's copy lacks, if an update of it is about to begin that is its
     /// doing.
     pub(super) fn catching_up(&self, link: LinkId) -> Option<CatchingUp> {
-        let reader = self.readers.get(&link)?;
-        let begins = reader.may_begin() && reader.under_way.is_none() && reader.sent < AT_ONCE;
-        (reader.catches_up && begins).then_some(CatchingUp { from: reader.at })
+        let copy = self.copies.get(&link)?;
+        let begins = copy.may_begin() && copy.under_way.is_none() && copy.sent < AT_ONCE;
+        (copy.catches_up && begins).then_some(CatchingUp { from: copy.at })
     }
 
     /// No update is begun on this link until then.
     pub(super) fn hold(&mut self, link: LinkId, until: Instant) {
-        if let Some(reader) = self.readers.get_mut(&link) {
-            reader.held_until = Some(until);
+        if let Some(copy) = self.copies.get_mut(&link) {
+            copy.held_until = Some(until);
         }
     }
 
     pub(super) fn next_release(&self) -> Option<Instant> {
         let behind = self.behind.iter();
-        let held = |reader: &Reader| reader.held_until.filter(|_| !reader.is_busy());
-        behind
-            .filter_map(|link| held(self.readers.get(link)?))
-            .min()
+        let held = |copy: &TheirCopy| copy.held_until.filter(|_| !copy.is_busy());
+        behind.filter_map(|link| held(self.copies.get(link)?)).min()
     }
 
     /// Returns the links on which something of `seq` may be sent now.
     pub(super) fn due(&mut self, now: Instant, seq: u64) -> Vec<LinkId> {
         let mut due = Vec::new();
         if std::mem::replace(&mut self.seq, seq) != seq {
-            self.behind.extend(self.readers.keys());
+            self.behind.extend(self.copies.keys());
         }
         self.behind.retain(|link| {
-            let Some(reader) = self.readers.get_mut(link) else {
+            let Some(copy) = self.copies.get_mut(link) else {
                 return false;
             };
-            if reader.awaits_room {
+            if copy.awaits_room {
                 return true;
             }
-            if reader.under_way.is_none() {
-                if reader.held_until.is_some_and(|until| now < until) {
+            if copy.under_way.is_none() {
+                if copy.held_until.is_some_and(|until| now < until) {
                     return true;
                 }
-                reader.held_until = None;
+                copy.held_until = None;
             }
-            reader.catches_up &= reader.under_way.is_some() || reader.at != Some(seq);
-            let is_due =
-                reader.under_way.is_some() || reader.wants_entries() && reader.at != Some(seq);
+            copy.catches_up &= copy.under_way.is_some() || copy.at != Some(seq);
+            let is_due = copy.under_way.is_some() || copy.wants_entries() && copy.at != Some(seq);
             if is_due {
                 due.push(*link);
             }
@@ -169,24 +166,17 @@ impl Publishing {
 
     /// Whether the other end lacks something that it may be sent now.
     pub(super) fn is_behind(&self, link: LinkId, seq: u64) -> bool {
-        let reader = self.readers.get(&link);
-        reader.is_some_and(|reader| {
-            let is_held =
-                !reader.wants_entries() || reader.held_until.is_some() || reader.awaits_room;
-            !is_held && reader.at.is_some_and(|at| at != seq)
+        let copy = self.copies.get(&link);
+        copy.is_some_and(|copy| {
+            let is_held = !copy.wants_entries() || copy.held_until.is_some() || copy.awaits_room;
+            !is_held && copy.at.is_some_and(|at| at != seq)
         })
     }
 
     /// Whether all that the other end lacks can wait for the next message.
-    pub(super) fn may_wait(
-        &self,
-        link: LinkId,
-        of: publisher::Reader,
-        publisher: &Publisher,
-    ) -> bool {
-        let reader = self.readers.get(&link);
-        reader
-            .is_some_and(|reader| reader.under_way.is_none() && !publisher.is_urgent(reader.at, of))
+    pub(super) fn may_wait(&self, link: LinkId, reader: Reader, publisher: &Publisher) -> bool {
+        let copy = self.copies.get(&link);
+        copy.is_some_and(|copy| copy.under_way.is_none() && !publisher.is_urgent(copy.at, reader))
     }
 
     /// A link is not told of this state of the listing, as it can wait for the next message.
@@ -199,87 +189,87 @@ impl Publishing {
     pub(super) fn next(
         &mut self,
         link: LinkId,
-        (most, of): (usize, publisher::Reader),
+        (most, reader): (usize, Reader),
         publisher: &Publisher,
         catalogue: &Catalogue,
     ) -> Next {
-        let Some(reader) = self.readers.get_mut(&link) else {
+        let Some(copy) = self.copies.get_mut(&link) else {
             return Next::Nothing;
         };
-        if reader.sent >= AT_ONCE {
-            reader.awaits_room = true;
+        if copy.sent >= AT_ONCE {
+            copy.awaits_room = true;
             return Next::AwaitRoom;
         }
-        let may_begin = reader.may_begin();
+        let may_begin = copy.may_begin();
         let begin = |at| {
-            let update = publisher.update_since(at, most, of, catalogue)?;
+            let update = publisher.update_since(at, most, reader, catalogue)?;
             let starts_over = false;
             Some(UnderWay {
                 update,
                 starts_over,
             })
         };
-        let under_way = match reader.under_way.take() {
-            None if may_begin => begin(reader.at),
+        let under_way = match copy.under_way.take() {
+            None if may_begin => begin(copy.at),
             under_way => under_way,
         };
         let Some(mut under_way) = under_way else {
             return Next::Nothing;
         };
-        let frame = if reader.wants_entries() {
+        let frame = if copy.wants_entries() {
             let frame = publisher.next_frame(&mut under_way.update, catalogue);
             if frame.last {
                 let seq = under_way.update.seq();
-                reader.at = (!under_way.starts_over).then_some(seq);
-                reader.catches_up &= reader.at != Some(publisher.seq());
+                copy.at = (!under_way.starts_over).then_some(seq);
+                copy.catches_up &= copy.at != Some(publisher.seq());
             } else {
-                reader.under_way = Some(under_way);
+                copy.under_way = Some(under_way);
             }
             frame
         } else {
             under_way.update.cut_short()
         };
         let frame = Frame::plain(frame);
-        reader.sent += frame.size();
+        copy.sent += frame.size();
         Next::Send(Box::new(frame))
     }
 
     /// Most of the updates that were sent on this link are written.
     pub(super) fn on_room(&mut self, link: LinkId) {
-        if let Some(reader) = self.readers.get_mut(&link) {
-            reader.sent = 0;
-            reader.awaits_room = false;
+        if let Some(copy) = self.copies.get_mut(&link) {
+            copy.sent = 0;
+            copy.awaits_room = false;
         }
     }
 
     /// Whether only some frames of an update were sent on this link, so that no other update may
     /// be sent there.
     pub(super) fn is_under_way(&self, link: LinkId) -> bool {
-        let reader = self.readers.get(&link);
-        reader.is_some_and(|reader| reader.under_way.is_some())
+        let copy = self.copies.get(&link);
+        copy.is_some_and(|copy| copy.under_way.is_some())
     }
 
     /// Returns the state of the other end's copy, if it has one.
     pub(super) fn position(&self, link: LinkId) -> Option<u64> {
-        self.readers.get(&link)?.at
+        self.copies.get(&link)?.at
     }
 
     /// The other end has lost its copy, or has room for one now: sends the whole listing, without
     /// delay the first time.
     pub(super) fn start_over(&mut self, now: Instant, link: LinkId) {
-        if let Some(reader) = self.readers.get_mut(&link) {
-            reader.at = None;
-            if let Some(under_way) = &mut reader.under_way {
+        if let Some(copy) = self.copies.get_mut(&link) {
+            copy.at = None;
+            if let Some(under_way) = &mut copy.under_way {
                 under_way.starts_over = true;
             }
-            if !reader.wants_entries() {
-                reader.wish = Wish::EntriesAgain;
+            if !copy.wants_entries() {
+                copy.takes = Takes::EntriesAgain;
             }
-            reader.catches_up = true;
+            copy.catches_up = true;
             self.behind.insert(link);
-            if reader.started_over.replace(now).is_some() {
+            if copy.started_over.replace(now).is_some() {
                 // Asking again while it waits makes the wait no longer.
-                reader.held_until.get_or_insert(now + WHOLE_AGAIN);
+                copy.held_until.get_or_insert(now + WHOLE_AGAIN);
             }
         }
     }
@@ -287,26 +277,26 @@ impl Publishing {
     /// The other end does not keep a copy: it gets only signs of life until it asks for one.
     /// Returns whether this is news.
     pub(super) fn stop(&mut self, link: LinkId) -> bool {
-        let Some(reader) = self.readers.get_mut(&link) else {
+        let Some(copy) = self.copies.get_mut(&link) else {
             return false;
         };
-        reader.at = None;
-        if reader.under_way.is_some() {
+        copy.at = None;
+        if copy.under_way.is_some() {
             self.behind.insert(link);
         }
-        std::mem::replace(&mut reader.wish, Wish::Nothing) == Wish::Entries
+        std::mem::replace(&mut copy.takes, Takes::Nothing) == Takes::Entries
     }
 
     /// Whether the other end gets signs of life only.
     pub(super) fn is_stopped(&self, link: LinkId) -> bool {
-        let reader = self.readers.get(&link);
-        reader.is_some_and(|reader| !reader.wants_entries())
+        let copy = self.copies.get(&link);
+        copy.is_some_and(|copy| !copy.wants_entries())
     }
 }
 
-impl Reader {
+impl TheirCopy {
     fn wants_entries(&self) -> bool {
-        self.wish != Wish::Nothing
+        self.takes != Takes::Nothing
     }
 
     fn may_begin(&self) -> bool {

@@ -204,7 +204,7 @@ impl Peer {
     pub(super) fn advance_surveys(&mut self, now: Instant) {
         let mut surveyors: VecDeque<Surveyor> = self.surveys.keys().copied().collect();
         while let Some(ask) = surveyors.pop_front() {
-            // Taken out of the map, because `Around` borrows the whole peer.
+            // Taken out of the map, because `SurveyView` borrows the whole peer.
             let Some(mut survey) = self.surveys.remove(&ask) else {
                 continue;
             };
@@ -212,7 +212,7 @@ impl Peer {
                 Surveyor::Shell(ask) => self.wishes.get(&ask),
                 Surveyor::Get(_) => None,
             };
-            let around = Around {
+            let around = SurveyView {
                 peer: self,
                 itself: wished.and_then(|wished| wished.itself.as_deref()),
             };
@@ -275,13 +275,13 @@ impl Peer {
 }
 
 /// What a survey sees of the peer.
-struct Around<'a> {
+struct SurveyView<'a> {
     peer: &'a Peer,
     /// This peer as other members see it, if its own files are wanted too.
     itself: Option<&'a Holder>,
 }
 
-impl Territory for Around<'_> {
+impl Territory for SurveyView<'_> {
     fn tracker(&self) -> TrackerState {
         self.peer.home.tracker()
     }

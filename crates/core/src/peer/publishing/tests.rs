@@ -60,7 +60,7 @@ impl Own {
     fn sent(&self, publishing: &mut Publishing, link: LinkId) -> (Vec<Update>, bool) {
         let mut sent = Vec::new();
         loop {
-            let reader = (BOUNDS.entries, publisher::Reader::Tracker);
+            let reader = (BOUNDS.entries, Reader::Tracker);
             match publishing.next(link, reader, &self.publisher, &self.catalogue) {
                 Next::Send(frame) => match frame.body {
                     Body::Update(update) => sent.push(update),

@@ -15,7 +15,7 @@ use tokio::sync::mpsc;
 use crate::sessions::Writing;
 
 use super::delivery::{Delivery, Terms};
-use super::event::Event as Happening;
+use super::event::Event;
 use super::{Abandoned, Peer};
 
 /// A get that a caller begins.
@@ -90,7 +90,7 @@ pub(super) struct Gets {
     share: Option<Share>,
     /// Small files that have come and are to be stored.
     arrived: Pile<Arrived>,
-    events: mpsc::Sender<Happening>,
+    events: mpsc::Sender<Event>,
     /// Large files that are not written to any more. As many as were begun, so
     /// the channel needs no bound of its own.
     released: (
@@ -110,12 +110,12 @@ struct Ordered {
 
 impl Gets {
     /// What is stored is told to `events`.
-    pub(super) fn new(share: Option<Share>, events: mpsc::Sender<Happening>) -> Self {
+    pub(super) fn new(share: Option<Share>, events: mpsc::Sender<Event>) -> Self {
         let told = events.clone();
         let arrived = Pile::new(move |disk, arrived| {
             let stored = Delivery::store_all(disk, arrived);
             // If the peer is gone, the files are there all the same.
-            let _ = told.blocking_send(Happening::Stored(stored));
+            let _ = told.blocking_send(Event::Stored(stored));
         });
         Self {
             waiting: HashMap::new(),
@@ -199,7 +199,7 @@ impl Gets {
         thorp_disk::spawn(move |disk| {
             let storage = delivery.copy(disk, &share);
             // If the peer is gone, the file is there all the same.
-            let _ = events.blocking_send(Happening::Stored(vec![(fetch, storage)]));
+            let _ = events.blocking_send(Event::Stored(vec![(fetch, storage)]));
         });
     }
 
