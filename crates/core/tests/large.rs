@@ -260,7 +260,7 @@ impl World {
             return self.input(
                 node,
                 Input::DialFailed {
-                    peer: peer.into(),
+                    source: peer.into(),
                     reason,
                 },
             );
@@ -278,7 +278,7 @@ impl World {
             attached.sessions.insert(session, far);
             let opened = Input::Opened {
                 session,
-                peer: id(far.0).into(),
+                source: id(far.0).into(),
                 account: Account::Member(id(far.0)),
                 dialled,
                 offer: Offer {

@@ -231,7 +231,7 @@ impl Swarm {
         let (mut mine, mut of) = (0, 1);
         for session in wanting {
             of += 1;
-            mine += u32::from(session.peer < SourceId::Member(self.me));
+            mine += u32::from(session.source < SourceId::Member(self.me));
         }
         let turn = Turn { mine, of };
         self.turn = Some(turn);
@@ -309,15 +309,15 @@ impl Swarm {
         leaves: &[[u8; 32]],
     ) {
         let mut is_of_use = true;
-        let peer = if let Some(session) = self.sessions.get_mut(&id) {
-            session.written(block).then_some(session.peer)
-        } else if let Some((peer, blocks)) = self.ended.get_mut(&id) {
-            is_of_use = !self.suspects.has_changed(*peer);
-            blocks.remove(&block).then_some(*peer)
+        let source = if let Some(session) = self.sessions.get_mut(&id) {
+            session.written(block).then_some(session.source)
+        } else if let Some((source, blocks)) = self.ended.get_mut(&id) {
+            is_of_use = !self.suspects.has_changed(*source);
+            blocks.remove(&block).then_some(*source)
         } else {
             None
         };
-        let Some(peer) = peer else {
+        let Some(source) = source else {
             return;
         };
         if self
@@ -332,10 +332,10 @@ impl Swarm {
             self.wake = true;
             return;
         }
-        self.sources.on_kept(peer, block.length());
-        let is_there = self.pieces.on_block_written(block, leaves, peer);
+        self.sources.on_kept(source, block.length());
+        let is_there = self.pieces.on_block_written(block, leaves, source);
         if self.pieces.drop_wrong(block) {
-            self.suspect(now, block.piece().number(), peer);
+            self.suspect(now, block.piece().number(), source);
             self.wake = true;
         } else if is_there {
             self.judge(now, block.piece());

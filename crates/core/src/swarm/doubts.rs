@@ -58,10 +58,11 @@ impl Doubts {
             }
             let enough = doubt.tried.len() >= TRIED;
             let untried = having(*piece).into_iter();
-            let mut untried = untried.filter(|(_, peer)| !enough && !doubt.tried.contains(peer));
+            let mut untried =
+                untried.filter(|(_, source)| !enough && !doubt.tried.contains(source));
             match untried.next() {
-                Some((session, peer)) => {
-                    doubt.tried.insert(peer);
+                Some((session, source)) => {
+                    doubt.tried.insert(source);
                     doubt.asked.insert(session);
                     doubt.last = Some((session, now));
                     next.push(Next::Ask(session, *piece));

@@ -206,14 +206,14 @@ pub enum Input {
     /// An [`Output::Dial`] failed.
     DialFailed {
         /// The source it was for.
-        peer: SourceId,
+        source: SourceId,
         /// Why, for the user.
         reason: String,
     },
     /// An [`Output::Dial`] reached a holder that has no free place at the moment.
     HolderBusy {
         /// The source it was for.
-        peer: SourceId,
+        source: SourceId,
     },
     /// A dialled holder has answered; its handshake will tell whether it has the file.
     Reached,
@@ -222,7 +222,7 @@ pub enum Input {
         /// The id of the connection from now on.
         session: SessionId,
         /// The other end.
-        peer: SourceId,
+        source: SourceId,
         /// The account charged for its place.
         account: Account,
         /// Whether this peer dialled.

@@ -87,11 +87,11 @@ impl Swarm {
         };
         let mut changed = self.suspects.changed();
         changed
-            .find(|(peer, piece)| {
+            .find(|(source, piece)| {
                 let is_missing = !self.pieces.had().has(*piece) && !comes(*piece);
-                is_missing && !self.sources.is_liar(*peer)
+                is_missing && !self.sources.is_liar(*source)
             })
-            .map(|(peer, _)| peer)
+            .map(|(source, _)| source)
     }
 
     /// Whether there is a holder without a session, perhaps because it does not answer just now,
@@ -115,7 +115,7 @@ impl Swarm {
         let choked_for_long = session
             .choked_since
             .is_some_and(|since| now - since >= CHOKED_FOR_LONG);
-        let proven = session.came > 0 || self.sources.failures(session.peer) == 0;
+        let proven = session.came > 0 || self.sources.failures(session.source) == 0;
         // What cannot be verified is not asked for.
         let is_of_use = session.offer.hashes || self.can_verify();
         is_of_use && session.gives_hope(now) && !session.silent && !choked_for_long && proven

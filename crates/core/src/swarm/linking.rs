@@ -16,21 +16,22 @@ impl Swarm {
         &mut self,
         now: Instant,
         id: SessionId,
-        (peer, account): (SourceId, Account),
+        source: SourceId,
+        account: Account,
         dialled: bool,
         mut offer: Offer,
     ) {
         // A torrent's pieces are verified as a whole.
         offer.hashes &= self.whole.is_none();
         self.sources.on_session();
-        if self.sources.is_liar(peer) {
+        if self.sources.is_liar(source) {
             let why = "it has sent what is not of this file".into();
             return self.refuse(id, Why::Fault(why));
         }
-        if peer == SourceId::Member(self.me) {
+        if source == SourceId::Member(self.me) {
             return self.refuse(id, Why::Useless("it is this end itself".into()));
         }
-        if let Some(other) = self.by_peer.get(&peer).copied() {
+        if let Some(other) = self.by_source.get(&source).copied() {
             let second = || Why::Useless("there are two connections".into());
             if self.is_better(other, dialled) {
                 return self.refuse(id, second());
@@ -53,10 +54,10 @@ impl Swarm {
             let why = "others have no place at all";
             self.drop_session(now, other, Why::Useless(why.into()));
         }
-        let session = Session::new(now, peer, dialled, offer, self.pieces.number());
+        let session = Session::new(now, source, dialled, offer, self.pieces.number());
         self.sessions.insert(id, session);
-        self.by_peer.insert(peer, id);
-        self.sources.connected(now, peer, dialled);
+        self.by_source.insert(source, id);
+        self.sources.connected(now, source, dialled);
         self.turn = None;
         if let Some(message) = first_message(&self.pieces, &offer) {
             self.send(id, message);
@@ -91,7 +92,7 @@ impl Swarm {
         let Some(standing) = self.sessions.get(&standing) else {
             return false;
         };
-        let by_the_lower = |dialled: bool| dialled == (SourceId::Member(self.me) < standing.peer);
+        let by_the_lower = |dialled: bool| dialled == (SourceId::Member(self.me) < standing.source);
         standing.dialled != new_dialled && by_the_lower(standing.dialled)
     }
 
@@ -157,7 +158,7 @@ impl Swarm {
         self.pieces.abandon_all(id);
         let writing: std::collections::BTreeSet<_> = session.claimed().collect();
         if !writing.is_empty() {
-            self.ended.insert(id, (session.peer, writing));
+            self.ended.insert(id, (session.source, writing));
         }
         if session.counted {
             for piece in session.has.iter() {
@@ -169,8 +170,8 @@ impl Swarm {
         self.doubts.closed(id);
         self.readers.closed(id);
         let unproven = self.suspects.closed(id);
-        if self.by_peer.get(&session.peer) == Some(&id) {
-            self.by_peer.remove(&session.peer);
+        if self.by_source.get(&session.source) == Some(&id) {
+            self.by_source.remove(&session.source);
         }
         let fruit = if session.came > 0 {
             Was::Useful
@@ -178,11 +179,11 @@ impl Swarm {
             Was::Fruitless
         };
         let was = was.unwrap_or(fruit);
-        self.sources.disconnected(now, session.peer, was, reason);
+        self.sources.disconnected(now, session.source, was, reason);
         self.turn = None;
         self.wake = true;
-        for (piece, peer) in unproven {
-            self.cannot_prove(now, piece, peer);
+        for (piece, source) in unproven {
+            self.cannot_prove(now, piece, source);
         }
         if session.wants && !session.choking {
             self.rechoke(now, None);
@@ -190,11 +191,11 @@ impl Swarm {
         true
     }
 
-    /// Excludes a peer that sent data or hashes that are not of this file.
-    pub(super) fn blame(&mut self, now: Instant, peer: SourceId) {
-        self.sources.lied(now, peer);
-        self.outputs.push_back(Output::Blame(peer));
-        if let Some(id) = self.by_peer.get(&peer).copied() {
+    /// Excludes a source that sent data or hashes that are not of this file.
+    pub(super) fn blame(&mut self, now: Instant, source: SourceId) {
+        self.sources.lied(now, source);
+        self.outputs.push_back(Output::Blame(source));
+        if let Some(id) = self.by_source.get(&source).copied() {
             let why = "it has sent what is not of this file".into();
             self.drop_session(now, id, Why::Fault(why));
         }

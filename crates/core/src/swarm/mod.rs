@@ -110,15 +110,15 @@ pub struct Swarm {
     /// The accounts charged for the places of members' sessions, and of clients'.
     places: SharedBound<SessionId>,
     client_places: SharedBound<SessionId>,
-    by_peer: BTreeMap<SourceId, SessionId>,
-    /// Blocks of closed sessions that are still being written, with the peer that sent them.
+    by_source: BTreeMap<SourceId, SessionId>,
+    /// Blocks of closed sessions that are still being written, with the source that sent them.
     ended: BTreeMap<SessionId, (SourceId, BTreeSet<Block>)>,
     /// The hashes of pieces found on disk, kept until the expected hashes are known.
     rechecked: BTreeMap<u32, [u8; 32]>,
     /// Pieces on disk whose bytes are not the expected ones.
     left_wrong: BTreeSet<u32>,
     zeros: Zeros,
-    /// The peer that sent the last of the hashes.
+    /// The source that sent the last of the hashes.
     proven_by: Option<SourceId>,
     /// This peer's share of the pieces that all connected members want; `None` once the members
     /// have changed.
@@ -213,7 +213,7 @@ impl Swarm {
             sessions: BTreeMap::new(),
             places: SharedBound::new(limits.sessions as u64),
             client_places: SharedBound::new(limits.clients as u64),
-            by_peer: BTreeMap::new(),
+            by_source: BTreeMap::new(),
             ended: BTreeMap::new(),
             rechecked: BTreeMap::new(),
             left_wrong: BTreeSet::new(),
@@ -251,16 +251,16 @@ impl Swarm {
                 self.sources.add_clients(now, clients, &mut self.rng);
                 self.dial(now);
             }
-            Input::DialFailed { peer, reason } => self.sources.dial_failed(now, peer, &reason),
-            Input::HolderBusy { peer } => self.sources.on_busy(now, peer),
+            Input::DialFailed { source, reason } => self.sources.dial_failed(now, source, &reason),
+            Input::HolderBusy { source } => self.sources.on_busy(now, source),
             Input::Reached => self.sources.on_reached(),
             Input::Opened {
                 session,
-                peer,
+                source,
                 account,
                 dialled,
                 offer,
-            } => self.opened(now, session, (peer, account), dialled, offer),
+            } => self.opened(now, session, source, account, dialled, offer),
             Input::MostRequests { session, most } => {
                 if let Some(session) = self.sessions.get_mut(&session) {
                     session.offer.most_requests = Some(most);
@@ -370,7 +370,7 @@ impl Swarm {
         let may_send = |session: &&Session| session.asked_number() > 0 || session.gives_hope(now);
         let sessions = self.sessions.values().filter(may_send);
         let mut from: Vec<_> = sessions
-            .filter_map(|session| self.sources.holder(session.peer))
+            .filter_map(|session| self.sources.holder(session.source))
             .collect();
         if from.is_empty() {
             from = self.sources.without_session();
@@ -426,7 +426,7 @@ impl Swarm {
 
     fn source_ids(&self) -> Vec<SourceId> {
         let sources = self.sources().into_iter();
-        sources.map(|(peer, _)| peer).collect()
+        sources.map(|(source, _)| source).collect()
     }
 
     fn message(&mut self, now: Instant, id: SessionId, message: Message) {

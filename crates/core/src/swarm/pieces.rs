@@ -1,6 +1,6 @@
 //! Which pieces are verified, and the state of each piece under way.
 //!
-//! Owns, for every leaf of a piece under way, whether it is present, its hash, which peer sent it,
+//! Owns, for every leaf of a piece under way, whether it is present, its hash, which source sent it,
 //! and how many sources were asked for it. Does not decide which session to ask; it is told what
 //! was asked, claimed and written.
 
@@ -51,7 +51,7 @@ struct Begun {
     open: usize,
     /// The number of leaves that are not present.
     absent: usize,
-    /// The peers that sent leaves of this piece; leaves refer to them by index.
+    /// The sources that sent leaves of this piece; leaves refer to them by index.
     senders: Vec<SourceId>,
     /// The session that works on this piece first.
     owner: Option<SessionId>,
@@ -87,9 +87,9 @@ enum LeafState {
 /// The result of verifying a piece.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Verdict {
-    /// The piece has the expected hash; so many bytes of it came from each of these peers.
+    /// The piece has the expected hash; so many bytes of it came from each of these sources.
     Good(Vec<(SourceId, u32)>),
-    /// The piece is wrong; these peers sent leaves of it.
+    /// The piece is wrong; these sources sent leaves of it.
     Bad(Vec<SourceId>),
 }
 
@@ -406,7 +406,7 @@ impl Pieces {
     }
 
     /// Keeps the right leaves of a piece under way and drops the wrong ones, now and when more of
-    /// them come. Returns the peers that sent wrong ones.
+    /// them come. Returns the sources that sent wrong ones.
     pub fn sort_out(&mut self, piece: u32, right: &[[u8; 32]]) -> BTreeSet<SourceId> {
         let mut liars = BTreeSet::new();
         let begun = self.begun.get_mut(&piece);
@@ -428,15 +428,15 @@ impl Pieces {
         liars
     }
 
-    /// Drops the leaves that this peer sent, of all begun pieces: what they were compared
+    /// Drops the leaves that this source sent, of all begun pieces: what they were compared
     /// with is not what it has. Returns the pieces that are in doubt no more.
-    pub fn drop_sent_by(&mut self, peer: SourceId) -> Vec<u32> {
+    pub fn drop_sent_by(&mut self, source: SourceId) -> Vec<u32> {
         let mut resolved = Vec::new();
         let begun: Vec<u32> = self.begun.keys().copied().collect();
         for piece in begun {
             if let Some(begun) = self.begun.get_mut(&piece) {
                 let was_doubted = begun.doubted;
-                begun.forget_sent_by(peer);
+                begun.forget_sent_by(source);
                 if was_doubted && !begun.doubted {
                     resolved.push(piece);
                 }
@@ -519,16 +519,16 @@ impl Pieces {
 }
 
 impl Begun {
-    fn sender(&mut self, peer: SourceId) -> u16 {
-        let known = self.senders.iter().position(|sender| *sender == peer);
+    fn sender(&mut self, source: SourceId) -> u16 {
+        let known = self.senders.iter().position(|sender| *sender == source);
         let place = known.unwrap_or_else(|| {
-            self.senders.push(peer);
+            self.senders.push(source);
             self.senders.len() - 1
         });
         u16::try_from(place).unwrap_or(u16::MAX)
     }
 
-    /// Returns the peers that sent the leaves that are present.
+    /// Returns the sources that sent the leaves that are present.
     fn all_senders(&self) -> Vec<SourceId> {
         let sender = |leaf: &Leaf| match leaf.state {
             LeafState::There { sender, .. } => self.senders.get(usize::from(sender)).copied(),
@@ -538,7 +538,7 @@ impl Begun {
         senders.into_iter().collect()
     }
 
-    /// Returns how many bytes of the piece, which has this length, came from each peer.
+    /// Returns how many bytes of the piece, which has this length, came from each source.
     fn given_of(&self, length: u32) -> Vec<(SourceId, u32)> {
         let mut given = vec![0; self.senders.len()];
         let mut left = length;
@@ -555,12 +555,12 @@ impl Begun {
         given.filter(|(_, bytes)| *bytes > 0).collect()
     }
 
-    fn forget_sent_by(&mut self, peer: SourceId) {
+    fn forget_sent_by(&mut self, source: SourceId) {
         if self.right.is_some() {
             // What is present is right, whoever has sent it.
             return;
         }
-        let place = self.senders.iter().position(|sender| *sender == peer);
+        let place = self.senders.iter().position(|sender| *sender == source);
         for leaf in &mut self.leaves {
             if let LeafState::There { sender, .. } = leaf.state
                 && Some(usize::from(sender)) == place

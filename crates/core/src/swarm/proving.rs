@@ -118,7 +118,7 @@ impl Swarm {
         match self.hashes.answered(id, &range, hashes) {
             Worth::NoNews | Worth::True => {}
             Worth::Complete => {
-                self.proven_by = self.sessions.get(&id).map(|session| session.peer);
+                self.proven_by = self.sessions.get(&id).map(|session| session.source);
                 self.take_rechecked();
                 self.take_zeros();
                 self.wake = true;
@@ -149,37 +149,38 @@ impl Swarm {
             return self.blame_session(now, id);
         };
         // One that has the piece, and sent something else, lied.
-        let itself = self.sessions.get(&id).map(|session| session.peer);
+        let itself = self.sessions.get(&id).map(|session| session.source);
         self.doubts.resolved(piece);
         self.readers.resolved(piece);
         let mut wrong = self.pieces.sort_out(piece, leaves);
         wrong.extend(suspect);
-        for peer in wrong {
-            if Some(peer) == itself {
-                self.blame(now, peer);
+        for source in wrong {
+            if Some(source) == itself {
+                self.blame(now, source);
             } else {
-                self.suspect(now, piece, peer);
+                self.suspect(now, piece, source);
             }
         }
         self.wake = true;
     }
 
     /// This source sent wrong leaves of a piece: it is asked for what it has there.
-    pub(super) fn suspect(&mut self, now: Instant, piece: u32, peer: SourceId) {
-        let Some(id) = self.by_peer.get(&peer).copied() else {
-            return self.cannot_prove(now, piece, peer);
+    pub(super) fn suspect(&mut self, now: Instant, piece: u32, source: SourceId) {
+        let Some(id) = self.by_source.get(&source).copied() else {
+            return self.cannot_prove(now, piece, source);
         };
         // It was believed once, or can prove nothing.
         let session = self.sessions.get(&id);
-        if self.suspects.has_changed(peer) || session.is_some_and(|session| !session.offer.hashes) {
-            return self.blame(now, peer);
+        if self.suspects.has_changed(source) || session.is_some_and(|session| !session.offer.hashes)
+        {
+            return self.blame(now, source);
         }
         if let Some(session) = self.sessions.get_mut(&id) {
             session.deny(piece);
         }
         self.pieces.abandon(piece, id);
         if let Some(range) = self.leaf_range(piece)
-            && self.suspects.add(now, piece, peer, id)
+            && self.suspects.add(now, piece, source, id)
         {
             self.send(id, Message::HashRequest(range));
         }
@@ -187,13 +188,13 @@ impl Swarm {
 
     /// This source has not the piece that it lists: its file has changed. No leaf of it is
     /// of use.
-    pub(super) fn cannot_prove(&mut self, now: Instant, piece: u32, peer: SourceId) {
-        let is_news = !self.suspects.has_changed(peer);
-        self.suspects.cannot_prove(piece, peer);
-        for piece in self.pieces.drop_sent_by(peer) {
+    pub(super) fn cannot_prove(&mut self, now: Instant, piece: u32, source: SourceId) {
+        let is_news = !self.suspects.has_changed(source);
+        self.suspects.cannot_prove(piece, source);
+        for piece in self.pieces.drop_sent_by(source) {
             self.doubts.resolved(piece);
         }
-        if let Some(id) = self.by_peer.get(&peer).copied().filter(|_| is_news) {
+        if let Some(id) = self.by_source.get(&source).copied().filter(|_| is_news) {
             let why = "its file has changed";
             self.drop_session(now, id, Why::Useless(why.into()));
         }
@@ -209,21 +210,21 @@ impl Swarm {
         self.doubts.refused(id, piece);
         self.wake |= self.readers.awaits(id, piece);
         self.readers.refused(id, piece);
-        if let Some(peer) = self.suspects.take(piece, id) {
-            self.cannot_prove(now, piece, peer);
+        if let Some(source) = self.suspects.take(piece, id) {
+            self.cannot_prove(now, piece, source);
         }
     }
 
     /// Sources that were asked for leaves and do not answer have nothing to prove with.
     pub(super) fn judge_the_silent(&mut self, now: Instant) {
-        for (piece, peer) in self.suspects.take_silent(now) {
-            self.cannot_prove(now, piece, peer);
+        for (piece, source) in self.suspects.take_silent(now) {
+            self.cannot_prove(now, piece, source);
         }
     }
 
     fn blame_session(&mut self, now: Instant, id: SessionId) {
         if let Some(session) = self.sessions.get(&id) {
-            self.blame(now, session.peer);
+            self.blame(now, session.source);
         }
     }
 
@@ -264,8 +265,8 @@ impl Swarm {
 
     /// A piece was verified: what came of it counts for those who sent it.
     fn on_given(&mut self, given: &[(SourceId, u32)]) {
-        for (peer, bytes) in given {
-            self.sources.on_given(*peer, *bytes);
+        for (source, bytes) in given {
+            self.sources.on_given(*source, *bytes);
         }
     }
 
@@ -280,7 +281,7 @@ impl Swarm {
             having.sort_by_key(|(_, session)| (session.silent, !session.is_whole()));
             having
                 .into_iter()
-                .map(|(id, session)| (*id, session.peer))
+                .map(|(id, session)| (*id, session.source))
                 .collect()
         };
         for next in self.doubts.advance(now, having) {

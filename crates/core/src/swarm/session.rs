@@ -44,7 +44,7 @@ type BlockBegin = (u32, u32);
 #[expect(clippy::struct_excessive_bools, reason = "BEP 3 has four of them")]
 pub struct Session {
     /// The other end.
-    pub peer: SourceId,
+    pub source: SourceId,
     /// Whether this peer dialled.
     pub dialled: bool,
     /// What the other end supports.
@@ -145,9 +145,9 @@ pub enum Consequence {
 
 impl Session {
     /// Creates the state of a connection that was just opened.
-    pub fn new(now: Instant, peer: SourceId, dialled: bool, offer: Offer, pieces: u32) -> Self {
+    pub fn new(now: Instant, source: SourceId, dialled: bool, offer: Offer, pieces: u32) -> Self {
         Self {
-            peer,
+            source,
             dialled,
             offer,
             has: Bits::none(pieces),

@@ -1,6 +1,6 @@
 //! Which holders to dial, what each has given, and when none is left.
 //!
-//! Owns the peers that may have the file, whether there is a connection to each, how often
+//! Owns the sources that may have the file, whether there is a connection to each, how often
 //! dialling failed, and how many bytes each has given. Does not know what a connection is used
 //! for; it is told whether there is still hope.
 
@@ -29,12 +29,12 @@ const LONGEST_WAIT: Duration = Duration::from_secs(30);
 /// first is short because peers that fetch the file at the same time soon have pieces for one
 /// another, and the tracker soon lists them.
 const FIRST_WIDEN: Duration = Duration::from_millis(125);
-/// How long a peer that broke the protocol, or was of little use, is not dialled.
+/// How long a source that broke the protocol, or was of little use, is not dialled.
 const LEFT_ALONE: Duration = Duration::from_mins(5);
 /// How long a fetch may be without hope before it is reported as stuck.
 pub const PATIENCE: Duration = Duration::from_secs(10);
 
-/// The peers that may have the file.
+/// The sources of the file.
 #[derive(Debug)]
 pub struct Sources {
     me: PeerId,
@@ -42,7 +42,7 @@ pub struct Sources {
     contact: Contact,
     /// Machines of clients that sent wrong data.
     lying_clients: BTreeSet<IpAddr>,
-    /// The bytes on disk that came from each peer, including peers that are not known any more, and
+    /// The bytes on disk that came from each source, including sources that are not known any more, and
     /// those of verified pieces among them.
     kept: BTreeMap<SourceId, u64>,
     given: BTreeMap<SourceId, u64>,
@@ -192,28 +192,28 @@ impl Sources {
     }
 
     /// A dialled holder could not be reached.
-    pub fn dial_failed(&mut self, now: Instant, peer: SourceId, reason: &str) {
-        if let Some(source) = self.known.get_mut(&peer)
+    pub fn dial_failed(&mut self, now: Instant, id: SourceId, reason: &str) {
+        if let Some(source) = self.known.get_mut(&id)
             && source.state == State::Dialling
         {
             source.state = State::Idle;
             source.failed(now);
             source.busy = false;
-            self.failed(peer, reason);
+            self.failed(id, reason);
         }
     }
 
     /// A dialled holder was reached but has no free place. It is dialled again, and counts as hope
     /// while it answers so.
-    pub fn on_busy(&mut self, now: Instant, peer: SourceId) {
+    pub fn on_busy(&mut self, now: Instant, id: SourceId) {
         self.on_reached();
-        if let Some(source) = self.known.get_mut(&peer)
+        if let Some(source) = self.known.get_mut(&id)
             && source.state == State::Dialling
         {
             source.state = State::Idle;
             source.failed(now);
             source.busy = true;
-            self.failed(peer, "it has no place for one more now");
+            self.failed(id, "it has no place for one more now");
         }
     }
 
@@ -239,16 +239,16 @@ impl Sources {
     }
 
     /// Counts bytes from a peer that are on disk.
-    pub fn on_kept(&mut self, peer: SourceId, bytes: u32) {
-        if !self.is_liar(peer) {
-            *self.kept.entry(peer).or_default() += u64::from(bytes);
+    pub fn on_kept(&mut self, id: SourceId, bytes: u32) {
+        if !self.is_liar(id) {
+            *self.kept.entry(id).or_default() += u64::from(bytes);
         }
     }
 
     /// Counts bytes of a verified piece that came from a peer.
-    pub fn on_given(&mut self, peer: SourceId, bytes: u32) {
-        if !self.is_liar(peer) {
-            *self.given.entry(peer).or_default() += u64::from(bytes);
+    pub fn on_given(&mut self, id: SourceId, bytes: u32) {
+        if !self.is_liar(id) {
+            *self.given.entry(id).or_default() += u64::from(bytes);
         }
     }
 
@@ -263,17 +263,17 @@ impl Sources {
         largest_first(&self.kept)
     }
 
-    /// A connection to the peer was opened.
-    pub fn connected(&mut self, now: Instant, peer: SourceId, dialled: bool) {
-        let source = self.known.entry(peer);
+    /// A connection to the source was opened.
+    pub fn connected(&mut self, now: Instant, id: SourceId, dialled: bool) {
+        let source = self.known.entry(id);
         let source = source.or_insert_with(|| Known::unknown(now, 0));
         source.state = State::Connected { dialled };
         source.busy = false;
     }
 
-    /// The connection to the peer was closed.
-    pub fn disconnected(&mut self, now: Instant, peer: SourceId, was: Was, reason: &str) {
-        let Some(source) = self.known.get_mut(&peer) else {
+    /// The connection to the source was closed.
+    pub fn disconnected(&mut self, now: Instant, id: SourceId, was: Was, reason: &str) {
+        let Some(source) = self.known.get_mut(&id) else {
             return;
         };
         source.state = State::Idle;
@@ -288,35 +288,35 @@ impl Sources {
                 source.not_before = now + LEFT_ALONE;
             }
         }
-        let is_to_be_known = source.lied && peer.member().is_some();
+        let is_to_be_known = source.lied && id.member().is_some();
         if source.named.is_none() && !is_to_be_known {
-            self.known.remove(&peer);
+            self.known.remove(&id);
         }
-        self.failed(peer, reason);
+        self.failed(id, reason);
     }
 
     /// Excludes a source that sent wrong data, and discounts what it gave. A client is excluded by
     /// its machine, since its next connection comes from another port.
-    pub fn lied(&mut self, now: Instant, peer: SourceId) {
-        self.kept.remove(&peer);
-        self.given.remove(&peer);
-        if let SourceId::Client(address) = peer {
+    pub fn lied(&mut self, now: Instant, id: SourceId) {
+        self.kept.remove(&id);
+        self.given.remove(&id);
+        if let SourceId::Client(address) = id {
             if self.lying_clients.len() >= LYING_CLIENTS {
                 self.lying_clients.pop_first();
             }
             self.lying_clients.insert(place_of(address));
-            if !self.known.contains_key(&peer) {
+            if !self.known.contains_key(&id) {
                 return;
             }
         }
-        let known = self.known.entry(peer);
+        let known = self.known.entry(id);
         known.or_insert_with(|| Known::unknown(now, 0)).lied = true;
     }
 
     /// Whether the source sent wrong data.
-    pub fn is_liar(&self, peer: SourceId) -> bool {
-        let lied = self.known.get(&peer).is_some_and(|known| known.lied);
-        match peer {
+    pub fn is_liar(&self, id: SourceId) -> bool {
+        let lied = self.known.get(&id).is_some_and(|known| known.lied);
+        match id {
             SourceId::Member(_) => lied,
             SourceId::Client(address) => lied || self.lying_clients.contains(&place_of(address)),
         }
@@ -324,13 +324,13 @@ impl Sources {
 
     /// Returns a member as it was named; one that has connected by itself may never have been.
     /// `None` for a client.
-    pub fn holder(&self, peer: SourceId) -> Option<Holder> {
-        let id = peer.member()?;
-        let named = self.known.get(&peer).and_then(|known| known.named.clone());
+    pub fn holder(&self, id: SourceId) -> Option<Holder> {
+        let member = id.member()?;
+        let named = self.known.get(&id).and_then(|known| known.named.clone());
         if let Some(NamedSource::Member(holder)) = named {
             return Some(holder);
         }
-        Some(Holder::bare(id))
+        Some(Holder::bare(member))
     }
 
     /// Members that may be connected to, and are not.
@@ -345,9 +345,9 @@ impl Sources {
         .collect()
     }
 
-    /// Returns how many attempts with the peer failed in a row.
-    pub fn failures(&self, peer: SourceId) -> u32 {
-        self.known.get(&peer).map_or(0, |source| source.failures)
+    /// Returns how many attempts with the source failed in a row.
+    pub fn failures(&self, id: SourceId) -> u32 {
+        self.known.get(&id).map_or(0, |source| source.failures)
     }
 
     /// Whether it is time to look for more holders. If so, schedules the next time.
@@ -394,9 +394,9 @@ impl Sources {
         self.stuck
     }
 
-    fn failed(&mut self, peer: SourceId, reason: &str) {
-        let name = self.holder(peer).and_then(|holder| holder.name);
-        let name = match (name, peer) {
+    fn failed(&mut self, id: SourceId, reason: &str) {
+        let name = self.holder(id).and_then(|holder| holder.name);
+        let name = match (name, id) {
             (Some(name), _) => name.to_string(),
             (None, SourceId::Member(id)) => id.short(),
             (None, SourceId::Client(address)) => address.to_string(),
@@ -406,7 +406,7 @@ impl Sources {
 }
 
 fn largest_first(of: &BTreeMap<SourceId, u64>) -> Vec<(SourceId, u64)> {
-    let mut sorted: Vec<_> = of.iter().map(|(peer, bytes)| (*peer, *bytes)).collect();
+    let mut sorted: Vec<_> = of.iter().map(|(id, bytes)| (*id, *bytes)).collect();
     sorted.sort_by_key(|(_, bytes)| std::cmp::Reverse(*bytes));
     sorted
 }
@@ -461,7 +461,7 @@ mod tests {
         PeerId::new([number; 32])
     }
 
-    fn peer(number: u8) -> SourceId {
+    fn source(number: u8) -> SourceId {
         id(number).into()
     }
 
@@ -481,7 +481,7 @@ mod tests {
         let mut seconds = 0;
         for wait in [1, 2, 4, 8, 16, 30, 30, 30] {
             assert_eq!(sources.dial(at(seconds), &limits).len(), 1);
-            sources.on_busy(at(seconds), peer(1));
+            sources.on_busy(at(seconds), source(1));
             assert_eq!(sources.busy(), 1);
             assert_eq!(sources.dial(at(seconds + wait - 1), &limits), []);
             assert_eq!(
@@ -492,7 +492,7 @@ mod tests {
         }
         // Once the holder is unreachable, that becomes the reason.
         assert_eq!(sources.dial(at(seconds), &limits).len(), 1);
-        sources.dial_failed(at(seconds), peer(1), "gone");
+        sources.dial_failed(at(seconds), source(1), "gone");
         assert_eq!(sources.busy(), 0);
         assert_eq!(sources.why_stuck(at(seconds), false, PATIENCE), None);
         let stuck = sources.why_stuck(at(seconds + 10), false, PATIENCE);
@@ -517,7 +517,7 @@ mod tests {
     #[test]
     fn whole_holders_are_dialled_before_partial_ones_and_none_twice() {
         let mut sources = sources(vec![holder(1, true), holder(2, false), holder(3, true)]);
-        assert_eq!(dialled(&mut sources, at(0), 1), [peer(2)]);
+        assert_eq!(dialled(&mut sources, at(0), 1), [source(2)]);
         assert_eq!(dialled(&mut sources, at(0), 3).len(), 2);
         assert_eq!(dialled(&mut sources, at(0), 9), []);
     }
@@ -561,8 +561,8 @@ mod tests {
         let mut sources = sources(vec![holder(1, false)]);
         let mut now = 0;
         for wait in [1, 2, 4, 8, 16, 30, 30] {
-            assert_eq!(dialled(&mut sources, at(now), 9), [peer(1)]);
-            sources.dial_failed(at(now), peer(1), "refused");
+            assert_eq!(dialled(&mut sources, at(now), 9), [source(1)]);
+            sources.dial_failed(at(now), source(1), "refused");
             assert_eq!(dialled(&mut sources, at(now + wait - 1), 9), []);
             now += wait;
         }
@@ -571,38 +571,41 @@ mod tests {
     #[test]
     fn a_liar_is_never_dialled_again() {
         let mut sources = sources(vec![holder(1, false)]);
-        sources.connected(at(0), peer(1), true);
-        sources.lied(at(0), peer(1));
-        sources.disconnected(at(0), peer(1), Was::Bad, "it lied");
+        sources.connected(at(0), source(1), true);
+        sources.lied(at(0), source(1));
+        sources.disconnected(at(0), source(1), Was::Bad, "it lied");
         sources.add(
             at(1),
             vec![holder(1, false)],
             &mut fastrand::Rng::with_seed(1),
         );
         assert_eq!(dialled(&mut sources, at(10_000), 9), []);
-        assert!(sources.is_liar(peer(1)));
+        assert!(sources.is_liar(source(1)));
     }
 
     #[test]
     fn a_liar_that_dialled_this_peer_is_remembered() {
         let mut sources = sources(Vec::new());
-        sources.connected(at(0), peer(1), false);
-        sources.lied(at(0), peer(1));
-        sources.disconnected(at(0), peer(1), Was::Bad, "it lied");
-        assert!(sources.is_liar(peer(1)));
+        sources.connected(at(0), source(1), false);
+        sources.lied(at(0), source(1));
+        sources.disconnected(at(0), source(1), Was::Bad, "it lied");
+        assert!(sources.is_liar(source(1)));
     }
 
     #[test]
     fn the_bytes_of_each_peer_are_counted_until_it_lies() {
         let mut sources = sources(vec![holder(1, false)]);
         for (number, bytes) in [(1, 5), (2, 6), (1, 2), (3, 1)] {
-            sources.on_given(peer(number), bytes);
+            sources.on_given(source(number), bytes);
         }
-        assert_eq!(sources.givers(), [(peer(1), 7), (peer(2), 6), (peer(3), 1)]);
-        sources.lied(at(0), peer(1));
+        assert_eq!(
+            sources.givers(),
+            [(source(1), 7), (source(2), 6), (source(3), 1)]
+        );
+        sources.lied(at(0), source(1));
         // A piece that was still being hashed when the lie was found.
-        sources.on_given(peer(1), 9);
-        assert_eq!(sources.givers(), [(peer(2), 6), (peer(3), 1)]);
+        sources.on_given(source(1), 9);
+        assert_eq!(sources.givers(), [(source(2), 6), (source(3), 1)]);
     }
 
     #[test]
@@ -621,7 +624,7 @@ mod tests {
         let mut sources = sources(vec![holder(1, false)]);
         assert_eq!(sources.why_stuck(at(0), true, PATIENCE), None);
         dialled(&mut sources, at(0), 9);
-        sources.dial_failed(at(1), peer(1), "refused");
+        sources.dial_failed(at(1), source(1), "refused");
         assert_eq!(sources.why_stuck(at(1), false, PATIENCE), None);
         let reason = sources
             .why_stuck(at(11), false, PATIENCE)

@@ -29,8 +29,8 @@ pub struct Suspects {
 
 impl Suspects {
     /// This source sent wrong leaves of a piece. Whether to ask it for them now.
-    pub fn add(&mut self, now: Instant, piece: u32, peer: SourceId, session: SessionId) -> bool {
-        let key = (piece, peer);
+    pub fn add(&mut self, now: Instant, piece: u32, source: SourceId, session: SessionId) -> bool {
+        let key = (piece, source);
         let is_new = !self.asked.contains_key(&key);
         if is_new {
             self.asked.insert(key, (session, now));
@@ -67,18 +67,18 @@ impl Suspects {
     }
 
     /// This source cannot prove a piece: its file has changed.
-    pub fn cannot_prove(&mut self, piece: u32, peer: SourceId) {
-        self.changed.insert(peer, piece);
+    pub fn cannot_prove(&mut self, piece: u32, source: SourceId) {
+        self.changed.insert(source, piece);
     }
 
     /// Whether that was so before.
-    pub fn has_changed(&self, peer: SourceId) -> bool {
-        self.changed.contains_key(&peer)
+    pub fn has_changed(&self, source: SourceId) -> bool {
+        self.changed.contains_key(&source)
     }
 
     /// Sources whose files have changed, and a piece that each has no more.
     pub fn changed(&self) -> impl Iterator<Item = (SourceId, u32)> + '_ {
-        self.changed.iter().map(|(peer, piece)| (*peer, *piece))
+        self.changed.iter().map(|(source, piece)| (*source, *piece))
     }
 }
 

@@ -211,7 +211,10 @@ impl Run {
             13 => {
                 if let Some(peer) = take(source, &mut self.dials) {
                     let reason = "no answer".to_owned();
-                    self.input(Input::DialFailed { peer, reason });
+                    self.input(Input::DialFailed {
+                        source: peer,
+                        reason,
+                    });
                 }
             }
             14 => self.write(source),
@@ -271,7 +274,7 @@ impl Run {
         }
         self.input(Input::Opened {
             session,
-            peer,
+            source: peer,
             account,
             dialled,
             offer: Offer {
@@ -452,7 +455,10 @@ impl Run {
                 }
             } else {
                 let reason = "no answer".to_owned();
-                self.input(Input::DialFailed { peer, reason });
+                self.input(Input::DialFailed {
+                    source: peer,
+                    reason,
+                });
             }
         } else if let Some((session, range)) = self.questions.pop() {
             let message = self.file.hashes(range);

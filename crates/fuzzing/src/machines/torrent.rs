@@ -154,7 +154,7 @@ impl World {
         self.sessions.insert(session);
         self.input(Input::Opened {
             session,
-            peer: SourceId::Client(address(client)),
+            source: SourceId::Client(address(client)),
             account: Account::Address(address(client).ip()),
             dialled: true,
             offer: Offer {

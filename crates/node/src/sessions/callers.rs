@@ -169,7 +169,7 @@ impl Swarms {
             }
             let opening = Opening {
                 session: self.next_session(),
-                peer: member.into(),
+                source: member.into(),
                 account,
                 dialled: false,
                 offer: greeting.offer,

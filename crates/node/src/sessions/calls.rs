@@ -87,7 +87,7 @@ impl Swarms {
         let mut line = met.line;
         let opening = Opening {
             session: met.session,
-            peer: holder.id.into(),
+            source: holder.id.into(),
             account: Account::Member(holder.id),
             dialled: true,
             offer: met.offer,

@@ -73,7 +73,7 @@ impl Swarms {
             .map_err(|why| why.to_string())?;
         let opening = Opening {
             session: self.next_session(),
-            peer: SourceId::Client(remote),
+            source: SourceId::Client(remote),
             account: Account::Address(remote.ip()),
             dialled: false,
             offer: offer_of(&handshake, version),
@@ -149,7 +149,7 @@ impl Swarms {
         }
         let opening = Opening {
             session: self.next_session(),
-            peer: SourceId::Client(client),
+            source: SourceId::Client(client),
             account: Account::Address(client.ip()),
             dialled: true,
             offer: offer_of(&theirs, version),

@@ -141,7 +141,7 @@ async fn a_block_takes_one_read_one_write_and_one_word() {
     let serving = serving.expect("it is served");
     let opening = Opening {
         session,
-        peer: holder.me().into(),
+        source: holder.me().into(),
         account: Account::Member(holder.me()),
         dialled: true,
         offer,

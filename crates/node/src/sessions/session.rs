@@ -51,7 +51,7 @@ const CLIENT_IDLE: Duration = Duration::from_secs(150);
 #[derive(Debug)]
 pub(super) struct Opening {
     pub session: SessionId,
-    pub peer: SourceId,
+    pub source: SourceId,
     /// The account charged for its place.
     pub account: Account,
     pub dialled: bool,
@@ -112,7 +112,7 @@ where
     };
     let outbox = Arc::new(Outbox::default());
     let Opening {
-        peer,
+        source,
         account,
         dialled,
         offer,
@@ -122,8 +122,8 @@ where
     } = opening;
     let (longest, fast) = (answers.longest(), offer.fast);
     let (talk, used) = client.unzip();
-    let by = (peer, account);
-    transfer.opened(session, by, dialled, offer, Arc::clone(&outbox));
+    let shared = Arc::clone(&outbox);
+    transfer.opened(session, source, account, dialled, offer, shared);
     if let Some(torrent) = talk.as_ref().and_then(Talk::exchanges) {
         transfer.exchanges(session, torrent, dialled);
     }
@@ -404,7 +404,7 @@ impl<W: AsyncWrite + Unpin> Writer<'_, W> {
                     if ahead.is_none() {
                         self.outward.flush().await?;
                     }
-                    self.transfer.served(self.session, &blocks, true);
+                    self.transfer.served(self.session, &blocks);
                     if let Some(used) = &self.used {
                         used.touch();
                     }
@@ -412,7 +412,7 @@ impl<W: AsyncWrite + Unpin> Writer<'_, W> {
                 }
                 Err(error) => {
                     tracing::debug!(%error, "a block cannot be read");
-                    self.transfer.served(self.session, &blocks, false);
+                    self.transfer.not_served(self.session, &blocks);
                     if let Some(block) = blocks.first().filter(|_| files::is_not_now(&error)) {
                         return Err(Broken::NotGiven(*block));
                     }

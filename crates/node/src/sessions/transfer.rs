@@ -105,7 +105,7 @@ pub(super) enum Stage {
 }
 
 struct Attached {
-    peer: SourceId,
+    source: SourceId,
     outbox: Arc<Outbox>,
     /// When it was last told that bytes go there.
     told: LastTold,
@@ -258,7 +258,7 @@ impl Transfer {
         let sessions = state.sessions.iter();
         let uploads = sessions.filter(|(_, there)| is_late(there));
         uploads
-            .map(|(id, there)| (*id, there.peer, there.sent))
+            .map(|(id, there)| (*id, there.source, there.sent))
             .collect()
     }
 
@@ -300,7 +300,7 @@ impl Transfer {
     pub fn say_who_is_in_use(&self) {
         let state = self.lock();
         for session in state.sessions.values() {
-            if let Some(member) = session.peer.member() {
+            if let Some(member) = session.source.member() {
                 self.traffic.on_use(member);
             }
         }
@@ -386,13 +386,13 @@ impl Transfer {
         self.drive(&mut state, Input::Holders(holders));
     }
 
-    pub fn dial_failed(&self, peer: SourceId, reason: String) {
-        self.handle(Input::DialFailed { peer, reason });
+    pub fn dial_failed(&self, source: SourceId, reason: String) {
+        self.handle(Input::DialFailed { source, reason });
     }
 
     /// A holder has no place for one more at the moment.
-    pub fn holder_busy(&self, peer: SourceId) {
-        self.handle(Input::HolderBusy { peer });
+    pub fn holder_busy(&self, source: SourceId) {
+        self.handle(Input::HolderBusy { source });
     }
 
     /// An earlier fetch has left this piece.
@@ -425,14 +425,15 @@ impl Transfer {
     pub(super) fn opened(
         &self,
         session: SessionId,
-        (peer, account): (SourceId, Account),
+        source: SourceId,
+        account: Account,
         dialled: bool,
         offer: Offer,
         outbox: Arc<Outbox>,
     ) {
         let mut state = self.lock();
         let attached = Attached {
-            peer,
+            source,
             outbox,
             told: LastTold::default(),
             sent: 0,
@@ -441,7 +442,7 @@ impl Transfer {
         state.sessions.insert(session, attached);
         let opened = Input::Opened {
             session,
-            peer,
+            source,
             account,
             dialled,
             offer,
@@ -466,7 +467,7 @@ impl Transfer {
     pub(super) fn exchanges(&self, session: SessionId, torrent: InfoHash, dialled: bool) {
         let now = self.now();
         let mut state = self.lock();
-        if let Some(SourceId::Client(remote)) = state.sessions.get(&session).map(|of| of.peer) {
+        if let Some(SourceId::Client(remote)) = state.sessions.get(&session).map(|of| of.source) {
             state
                 .exchange
                 .opened(now, session, torrent, remote, dialled);
@@ -561,23 +562,26 @@ impl Transfer {
         self.bytes().read(disk, bytes, offset)
     }
 
-    /// What became of uploads.
-    pub fn served(&self, session: SessionId, blocks: &[Block], well: bool) {
+    /// These blocks were sent.
+    pub fn served(&self, session: SessionId, blocks: &[Block]) {
         let mut state = self.lock();
         for &block in blocks {
-            if well && let Some(there) = state.sessions.get_mut(&session) {
+            if let Some(there) = state.sessions.get_mut(&session) {
                 let bytes = block.length().into();
-                self.traffic.sent(bytes, there.peer, &mut there.told);
+                self.traffic.sent(bytes, there.source, &mut there.told);
                 there.sent = there.sent.saturating_add(bytes);
                 there.sent_at = Some(std::time::Instant::now());
                 self.sent.fetch_add(bytes, Ordering::Relaxed);
             }
-            let input = if well {
-                Input::Served { session, block }
-            } else {
-                Input::NotServed { session, block }
-            };
-            self.drive(&mut state, input);
+            self.drive(&mut state, Input::Served { session, block });
+        }
+    }
+
+    /// These blocks could not be sent.
+    pub fn not_served(&self, session: SessionId, blocks: &[Block]) {
+        let mut state = self.lock();
+        for &block in blocks {
+            self.drive(&mut state, Input::NotServed { session, block });
         }
     }
 
@@ -642,7 +646,7 @@ impl Transfer {
             Output::ToCome(bytes) => self.report(Happening::ToCome(bytes)),
             Output::Complete { sources } => self.report(Happening::Complete(sources)),
             Output::Stuck(stuck) => self.report(Happening::Stuck(stuck)),
-            Output::Blame(peer) => self.report(Happening::Blame(peer)),
+            Output::Blame(source) => self.report(Happening::Blame(source)),
             Output::Widen => self.report(Happening::Widen),
         }
         None

@@ -391,7 +391,7 @@ impl Scene {
             let peer = id_of(far);
             let opened = Input::Opened {
                 session,
-                peer: peer.into(),
+                source: peer.into(),
                 account: Account::Member(peer),
                 dialled,
                 offer: self.crowd.habits.offer(),

@@ -11,7 +11,7 @@ fn any(_: Block) -> bool {
     true
 }
 
-fn peer(number: u8) -> SourceId {
+fn source(number: u8) -> SourceId {
     PeerId::new([number; 32]).into()
 }
 
@@ -36,9 +36,9 @@ fn come(pieces: &mut Pieces, piece: u32, wrong: &[u8]) {
     while let Some(block) = pieces.ask_next(piece, LEAF_LENGTH, any) {
         let number = u8::try_from(block.begin() / LEAF_LENGTH).unwrap();
         let (from, hash) = if wrong.contains(&number) {
-            (peer(2), leaf(200 + number))
+            (source(2), leaf(200 + number))
         } else {
-            (peer(1), leaf(number))
+            (source(1), leaf(number))
         };
         assert!(pieces.claim(block));
         pieces.release(block);
@@ -81,7 +81,7 @@ fn of_a_verified_piece_each_peer_gave_the_leaves_that_came_from_it() {
     let mut pieces = pieces();
     let piece = begin(&mut pieces, 0);
     come(&mut pieces, 0, &[3, 9]);
-    let given = vec![(peer(1), 14 * LEAF_LENGTH), (peer(2), 2 * LEAF_LENGTH)];
+    let given = vec![(source(1), 14 * LEAF_LENGTH), (source(2), 2 * LEAF_LENGTH)];
     assert_eq!(pieces.judge(piece, true), Verdict::Good(given));
 }
 
@@ -113,7 +113,7 @@ fn when_two_sessions_bring_the_same_bytes_one_writes_them() {
     let block = pieces.ask_next(1, LONG, any).unwrap();
     assert!(pieces.claim(block));
     assert!(!pieces.claim(block), "the first is still writing");
-    assert!(pieces.on_block_written(block, &[leaf(0), leaf(1)], peer(1)));
+    assert!(pieces.on_block_written(block, &[leaf(0), leaf(1)], source(1)));
     assert!(!pieces.claim(block), "they are there");
 }
 
@@ -136,7 +136,7 @@ fn a_block_with_the_wrong_number_of_leaf_hashes_is_not_taken() {
     let block = pieces.ask_next(1, LONG, any).unwrap();
     pieces.claim(block);
     pieces.release(block);
-    assert!(!pieces.on_block_written(block, &[leaf(0)], peer(1)));
+    assert!(!pieces.on_block_written(block, &[leaf(0)], source(1)));
     assert_eq!(pieces.ask_next(1, LONG, any), Some(block));
 }
 
@@ -146,7 +146,7 @@ fn a_right_piece_is_verified_and_counted() {
     let piece = begin(&mut pieces, 1);
     come(&mut pieces, 1, &[]);
     assert_eq!(pieces.hashes(1), Some(vec![leaf(0), leaf(1)]));
-    let given = vec![(peer(1), LEAF_LENGTH + 1)];
+    let given = vec![(source(1), LEAF_LENGTH + 1)];
     assert_eq!(pieces.judge(piece, true), Verdict::Good(given));
     assert!(pieces.had().has(1) && !pieces.is_complete());
     assert_eq!(pieces.verified(), u64::from(LEAF_LENGTH) + 1);
@@ -157,7 +157,7 @@ fn a_wrong_piece_from_one_alone_is_asked_for_again_as_a_whole() {
     let mut pieces = pieces();
     let piece = begin(&mut pieces, 1);
     come(&mut pieces, 1, &[0, 1]);
-    assert_eq!(pieces.judge(piece, false), Verdict::Bad(vec![peer(2)]));
+    assert_eq!(pieces.judge(piece, false), Verdict::Bad(vec![source(2)]));
     assert!(pieces.ask_next(1, LONG, any).is_some());
 }
 
@@ -168,11 +168,11 @@ fn the_good_leaves_of_a_wrong_piece_from_several_sources_stay_and_the_liar_is_fo
     come(&mut pieces, 0, &[3, 9]);
     assert_eq!(
         pieces.judge(piece, false),
-        Verdict::Bad(vec![peer(1), peer(2)])
+        Verdict::Bad(vec![source(1), source(2)])
     );
     assert_eq!(pieces.ask_next(0, LONG, any), None, "it is being found out");
     let right: Vec<_> = (0..16).map(leaf).collect();
-    assert_eq!(pieces.sort_out(0, &right), [peer(2)].into());
+    assert_eq!(pieces.sort_out(0, &right), [source(2)].into());
     let again: Vec<Block> = std::iter::from_fn(|| pieces.ask_next(0, LONG, any)).collect();
     let leaves: Vec<_> = again
         .iter()
@@ -193,7 +193,7 @@ fn a_piece_fetched_from_one_session_alone_is_not_shared() {
     let block = pieces.ask_next(0, LONG, any).unwrap();
     pieces.claim(block);
     pieces.release(block);
-    pieces.on_block_written(block, &[leaf(0); 8], peer(1));
+    pieces.on_block_written(block, &[leaf(0); 8], source(1));
     pieces.abandon_all(A);
     assert!(pieces.adopt(Instant::default(), 0, B));
     assert_eq!(

@@ -103,7 +103,7 @@ impl Fetching {
         self.served.insert(session.0);
         self.handle(Input::Opened {
             session,
-            peer: peer.into(),
+            source: peer.into(),
             account: Account::Member(peer),
             dialled: false,
             offer: Offer {
@@ -339,7 +339,7 @@ fn clients_that_have_come_themselves_keep_no_member_from_being_dialled() {
         let session = SessionId(u64::from(number));
         fetching.handle(Input::Opened {
             session,
-            peer: SourceId::Client(client),
+            source: SourceId::Client(client),
             account: Account::Address(client.ip()),
             dialled: false,
             offer: Offer {

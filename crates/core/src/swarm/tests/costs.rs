@@ -62,7 +62,7 @@ fn open(swarm: &mut Swarm, number: u8) -> Vec<Message> {
     let member = PeerId::new([number; 32]);
     let opened = Input::Opened {
         session: SessionId(number.into()),
-        peer: member.into(),
+        source: member.into(),
         account: Account::Member(member),
         dialled: true,
         offer: Offer {

@@ -233,9 +233,9 @@ impl World {
                     let client = client.expect("is one of them");
                     let is_gone = self.clients[client].leaves;
                     if is_gone.is_some_and(|leaves| self.sent[client].0 > leaves) {
-                        let (peer, reason) = (source.id(), "it has gone".to_owned());
+                        let (source, reason) = (source.id(), "it has gone".to_owned());
                         self.swarm
-                            .handle(self.now, Input::DialFailed { peer, reason });
+                            .handle(self.now, Input::DialFailed { source, reason });
                     } else {
                         let soon = self.now + Duration::from_millis(20);
                         self.later(soon, Event::Open(client));
@@ -275,7 +275,7 @@ impl World {
 fn opening(client: usize, session: SessionId) -> Input {
     Input::Opened {
         session,
-        peer: SourceId::Client(address(client)),
+        source: SourceId::Client(address(client)),
         account: Account::Address(address(client).ip()),
         dialled: true,
         offer: Offer {

@@ -79,7 +79,7 @@ fn of_a_file_that_only_clients_of_v1_have_it_is_told_that_nobody_knows_its_hashe
     swarm.handle(Instant::default(), Input::Holders(Vec::new()));
     let opened = Input::Opened {
         session,
-        peer: SourceId::Client(client),
+        source: SourceId::Client(client),
         account: Account::Address(client.ip()),
         dialled: true,
         offer: Offer {
@@ -139,7 +139,7 @@ impl Crowded {
     fn come(&mut self, second: u64, number: u8, account: Account) -> Option<SessionId> {
         let opened = Input::Opened {
             session: SessionId(number.into()),
-            peer: PeerId::new([number; 32]).into(),
+            source: PeerId::new([number; 32]).into(),
             account,
             dialled: false,
             offer: Offer {
@@ -267,7 +267,11 @@ fn a_source_of_wrong_blocks_is_found_and_dropped_and_no_wrong_byte_is_accepted()
     assert_eq!(world.nodes[fetcher].blamed, [liar].into());
     let sources = world.nodes[fetcher].swarm.sources();
     assert_eq!(sources.len(), 2, "its bytes do not count: {sources:?}");
-    assert!(sources.iter().all(|(peer, _)| peer.member() != Some(liar)));
+    assert!(
+        sources
+            .iter()
+            .all(|(source, _)| source.member() != Some(liar))
+    );
 }
 
 #[test]

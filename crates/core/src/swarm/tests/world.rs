@@ -435,7 +435,7 @@ impl World {
             return None;
         };
         let swarm = &self.nodes[node].swarm;
-        let from = swarm.sessions.get(session)?.peer.member()?;
+        let from = swarm.sessions.get(session)?.source.member()?;
         let lies = |other: &Node| other.id == from && other.manner == Manner::WrongHashes;
         let needed = swarm.layer().is_none();
         (needed && self.nodes.iter().any(lies)).then_some(from)
@@ -545,8 +545,8 @@ impl World {
                 self.nodes[node].told.insert(reader);
             }
             Output::Stuck(stuck) => self.nodes[node].stuck.push(stuck),
-            Output::Blame(peer) => {
-                let peer = peer.member().expect("all are members");
+            Output::Blame(source) => {
+                let peer = source.member().expect("all are members");
                 self.nodes[node].blamed.insert(peer);
             }
             Output::Widen => {
@@ -591,7 +591,7 @@ impl World {
             return self.input(
                 node,
                 Input::DialFailed {
-                    peer: peer.into(),
+                    source: peer.into(),
                     reason,
                 },
             );
@@ -622,7 +622,7 @@ impl World {
             };
             let opened = Input::Opened {
                 session,
-                peer: peer.into(),
+                source: peer.into(),
                 account: Account::Member(peer),
                 dialled,
                 offer,
