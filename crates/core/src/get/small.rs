@@ -2,12 +2,12 @@
 //!
 //! [`Fetches`] owns which holders of each wanted file have been tried; how many
 //! are asked of one at once, and how long it is waited for, is decided by its
-//! [`Server`]. The bytes never come by here: the shell says that it has them, is
+//! [`AskedHolder`]. The bytes never come by here: the shell says that it has them, is
 //! told whether to store them, and says what became of them.
 
+mod asked;
 mod fetch;
 mod not_sent;
-mod server;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
@@ -15,12 +15,12 @@ use thorp_wire::frame::{Find, Found, Holder, Query};
 use thorp_wire::merkle::{Hash, leaf_hash};
 use thorp_wire::{Content, PeerId};
 
-use super::io::FetchId;
+use super::io::{FetchId, Storage};
 use crate::swarm::Awaited;
 use crate::time::Instant;
+use asked::{AskedHolder, MUTE, SILENT};
 use fetch::{Fetch, State};
 pub use not_sent::NotSent;
-use server::{MUTE, SILENT, Server};
 
 /// Files under way at once, in all: those whose holders the tracker is asked
 /// for among them, and those that are being stored.
@@ -42,7 +42,7 @@ pub struct WantedFile {
 /// All files that are wanted.
 ///
 /// Invariant: a fetch is in `under_way`, or being stored, or in `waiting`, or in
-/// the crowds of all its holders that may be asked next; `servers` count those
+/// the crowds of all its holders that may be asked next; `asked` count those
 /// under way that are asked of each holder. After [`advance`](Self::advance)
 /// no holder with a crowd has room for its first. (Queues may also hold numbers of
 /// fetches that have started elsewhere or were dropped; they are passed over.)
@@ -56,7 +56,7 @@ pub struct Fetches {
     /// Those that a holder or the tracker was asked for, and when to look at them.
     under_way: BTreeSet<(Instant, FetchId)>,
     /// Holders that files were asked of, as long as any file is wanted.
-    servers: BTreeMap<PeerId, Server>,
+    asked: BTreeMap<PeerId, AskedHolder>,
     /// How many are being stored.
     storing: usize,
     /// Who sent something else than it listed. They are asked last.
@@ -125,8 +125,8 @@ impl Fetches {
                 ..
             }) = self.wanted.get(&file)
             {
-                let server = self.servers.get(&holder.id);
-                came = came.max(server.map(|server| server.delivered_or_asked(*ask)));
+                let asked = self.asked.get(&holder.id);
+                came = came.max(asked.map(|asked| asked.delivered_or_asked(*ask)));
                 from.entry(holder.id).or_insert_with(|| holder.clone());
             }
         }
@@ -138,13 +138,13 @@ impl Fetches {
 
     /// Whether any file is awaited from this member.
     pub fn is_asking(&self, id: PeerId) -> bool {
-        self.servers.get(&id).is_some_and(Server::is_asked)
+        self.asked.get(&id).is_some_and(AskedHolder::is_asked)
     }
 
     /// Bytes have come of a file that is not whole yet.
     pub fn flowing(&mut self, now: Instant, from: PeerId, bytes: u32) {
-        if let Some(server) = self.servers.get_mut(&from) {
-            server.flowing(now, bytes);
+        if let Some(asked) = self.asked.get_mut(&from) {
+            asked.flowing(now, bytes);
         }
     }
 
@@ -156,14 +156,14 @@ impl Fetches {
             return false;
         };
         let length = fetch.content.length;
-        let server = self.servers.get_mut(&from.id);
+        let asked = self.asked.get_mut(&from.id);
         if matches!(fetch.state, State::Storing { .. }) {
             // Should those that came first be wrong, it can be asked again.
             if fetch.tried.remove(&from.id) {
                 fetch.untried.push(from);
             }
-            if let Some(server) = server {
-                server.on_late(now, length);
+            if let Some(asked) = asked {
+                asked.on_late(now, length);
             }
             return false;
         }
@@ -171,21 +171,21 @@ impl Fetches {
         fetch.take_late_answer(sender);
         let before = std::mem::replace(&mut fetch.state, State::Storing { from });
         self.storing += 1;
-        match (server, before) {
+        match (asked, before) {
             (
-                Some(server),
+                Some(asked),
                 State::Asking {
                     holder,
                     ask,
                     look_at,
                 },
             ) if holder.id == sender => {
-                server.on_file(now, ask);
+                asked.on_file(now, ask);
                 self.under_way.remove(&(look_at, id));
             }
-            (server, before) => {
-                if let Some(server) = server {
-                    server.on_late(now, length);
+            (asked, before) => {
+                if let Some(asked) = asked {
+                    asked.on_late(now, length);
                 }
                 self.stopped(id, &before);
             }
@@ -196,17 +196,17 @@ impl Fetches {
     /// What was stored was what it should be (or there was no place for it), and
     /// the fetch is over; or it was not, and the next holder's turn has come.
     /// Returns who sent it, if it was still wanted.
-    pub fn stored(&mut self, id: FetchId, verified: bool) -> Option<Holder> {
+    pub fn stored(&mut self, id: FetchId, storage: Storage) -> Option<Holder> {
         let fetch = self.wanted.get_mut(&id)?;
         let State::Storing { from } = &fetch.state else {
             return None;
         };
         let from = from.clone();
-        if verified {
-            self.drop(id);
-        } else {
+        if storage == Storage::Mismatch {
             fetch.failed(NotSent::Mismatch(from.id));
             self.wait_again(id);
+        } else {
+            self.drop(id);
         }
         Some(from)
     }
@@ -230,8 +230,8 @@ impl Fetches {
                 // It is asked again once it has rested.
                 fetch.tried.remove(&holder.id);
                 fetch.untried.push(holder.clone());
-                if let Some(server) = self.servers.get_mut(&holder.id) {
-                    server.on_busy();
+                if let Some(asked) = self.asked.get_mut(&holder.id) {
+                    asked.on_busy();
                 }
             } else {
                 fetch.failed(failure);
@@ -288,8 +288,8 @@ impl Fetches {
         heard: &dyn Fn(PeerId) -> Option<Instant>,
     ) -> Vec<Action> {
         let mut actions = self.pass_over_the_silent(now, heard);
-        for server in self.servers.values_mut() {
-            server.begin_rest(now);
+        for asked in self.asked.values_mut() {
+            asked.begin_rest(now);
         }
         while self.under_way.len() + self.storing < AT_ONCE {
             let Some(id) = self
@@ -310,17 +310,17 @@ impl Fetches {
             }
         }
         if self.wanted.is_empty() {
-            self.servers.clear();
+            self.asked.clear();
         }
         actions
     }
 
     /// The first that waits for a holder that has room for it again.
     fn next_of_a_crowd(&mut self, now: Instant) -> Option<FetchId> {
-        let (servers, wanted) = (&self.servers, &self.wanted);
+        let (asked, wanted) = (&self.asked, &self.wanted);
         let has_room = |holder: &PeerId, crowd: &VecDeque<FetchId>| {
             let first = crowd.front().and_then(|first| wanted.get(first));
-            first.is_none_or(|first| has_room(servers, now, *holder, first.content))
+            first.is_none_or(|first| has_room(asked, now, *holder, first.content))
         };
         let mut crowds = self.crowding.iter_mut();
         let (holder, crowd) = crowds.find(|(holder, crowd)| has_room(holder, crowd))?;
@@ -336,7 +336,7 @@ impl Fetches {
     pub fn deadline(&self) -> Option<Instant> {
         let look_at = self.under_way.first().map(|(look_at, _)| *look_at);
         let crowded = self.crowding.keys();
-        let rested = crowded.filter_map(|holder| self.servers.get(holder)?.rests_until());
+        let rested = crowded.filter_map(|holder| self.asked.get(holder)?.rests_until());
         let has_place = self.under_way.len() + self.storing < AT_ONCE;
         look_at
             .into_iter()
@@ -352,13 +352,13 @@ impl Fetches {
         if !matches!(fetch.state, State::Waiting) {
             return Started::Gone;
         }
-        fetch.leave_the_busy(now, &self.servers);
-        let (servers, liars, mute) = (&self.servers, &self.liars, &self.mute);
+        fetch.leave_the_busy(now, &self.asked);
+        let (asked, liars, mute) = (&self.asked, &self.liars, &self.mute);
         let repute = |holder: &Holder| (liars.contains(&holder.id), mute.contains(&holder.id));
         let is_choice = fetch.untried.len() > 1;
         let burden = |holder: &Holder| {
-            let files = servers.get(&holder.id).map_or(0, Server::files);
-            let crowded = !has_room(servers, now, holder.id, fetch.content);
+            let files = asked.get(&holder.id).map_or(0, AskedHolder::files);
+            let crowded = !has_room(asked, now, holder.id, fetch.content);
             let unlinked = !linked(holder.id);
             // Of one there is no choice.
             let turn = is_choice.then(|| turn(fetch.content, holder.id));
@@ -391,11 +391,11 @@ impl Fetches {
         fetch.tried.insert(holder.id);
         let may_have_others = fetch.widen || !fetch.untried.is_empty();
         let look_at = now + if may_have_others { MUTE } else { SILENT };
-        let server = self.servers.entry(holder.id);
-        let server = server.or_insert_with(|| Server::new(now));
+        let asked = self.asked.entry(holder.id);
+        let asked = asked.or_insert_with(|| AskedHolder::new(now));
         fetch.state = State::Asking {
             holder: holder.clone(),
-            ask: server.ask(now, fetch.content.length),
+            ask: asked.ask(now, fetch.content.length),
             look_at,
         };
         self.under_way.insert((look_at, id));
@@ -411,60 +411,76 @@ impl Fetches {
     ) -> Vec<Action> {
         let mut widens = Vec::new();
         while let Some((_, id)) = self.under_way.first().filter(|(at, _)| *at <= now).copied() {
-            let Some(fetch) = self.wanted.get_mut(&id) else {
+            let Some(fetch) = self.wanted.get(&id) else {
                 self.under_way.pop_first();
                 continue;
             };
-            match &mut fetch.state {
-                State::Asking {
-                    holder,
-                    ask,
-                    look_at,
-                } => {
-                    let holder = holder.id;
-                    let Some(server) = self.servers.get(&holder) else {
-                        self.under_way.pop_first();
-                        continue;
-                    };
-                    let mut until = server.patience(*ask, heard(holder));
-                    let given_up_at = server.given_up_at(*ask);
-                    let mute = &self.mute;
-                    let is_better = |other: &Holder| !mute.contains(&other.id);
-                    let has_better = fetch.untried.iter().any(is_better);
-                    if !fetch.untried.is_empty() {
-                        until = until.min(given_up_at);
-                    }
-                    let better_at = server.passed_over_at(*ask);
-                    if has_better && better_at <= now && fetch.passed_over.insert(holder) {
-                        self.pass_over(id, holder);
-                        continue;
-                    }
-                    if until <= now {
-                        self.failed(id, holder, NotSent::Silent(holder));
-                        continue;
-                    }
-                    let mut next = until;
-                    if has_better && !fetch.passed_over.contains(&holder) {
-                        next = until.min(better_at);
-                    } else if fetch.widen && !has_better {
-                        next = until.min(better_at);
-                        if better_at <= now {
-                            // It goes on, unless there is a better one in a moment.
-                            fetch.widen = false;
-                            widens.push(Action::Widen(id, who_else(fetch.content)));
-                            next = until.min(now + MUTE);
-                        }
-                    }
-                    *look_at = next;
-                    self.under_way.pop_first();
-                    self.under_way.insert((next, id));
-                }
+            match fetch.state {
+                State::Asking { .. } => widens.extend(self.look_at_asked(now, id, heard)),
                 State::Widening { .. } => self.widened(id, None),
                 State::Waiting | State::Storing { .. } => {
                     self.under_way.pop_first();
                 }
             }
         }
+        widens
+    }
+
+    /// Looks at one that a holder was asked for: passes the holder over, gives it up, or waits on.
+    /// Returns what else is to be done.
+    fn look_at_asked(
+        &mut self,
+        now: Instant,
+        id: FetchId,
+        heard: &dyn Fn(PeerId) -> Option<Instant>,
+    ) -> Option<Action> {
+        let fetch = self.wanted.get_mut(&id)?;
+        let State::Asking {
+            holder,
+            ask,
+            look_at,
+        } = &mut fetch.state
+        else {
+            return None;
+        };
+        let holder = holder.id;
+        let Some(asked) = self.asked.get(&holder) else {
+            self.under_way.pop_first();
+            return None;
+        };
+        let mut until = asked.patience(*ask, heard(holder));
+        let given_up_at = asked.given_up_at(*ask);
+        let mute = &self.mute;
+        let is_better = |other: &Holder| !mute.contains(&other.id);
+        let has_better = fetch.untried.iter().any(is_better);
+        if !fetch.untried.is_empty() {
+            until = until.min(given_up_at);
+        }
+        let better_at = asked.passed_over_at(*ask);
+        if has_better && better_at <= now && fetch.passed_over.insert(holder) {
+            self.pass_over(id, holder);
+            return None;
+        }
+        if until <= now {
+            self.failed(id, holder, NotSent::Silent(holder));
+            return None;
+        }
+        let mut widens = None;
+        let mut next = until;
+        if has_better && !fetch.passed_over.contains(&holder) {
+            next = until.min(better_at);
+        } else if fetch.widen && !has_better {
+            next = until.min(better_at);
+            if better_at <= now {
+                // It goes on, unless there is a better one in a moment.
+                fetch.widen = false;
+                widens = Some(Action::Widen(id, who_else(fetch.content)));
+                next = until.min(now + MUTE);
+            }
+        }
+        *look_at = next;
+        self.under_way.pop_first();
+        self.under_way.insert((next, id));
         widens
     }
 
@@ -493,7 +509,7 @@ impl Fetches {
 
     /// Keeps the books when a fetch is no longer under way.
     fn stopped(&mut self, id: FetchId, state: &State) {
-        let (look_at, asked) = match state {
+        let (look_at, asking) = match state {
             State::Waiting => return,
             State::Storing { .. } => {
                 self.storing -= 1;
@@ -507,10 +523,10 @@ impl Fetches {
             State::Widening { until } => (*until, None),
         };
         self.under_way.remove(&(look_at, id));
-        if let Some((holder, ask)) = asked
-            && let Some(server) = self.servers.get_mut(&holder)
+        if let Some((holder, ask)) = asking
+            && let Some(asked) = self.asked.get_mut(&holder)
         {
-            server.on_given_up(ask);
+            asked.on_given_up(ask);
         }
     }
 }
@@ -543,13 +559,13 @@ fn turn(content: Content, holder: PeerId) -> Hash {
 
 /// Whether this holder may be asked for this one now.
 fn has_room(
-    servers: &BTreeMap<PeerId, Server>,
+    asked: &BTreeMap<PeerId, AskedHolder>,
     now: Instant,
     holder: PeerId,
     content: Content,
 ) -> bool {
-    let server = servers.get(&holder);
-    server.is_none_or(|server| server.has_room_for(now, content.length))
+    let asked = asked.get(&holder);
+    asked.is_none_or(|asked| asked.has_room_for(now, content.length))
 }
 
 #[cfg(test)]

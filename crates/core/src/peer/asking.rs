@@ -250,10 +250,9 @@ impl Peer {
 
     /// Claimed bytes, or an empty file, were stored or could not be.
     pub(super) fn stored(&mut self, now: Instant, fetch: FetchId, storage: Storage) {
-        let is_mismatch = storage == Storage::Mismatch;
-        let from = self.fetches.stored(fetch, !is_mismatch);
+        let from = self.fetches.stored(fetch, storage);
         match &from {
-            Some(liar) if is_mismatch => self.lied(now, liar.clone()),
+            Some(liar) if storage == Storage::Mismatch => self.lied(now, liar.clone()),
             Some(holder) => {
                 self.on_delivered(now, holder.id);
                 if storage == Storage::Kept {

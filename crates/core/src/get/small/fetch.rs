@@ -6,8 +6,8 @@ use std::time::Duration;
 use thorp_wire::frame::Holder;
 use thorp_wire::{Content, PeerId};
 
+use super::asked::{Ask, AskedHolder};
 use super::not_sent::NotSent;
-use super::server::{Ask, Server};
 use crate::time::Instant;
 
 /// A file whose holders are all too busy to send it is asked for again for this long.
@@ -68,8 +68,8 @@ impl Fetch {
     }
 
     /// Holders that have been too busy for too long are not asked any more.
-    pub fn leave_the_busy(&mut self, now: Instant, servers: &BTreeMap<PeerId, Server>) {
-        let is_busy = |holder: &Holder| servers.get(&holder.id).is_some_and(Server::is_busy);
+    pub fn leave_the_busy(&mut self, now: Instant, asked: &BTreeMap<PeerId, AskedHolder>) {
+        let is_busy = |holder: &Holder| asked.get(&holder.id).is_some_and(AskedHolder::is_busy);
         if !self.untried.iter().any(is_busy) {
             self.busy = None;
         } else if now - *self.busy.get_or_insert(now) >= BUSY_FOR {

@@ -7,8 +7,8 @@ use proptest::prelude::*;
 use thorp_wire::frame::Variant;
 use thorp_wire::{Entry, Root};
 
+use super::asked::{AT_MOST, SLOW};
 use super::fetch::BUSY_FOR;
-use super::server::{AT_MOST, SLOW};
 use super::*;
 
 fn id(n: u8) -> PeerId {
@@ -82,7 +82,7 @@ fn advance(fetches: &mut Fetches, now: Instant) -> Vec<Action> {
     fetches.check();
     let full = |(holder, crowd): (&PeerId, &VecDeque<FetchId>)| {
         let first = crowd.iter().find_map(|first| fetches.wanted.get(first));
-        first.is_none_or(|first| !has_room(&fetches.servers, now, *holder, first.content))
+        first.is_none_or(|first| !has_room(&fetches.asked, now, *holder, first.content))
     };
     assert!(
         fetches.under_way.len() + fetches.storing == AT_ONCE || fetches.crowding.iter().all(full),
@@ -123,9 +123,9 @@ impl Fetches {
         }
         assert_eq!(self.storing, storing);
         assert_eq!(self.under_way, under_way);
-        let servers = self.servers.iter();
-        let asked = servers.filter(|(_, server)| server.is_asked());
-        let asked: BTreeMap<_, _> = asked.map(|(id, server)| (*id, server.files())).collect();
+        let asked = self.asked.iter();
+        let asked = asked.filter(|(_, asked)| asked.is_asked());
+        let asked: BTreeMap<_, _> = asked.map(|(id, asked)| (*id, asked.files())).collect();
         assert_eq!(asked, busy);
         assert!(self.under_way.len() + self.storing <= AT_ONCE);
         assert!(busy.values().all(|files| *files <= AT_MOST));
@@ -374,7 +374,7 @@ fn over_a_thin_link_few_are_asked_for_at_once_and_over_a_thick_one_many() {
             };
             now = now + Duration::from_micros(content.length * 1_000_000 / rate);
             assert!(fetches.arrived(now, fetch, from));
-            assert!(fetches.stored(fetch, true).is_some());
+            assert!(fetches.stored(fetch, Storage::Kept).is_some());
         }
         assert!((least..=most).contains(&largest), "{largest} at {rate}");
         assert!(
@@ -561,8 +561,8 @@ fn what_has_arrived_is_stored_once_and_nobody_else_is_asked_meanwhile() {
     assert_eq!(advance(&mut fetches, at(100_000)), []);
     // The same from elsewhere comes too late.
     assert!(!fetches.arrived(at(0), FetchId(1), holder(2)));
-    assert_eq!(fetches.stored(FetchId(1), true), Some(holder(1)));
-    assert_eq!(fetches.stored(FetchId(1), true), None);
+    assert_eq!(fetches.stored(FetchId(1), Storage::Kept), Some(holder(1)));
+    assert_eq!(fetches.stored(FetchId(1), Storage::Kept), None);
     assert!(fetches.wanted.is_empty());
     fetches.check();
 }
@@ -576,7 +576,10 @@ fn late_bytes_are_taken_and_if_they_are_wrong_the_others_are_asked_again() {
     assert!(fetches.arrived(at(0), FetchId(1), holder(1)));
     // What the second sends is not looked at, as there is something already.
     assert!(!fetches.arrived(at(0), FetchId(1), holder(2)));
-    assert_eq!(fetches.stored(FetchId(1), false), Some(holder(1)));
+    assert_eq!(
+        fetches.stored(FetchId(1), Storage::Mismatch),
+        Some(holder(1))
+    );
     assert_eq!(gets(&advance(&mut fetches, at(10_001))), [id(2)]);
     fetches.failed(FetchId(1), id(2), NotSent::NotHere);
     let failed = Action::Fail(FetchId(1), NotSent::Mismatch(id(1)));
@@ -589,7 +592,10 @@ fn a_liar_is_asked_only_where_nobody_else_is_left() {
     fetches.want(FetchId(1), wanted(&[1], false));
     advance(&mut fetches, at(0));
     assert!(fetches.arrived(at(0), FetchId(1), holder(1)));
-    assert_eq!(fetches.stored(FetchId(1), false), Some(holder(1)));
+    assert_eq!(
+        fetches.stored(FetchId(1), Storage::Mismatch),
+        Some(holder(1))
+    );
     fetches.lied(id(1));
     assert!(fetches.is_liar(id(1)));
     fetches.want(FetchId(2), wanted(&[1, 2], false));
@@ -674,7 +680,8 @@ proptest! {
                     }
                 }
                 Op::Stored(id, verified) => {
-                    let from = fetches.stored(FetchId(id), verified);
+                    let storage = if verified { Storage::Kept } else { Storage::Mismatch };
+                    let from = fetches.stored(FetchId(id), storage);
                     prop_assert_eq!(from.is_some(), stored.remove(&FetchId(id)));
                     if from.is_some() && verified {
                         open.remove(&FetchId(id));
@@ -687,7 +694,7 @@ proptest! {
             settle(&mut fetches, &mut open, now);
         }
         for id in stored {
-            fetches.stored(id, true);
+            fetches.stored(id, Storage::Kept);
             open.remove(&id);
             settle(&mut fetches, &mut open, now);
         }

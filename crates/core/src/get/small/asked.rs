@@ -28,7 +28,7 @@ const REST: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(
 
 /// A holder that files are asked of.
 #[derive(Debug)]
-pub(super) struct Server {
+pub(super) struct AskedHolder {
     files: usize,
     window: Pipeline,
     /// Bytes of files that have come from it.
@@ -57,7 +57,7 @@ pub(super) struct Ask {
     mark: Mark,
 }
 
-impl Server {
+impl AskedHolder {
     pub fn new(now: Instant) -> Self {
         Self {
             files: 0,
