@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use thorp_core::get::{Chore, Ending, FetchId, GetId, Looked, News, Output as Told};
 use thorp_core::lookup::Source;
-use thorp_core::peer::{AskId, Peer};
+use thorp_core::peer::{Peer, SurveyId};
 use thorp_core::remembered::Known;
 use thorp_core::time::Instant;
 use thorp_core::tracker::Tracker;
@@ -48,9 +48,9 @@ pub struct Household {
     pub peer: Peer,
     /// What its user waits for, as places in the list of requests.
     pub gets: BTreeMap<GetId, usize>,
-    pub surveys: BTreeMap<AskId, usize>,
+    pub surveys: BTreeMap<SurveyId, usize>,
     /// How many files each of these has found so far.
-    pub listed: BTreeMap<AskId, usize>,
+    pub listed: BTreeMap<SurveyId, usize>,
     /// Files whose bytes have arrived, until they are on the disk; and which were wanted.
     pub storing: BTreeMap<FetchId, (FileId, FileId)>,
     /// Files whose bytes are on the disk, until the user is told.

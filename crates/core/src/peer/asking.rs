@@ -139,12 +139,12 @@ impl Peer {
         if self.lookups.is_empty() {
             return;
         }
-        for ask in self.lookups.keys().copied().collect::<Vec<_>>() {
+        for inquiry in self.lookups.keys().copied().collect::<Vec<_>>() {
             // Taken out of the map, because `LookupView` borrows the whole peer.
-            while let Some(mut lookup) = self.lookups.remove(&ask) {
+            while let Some(mut lookup) = self.lookups.remove(&inquiry) {
                 let actions = lookup.advance(now, &LookupView { now, peer: self });
-                let asker = Asker::Lookup(ask, lookup.round());
-                self.lookups.insert(ask, lookup);
+                let asker = Asker::Lookup(inquiry, lookup.round());
+                self.lookups.insert(inquiry, lookup);
                 if actions.is_empty() {
                     break;
                 }
@@ -152,9 +152,9 @@ impl Peer {
                     match action {
                         LookupAction::Ask(member, find) => self.ask(now, member, asker, find),
                         LookupAction::Finish(outcome) => {
-                            self.lookups.remove(&ask);
+                            self.lookups.remove(&inquiry);
                             self.count(now, &outcome);
-                            self.looked_up(now, ask, outcome);
+                            self.looked_up(now, inquiry, outcome);
                         }
                     }
                 }
@@ -329,9 +329,9 @@ impl Peer {
     /// Whether the result of this errand at this member is still wanted.
     fn is_wanted(&self, errand: &Errand, who: PeerId) -> bool {
         match errand.asker() {
-            Asker::Lookup(ask, round) => self
+            Asker::Lookup(inquiry, round) => self
                 .lookups
-                .get(&ask)
+                .get(&inquiry)
                 .is_some_and(|lookup| lookup.round() == round),
             Asker::Survey(ask) => self.surveys.contains_key(&ask),
             Asker::Widening(_) | Asker::Comparison | Asker::Nobody => true,
@@ -383,13 +383,13 @@ impl Peer {
             return;
         };
         let more = match asker {
-            Asker::Lookup(ask, round) => self
+            Asker::Lookup(inquiry, round) => self
                 .lookups
-                .get_mut(&ask)
+                .get_mut(&inquiry)
                 .filter(|lookup| lookup.round() == round)
                 .and_then(|lookup| lookup.found(now, who, of, &find, found)),
-            Asker::Survey(ask) => {
-                if let Some(survey) = self.surveys.get_mut(&ask) {
+            Asker::Survey(surveyor) => {
+                if let Some(survey) = self.surveys.get_mut(&surveyor) {
                     survey.found(now, who, &find, found);
                 }
                 None
@@ -430,10 +430,10 @@ impl Peer {
             return;
         };
         let failure = NotSent::of(refused.reason, who);
-        if let (NotSent::Busy, Errand::Ask(Asker::Lookup(ask, round), find)) =
+        if let (NotSent::Busy, Errand::Ask(Asker::Lookup(inquiry, round), find)) =
             (&failure, &question.errand)
         {
-            let asked = self.lookups.get_mut(ask);
+            let asked = self.lookups.get_mut(inquiry);
             if let Some(lookup) = asked.filter(|lookup| lookup.round() == *round) {
                 lookup.busy(now, who, find.clone());
             }
@@ -444,10 +444,10 @@ impl Peer {
 
     pub(super) fn no_answer(&mut self, now: Instant, asker: Asker, who: PeerId, failure: NotSent) {
         match asker {
-            Asker::Lookup(ask, round) => {
+            Asker::Lookup(inquiry, round) => {
                 if let Some(lookup) = self
                     .lookups
-                    .get_mut(&ask)
+                    .get_mut(&inquiry)
                     .filter(|lookup| lookup.round() == round)
                 {
                     lookup.no_answer(who);

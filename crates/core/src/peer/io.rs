@@ -64,7 +64,7 @@ pub enum Exchange {
 
 /// Identifies a survey while its caller waits. Chosen by the shell.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct AskId(pub u64);
+pub struct SurveyId(pub u64);
 
 /// What a user wants listed.
 #[derive(Clone, Debug)]
@@ -130,7 +130,7 @@ pub enum Input {
     /// The user wants something listed.
     Survey {
         /// The id of the survey from now on.
-        ask: AskId,
+        survey: SurveyId,
         /// What to list.
         wish: Wish,
         /// This peer as other members see it, if its own files are wanted too.
@@ -139,12 +139,12 @@ pub enum Input {
     /// The user has taken the last findings of a survey, and more may follow.
     Taken {
         /// The survey.
-        ask: AskId,
+        survey: SurveyId,
     },
     /// The caller does not wait for this survey any more.
     AbandonSurvey {
         /// The survey.
-        ask: AskId,
+        survey: SurveyId,
     },
     /// Claimed bytes ([`Peer::claim_contents`](super::Peer::claim_contents)), or empty files
     /// ([`get::Output::Make`]), were stored or could not be: for which fetches, and the results.
@@ -201,9 +201,9 @@ pub enum Output {
     /// Hash this file before other files.
     HashNow(Name),
     /// Some of the findings of a survey. More follow after [`Input::Taken`].
-    Surveyed(AskId, Findings),
+    Surveyed(SurveyId, Findings),
     /// A survey is over: with all that there is, or without an answer.
-    SurveyOver(AskId, Result<Coverage, Unanswered>),
+    SurveyOver(SurveyId, Result<Coverage, Unanswered>),
     /// Store these neighbours for the next start.
     Remember(Vec<Known>),
     /// The tracker's answer to [`Input::Renew`], which may be a refusal; `None` if its link is

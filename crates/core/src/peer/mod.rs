@@ -80,7 +80,7 @@ use answering::Hashing;
 use asking::Question;
 use home::Home;
 pub use io::{
-    AskId, Cause, Config, Exchange, Hearing, Input, Notice, Output, Tally, Target, Unanswered,
+    Cause, Config, Exchange, Hearing, Input, Notice, Output, SurveyId, Tally, Target, Unanswered,
     Unreached, Wish,
 };
 use publishing::Publishing;
@@ -104,7 +104,7 @@ pub struct Peer {
     lookups: BTreeMap<Inquiry, Lookup>,
     surveys: BTreeMap<Surveyor, Survey>,
     /// The user's requests for listings that are not answered yet.
-    wishes: BTreeMap<AskId, Wished>,
+    wishes: BTreeMap<SurveyId, Wished>,
     fetches: Fetches,
     sought: SoughtFiles,
     /// The members to which links are wanted, and what for.
@@ -204,9 +204,13 @@ impl Peer {
             Input::LookOver => self.publisher.end_look(now),
             Input::TorrentsChanged(torrents) => self.publisher.torrents_changed(now, torrents),
             Input::Hashed { name, bytes } => self.hashed_so_far(name, bytes),
-            Input::Survey { ask, wish, itself } => self.on_wish(now, ask, wish, itself),
-            Input::Taken { ask } => self.on_taken(Surveyor::Shell(ask)),
-            Input::AbandonSurvey { ask } => self.abandon_survey(ask),
+            Input::Survey {
+                survey,
+                wish,
+                itself,
+            } => self.on_wish(now, survey, wish, itself),
+            Input::Taken { survey } => self.on_taken(Surveyor::Shell(survey)),
+            Input::AbandonSurvey { survey } => self.abandon_survey(survey),
             Input::Stored(files) => {
                 for (fetch, storage) in files {
                     self.stored(now, fetch, storage);

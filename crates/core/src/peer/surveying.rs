@@ -10,7 +10,7 @@ use thorp_wire::frame::{Holder, MemberRow, Variant};
 use thorp_wire::{Name, PeerId};
 
 use super::wanted::{Asker, Surveyor};
-use super::{AskId, Output, Peer, Unanswered, Wish};
+use super::{Output, Peer, SurveyId, Unanswered, Wish};
 use crate::catalogue::{File, Listing};
 use crate::get;
 use crate::lookup::{Only, TrackerState, is_called};
@@ -49,13 +49,13 @@ impl Peer {
     pub(super) fn on_wish(
         &mut self,
         now: Instant,
-        ask: AskId,
+        id: SurveyId,
         wish: Wish,
         itself: Option<Box<Holder>>,
     ) {
         if self.removed {
             let answer = Err(Unanswered::Removed);
-            self.out.push_back(Output::SurveyOver(ask, answer));
+            self.out.push_back(Output::SurveyOver(id, answer));
             return;
         }
         let step = match &wish {
@@ -74,26 +74,26 @@ impl Peer {
             step,
             nothing,
         };
-        self.take_step(now, ask, wished);
+        self.take_step(now, id, wished);
     }
 
-    fn take_step(&mut self, now: Instant, ask: AskId, wished: Wished) {
+    fn take_step(&mut self, now: Instant, id: SurveyId, wished: Wished) {
         let (subject, only) = match wished.question() {
             Ok(question) => question,
             Err((folder, why)) => {
                 let answer = Err(Unanswered::NoPattern { folder, why });
-                self.out.push_back(Output::SurveyOver(ask, answer));
+                self.out.push_back(Output::SurveyOver(id, answer));
                 return;
             }
         };
-        self.wishes.insert(ask, wished);
-        self.survey(now, Surveyor::Shell(ask), subject, only);
+        self.wishes.insert(id, wished);
+        self.survey(now, Surveyor::Shell(id), subject, only);
     }
 
     /// Handles findings of a survey for a user: passes them on if they were asked for, or notes
     /// what to survey next.
-    fn on_wish_part(&mut self, ask: AskId, part: Findings) {
-        let Some(wished) = self.wishes.get_mut(&ask) else {
+    fn on_wish_part(&mut self, id: SurveyId, part: Findings) {
+        let Some(wished) = self.wishes.get_mut(&id) else {
             return;
         };
         let rows = match &part {
@@ -112,15 +112,15 @@ impl Peer {
             Step::Anything { is_any, .. } => *is_any |= rows.iter().any(|row| row.files > 0),
             Step::Folder | Step::Files { .. } | Step::Members => {
                 wished.nothing = false;
-                self.out.push_back(Output::Surveyed(ask, part));
+                self.out.push_back(Output::Surveyed(id, part));
                 return;
             }
         }
-        self.on_taken(Surveyor::Shell(ask));
+        self.on_taken(Surveyor::Shell(id));
     }
 
-    fn on_wish_surveyed(&mut self, now: Instant, ask: AskId, coverage: Coverage) {
-        let Some(wished) = self.wishes.remove(&ask) else {
+    fn on_wish_surveyed(&mut self, now: Instant, id: SurveyId, coverage: Coverage) {
+        let Some(wished) = self.wishes.remove(&id) else {
             return;
         };
         let Wished {
@@ -168,33 +168,39 @@ impl Peer {
                     step,
                     nothing,
                 };
-                self.take_step(now, ask, wished);
+                self.take_step(now, id, wished);
             }
-            Err(answer) => self.out.push_back(Output::SurveyOver(ask, answer)),
+            Err(answer) => self.out.push_back(Output::SurveyOver(id, answer)),
         }
     }
 
     /// Starts a survey of memory and of other members; also of this peer's own files if the user
     /// wants them.
-    pub(super) fn survey(&mut self, now: Instant, ask: Surveyor, subject: Subject, only: Only) {
+    pub(super) fn survey(
+        &mut self,
+        now: Instant,
+        surveyor: Surveyor,
+        subject: Subject,
+        only: Only,
+    ) {
         let mut survey = Survey::new(now, subject, only);
         if self.config.me.visitor {
             survey = survey.by_visitor();
         }
-        self.surveys.insert(ask, survey);
+        self.surveys.insert(surveyor, survey);
     }
 
     /// The last findings were taken.
-    pub(super) fn on_taken(&mut self, ask: Surveyor) {
-        if let Some(survey) = self.surveys.get_mut(&ask) {
+    pub(super) fn on_taken(&mut self, surveyor: Surveyor) {
+        if let Some(survey) = self.surveys.get_mut(&surveyor) {
             survey.taken();
         }
     }
 
     /// The user does not wait for this survey any more.
-    pub(super) fn abandon_survey(&mut self, ask: AskId) {
-        self.wishes.remove(&ask);
-        let surveyor = Surveyor::Shell(ask);
+    pub(super) fn abandon_survey(&mut self, id: SurveyId) {
+        self.wishes.remove(&id);
+        let surveyor = Surveyor::Shell(id);
         self.surveys.remove(&surveyor);
         self.questions.retain(
             |_, question| !matches!(question.errand.asker(), Asker::Survey(of) if of == surveyor),
@@ -203,13 +209,13 @@ impl Peer {
 
     pub(super) fn advance_surveys(&mut self, now: Instant) {
         let mut surveyors: VecDeque<Surveyor> = self.surveys.keys().copied().collect();
-        while let Some(ask) = surveyors.pop_front() {
+        while let Some(surveyor) = surveyors.pop_front() {
             // Taken out of the map, because `SurveyView` borrows the whole peer.
-            let Some(mut survey) = self.surveys.remove(&ask) else {
+            let Some(mut survey) = self.surveys.remove(&surveyor) else {
                 continue;
             };
-            let wished = match ask {
-                Surveyor::Shell(ask) => self.wishes.get(&ask),
+            let wished = match surveyor {
+                Surveyor::Shell(id) => self.wishes.get(&id),
                 Surveyor::Get(_) => None,
             };
             let around = SurveyView {
@@ -218,44 +224,50 @@ impl Peer {
             };
             let actions = survey.advance(now, &around);
             let coverage = survey.coverage();
-            self.surveys.insert(ask, survey);
+            self.surveys.insert(surveyor, survey);
             if !actions.is_empty() {
-                surveyors.push_front(ask);
+                surveyors.push_front(surveyor);
             }
             for action in actions {
                 match action {
                     SurveyAction::Ask(member, find) => {
-                        self.ask(now, member, Asker::Survey(ask), find);
+                        self.ask(now, member, Asker::Survey(surveyor), find);
                     }
-                    SurveyAction::Tell(part) => self.on_survey_part(now, ask, part, coverage),
+                    SurveyAction::Tell(part) => self.on_survey_part(now, surveyor, part, coverage),
                     SurveyAction::Finish(coverage) => {
-                        self.surveys.remove(&ask);
-                        self.on_survey_over(now, ask, coverage);
+                        self.surveys.remove(&surveyor);
+                        self.on_survey_over(now, surveyor, coverage);
                     }
                 }
             }
         }
     }
 
-    fn on_survey_part(&mut self, now: Instant, ask: Surveyor, part: Findings, so_far: Coverage) {
-        match (ask, part) {
+    fn on_survey_part(
+        &mut self,
+        now: Instant,
+        surveyor: Surveyor,
+        part: Findings,
+        so_far: Coverage,
+    ) {
+        match (surveyor, part) {
             (Surveyor::Get(inquiry), Findings::Files(files)) => {
                 let input = get::Input::Surveyed(inquiry, files, so_far);
                 self.gets.handle(now, input);
             }
             // A get only surveys files.
             (Surveyor::Get(_), Findings::Members(_)) => {}
-            (Surveyor::Shell(ask), part) => self.on_wish_part(ask, part),
+            (Surveyor::Shell(id), part) => self.on_wish_part(id, part),
         }
     }
 
-    fn on_survey_over(&mut self, now: Instant, ask: Surveyor, coverage: Coverage) {
-        match ask {
+    fn on_survey_over(&mut self, now: Instant, surveyor: Surveyor, coverage: Coverage) {
+        match surveyor {
             Surveyor::Get(inquiry) => {
                 let input = get::Input::SurveyOver(inquiry, coverage);
                 self.gets.handle(now, input);
             }
-            Surveyor::Shell(ask) => self.on_wish_surveyed(now, ask, coverage),
+            Surveyor::Shell(id) => self.on_wish_surveyed(now, id, coverage),
         }
     }
 
@@ -267,9 +279,9 @@ impl Peer {
             Unanswered::Stopping
         };
         self.surveys.clear();
-        for ask in std::mem::take(&mut self.wishes).into_keys() {
+        for id in std::mem::take(&mut self.wishes).into_keys() {
             let answer = Err(why.clone());
-            self.out.push_back(Output::SurveyOver(ask, answer));
+            self.out.push_back(Output::SurveyOver(id, answer));
         }
     }
 }

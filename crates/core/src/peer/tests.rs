@@ -323,7 +323,7 @@ fn ops() -> impl Strategy<Value = Vec<Op>> {
         2 => members().prop_map(Op::DialFailed),
         1 => link().prop_map(Op::TurnedAway),
         2 => (vec(entries(), 0..3), vec(names(), 0..2)).prop_map(|(a, r)| Op::Change(a, r)),
-        1 => (4..8u64, any::<bool>()).prop_map(|(ask, files)| Op::Survey(ask, files)),
+        1 => (4..8u64, any::<bool>()).prop_map(|(survey, files)| Op::Survey(survey, files)),
         3 => (link(), 0..9u32).prop_map(|(l, r)| Op::Content(l, r)),
         2 => (0..9u64, any::<bool>()).prop_map(|(f, v)| Op::Stored(f, v)),
         3 => (vec(names(), 0..3), any::<bool>()).prop_map(|(n, all)| Op::Want(n, all)),
@@ -448,9 +448,9 @@ fn inputs(op: Op, taken: &mut BTreeMap<u64, u64>, wants: &mut u64) -> Vec<Input>
             trouble: trouble(),
         }],
         Op::Change(added, removed) => vec![Input::ShareChanged { added, removed }],
-        Op::Survey(ask, files) => vec![Input::Survey {
-            ask: AskId(ask),
-            wish: match ask {
+        Op::Survey(survey, files) => vec![Input::Survey {
+            survey: SurveyId(survey),
+            wish: match survey {
                 4 => Wish::Members,
                 5 => Wish::Files(Pattern::new("**").expect("a pattern")),
                 6 => Wish::Listing {
@@ -589,7 +589,7 @@ proptest! {
                         let trouble = trouble();
                         peer.handle(at, Input::DialFailed { target, trouble });
                     }
-                    Output::Surveyed(ask, _) => peer.handle(at, Input::Taken { ask }),
+                    Output::Surveyed(survey, _) => peer.handle(at, Input::Taken { survey }),
                     _ => {}
                 }
             }

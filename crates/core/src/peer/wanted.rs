@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use thorp_wire::frame::Find;
 use thorp_wire::{Content, PeerId};
 
-use super::AskId;
+use super::SurveyId;
 use crate::get::{FetchId, Inquiry};
 #[cfg(any(test, feature = "testing"))]
 use crate::links;
@@ -34,7 +34,7 @@ pub(super) enum Asker {
 /// Who runs a survey.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Surveyor {
-    Shell(AskId),
+    Shell(SurveyId),
     Get(Inquiry),
 }
 

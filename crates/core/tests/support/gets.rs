@@ -6,7 +6,7 @@ use thorp_core::get::{
     self, Chore, Existing, FetchId, Folders, GetId, Missed, News, Output as Told, Request, Storage,
 };
 use thorp_core::lookup::{Only, Source};
-use thorp_core::peer::{self, AskId, Unanswered, Wish};
+use thorp_core::peer::{self, SurveyId, Unanswered, Wish};
 use thorp_wire::frame::Variant;
 use thorp_wire::{Content, PeerId};
 
@@ -19,19 +19,26 @@ impl Village {
 
     /// Returns what the user of this node is told in answer to any wish.
     pub fn answer_to(&mut self, node: Node, wish: Wish) -> Result<Findings, Unanswered> {
-        let ask = self.begin_survey(node, wish);
+        let survey = self.begin_survey(node, wish);
         self.until(Duration::from_mins(1), |village| {
-            village.host(node).findings.contains_key(&ask)
+            village.host(node).findings.contains_key(&survey)
         });
-        let findings = self.host(node).findings.remove(&ask);
+        let findings = self.host(node).findings.remove(&survey);
         findings.expect("an answer")
     }
 
-    pub fn begin_survey(&mut self, node: Node, wish: Wish) -> AskId {
-        let ask = AskId(self.number());
+    pub fn begin_survey(&mut self, node: Node, wish: Wish) -> SurveyId {
+        let survey = SurveyId(self.number());
         let itself = None;
-        self.give(node, peer::Input::Survey { ask, wish, itself });
-        ask
+        self.give(
+            node,
+            peer::Input::Survey {
+                survey,
+                wish,
+                itself,
+            },
+        );
+        survey
     }
 
     /// Does what `thorp get NAME` does. Returns who told where the file is, and who sent it.

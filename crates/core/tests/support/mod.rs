@@ -19,7 +19,7 @@ use std::time::Duration;
 use thorp_core::catalogue::Catalogue;
 use thorp_core::get::{self, FetchId, GetId, Look, Looked, NotStored, Output as Told};
 use thorp_core::links::{self, LinkId, Me, Party};
-use thorp_core::peer::{self, AskId, Hearing, Notice, Peer, Target, Unanswered};
+use thorp_core::peer::{self, Hearing, Notice, Peer, SurveyId, Target, Unanswered};
 use thorp_core::remembered::Known;
 use thorp_core::survey::Coverage;
 use thorp_core::time::Instant;
@@ -130,9 +130,9 @@ pub struct PeerHost {
     pub begun: Vec<(FetchId, get::Item)>,
     /// The outputs of its gets.
     pub told: BTreeMap<GetId, Vec<Told>>,
-    pub findings: BTreeMap<AskId, Result<Findings, Unanswered>>,
+    pub findings: BTreeMap<SurveyId, Result<Findings, Unanswered>>,
     /// The findings of surveys that are not over.
-    pub found: BTreeMap<AskId, Findings>,
+    pub found: BTreeMap<SurveyId, Findings>,
     pub notices: Vec<Notice>,
     pub removed: bool,
     pub closed: Vec<String>,

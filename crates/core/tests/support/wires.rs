@@ -172,20 +172,22 @@ impl Village {
                     self.host(node).peer.handle(now, changed);
                 }
             }
-            peer::Output::Surveyed(ask, part) => {
-                let found = self.host(node).found.entry(ask).or_default();
+            peer::Output::Surveyed(survey, part) => {
+                let found = self.host(node).found.entry(survey).or_default();
                 match part {
                     survey::Findings::Files(files) => found.files.extend(files),
                     survey::Findings::Members(rows) => found.members.extend(rows),
                 }
                 let now = self.now;
-                self.host(node).peer.handle(now, peer::Input::Taken { ask });
+                self.host(node)
+                    .peer
+                    .handle(now, peer::Input::Taken { survey });
             }
-            peer::Output::SurveyOver(ask, end) => {
+            peer::Output::SurveyOver(survey, end) => {
                 let host = self.host(node);
-                let found = host.found.remove(&ask).unwrap_or_default();
+                let found = host.found.remove(&survey).unwrap_or_default();
                 let findings = end.map(|coverage| Findings { coverage, ..found });
-                host.findings.insert(ask, findings);
+                host.findings.insert(survey, findings);
             }
             peer::Output::Removed => self.host(node).removed = true,
             peer::Output::Notice(notice) => self.host(node).notices.push(notice),

@@ -11,7 +11,7 @@ use thorp_core::get::{NotStored, Output as Told, Patience, Request, Storage};
 use thorp_core::links::{self, LinkId, Me, Party};
 use thorp_core::lookup::Only;
 use thorp_core::matching::Pattern;
-use thorp_core::peer::{self, AskId, Cause, Input, Output, Peer, Target, Unreached, Wish};
+use thorp_core::peer::{self, Cause, Input, Output, Peer, SurveyId, Target, Unreached, Wish};
 use thorp_core::time::Instant;
 use thorp_core::tracker::{self, Tracker};
 use thorp_wire::frame::{Join, SignedRecord};
@@ -90,7 +90,7 @@ struct Run {
     open: Vec<LinkId>,
     dials: Vec<Target>,
     gets: Vec<GetId>,
-    asks: Vec<AskId>,
+    surveys: Vec<SurveyId>,
     looks: Vec<(GetId, usize)>,
     storing: Vec<FetchId>,
     begun: Vec<FetchId>,
@@ -106,7 +106,7 @@ impl Run {
             open: Vec::new(),
             dials: Vec::new(),
             gets: Vec::new(),
-            asks: Vec::new(),
+            surveys: Vec::new(),
             looks: Vec::new(),
             storing: Vec::new(),
             begun: Vec::new(),
@@ -192,8 +192,8 @@ impl Run {
                 Some(Input::Get { get, request })
             }
             25 => {
-                let ask = AskId(self.number());
-                self.asks.push(ask);
+                let survey = SurveyId(self.number());
+                self.surveys.push(survey);
                 let wish = match source.below(3) {
                     0 => Wish::Members,
                     1 => Wish::Files(Pattern::new("**").expect("a pattern")),
@@ -203,7 +203,11 @@ impl Run {
                     },
                 };
                 let itself = None;
-                Some(Input::Survey { ask, wish, itself })
+                Some(Input::Survey {
+                    survey,
+                    wish,
+                    itself,
+                })
             }
             26 => take(source, &mut self.looks).map(|(get, places)| {
                 let looked = (0..places).map(|_| match source.below(4) {
@@ -228,12 +232,12 @@ impl Run {
                 Input::Large { fetch, event }
             }),
             29 => take(source, &mut self.gets).map(|get| Input::AbandonGet { get }),
-            30 if !self.asks.is_empty() && source.flag() => {
-                let ask = self.asks[source.below(self.asks.len())];
+            30 if !self.surveys.is_empty() && source.flag() => {
+                let survey = self.surveys[source.below(self.surveys.len())];
                 Some(if source.flag() {
-                    Input::Taken { ask }
+                    Input::Taken { survey }
                 } else {
-                    Input::AbandonSurvey { ask }
+                    Input::AbandonSurvey { survey }
                 })
             }
             30 => Some(match source.below(4) {
@@ -378,9 +382,9 @@ impl Run {
                 self.drain();
             }
         }
-        for ask in std::mem::take(&mut self.asks) {
+        for survey in std::mem::take(&mut self.surveys) {
             if let Node::Peer(peer) = &mut self.node {
-                peer.handle(self.now, Input::AbandonSurvey { ask });
+                peer.handle(self.now, Input::AbandonSurvey { survey });
                 self.drain();
             }
         }

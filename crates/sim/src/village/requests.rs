@@ -7,7 +7,7 @@ use thorp_core::catalogue::Listing;
 use thorp_core::get::{Ending, Existing, Folders, GetId, Missed, Patience, Request};
 use thorp_core::lookup::{Only, Source};
 use thorp_core::matching::Pattern;
-use thorp_core::peer::{self, AskId, Unanswered, Wish};
+use thorp_core::peer::{self, SurveyId, Unanswered, Wish};
 use thorp_core::survey::Coverage;
 use thorp_core::time::Instant;
 use thorp_wire::Content;
@@ -118,15 +118,15 @@ impl World {
             Wording::Path => file.path(region).to_string(),
             Wording::BaseName => file.base_name(),
             Wording::Folder => {
-                let ask = AskId(number);
-                household.surveys.insert(ask, request);
+                let survey = SurveyId(number);
+                household.surveys.insert(survey, request);
                 let pattern = Pattern::new(&file.pattern(region)).expect("a glob");
-                let survey = peer::Input::Survey {
-                    ask,
+                let wished = peer::Input::Survey {
+                    survey,
                     wish: Wish::Files(pattern),
                     itself: None,
                 };
-                self.give(node, survey);
+                self.give(node, wished);
                 return;
             }
         };
@@ -195,14 +195,14 @@ impl World {
     pub(super) fn on_survey_over(
         &mut self,
         node: Node,
-        ask: AskId,
+        survey: SurveyId,
         end: &Result<Coverage, Unanswered>,
     ) {
         let Some(household) = self.hosts[node].peer() else {
             return;
         };
-        let files = household.listed.remove(&ask).unwrap_or_default();
-        if let Some(request) = household.surveys.remove(&ask) {
+        let files = household.listed.remove(&survey).unwrap_or_default();
+        if let Some(request) = household.surveys.remove(&survey) {
             self.requests[request].fate = Fate::Listed {
                 files,
                 is_whole: *end == Ok(Coverage::Whole),

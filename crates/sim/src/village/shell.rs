@@ -196,16 +196,16 @@ impl World {
                     self.for_user(node, errand);
                 }
             }
-            peer::Output::Surveyed(ask, findings) => {
+            peer::Output::Surveyed(survey, findings) => {
                 let now = self.now;
                 if let Some(household) = self.hosts[node].peer() {
                     if let Findings::Files(files) = &findings {
-                        *household.listed.entry(ask).or_default() += files.len();
+                        *household.listed.entry(survey).or_default() += files.len();
                     }
-                    household.peer.handle(now, peer::Input::Taken { ask });
+                    household.peer.handle(now, peer::Input::Taken { survey });
                 }
             }
-            peer::Output::SurveyOver(ask, end) => self.on_survey_over(node, ask, &end),
+            peer::Output::SurveyOver(survey, end) => self.on_survey_over(node, survey, &end),
             // No record changes here, all files are hashed, and nothing is shown.
             _ => {}
         }

@@ -9,7 +9,7 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use thorp_core::matching::Pattern;
-use thorp_core::peer::{AskId, Input, Unanswered, Wish};
+use thorp_core::peer::{Input, SurveyId, Unanswered, Wish};
 use thorp_core::survey::{Coverage, Findings};
 use thorp_files::leftovers::Leftovers;
 use thorp_wire::frame::Holder;
@@ -25,7 +25,7 @@ use crate::snapshot::{self, Ask, SnapshotRow};
 
 /// A survey that a caller begins.
 pub(super) struct Survey {
-    ask: AskId,
+    id: SurveyId,
     wish: Wish,
     /// Whether to add what this peer has itself.
     own_too: bool,
@@ -42,46 +42,50 @@ enum Told {
 /// The surveys that callers wait for.
 #[derive(Default)]
 pub(super) struct Surveys {
-    waiting: HashMap<AskId, mpsc::UnboundedSender<Told>>,
+    waiting: HashMap<SurveyId, mpsc::UnboundedSender<Told>>,
 }
 
 impl Surveys {
     /// A caller waits for this. `itself` is this peer as others see it.
     pub(super) fn on_survey(&mut self, survey: Survey, itself: Option<Holder>) -> Input {
         let Survey {
-            ask,
+            id,
             wish,
             own_too,
             told,
         } = survey;
-        self.waiting.insert(ask, told);
+        self.waiting.insert(id, told);
         let itself = itself.filter(|_| own_too).map(Box::new);
-        Input::Survey { ask, wish, itself }
+        Input::Survey {
+            survey: id,
+            wish,
+            itself,
+        }
     }
 
     /// Where its caller is gone, it is abandoned.
-    pub(super) fn on_part(&mut self, ask: AskId, part: Findings) -> Option<Input> {
-        let told = self.waiting.get(&ask)?.send(Told::Part(part));
-        told.is_err().then(|| self.abandon(ask))
+    pub(super) fn on_part(&mut self, id: SurveyId, part: Findings) -> Option<Input> {
+        let told = self.waiting.get(&id)?.send(Told::Part(part));
+        told.is_err().then(|| self.abandon(id))
     }
 
-    pub(super) fn on_over(&mut self, ask: AskId, end: Result<Coverage, Unanswered>) {
-        if let Some(told) = self.waiting.remove(&ask) {
+    pub(super) fn on_over(&mut self, id: SurveyId, end: Result<Coverage, Unanswered>) {
+        if let Some(told) = self.waiting.remove(&id) {
             let _ = told.send(Told::Over(end));
         }
     }
 
     /// No caller waits for this any more.
-    pub(super) fn abandon(&mut self, ask: AskId) -> Input {
-        self.waiting.remove(&ask);
-        Input::AbandonSurvey { ask }
+    pub(super) fn abandon(&mut self, id: SurveyId) -> Input {
+        self.waiting.remove(&id);
+        Input::AbandonSurvey { survey: id }
     }
 }
 
 /// A survey from its caller's end. Dropped before it is over, it is abandoned.
 struct Surveying<'a> {
     peer: &'a Peer,
-    ask: AskId,
+    id: SurveyId,
     told: mpsc::UnboundedReceiver<Told>,
     /// Whether a part was told that was not said to be taken.
     has_part: bool,
@@ -90,10 +94,10 @@ struct Surveying<'a> {
 
 impl<'a> Surveying<'a> {
     async fn begin(peer: &'a Peer, wish: Wish, own_too: bool) -> Self {
-        let ask = peer.next_ask();
+        let id = peer.next_survey();
         let (sender, told) = mpsc::unbounded_channel();
         let survey = Survey {
-            ask,
+            id,
             wish,
             own_too,
             told: sender,
@@ -101,7 +105,7 @@ impl<'a> Surveying<'a> {
         peer.tell(Request::Survey(survey)).await;
         Self {
             peer,
-            ask,
+            id,
             told,
             has_part: false,
             is_over: false,
@@ -111,7 +115,7 @@ impl<'a> Surveying<'a> {
     /// The next part, or how it has ended.
     async fn next(&mut self) -> Told {
         if std::mem::take(&mut self.has_part) {
-            self.peer.tell(Request::Taken(self.ask)).await;
+            self.peer.tell(Request::Taken(self.id)).await;
         }
         // Without an answer the task has ended.
         let told = self.told.recv().await;
@@ -127,7 +131,7 @@ impl<'a> Surveying<'a> {
 impl Drop for Surveying<'_> {
     fn drop(&mut self) {
         if !self.is_over {
-            self.peer.abandon(Abandoned::Survey(self.ask));
+            self.peer.abandon(Abandoned::Survey(self.id));
         }
     }
 }

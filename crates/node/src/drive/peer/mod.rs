@@ -63,7 +63,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
 use thorp_core::get::{FetchId, GetId, LargeEvent, Looked};
-use thorp_core::peer::AskId;
+use thorp_core::peer::SurveyId;
 use thorp_files::share::{Share, ShareEvent};
 use thorp_files::store::Store;
 use thorp_group::address::NetAddress;
@@ -149,7 +149,7 @@ pub struct Peer {
     swarms: Swarms,
     readings: Arc<Readings>,
     last_get: Arc<AtomicU64>,
-    last_ask: Arc<AtomicU64>,
+    last_survey: Arc<AtomicU64>,
     itself: watch::Receiver<Option<Holder>>,
     trouble: watch::Receiver<Option<Trouble>>,
     torrents: watch::Receiver<Arc<Vec<InfoHash>>>,
@@ -173,7 +173,7 @@ enum Request {
     /// All there is is wanted.
     Survey(listings::Survey),
     /// What was told of a survey is taken.
-    Taken(AskId),
+    Taken(SurveyId),
     /// Once the tracker knows a file with these hashes it is to be told here.
     Told(Entry, oneshot::Sender<()>),
     Stop(String),
@@ -182,7 +182,7 @@ enum Request {
 /// What no caller waits for any more.
 enum Abandoned {
     Get(GetId),
-    Survey(AskId),
+    Survey(SurveyId),
 }
 
 impl Peer {
@@ -232,7 +232,7 @@ impl Peer {
             swarms,
             readings,
             last_get: Arc::default(),
-            last_ask: Arc::default(),
+            last_survey: Arc::default(),
             itself: itself_in,
             trouble: trouble_in,
             torrents: torrents_in,
@@ -350,8 +350,8 @@ impl Peer {
         }
     }
 
-    fn next_ask(&self) -> AskId {
-        AskId(self.last_ask.fetch_add(1, Ordering::Relaxed))
+    fn next_survey(&self) -> SurveyId {
+        SurveyId(self.last_survey.fetch_add(1, Ordering::Relaxed))
     }
 
     /// No caller waits for this any more.

@@ -150,7 +150,9 @@ impl Node for Task {
             Event::Look(look) => self.on_look(engine, look),
             Event::Forgotten => engine.stop("the program ends"),
             Event::Abandoned(Abandoned::Get(get)) => engine.handle(self.gets.abandon(get)),
-            Event::Abandoned(Abandoned::Survey(ask)) => engine.handle(self.surveys.abandon(ask)),
+            Event::Abandoned(Abandoned::Survey(survey)) => {
+                engine.handle(self.surveys.abandon(survey));
+            }
             Event::Released(fetch) => {
                 let event = LargeEvent::Released;
                 engine.handle(Input::Large { fetch, event });
@@ -266,12 +268,12 @@ impl Node for Task {
                     sharing.hash_now(name);
                 }
             }
-            Output::Surveyed(ask, part) => {
-                if let Some(abandoned) = self.surveys.on_part(ask, part) {
+            Output::Surveyed(survey, part) => {
+                if let Some(abandoned) = self.surveys.on_part(survey, part) {
                     engine.handle(abandoned);
                 }
             }
-            Output::SurveyOver(ask, end) => self.surveys.on_over(ask, end),
+            Output::SurveyOver(survey, end) => self.surveys.on_over(survey, end),
             Output::Remember(known) => {
                 if let Some(sharing) = &self.sharing {
                     sharing.remember(known);
@@ -408,7 +410,7 @@ impl Task {
                 let itself = self.shown.itself.borrow().clone();
                 engine.handle(self.surveys.on_survey(survey, itself));
             }
-            Request::Taken(ask) => engine.handle(Input::Taken { ask }),
+            Request::Taken(survey) => engine.handle(Input::Taken { survey }),
             Request::Get(begun) => {
                 if let Some(wanted) = self.gets.on_begun(begun) {
                     engine.handle(wanted);
