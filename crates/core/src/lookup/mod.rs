@@ -71,28 +71,18 @@ pub trait Surroundings {
     fn has_chosen(&self, neighbour: PeerId) -> bool;
     /// What neighbours have said in advance of their neighbours' files by a typed name, each with
     /// one holder.
-    fn said(&self, typed: &str) -> Vec<(PeerId, Variant)> {
-        let _ = typed;
-        Vec::new()
-    }
+    fn said(&self, typed: &str) -> Vec<(PeerId, Variant)>;
     /// Neighbours to ask, and how long each takes to answer.
     fn worth_asking(&self) -> Vec<(PeerId, Option<Duration>)>;
     /// Whether they are asked one after another, and not all at once.
-    fn asks_in_turn(&self) -> bool {
-        false
-    }
+    fn asks_in_turn(&self) -> bool;
     /// Whether a base name may be taken because two neighbours say of two other
     /// members that they have the same by it.
-    fn counts_hearsay(&self) -> bool {
-        true
-    }
+    fn counts_hearsay(&self) -> bool;
     /// Whether neighbours should answer for their neighbours too.
     fn hops(&self) -> u8;
     /// Whether this is the peer itself.
-    fn is_me(&self, id: PeerId) -> bool {
-        let _ = id;
-        false
-    }
+    fn is_me(&self, id: PeerId) -> bool;
     /// How it is with the tracker.
     fn tracker(&self) -> TrackerState;
     /// Whether neighbours from earlier may be here in a moment.
@@ -143,15 +133,15 @@ pub struct Lookup {
     /// Neighbours that are asked when those before them have not answered.
     in_line: VecDeque<(PeerId, Option<Duration>)>,
     /// Whether what neighbours say of others counts.
-    hearsay: bool,
+    counts_hearsay: bool,
     /// Whether what neighbours have said in advance is taken.
-    hears: bool,
+    takes_hearsay: bool,
     /// Names of which it is looked what resembles them.
     most_likes: usize,
     /// Questions to members that were too busy, and when to ask them again.
     resting: Vec<(Instant, Holder, Find)>,
     /// Since when no member has answered because of that.
-    busy: Option<Instant>,
+    busy_since: Option<Instant>,
     /// When to stop waiting for the tracker, or for neighbours that are being
     /// dialled.
     patience_ends: Instant,
@@ -183,11 +173,11 @@ impl Lookup {
             unlisted: BTreeMap::new(),
             asked_for_member: None,
             in_line: VecDeque::new(),
-            hearsay: false,
-            hears: true,
+            counts_hearsay: false,
+            takes_hearsay: true,
             most_likes: likes::MOST,
             resting: Vec::new(),
-            busy: None,
+            busy_since: None,
             patience_ends: now + TRACKER_WITHIN,
             waited: false,
         }
@@ -198,7 +188,7 @@ impl Lookup {
     #[must_use]
     pub fn again(mut self) -> Self {
         self.most_likes = 0;
-        self.hears = false;
+        self.takes_hearsay = false;
         self
     }
 
@@ -290,7 +280,7 @@ impl Lookup {
             return None;
         }
         self.pages += 1;
-        self.busy = None;
+        self.busy_since = None;
         if let Stage::Members(_) = self.stage {
             return self.take_members(now, who, found);
         }
@@ -316,6 +306,23 @@ impl Lookup {
             Stage::Unlisted(_) if found.more && rest.is_none() => self.on_unlisted_passed_over(),
             _ => {}
         }
+        self.take_variants(who, of, found.variants);
+        let longer = match self.stage {
+            Stage::Tracker(_) => Some(now + TRACKER_WITHIN),
+            Stage::Hashing(_) => Some(now + HASHED_WITHIN),
+            _ => None,
+        };
+        let waiting = self.stage.waiting()?;
+        // Tracker and holders are waited for as long as they go on answering;
+        // neighbours are not.
+        waiting.until = longer.unwrap_or(waiting.until);
+        let rest = rest?;
+        *waiting.owed.entry(who).or_default() += 1;
+        Some(rest)
+    }
+
+    /// A member has answered with these.
+    fn take_variants(&mut self, who: PeerId, of: Witness, variants: Vec<Variant>) {
         let hashing = matches!(self.stage, Stage::Hashing(_));
         let is_asked_for_itself = matches!(self.stage, Stage::Unlisted(_));
         let source = match of {
@@ -323,7 +330,7 @@ impl Lookup {
             // It named the member.
             Witness::Neighbour { .. } | Witness::Tracker => Source::Tracker,
         };
-        for mut variant in found.variants {
+        for mut variant in variants {
             if is_asked_for_itself {
                 variant.holders.retain(|holder| holder.id == who);
             }
@@ -342,36 +349,24 @@ impl Lookup {
                     };
                     let claims = variant.holders.iter().filter(|_| counts);
                     for holder in claims.take(MOST_CLAIMS) {
-                        if holder.id == who || self.hearsay {
+                        if holder.id == who || self.counts_hearsay {
                             named.vouch(who, holder.id, is_chosen);
                         }
                     }
                 }
             }
         }
-        let longer = match self.stage {
-            Stage::Tracker(_) => Some(now + TRACKER_WITHIN),
-            Stage::Hashing(_) => Some(now + HASHED_WITHIN),
-            _ => None,
-        };
-        let waiting = self.stage.waiting()?;
-        // Tracker and holders are waited for as long as they go on answering;
-        // neighbours are not.
-        waiting.until = longer.unwrap_or(waiting.until);
-        let rest = rest?;
-        *waiting.owed.entry(who).or_default() += 1;
-        Some(rest)
     }
 
     /// A member has too much to do to answer this question now. It is asked again for a
     /// while; neighbours only spare the tracker work, and are not, and what resembles a
     /// name is a hint.
-    pub fn busy(&mut self, now: Instant, who: PeerId, asked: Find) {
+    pub fn on_busy(&mut self, now: Instant, who: PeerId, asked: Find) {
         let is_spared = matches!(
             self.stage,
             Stage::Neighbours(_) | Stage::Unlisted(_) | Stage::Likes(_)
         );
-        let since = *self.busy.get_or_insert(now);
+        let since = *self.busy_since.get_or_insert(now);
         let again = now + ASK_AGAIN;
         let Some(waiting) = self.stage.waiting().filter(|waiting| waiting.owes(who)) else {
             return;
@@ -419,9 +414,9 @@ impl Lookup {
         now: Instant,
         around: &dyn Surroundings,
     ) -> Option<Vec<LookupAction>> {
-        self.hearsay = around.counts_hearsay();
+        self.counts_hearsay = around.counts_hearsay();
         self.remember(around);
-        if self.hears {
+        if self.takes_hearsay {
             self.hear(around);
         }
         let mut ask = if self.is_settled() {
@@ -562,7 +557,7 @@ impl Lookup {
                 self.only.keep(variant);
                 !variant.holders.is_empty()
             });
-            named.hear(said, self.hearsay);
+            named.hear(said, self.counts_hearsay);
         }
     }
 

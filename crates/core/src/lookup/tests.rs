@@ -56,6 +56,10 @@ impl Surroundings for Village {
         1
     }
 
+    fn is_me(&self, _: PeerId) -> bool {
+        false
+    }
+
     fn tracker(&self) -> TrackerState {
         self.tracker.unwrap_or(TrackerState::Up(TRACKER))
     }
@@ -165,14 +169,14 @@ fn a_tracker_that_is_too_busy_is_asked_again_and_if_it_stays_so_that_is_said() {
         let mut now = at(0);
         let mut find = asked(lookup.advance(now, &world), &[TRACKER]);
         for _ in 0..30 {
-            lookup.busy(now, TRACKER, find);
+            lookup.on_busy(now, TRACKER, find);
             assert_eq!(lookup.advance(now, &world), []);
             now = lookup.deadline().expect("it rests");
             find = asked(lookup.advance(now, &world), &[TRACKER]);
         }
         if !answers {
             let outcome = loop {
-                lookup.busy(now, TRACKER, find.clone());
+                lookup.on_busy(now, TRACKER, find.clone());
                 if let [LookupAction::Finish(outcome)] = &lookup.advance(now, &world)[..] {
                     break outcome.clone();
                 }
@@ -964,7 +968,7 @@ fn where_one_of_them_says_nothing_or_is_not_named_nobody_is_no_answer() {
         let (mut lookup, village) = unknown_to_the_tracker("a.txt", &[1], false);
         let find = asked(lookup.advance(at(1), &village), &[id(1)]);
         if is_busy {
-            lookup.busy(at(2), id(1), find);
+            lookup.on_busy(at(2), id(1), find);
         } else {
             lookup.no_answer(id(1));
         }

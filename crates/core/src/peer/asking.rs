@@ -13,7 +13,7 @@ use thorp_wire::PeerId;
 use thorp_wire::frame::{Body, Find, Found, Frame, Get, Holder, Refused, RequestId, Variant};
 
 use super::wanted::{Asker, Errand, Surveyor};
-use super::{Exchange, Output, Peer, comparing};
+use super::{Exchange, Output, Peer, hearing};
 use crate::changes::Row;
 use crate::get::small::{self, NotSent};
 use crate::get::{self, Action, Claimed, FetchId, GetId, Inquiry, Storage};
@@ -333,8 +333,8 @@ impl Peer {
                 .lookups
                 .get(&inquiry)
                 .is_some_and(|lookup| lookup.round() == round),
-            Asker::Survey(ask) => self.surveys.contains_key(&ask),
-            Asker::Widening(_) | Asker::Comparison | Asker::Nobody => true,
+            Asker::Survey(surveyor) => self.surveys.contains_key(&surveyor),
+            Asker::Widening(_) | Asker::Hearsay | Asker::Nobody => true,
             Asker::Sources(fetch) => self.sought.is_open(fetch),
             Asker::Fetch(fetch) => self.fetches.asked_of(fetch) == Some(who),
         }
@@ -402,7 +402,7 @@ impl Peer {
                 self.named(now, fetch, found);
                 None
             }
-            Asker::Comparison => {
+            Asker::Hearsay => {
                 match &found.told {
                     Some(told) => self.hearsay.learn_told(now, me, who, told),
                     None => self.hearsay.learn(now, who, &found.variants),
@@ -435,7 +435,7 @@ impl Peer {
         {
             let asked = self.lookups.get_mut(inquiry);
             if let Some(lookup) = asked.filter(|lookup| lookup.round() == *round) {
-                lookup.busy(now, who, find.clone());
+                lookup.on_busy(now, who, find.clone());
             }
             return;
         }
@@ -460,7 +460,7 @@ impl Peer {
             }
             Asker::Widening(fetch) => self.fetches.widened(fetch, None),
             Asker::Fetch(fetch) => self.fetches.failed(fetch, who, failure),
-            Asker::Comparison => {
+            Asker::Hearsay => {
                 if !matches!(failure, NotSent::Busy | NotSent::Unreachable(_)) {
                     self.hearsay.on_refused(who);
                 }
@@ -490,7 +490,7 @@ impl Peer {
                 Asker::Fetch(fetch) | Asker::Widening(fetch) | Asker::Sources(fetch) => {
                     fetches.binary_search(&fetch).is_err()
                 }
-                Asker::Comparison | Asker::Nobody => true,
+                Asker::Hearsay | Asker::Nobody => true,
             });
     }
 }
@@ -536,7 +536,7 @@ impl Surroundings for LookupView<'_> {
     }
 
     fn said(&self, typed: &str) -> Vec<(PeerId, Variant)> {
-        let counts = |teller, holder| comparing::counts(self.peer, teller, holder);
+        let counts = |teller, holder| hearing::counts(self.peer, teller, holder);
         self.peer.hearsay.said(self.now, typed, &counts)
     }
 
@@ -568,7 +568,7 @@ impl Surroundings for LookupView<'_> {
     }
 
     fn counts_hearsay(&self) -> bool {
-        self.peer.config.hearsay
+        self.peer.config.counts_hearsay
     }
 
     fn hops(&self) -> u8 {

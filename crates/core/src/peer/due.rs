@@ -24,7 +24,7 @@ impl Peer {
         self.on_events(now, events);
         // Neighbours before the tracker, so that a group forms even while its tracker is down.
         self.dial_remembered(now);
-        self.compare(now);
+        self.ask_in_advance(now);
         if self.home.dial(now) {
             self.out.push_back(Output::Dial(Target::Tracker));
         }

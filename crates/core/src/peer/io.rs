@@ -30,7 +30,7 @@ pub struct Config {
     /// for their neighbours.
     pub hops: u8,
     /// Whether what neighbours say of others counts, where two say the same of two.
-    pub hearsay: bool,
+    pub counts_hearsay: bool,
     /// How it asks neighbours in advance which files they know of and it does not.
     pub hearing: Hearing,
     /// The interval that it promises the tracker until the tracker grants another one.

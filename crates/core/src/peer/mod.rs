@@ -13,7 +13,7 @@
 //! answering   answers questions of other members
 //! asking      asks members for files that this peer's user wants
 //! surveying   lists all files or members, for this peer's user or for a get
-//! comparing   asks neighbours in advance for files that this peer does not know of
+//! hearing     asks neighbours in advance for files that this peer does not know of
 //! seeking     finds the holders of files that are fetched in pieces
 //! due         what runs at the end of every input, in which order
 //! home        the connection to the tracker: when to dial it
@@ -37,9 +37,9 @@
 
 mod answering;
 mod asking;
-mod comparing;
 mod due;
 mod events;
+mod hearing;
 mod home;
 #[cfg(any(test, feature = "testing"))]
 mod invariants;
@@ -145,7 +145,7 @@ impl Peer {
                 config.seed,
             ),
             neighbours: Neighbours::new(config.max_neighbours, config.seed),
-            hearsay: Hearsay::new(comparing::manner(&config), config.seed),
+            hearsay: Hearsay::new(hearing::manner(&config), config.seed),
             remembered: Remembered::new(
                 now,
                 std::mem::take(&mut config.remembered),

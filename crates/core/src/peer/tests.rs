@@ -57,7 +57,7 @@ fn config() -> Config {
         neighbour_interval: Duration::from_secs(15),
         max_neighbours: 2,
         exchange: Exchange::Listings,
-        hearsay: true,
+        counts_hearsay: true,
         spread: true,
         unhurried: true,
         remembered: (1..6).map(known).collect(),

@@ -27,7 +27,7 @@ pub(super) enum Asker {
     Widening(FetchId),
     Fetch(FetchId),
     Sources(FetchId),
-    Comparison,
+    Hearsay,
     Nobody,
 }
 

@@ -238,7 +238,7 @@ impl Village {
             neighbour_interval: NEIGHBOUR_INTERVAL,
             max_neighbours: 32,
             exchange: peer::Exchange::Listings,
-            hearsay: true,
+            counts_hearsay: true,
             spread: true,
             unhurried: true,
             remembered: Vec::new(),

@@ -52,7 +52,7 @@ pub(crate) fn peer(bytes: &[u8]) {
         neighbour_interval: Duration::from_secs(15),
         max_neighbours: usize::from(settings >> 3 & 3),
         exchange: peer::Exchange::Listings,
-        hearsay: true,
+        counts_hearsay: true,
         spread: true,
         unhurried: true,
         remembered: Vec::new(),

@@ -43,7 +43,7 @@ impl World {
             neighbour_interval: self.arm.neighbour_interval,
             max_neighbours: self.arm.neighbours,
             exchange: self.arm.exchange,
-            hearsay: self.arm.hearsay,
+            counts_hearsay: self.arm.hearsay,
             spread: self.arm.spread,
             unhurried: self.arm.unhurried,
             remembered: self.hosts[node].remembers.clone(),

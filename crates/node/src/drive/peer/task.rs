@@ -363,7 +363,7 @@ impl Task {
             neighbour_interval: config.neighbour_interval,
             max_neighbours: config.max_neighbours,
             exchange: machine::Exchange::Listings,
-            hearsay: true,
+            counts_hearsay: true,
             spread: true,
             unhurried: true,
             remembered: remembered.unwrap_or_default(),

@@ -25,7 +25,7 @@ pub(super) fn manner(config: &Config) -> Hearing {
 
 impl Peer {
     /// Asks the neighbour whose turn it is, if it is time.
-    pub(super) fn compare(&mut self, now: Instant) {
+    pub(super) fn ask_in_advance(&mut self, now: Instant) {
         let Some(neighbour) = self.hearsay.due(now) else {
             return;
         };
@@ -49,7 +49,7 @@ impl Peer {
         let find = self
             .hearsay
             .question(now, me, neighbour, catalogue, &counts);
-        self.run(now, link, Errand::Ask(Asker::Comparison, find));
+        self.run(now, link, Errand::Ask(Asker::Hearsay, find));
         if self.neighbours.len() < self.config.max_neighbours * 7 / 8 {
             self.meet(now);
         }
