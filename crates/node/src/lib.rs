@@ -17,6 +17,7 @@
 //! page       whether a node has a page, and where the program serves it
 //! process    whether another process of this machine can answer at all
 //! system     the time, a wait and a seed, as a machine is handed them
+//! waiting    what may not be there is waited for
 //! ```
 //!
 //! Nothing here decides which member is told what: that is `thorp-core`. Which
@@ -36,6 +37,7 @@ mod rows;
 mod sessions;
 pub mod snapshot;
 mod system;
+mod waiting;
 
 pub use drive::{peer, tracker};
 pub use thorp_core::words::Words;
@@ -43,3 +45,4 @@ pub use thorp_core::words::Words;
 pub use thorp_files::{leftovers, share};
 pub use thorp_group::{address, backup, certificate, clock, identity, invite, join, state};
 pub use thorp_wire::{MemberName, Name, printable, reserved, torrent};
+pub use waiting::if_any;

@@ -5,6 +5,8 @@ use std::time::Duration;
 use thorp_core::time::Instant;
 use thorp_group::clock::Clock;
 
+use crate::waiting::if_any;
+
 /// Returns the time for a machine that uses this clock.
 pub(crate) fn now(clock: &Clock) -> Instant {
     Instant::after_start(clock.elapsed())
@@ -12,10 +14,7 @@ pub(crate) fn now(clock: &Clock) -> Instant {
 
 /// Waits for this long; `None` means forever.
 pub(crate) async fn sleep(duration: Option<Duration>) {
-    match duration {
-        Some(duration) => tokio::time::sleep(duration).await,
-        None => std::future::pending().await,
-    }
+    if_any(duration.map(tokio::time::sleep)).await;
 }
 
 /// Returns 32 random bytes for a secret, if the system has any.

@@ -16,6 +16,8 @@ use std::path::PathBuf;
 use serde::Serialize;
 use serde_json::{Value, json};
 use thorp_node::api::{JsonPath, Notice, PeerRow};
+use thorp_node::if_any;
+use thorp_node::printable::printable;
 
 use crate::node::{Door, LocalPeer, NodeNews};
 use crate::out::{self, Flow};
@@ -24,8 +26,7 @@ use crate::tables::{Following, Neighbourhood, Tables};
 use crate::wrap::{self, wrapped};
 use crate::{json, table, units, words};
 use log::{Happening, Log};
-use thorp_node::printable::printable;
-use tokio::time::{Instant, sleep_until};
+use tokio::time::sleep_until;
 
 /// How to follow a node.
 #[derive(Clone, Copy, Debug, Default)]
@@ -256,7 +257,7 @@ pub async fn follow_tracker(
                     tell_happenings(&happenings, streams, manner)
                 }
             }
-            () = at(log.next()) => {
+            () = if_any(log.next().map(sleep_until)) => {
                 let Some(happenings) = log.look(&news.viewer).await else {
                     return Flow::Open;
                 };
@@ -322,13 +323,6 @@ struct Dated<'a> {
     #[serde(flatten)]
     happening: &'a Happening,
     time: i64,
-}
-
-async fn at(moment: Option<Instant>) {
-    match moment {
-        Some(moment) => sleep_until(moment).await,
-        None => std::future::pending().await,
-    }
 }
 
 /// What [`neighbours`] returns if there are none.

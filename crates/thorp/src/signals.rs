@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use rustix::process;
 use thorp_node::api::ErrorKind;
+use thorp_node::if_any;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::task::JoinHandle;
 
@@ -81,7 +82,7 @@ impl Signals {
         tokio::select! {
             _ = self.interrupt.recv() => Means::Interrupt,
             _ = self.terminate.recv() => Means::End,
-            Some(()) = next_of(&mut self.hangup) => Means::End,
+            Some(()) = if_any(self.hangup.as_mut().map(Signal::recv)) => Means::End,
         }
     }
 
@@ -96,13 +97,6 @@ impl Signals {
 
 fn on(kind: SignalKind) -> Result<Signal> {
     signal(kind).map_err(|e| failure(ErrorKind::Other, format!("listening to signals: {e}")))
-}
-
-async fn next_of(signal: &mut Option<Signal>) -> Option<()> {
-    match signal {
-        Some(signal) => signal.recv().await,
-        None => std::future::pending().await,
-    }
 }
 
 /// Whether a signal was ignored when the program was started.

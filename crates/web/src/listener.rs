@@ -16,6 +16,7 @@ use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use rustix::io::Errno;
+use thorp_node::if_any;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Notify;
@@ -95,7 +96,7 @@ impl Port {
         loop {
             let accepted = tokio::select! {
                 accepted = self.v4.accept() => accepted,
-                accepted = accept(self.v6.as_ref()) => accepted,
+                accepted = if_any(self.v6.as_ref().map(TcpListener::accept)) => accepted,
                 Some(_) = connections.join_next() => continue,
             };
             match accepted {
@@ -121,13 +122,6 @@ fn is_taken(error: &io::Error) -> bool {
 fn is_without_v6(error: &io::Error) -> bool {
     let unknown = Errno::AFNOSUPPORT.raw_os_error();
     error.kind() == io::ErrorKind::AddrNotAvailable || error.raw_os_error() == Some(unknown)
-}
-
-async fn accept(listener: Option<&TcpListener>) -> io::Result<(TcpStream, SocketAddr)> {
-    match listener {
-        Some(listener) => listener.accept().await,
-        None => std::future::pending().await,
-    }
 }
 
 /// Answers the requests of a connection until it ends or has to give its seat to another.

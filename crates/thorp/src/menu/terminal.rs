@@ -22,6 +22,7 @@ use rustyline::{
     KeyCode, KeyEvent, Modifiers, RepeatCount,
 };
 use thorp_node::api::{Command, Event, TorrentSource};
+use thorp_node::if_any;
 use thorp_node::snapshot::Viewer;
 use tokio::sync::mpsc;
 use tokio::time::sleep;
@@ -87,7 +88,7 @@ pub async fn run(
                 Some(now) => effects = now,
                 None => return Ok(End::Left),
             },
-            event = pressed(&mut front.tabs) => {
+            event = if_any(front.tabs.as_mut().map(FullScreen::event)) => {
                 let Some(event) = event else { return Ok(End::Left) };
                 if front.on_pressed(&event, &*peer.request) == Flow::Over {
                     return Ok(End::Left);
@@ -98,7 +99,7 @@ pub async fn run(
                 Some(notice) => effects.extend(front.told(vec![Menu::notice(&notice)])),
                 None => notices = false,
             },
-            event = next(&mut front.answers) => effects = front.on_answer(event),
+            event = if_any(front.answers.as_mut().map(Answers::recv)) => effects = front.on_answer(event),
             news = front.screen.news() => {
                 let said = front.screen.on_news(news, &*peer.request);
                 let said = said.into_iter().map(Effect::Say).collect();
@@ -119,11 +120,11 @@ pub async fn run(
                     None => return Ok(End::Ended),
                 }
             }
-            found = found(&mut front.looking) => {
+            found = if_any(front.looking.as_mut()) => {
                 front.looking = None;
                 effects = front.menu.looked(found);
             }
-            made = made(&mut front.invite) => {
+            made = if_any(front.invite.as_mut()) => {
                 front.invite = None;
                 effects = front.menu.invited(made);
             }
@@ -333,40 +334,8 @@ fn suspend() {
     let _ = kill_current_process_group(Signal::TSTP);
 }
 
-/// Returns the next key or change of size; waits for ever while the menu has the terminal.
-async fn pressed(tabs: &mut Option<FullScreen>) -> Option<TerminalEvent> {
-    match tabs {
-        Some(tabs) => tabs.event().await,
-        None => std::future::pending().await,
-    }
-}
-
 /// What is found out of a name that may be a torrent's.
 type Looking = Pin<Box<dyn Future<Output = crate::exit::Result<Option<TorrentSource>>>>>;
-
-/// Returns what was found; waits for ever if nothing is looked for.
-async fn found(looking: &mut Option<Looking>) -> crate::exit::Result<Option<TorrentSource>> {
-    match looking {
-        Some(looking) => looking.await,
-        None => std::future::pending().await,
-    }
-}
-
-/// Returns the next event; waits for ever if nothing was asked.
-async fn next(answers: &mut Option<Answers>) -> Option<Event> {
-    match answers {
-        Some(answers) => answers.recv().await,
-        None => std::future::pending().await,
-    }
-}
-
-/// Returns the invite; waits for ever if none is being made.
-async fn made(invite: &mut Option<Inviting>) -> crate::exit::Result<String> {
-    match invite {
-        Some(invite) => invite.await,
-        None => std::future::pending().await,
-    }
-}
 
 /// The answer to a question.
 enum Typed {

@@ -27,6 +27,7 @@ use crate::api::{
 use crate::drive::caller::{Events, tell};
 use crate::rows;
 use crate::sessions::Writing;
+use crate::waiting::if_any;
 
 use super::delivery::{Arrived, Delivery, Errors, Folder, Terms};
 use super::gets::{Begun, ForGet, Waiting};
@@ -80,7 +81,7 @@ pub(super) async fn run(peer: &Peer, get: Get, events: &Events) -> Result<Done, 
     loop {
         let wanted = tokio::select! {
             wanted = for_get.recv() => wanted,
-            () = tick(&mut job.ticks) => {
+            _ = if_any(job.ticks.as_mut().map(Interval::tick)) => {
                 job.tell_progress().await;
                 continue;
             }
@@ -498,14 +499,5 @@ fn provenance(answer: &Answered) -> Provenance {
         },
         via: answer.via.as_ref().map(rows::holder),
         tracker_asked: answer.tracker_asked,
-    }
-}
-
-async fn tick(ticks: &mut Option<Interval>) {
-    match ticks {
-        Some(ticks) => {
-            ticks.tick().await;
-        }
-        None => std::future::pending().await,
     }
 }

@@ -21,6 +21,7 @@ use tokio::time::sleep;
 
 use crate::api::{Notice, Warning};
 use crate::net::join::{self, NotJoined};
+use crate::waiting::if_any;
 
 /// How long after a write that has failed it is tried again.
 const KEPT_AGAIN: Duration = Duration::from_mins(1);
@@ -84,10 +85,7 @@ impl Standing {
         };
         let clock = self.clock.clone();
         let renewal = async move {
-            match due {
-                Some(due) => due.comes(&clock).await,
-                None => std::future::pending().await,
-            }
+            if_any(due.map(|due| due.comes(&clock))).await;
         };
         tokio::pin!(renewal);
         loop {

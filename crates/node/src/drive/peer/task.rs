@@ -32,6 +32,7 @@ use crate::rows;
 use crate::sessions::Swarms;
 use crate::snapshot::{FilesMoved, Keeper};
 use crate::system::{now, random};
+use crate::waiting::if_any;
 
 use super::dialling::Dialling;
 use super::event::{EVENTS, Event};
@@ -138,7 +139,8 @@ impl Node for Task {
             fetch = self.gets.released() => Event::Released(fetch),
             Some(look) = self.shown.keeper.look() => Event::Look(look),
             request = self.asked.requests.recv() => request.map_or(Event::Forgotten, Event::Request),
-            event = next_of(&mut self.sharing) => event,
+            // Nothing happens to the share of a visitor.
+            event = if_any(self.sharing.as_mut().map(Sharing::next_event)) => event,
             change = self.standing.change(tracker_is_up) => Event::Standing(change),
             addresses = self.surroundings.change() => Event::Moved(addresses),
         }
@@ -622,12 +624,4 @@ impl Task {
 
 fn tracker_is_up(machine: &machine::Peer) -> bool {
     matches!(machine.tracker(), TrackerState::Up(_))
-}
-
-/// Nothing happens to the share of a visitor.
-async fn next_of(sharing: &mut Option<Sharing>) -> Event {
-    match sharing {
-        Some(sharing) => sharing.next_event().await,
-        None => std::future::pending().await,
-    }
 }

@@ -27,6 +27,7 @@ use crate::drive::peer::pace::Meter;
 use crate::drive::peer::{Peer, Request, missed};
 use crate::rows;
 use crate::sessions::{Transfer, TransferReader};
+use crate::waiting::if_any;
 
 /// How often a file that another get has begun is looked for.
 const LOOKED_FOR_EVERY: Duration = Duration::from_millis(250);
@@ -166,7 +167,7 @@ async fn run(peer: Peer, wanted: Read, store: Arc<Store>, told: oneshot::Sender<
     loop {
         let wanted = tokio::select! {
             wanted = for_get.recv() => wanted,
-            begun = next_of(&mut transfer) => {
+            begun = if_any(transfer.as_mut()) => {
                 transfer = None;
                 if let Ok(transfer) = begun {
                     job.begun(transfer);
@@ -214,15 +215,6 @@ async fn run(peer: Peer, wanted: Read, store: Arc<Store>, told: oneshot::Sender<
             }
             Some(ForGet::Awaited(_)) => {}
         }
-    }
-}
-
-async fn next_of<T>(
-    receiver: &mut Option<oneshot::Receiver<T>>,
-) -> Result<T, oneshot::error::RecvError> {
-    match receiver {
-        Some(receiver) => receiver.await,
-        None => std::future::pending().await,
     }
 }
 
