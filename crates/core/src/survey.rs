@@ -311,20 +311,30 @@ impl Survey {
         }
     }
 
-    /// A member will not answer, perhaps because it is too busy now.
-    pub fn no_answer(&mut self, now: Instant, who: PeerId, is_busy: bool) {
+    /// A member is too busy to answer now. Unless it was asked for its own listing, it is asked
+    /// again, for a while.
+    pub fn on_busy(&mut self, now: Instant, who: PeerId) {
         let Some(member) = self.asked.get_mut(&who).filter(|asked| asked.is_waiting()) else {
             return;
         };
-        let is_listed = member.unlisted.is_none();
-        if is_busy && is_listed && member.rest(now) {
-            return;
+        if member.unlisted.is_some() {
+            return self.no_answer(who);
         }
-        member.give_up();
-        self.coverage = match self.coverage {
-            Coverage::Whole if is_busy && is_listed => Coverage::TrackerBusy,
-            coverage => coverage.in_part(),
-        };
+        if !member.rest(now) {
+            member.give_up();
+            self.coverage = match self.coverage {
+                Coverage::Whole => Coverage::TrackerBusy,
+                coverage => coverage.in_part(),
+            };
+        }
+    }
+
+    /// A member will not answer.
+    pub fn no_answer(&mut self, who: PeerId) {
+        if let Some(member) = self.asked.get_mut(&who).filter(|asked| asked.is_waiting()) {
+            member.give_up();
+            self.coverage = self.coverage.in_part();
+        }
     }
 
     /// Whether to wait for the tracker, since a link to it may come up soon.

@@ -453,9 +453,12 @@ impl Peer {
                     lookup.no_answer(who);
                 }
             }
-            Asker::Survey(ask) => {
-                if let Some(survey) = self.surveys.get_mut(&ask) {
-                    survey.no_answer(now, who, failure == NotSent::Busy);
+            Asker::Survey(surveyor) => {
+                if let Some(survey) = self.surveys.get_mut(&surveyor) {
+                    match failure {
+                        NotSent::Busy => survey.on_busy(now, who),
+                        _ => survey.no_answer(who),
+                    }
                 }
             }
             Asker::Widening(fetch) => self.fetches.widened(fetch, None),

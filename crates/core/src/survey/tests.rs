@@ -178,7 +178,11 @@ impl Played {
 
     fn refuse(&mut self, now: Instant, is_busy: bool) -> &mut Self {
         let (who, _) = self.open.remove(0);
-        self.survey.no_answer(now, who, is_busy);
+        if is_busy {
+            self.survey.on_busy(now, who);
+        } else {
+            self.survey.no_answer(who);
+        }
         self.advance(now)
     }
 

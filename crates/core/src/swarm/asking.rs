@@ -371,7 +371,7 @@ impl Swarm {
         let Some(session) = self.sessions.get_mut(&id) else {
             return;
         };
-        session.bar(piece, true);
+        session.bar(piece);
         session.current = session.current.filter(|current| *current != piece);
         let owed = session.asked();
         let owed: Vec<Block> = owed
@@ -388,7 +388,7 @@ impl Swarm {
         }
         if !self.sessions.values().any(|session| session.offers(piece)) {
             for session in self.sessions.values_mut() {
-                session.bar(piece, false);
+                session.unbar(piece);
             }
         }
         self.wake = true;

@@ -208,13 +208,14 @@ impl Session {
         self.denied.insert(piece);
     }
 
-    /// Sets whether a piece must not be requested from it.
-    pub fn bar(&mut self, piece: u32, barred: bool) {
-        if barred {
-            self.barred.insert(piece);
-        } else {
-            self.barred.remove(&piece);
-        }
+    /// A piece must not be requested from it.
+    pub fn bar(&mut self, piece: u32) {
+        self.barred.insert(piece);
+    }
+
+    /// A piece may be requested from it again.
+    pub fn unbar(&mut self, piece: u32) {
+        self.barred.remove(&piece);
     }
 
     /// Records that a piece that the other end has is not missing any more.

@@ -161,7 +161,7 @@ impl<'a> Asking<'a> {
                 match action {
                     // It dials no member.
                     SurveyAction::Ask(member, _) if member.id != HERE => {
-                        self.survey.no_answer(self.now(), member.id, false);
+                        self.survey.no_answer(member.id);
                     }
                     SurveyAction::Ask(_, find) => {
                         let found = self.tracker.find(find.clone()).await;
