@@ -120,6 +120,16 @@ struct Teller {
     parted: Option<u64>,
 }
 
+/// What a question says to be known.
+struct Known<'a> {
+    /// Names of which no other holder is of use.
+    names: Vec<&'a Name>,
+    /// Of these names another holder is of use, and this one is not.
+    held: Vec<(&'a Name, PeerId)>,
+    /// The last name that was looked at, if there are more.
+    until: Option<Name>,
+}
+
 /// Whether a claim of a teller about a holder still counts.
 pub type Believed<'a> = &'a dyn Fn(PeerId, PeerId) -> bool;
 
@@ -264,17 +274,49 @@ impl Hearsay {
             self.refreshed = Some(now);
             self.refresh(now, counts);
         }
-        let mut known: Vec<&Name> = Vec::new();
-        // Of these another holder is of use, and the same one is not.
-        let mut held: Vec<(&Name, PeerId)> = Vec::new();
-        let mut pairs = Vec::new();
         let teller = self.tellers.get(&asked);
         let after = teller.and_then(|teller| teller.asked_until.clone());
+        let salt = self.random.u64(..);
+        let known = self.known(now, me, asked, after.as_ref(), catalogue, counts);
+        let mut filter = NameFilter::new(salt, known.names.len() + known.held.len());
+        for name in known.names {
+            filter.insert(name);
+        }
+        for (name, holder) in known.held {
+            filter.insert_holder(name, holder);
+        }
+        let until = known.until;
+        if let Some(teller) = self.tellers.get_mut(&asked) {
+            teller.asked_until.clone_from(&until);
+        }
+        let told = self.how.tables.then_some(Told::MAX_FILES);
+        let most = told.and_then(|told| u32::try_from(told).ok());
+        Find {
+            after,
+            most: Some(AT_ONCE),
+            until,
+            ..Find::new(Query::Beyond(filter, most), 1)
+        }
+    }
+
+    /// Returns what is known here, and need not be told by `asked`, of the names behind `after`.
+    fn known<'a>(
+        &'a self,
+        now: Instant,
+        me: PeerId,
+        asked: PeerId,
+        after: Option<&Name>,
+        catalogue: &'a Catalogue,
+        counts: Believed<'_>,
+    ) -> Known<'a> {
+        let mut names: Vec<&Name> = Vec::new();
+        let mut held: Vec<(&Name, PeerId)> = Vec::new();
+        let mut pairs = Vec::new();
         let mut until = None;
         let mut last: Option<&Name> = None;
         let mut counted = self.claims.counted(now, self.how.lasts, counts);
-        let mut listed = catalogue.names(me, after.as_ref()).peekable();
-        let mut told = self.claims.behind(after.as_ref()).peekable();
+        let mut listed = catalogue.names(me, after).peekable();
+        let mut told = self.claims.behind(after).peekable();
         loop {
             // Both are in the order of names.
             let name = match (listed.peek(), told.peek()) {
@@ -283,7 +325,7 @@ impl Hearsay {
                 (None, Some((told, _))) => told,
                 (None, None) => break,
             };
-            if known.len() + held.len() >= self.how.items {
+            if names.len() + held.len() >= self.how.items {
                 until = last.cloned();
                 break;
             }
@@ -293,7 +335,7 @@ impl Hearsay {
             let holders = holders.map(|(_, holders)| holders).unwrap_or_default();
             let is_listed_twice = holders.iter().all(Option::is_some);
             if is_listed_twice || holders.contains(&Some(me)) {
-                known.push(name);
+                names.push(name);
                 continue;
             }
             pairs.clear();
@@ -311,7 +353,7 @@ impl Hearsay {
             });
             drop(told);
             if is_known {
-                known.push(name);
+                names.push(name);
                 continue;
             }
             let teller = counted.number_of(asked);
@@ -321,26 +363,7 @@ impl Hearsay {
             let holders = holders.filter_map(|holder| counted.member(holder));
             held.extend(holders.map(|holder| (name, holder)));
         }
-        let items = known.len() + held.len();
-        let mut filter = NameFilter::new(self.random.u64(..), items);
-        for name in known {
-            filter.insert(name);
-        }
-        for (name, holder) in held {
-            filter.insert_holder(name, holder);
-        }
-        drop((listed, told));
-        if let Some(teller) = self.tellers.get_mut(&asked) {
-            teller.asked_until.clone_from(&until);
-        }
-        let told = self.how.tables.then_some(Told::MAX_FILES);
-        let most = told.and_then(|told| u32::try_from(told).ok());
-        Find {
-            after,
-            most: Some(AT_ONCE),
-            until,
-            ..Find::new(Query::Beyond(filter, most), 1)
-        }
+        Known { names, held, until }
     }
 
     /// Returns a member to dial, so that it may become a neighbour, if it is time for another one:

@@ -340,7 +340,7 @@ impl Peer {
         }
     }
 
-    pub(super) fn found(&mut self, now: Instant, id: LinkId, request: RequestId, mut found: Found) {
+    pub(super) fn found(&mut self, now: Instant, id: LinkId, request: RequestId, found: Found) {
         let Some(question) = self.questions.remove(&(id, request)) else {
             return;
         };
@@ -354,30 +354,14 @@ impl Peer {
         }
         let who = link.member.id;
         let is_tracker = link.member.tracker;
-        // A holder does not know at which address it is reached.
         let itself = link.holder();
-        for holder in found
-            .variants
-            .iter_mut()
-            .flat_map(|variant| &mut variant.holders)
-        {
-            if holder.id == who {
-                *holder = Holder {
-                    partial: holder.partial,
-                    ..itself.clone()
-                };
-            }
-        }
+        let found = self.as_seen_here(&itself, found);
         let of = if is_tracker {
             Witness::Tracker
         } else {
             let is_chosen = self.remembered.has_chosen(who);
             Witness::Neighbour { is_chosen }
         };
-        let me = self.config.me.id;
-        for variant in &mut found.variants {
-            variant.holders.retain(|holder| holder.id != me);
-        }
         let Errand::Ask(asker, find) = question.errand else {
             self.no_answer(now, question.errand.asker(), who, NotSent::NotHere);
             return;
@@ -404,7 +388,7 @@ impl Peer {
             }
             Asker::Hearsay => {
                 match &found.told {
-                    Some(told) => self.hearsay.learn_told(now, me, who, told),
+                    Some(told) => self.hearsay.learn_told(now, self.config.me.id, who, told),
                     None => self.hearsay.learn(now, who, &found.variants),
                 }
                 None
@@ -414,6 +398,24 @@ impl Peer {
         if let Some(find) = more {
             self.run(now, id, Errand::Ask(asker, find));
         }
+    }
+
+    /// Takes an answer as it is to be read here: the member that gave it, which does not know at
+    /// which address it is reached, is named with that, and this peer is not named.
+    fn as_seen_here(&self, itself: &Holder, mut found: Found) -> Found {
+        let me = self.config.me.id;
+        for variant in &mut found.variants {
+            variant.holders.retain(|holder| holder.id != me);
+            for holder in &mut variant.holders {
+                if holder.id == itself.id {
+                    *holder = Holder {
+                        partial: holder.partial,
+                        ..itself.clone()
+                    };
+                }
+            }
+        }
+        found
     }
 
     pub(super) fn refused(

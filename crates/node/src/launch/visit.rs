@@ -75,30 +75,40 @@ pub async fn ask(
         }
     };
     let (events, receiver) = mpsc::channel(command.events_that_wait(EVENTS));
-    let mut answer = visitor.peer.command(command);
-    tokio::spawn(async move {
-        // The user of a visitor is told only remarks; why there is no answer is part of the
-        // answer.
-        while let Ok(notice) = told.try_recv() {
-            if let Notice::Note(note) = notice {
-                let _ = events.send(Event::Note(note)).await;
-            }
-        }
-        drop(told);
-        while let Some(event) = answer.recv().await {
-            if event.is_last() {
-                // Say goodbye first: the program ends when it has the last event.
-                visitor.stop("its visit is over").await;
-                let _ = events.send(event).await;
-                return;
-            }
-            if events.send(event).await.is_err() {
-                break;
-            }
-        }
-        visitor.stop("its visit is over").await;
-    });
+    let answer = visitor.peer.command(command);
+    tokio::spawn(pass_on(visitor, answer, told, events));
     Ok(receiver)
+}
+
+/// Passes on what a visitor answers, and ends it.
+async fn pass_on(
+    visitor: RunningPeer,
+    mut answer: mpsc::Receiver<Event>,
+    mut told: mpsc::Receiver<Notice>,
+    events: mpsc::Sender<Event>,
+) {
+    // The user of a visitor is told only remarks; why there is no answer is part of the answer.
+    while let Ok(notice) = told.try_recv() {
+        if let Notice::Note(note) = notice {
+            let _ = events.send(Event::Note(note)).await;
+        }
+    }
+    drop(told);
+    let mut last = None;
+    while let Some(event) = answer.recv().await {
+        if event.is_last() {
+            last = Some(event);
+            break;
+        }
+        if events.send(event).await.is_err() {
+            break;
+        }
+    }
+    // Say goodbye first: the program ends when it has the last event.
+    visitor.stop("its visit is over").await;
+    if let Some(last) = last {
+        let _ = events.send(last).await;
+    }
 }
 
 /// Returns the answer of the node that runs on this state directory, if it has read the command.

@@ -197,84 +197,19 @@ impl Args {
         &mut self,
         matches: &ArgMatches,
         env: impl Fn(&str) -> Option<String>,
-    ) -> Result<(), (ErrorKind, String)> {
+    ) -> Result<(), Contradiction> {
         // The last setting of a key wins: the one given by flag.
         self.settings = Setting::from_environment(env)
             .map_err(|error| (ErrorKind::ValueValidation, error.to_string()))?;
         self.settings.append(&mut self.global.set);
-        let typed = |id| {
+        let typed = |id: &str| {
             let here = matches.subcommand().map(|(_, matches)| matches);
             here.and_then(|m| m.value_source(id)) == Some(ValueSource::CommandLine)
         };
         match &mut self.verb {
-            // A flag wins over the variable of the other one; two flags or two variables
-            // contradict each other.
-            Verb::Share(share) if share.tracker.is_some() && share.join.is_some() => {
-                match (typed("tracker"), typed("join")) {
-                    (true, false) => share.join = None,
-                    (false, true) => share.tracker = None,
-                    _ => {
-                        return Err((
-                            ErrorKind::ArgumentConflict,
-                            "--tracker and --join are two ways in: give one of them".into(),
-                        ));
-                    }
-                }
-            }
-            Verb::Tracker(tracker) if tracker.open && tracker.closed => {
-                return Err((
-                    ErrorKind::ArgumentConflict,
-                    "--open and --closed are two doors: give one of them".into(),
-                ));
-            }
-            // A flag wins over the variable of the other one.
-            Verb::Tracker(tracker) if tracker.bittorrent.is_some() && tracker.no_bittorrent => {
-                match (typed("bittorrent"), typed("no_bittorrent")) {
-                    (true, false) => tracker.no_bittorrent = false,
-                    (false, true) => tracker.bittorrent = None,
-                    _ => {
-                        return Err((
-                            ErrorKind::ArgumentConflict,
-                            "--bittorrent turns it on and --no-bittorrent off: give one of them"
-                                .into(),
-                        ));
-                    }
-                }
-            }
-            Verb::Tracker(tracker) if tracker.backup.is_some() && tracker.restore.is_some() => {
-                return Err((
-                    ErrorKind::ArgumentConflict,
-                    "--backup saves and --restore puts back: give one of them".into(),
-                ));
-            }
-            // The variable is meant for trackers that go on: these two end by themselves.
-            Verb::Tracker(tracker) if tracker.backup.is_some() || tracker.restore.is_some() => {
-                if typed("detach") && tracker.detach {
-                    return Err((
-                        ErrorKind::ArgumentConflict,
-                        "--backup and --restore end by themselves: leave out --detach".into(),
-                    ));
-                }
-                tracker.detach = false;
-            }
-            Verb::Get(get)
-                if typed("wait")
-                    && let Some(time) = time_among_names(get) =>
-            {
-                return Err((
-                    ErrorKind::ValueValidation,
-                    format!(
-                        "--wait takes its time after a =: --wait={time}; a file of that name is \
-                         ./{time}"
-                    ),
-                ));
-            }
-            Verb::Get(get) if get.rename.is_some() && get.names.len() > 1 => {
-                return Err((
-                    ErrorKind::ArgumentConflict,
-                    "--as gives a name to one file: ask for one NAME".into(),
-                ));
-            }
+            Verb::Share(share) => settle_share(share, typed)?,
+            Verb::Tracker(tracker) => settle_tracker(tracker, typed)?,
+            Verb::Get(get) => settle_get(get, typed)?,
             _ => {}
         }
         // A flag for a setting wins over all other ways to set it.
@@ -295,6 +230,74 @@ impl Args {
         }
         Ok(())
     }
+}
+
+/// Why arguments cannot be meant, each by itself or together.
+type Contradiction = (ErrorKind, String);
+
+fn settle_share(share: &mut ShareArgs, typed: impl Fn(&str) -> bool) -> Result<(), Contradiction> {
+    if share.tracker.is_none() || share.join.is_none() {
+        return Ok(());
+    }
+    // A flag wins over the variable of the other one; two flags or two variables contradict each
+    // other.
+    match (typed("tracker"), typed("join")) {
+        (true, false) => share.join = None,
+        (false, true) => share.tracker = None,
+        _ => return contradict("--tracker and --join are two ways in: give one of them"),
+    }
+    Ok(())
+}
+
+fn settle_tracker(
+    tracker: &mut TrackerArgs,
+    typed: impl Fn(&str) -> bool,
+) -> Result<(), Contradiction> {
+    if tracker.open && tracker.closed {
+        return contradict("--open and --closed are two doors: give one of them");
+    }
+    // A flag wins over the variable of the other one.
+    if tracker.bittorrent.is_some() && tracker.no_bittorrent {
+        match (typed("bittorrent"), typed("no_bittorrent")) {
+            (true, false) => tracker.no_bittorrent = false,
+            (false, true) => tracker.bittorrent = None,
+            _ => {
+                return contradict(
+                    "--bittorrent turns it on and --no-bittorrent off: give one of them",
+                );
+            }
+        }
+    }
+    if tracker.backup.is_some() && tracker.restore.is_some() {
+        return contradict("--backup saves and --restore puts back: give one of them");
+    }
+    // The variable is meant for trackers that go on: these two end by themselves.
+    if tracker.backup.is_some() || tracker.restore.is_some() {
+        if typed("detach") && tracker.detach {
+            return contradict("--backup and --restore end by themselves: leave out --detach");
+        }
+        tracker.detach = false;
+    }
+    Ok(())
+}
+
+fn settle_get(get: &GetArgs, typed: impl Fn(&str) -> bool) -> Result<(), Contradiction> {
+    if typed("wait")
+        && let Some(time) = time_among_names(get)
+    {
+        let why = format!(
+            "--wait takes its time after a =: --wait={time}; a file of that name is ./{time}"
+        );
+        return Err((ErrorKind::ValueValidation, why));
+    }
+    if get.rename.is_some() && get.names.len() > 1 {
+        return contradict("--as gives a name to one file: ask for one NAME");
+    }
+    Ok(())
+}
+
+fn contradict(why: &str) -> Result<(), Contradiction> {
+    Err((ErrorKind::ArgumentConflict, why.to_owned()))
 }
 
 /// A name that looks like a time, as for `--wait` without a value.

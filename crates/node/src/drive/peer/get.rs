@@ -229,18 +229,7 @@ impl Job<'_> {
                 missed,
                 files,
                 bytes,
-            } => {
-                self.progress.files = self.progress.files.max(missed);
-                self.progress.of_files = missed + files;
-                self.progress.of_bytes = bytes;
-                let silence = &mut self.silence;
-                self.ticks.get_or_insert_with(|| {
-                    *silence = Silence::new(Instant::now());
-                    let mut ticks = interval(TOLD_EVERY);
-                    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-                    ticks
-                });
-            }
+            } => self.on_planned(missed, files, bytes),
             News::Resumed { item, bytes } => {
                 let resumed = Event::Resumed {
                     name: item.listed.to_string(),
@@ -270,21 +259,39 @@ impl Job<'_> {
                 answer,
                 over,
             } => {
+                self.on_fetched(fetch, &item, received, over);
                 let is_local = fetch.is_none();
-                if let Some(fetch) = fetch {
-                    self.running.remove(&fetch);
-                }
-                self.progress.files = over;
-                self.left.remove(&item.listed);
-                self.over.there += item.content.length;
-                self.over.received += received;
                 let mut fetched = self.fetched(&item, &sources, received, &answer, is_local);
                 fetched.clients = telling::clients(clients);
-                if received > 0 && item.content.length > MAX_INLINE {
-                    self.peer.swarms.on_fetched();
-                }
                 self.tell(Event::Fetched(fetched)).await;
             }
+        }
+    }
+
+    /// It is known how much is to come: from now on the caller is told how far it is.
+    fn on_planned(&mut self, missed: u64, files: u64, bytes: u64) {
+        self.progress.files = self.progress.files.max(missed);
+        self.progress.of_files = missed + files;
+        self.progress.of_bytes = bytes;
+        let silence = &mut self.silence;
+        self.ticks.get_or_insert_with(|| {
+            *silence = Silence::new(Instant::now());
+            let mut ticks = interval(TOLD_EVERY);
+            ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+            ticks
+        });
+    }
+
+    fn on_fetched(&mut self, fetch: Option<FetchId>, item: &Item, received: u64, over: u64) {
+        if let Some(fetch) = fetch {
+            self.running.remove(&fetch);
+        }
+        self.progress.files = over;
+        self.left.remove(&item.listed);
+        self.over.there += item.content.length;
+        self.over.received += received;
+        if received > 0 && item.content.length > MAX_INLINE {
+            self.peer.swarms.on_fetched();
         }
     }
 

@@ -42,7 +42,7 @@ use super::telling::{self, milliseconds};
 use super::torrents::{group_serves_clients, tracker_urls};
 use crate::api::{Done, Event, Failure, GetTorrent, Miss, Note, Progress, TorrentSource};
 use crate::drive::caller::{Events, tell};
-use crate::sessions::{Fetching, Happening, TorrentBytes};
+use crate::sessions::{Fetching, Happening, TorrentBytes, TorrentTurn};
 
 use placing::Arrived;
 use plan::Plan;
@@ -192,58 +192,13 @@ impl Job<'_> {
         for name in &plan.in_the_way {
             self.failed(name.to_string(), Failure::Exists).await;
         }
-        let mut clients = Vec::new();
         let fetched = if plan.is_all_there() {
             self.discard_left(torrent).await?;
             None
         } else {
-            let (folder, target) = (self.folder.clone(), torrent.info.name().clone());
-            let content = torrent.content();
-            let partial = blocking(move |disk| match &folder {
-                Folder::Share(share) => share.partial(disk, &target, content),
-                Folder::Directory(store) => store.partial(disk, &target, content),
-            });
-            let partial = Arc::new(partial.await??);
-            partial.keep_until_closed(turn.clone());
-            let files: BTreeSet<usize> = plan.files.keys().copied().collect();
-            let fetching = self.peer.swarms.fetch_torrent(torrent, files, &partial);
-            let mut fetching = fetching.map_err(|why| Failure::NotATorrent {
-                why: why.to_string(),
-            })?;
-            let there = self
-                .take_up(&fetching, &partial, (torrent, &plan.alike))
-                .await?;
-            if there > 0 {
-                self.tell(Event::Resumed {
-                    name: self.name.clone(),
-                    bytes: there.min(plan.bytes()),
-                    of_bytes: plan.bytes(),
-                })
-                .await;
-            }
-            let gathered = self.gather(&mut fetching, &partial, &described, &plan);
-            tokio::select! {
-                gathered = gathered => gathered?,
-                error = self.closed() => return Err(error.into()),
-            }
-            let sources = fetching.transfer.sources().into_iter();
-            clients = telling::clients(sources.filter_map(|(source, _)| source.client()));
-            Some((fetching, partial))
+            Some(self.fetch(&described, &plan, &turn).await?)
         };
-        let received = fetched
-            .as_ref()
-            .map_or(0, |(fetching, _)| fetching.transfer.progress().received);
-        let arrived = match &fetched {
-            Some((fetching, partial)) => {
-                let arrived = Arrived::of(partial, &plan, (clients, received)).await?;
-                if arrived.is_short {
-                    // What was copied is not to be served from there any more.
-                    fetching.transfer.stop("its files are put in their places");
-                }
-                Some(arrived)
-            }
-            None => None,
-        };
+        let (fetched, arrived) = fetched.unzip();
         let is_whole = plan.is_whole();
         let placed = self.place(plan, arrived).await?;
         if is_whole && placed.in_the_way == 0 {
@@ -261,6 +216,54 @@ impl Job<'_> {
         }
         turn.end();
         placed.done()
+    }
+
+    /// Fetches what is not there into a partial file.
+    async fn fetch(
+        &self,
+        described: &Described,
+        plan: &Plan,
+        turn: &TorrentTurn,
+    ) -> Result<((Fetching, Arc<Partial>), Arrived), Failure> {
+        let torrent = &described.torrent;
+        let (folder, target) = (self.folder.clone(), torrent.info.name().clone());
+        let content = torrent.content();
+        let partial = blocking(move |disk| match &folder {
+            Folder::Share(share) => share.partial(disk, &target, content),
+            Folder::Directory(store) => store.partial(disk, &target, content),
+        });
+        let partial = Arc::new(partial.await??);
+        partial.keep_until_closed(turn.clone());
+        let files: BTreeSet<usize> = plan.files.keys().copied().collect();
+        let fetching = self.peer.swarms.fetch_torrent(torrent, files, &partial);
+        let mut fetching = fetching.map_err(|why| Failure::NotATorrent {
+            why: why.to_string(),
+        })?;
+        let there = self
+            .take_up(&fetching, &partial, (torrent, &plan.alike))
+            .await?;
+        if there > 0 {
+            self.tell(Event::Resumed {
+                name: self.name.clone(),
+                bytes: there.min(plan.bytes()),
+                of_bytes: plan.bytes(),
+            })
+            .await;
+        }
+        let gathered = self.gather(&mut fetching, &partial, described, plan);
+        tokio::select! {
+            gathered = gathered => gathered?,
+            error = self.closed() => return Err(error.into()),
+        }
+        let sources = fetching.transfer.sources().into_iter();
+        let clients = telling::clients(sources.filter_map(|(source, _)| source.client()));
+        let received = fetching.transfer.progress().received;
+        let arrived = Arrived::of(&partial, plan, (clients, received)).await?;
+        if arrived.is_short {
+            // What was copied is not to be served from there any more.
+            fetching.transfer.stop("its files are put in their places");
+        }
+        Ok(((fetching, partial), arrived))
     }
 
     /// Has the share serve the torrent from now on, if that is where its files are.
