@@ -8,7 +8,7 @@
 use std::collections::BTreeMap;
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, Read, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::SystemTime;
@@ -242,8 +242,12 @@ fn owner(state: &Path) -> &Path {
     }
 }
 
-/// Writes a new file that only its owner may read.
-pub fn write_new(_: DiskThread, path: &Path, text: &str) -> Result<(), BackupError> {
+/// What a file's group and all others may do with it, of its mode.
+const OTHERS: u32 = 0o077;
+
+/// Writes a new file that only its owner may read. Returns whether that is so: some file systems
+/// have no permissions.
+pub fn write_new(_: DiskThread, path: &Path, text: &str) -> Result<bool, BackupError> {
     let mut options = OpenOptions::new();
     options.write(true).create_new(true).mode(0o600);
     let mut file = options.open(path).map_err(|error| match error.kind() {
@@ -252,8 +256,10 @@ pub fn write_new(_: DiskThread, path: &Path, text: &str) -> Result<(), BackupErr
     })?;
     let written = file
         .write_all(text.as_bytes())
-        .and_then(|()| file.sync_all());
-    written.map_err(|error| {
+        .and_then(|()| file.sync_all())
+        .and_then(|()| file.metadata());
+    let is_private = written.map(|file| file.permissions().mode() & OTHERS == 0);
+    is_private.map_err(|error| {
         // Leave no incomplete backup behind.
         let _ = fs::remove_file(path);
         BackupError::file("write", path, error)

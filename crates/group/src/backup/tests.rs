@@ -172,7 +172,8 @@ fn a_newer_backup_is_refused() {
 fn a_backup_is_secret_and_overwrites_nothing() {
     let (temporary, backup, _) = backup();
     let path = temporary.path().join("group.backup");
-    write_new(DISK, &path, &backup.to_text()).expect("written");
+    let is_private = write_new(DISK, &path, &backup.to_text()).expect("written");
+    assert!(is_private);
     let mode = fs::metadata(&path).expect("is there").permissions().mode();
     assert_eq!(mode & 0o777, 0o600);
     let error = write_new(DISK, &path, "other").expect_err("is there");

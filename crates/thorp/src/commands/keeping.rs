@@ -14,7 +14,7 @@ use crate::exit::{Exit, Result, broken_off, failure};
 use crate::out::{self, Flow};
 use crate::quoting::for_shell;
 use crate::state::{self, NodeKind};
-use crate::units;
+use crate::{units, words};
 
 /// Stands for standard input or output.
 const DASH: &str = "-";
@@ -40,7 +40,14 @@ pub async fn back_up(context: &Context, file: &Path) -> Result {
     let text = text.ok_or_else(broken_off)?;
     if let Some(path) = place {
         let file = path.clone();
-        on_disk(move |disk| backup::write_new(disk, &file, &text)).await??;
+        let is_private = on_disk(move |disk| backup::write_new(disk, &file, &text)).await??;
+        if !is_private {
+            context.say(&format!(
+                "Others on this machine can read {}: its file system has no permissions. Move it \
+                 to one that has.",
+                words::escaped(&path)
+            ));
+        }
         if context.global.json {
             let object = json!({ "event": "saved", "file": JsonPath::of(&path) });
             let _ = out::data(&object.to_string())?;

@@ -114,7 +114,7 @@ fn about_share(warning: &share::ShareWarning) -> String {
         ),
         share::ShareWarning::Unwatched { path, why, every } => format!(
             "changes in {} cannot be watched ({why}): it is looked through every {} s instead; \
-             raising fs.inotify.max_user_watches helps where a limit was reached; then restart",
+             raising fs.inotify.max_user_watches (or _instances) helps at a limit; then restart",
             escaped(path),
             every.as_secs_f32()
         ),
