@@ -209,13 +209,15 @@ impl Swarms {
         let read = thorp_disk::spawn(move |disk| {
             let kept = share.kept_torrent(disk, info_hash);
             let kept = kept.ok_or("it is not kept any more")?;
-            KeptBytes::new(share, kept).map_err(|_| "it cannot be served")
+            let bytes = KeptBytes::new(share, kept).map_err(|_| "it cannot be served")?;
+            // All of the info dictionary is hashed for it.
+            let content = bytes.content();
+            Ok::<_, &str>((Arc::new(bytes), content))
         });
-        let bytes = match read.await {
-            Ok(read) => Arc::new(read?),
+        let (bytes, content) = match read.await {
+            Ok(read) => read?,
             Err(_) => return Err("this peer stops".to_owned()),
         };
-        let content = bytes.content();
         // No fetch here has to see to it.
         let (no_fetch, _) = mpsc::unbounded_channel();
         let have = Have::Torrent(bytes.layout());
