@@ -208,12 +208,24 @@ pub fn is_suspend(key: KeyEvent) -> bool {
 /// The widest line: beyond it a name is too far from what is said of it.
 const WIDEST: usize = 120;
 
+/// The least room for what a line is about.
+const LEAST_FIRST: usize = 12;
+
 /// Returns a line with `first` at its left end, cut if need be, and `cells` at its right end, each
-/// right-aligned in its width.
+/// right-aligned in its width; without the last of them where they leave it no room.
 pub fn row(first: &str, cells: &[(String, usize)], width: usize) -> String {
     let width = width.min(WIDEST);
-    let taken: usize = cells.iter().map(|(_, width)| width + 2).sum();
-    let room = width.saturating_sub(taken);
+    let room_beside = |cells: &[(String, usize)]| {
+        let taken: usize = cells.iter().map(|(_, width)| width + 2).sum();
+        width.saturating_sub(taken)
+    };
+    let mut cells = cells;
+    while let Some((_, fewer)) = cells.split_last()
+        && room_beside(cells) < LEAST_FIRST
+    {
+        cells = fewer;
+    }
+    let room = room_beside(cells);
     let first = match room {
         0 => String::new(),
         room => middle(first, room),
@@ -300,5 +312,7 @@ mod tests {
             );
         }
         assert_eq!(columns(&row("a.txt", &cells, 300)), WIDEST);
+        assert_eq!(row("a.txt", &cells, 28), "a.txt                1.2 KiB");
+        assert_eq!(row("a.txt", &cells, 20).trim_end(), "a.txt");
     }
 }
