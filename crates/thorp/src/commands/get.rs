@@ -12,7 +12,7 @@ use crate::answer::AnswerStyle;
 use crate::args::{GetArgs, HowLong};
 use crate::conversation::{Conversation, Step};
 use crate::exit::{Exit, Result, broken_off, failure, interrupted};
-use crate::quoting::{for_shell, quoted};
+use crate::quoting::quoted;
 use crate::signals::{LastResort, Signals};
 use crate::{given, out, prompt, words};
 use thorp_node::address::NetAddress;
@@ -33,10 +33,7 @@ pub async fn run(context: &Context, args: GetArgs) -> Result {
         None => Wait::No,
     };
     let mut signals = Signals::listen()?;
-    let dir = match &args.out {
-        Some(out) => Some(directory(out).await?),
-        None => None,
-    };
+    let dir = args.out.as_deref().map(absolute).transpose()?;
     let given = torrent(&args);
     let given = context.unless_interrupted(&mut signals, None, given);
     if let Some((given, torrent)) = given.await? {
@@ -166,21 +163,6 @@ async fn converse(
             }
         };
     }
-}
-
-/// Returns the absolute path of the directory to write to.
-async fn directory(out: &Path) -> Result<PathBuf> {
-    let at = out.to_owned();
-    let found = on_disk(move |_| std::fs::metadata(at)).await?;
-    if found.is_ok_and(|found| !found.is_dir()) {
-        let shown = for_shell(&out.display().to_string());
-        let why = format!(
-            "-o takes a directory, and {shown} is none. For another name: --as NEWNAME; for a pipe \
-             or a device: -o - > {shown}"
-        );
-        return Err(failure(ErrorKind::Usage, why));
-    }
-    absolute(out)
 }
 
 /// Returns the absolute path, since the node may run in another directory.

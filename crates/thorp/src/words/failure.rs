@@ -270,6 +270,19 @@ pub fn way_out(failure: &Failure, get: &Get) -> Option<String> {
     if let Some(hint) = odd_name(failure.kind(), &get.names) {
         return Some(hint.to_owned());
     }
+    if let Failure::Unstorable {
+        path,
+        obstacle: Obstacle::File,
+        ..
+    } = failure
+        && get.dir.as_ref() == Some(path)
+    {
+        let shown = for_shell(&path.display().to_string());
+        return Some(format!(
+            "-o takes a directory. For another name: --as NEWNAME; for a pipe or a device: -o - > \
+             {shown}"
+        ));
+    }
     if failure.kind() != ErrorKind::Exists || get.overwrite {
         return None;
     }

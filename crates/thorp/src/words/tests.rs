@@ -1118,6 +1118,23 @@ fn where_a_name_is_taken_only_what_can_be_done_is_advised() {
         );
     }
     assert_eq!(way_out(&folder, &get(&["a"])), None);
+    let no_directory = Failure::Unstorable {
+        path: "/dev/null".into(),
+        obstacle: Obstacle::File,
+        room: None,
+    };
+    let there = thorp_node::api::Get {
+        dir: Some("/dev/null".into()),
+        ..get(&["a"])
+    };
+    assert_eq!(
+        way_out(&no_directory, &there).as_deref(),
+        Some(
+            "-o takes a directory. For another name: --as NEWNAME; for a pipe or a device: -o - > \
+             /dev/null"
+        )
+    );
+    assert_eq!(way_out(&no_directory, &get(&["a"])), None);
     assert_eq!(way_out(&Failure::PeerStopping, &get(&["a"])), None);
 }
 
