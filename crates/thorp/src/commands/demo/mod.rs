@@ -34,7 +34,10 @@ pub type Rows<'a> = &'a [(&'a str, &'a [&'a str], &'a [&'a str])];
 pub async fn run(context: &Context) -> Result {
     let mut signals = Signals::listen()?;
     let mut teller = Teller::new(io::stdout(), context.global.json, wrap::width(io::stdout()));
-    let mut village = Village::found(&context.settings).await?;
+    let mut village = tokio::select! {
+        village = Village::found(&context.settings) => village?,
+        () = signals.next() => return Err(interrupted()),
+    };
     let played = tokio::select! {
         played = play(&mut village, &mut teller) => played,
         () = signals.next() => Err(Cut::Short(interrupted())),
