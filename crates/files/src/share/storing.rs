@@ -72,14 +72,14 @@ impl Share {
         disk: DiskThread,
         partial: &Partial,
         part: &TorrentPart,
-        attributes: Option<Attributes>,
+        hashed: Option<(Content, Vec<Hash>)>,
         replace: Replace,
     ) -> Result<Placed, StoreError> {
         let shared = &*self.shared;
         shared.must_be_in_place()?;
         shared.arrives_as(&part.name, || {
             let store = &shared.store;
-            store.place(disk, partial, part, attributes, replace)
+            store.place(disk, partial, part, hashed, replace)
         })
     }
 }

@@ -11,13 +11,12 @@ use std::io;
 use thorp_disk::DiskThread;
 use thorp_wire::frame::MAX_INLINE;
 use thorp_wire::merkle::{Hash, LEAF, LayerHasher};
-use thorp_wire::{Attributes, Content, Name};
+use thorp_wire::{Content, Name};
 
 use super::partial::is_zero;
 use super::{
     BUFFER, Destination, File, FileExt, Part, Partial, Replace, Store, StoreError, Stored,
 };
-use crate::attributes;
 use crate::stamp::Stamp;
 
 /// A file of a torrent, among the bytes of all of them.
@@ -45,13 +44,14 @@ pub struct Placed {
 }
 
 impl Store {
-    /// Gives a file of a torrent its name, now that all of its pieces are verified.
+    /// Gives a file of a torrent its name, now that all of its pieces are verified. `hashed` are its
+    /// content and the hashes of its pieces, if they are known; it is read for them otherwise.
     pub fn place(
         &self,
         disk: DiskThread,
         partial: &Partial,
         part: &TorrentPart,
-        attributes: Option<Attributes>,
+        hashed: Option<(Content, Vec<Hash>)>,
         replace: Replace,
     ) -> Result<Placed, StoreError> {
         let there = self.check(disk, &part.name)?;
@@ -65,10 +65,10 @@ impl Store {
                 partial,
                 part,
             };
-            let hashed = run.each(|_, _| Ok(()));
+            let hashed = hashed.map_or_else(|| run.each(|_, _| Ok(())), Ok);
             let (content, layer) = hashed.map_err(|error| partial.failed(error))?;
             return Ok(Placed {
-                stored: self.finish(disk, partial, attributes, replace, None)?,
+                stored: self.finish(disk, partial, None, replace, None)?,
                 content,
                 layer,
                 was_there: false,
@@ -83,7 +83,6 @@ impl Store {
             part,
         };
         let (content, layer) = run.copy(&file).map_err(failed)?;
-        attributes::give(&file, attributes);
         if part.length > MAX_INLINE {
             file.sync_all().map_err(failed)?;
         }

@@ -81,7 +81,7 @@ pub(crate) use metadata::{Metadata, Sought};
 pub(crate) use reading::{READ, TransferReader};
 use seats::Seats;
 use session::Answers;
-pub(crate) use torrent::TorrentBytes;
+pub(crate) use torrent::{TorrentBytes, from_memory};
 use traffic::Traffic;
 use transfer::About;
 pub(crate) use transfer::{Happening, Transfer};

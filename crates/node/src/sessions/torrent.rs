@@ -3,10 +3,10 @@
 //! Owns how its pieces are proven, from the disk. Which are fetched is decided by its swarm.
 
 use std::io;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use thorp_wire::layout::{Layout, Piece};
-use thorp_wire::merkle::{self, LEAF, leaf_hashes};
+use thorp_wire::merkle::{self, Hash, LEAF, PiecesHasher, leaf_hashes};
 use thorp_wire::torrent::{Info, PieceHasher, PieceProofs, PieceSpace};
 use thorp_wire::{Content, InfoHash};
 
@@ -22,6 +22,9 @@ pub(crate) struct TorrentBytes {
     pub space: Arc<PieceSpace>,
     proofs: PieceProofs,
     content: Content,
+    /// The hashes by which members know its only file, if it has no other: of the pieces that are
+    /// on disk.
+    file: Option<Mutex<PiecesHasher>>,
 }
 
 impl TorrentBytes {
@@ -32,6 +35,7 @@ impl TorrentBytes {
                 root: merkle::content_of(info.raw()).root,
             },
             raw: info.raw().into(),
+            file: hasher_of_file(&info, space.layout()).map(Mutex::new),
             space: Arc::new(space),
             info,
             proofs,
@@ -58,23 +62,43 @@ impl TorrentBytes {
         v2.is_some_and(|v2| v2.truncated() == info_hash)
     }
 
-    /// The same of a piece that is in memory.
-    pub fn is_right_in(&self, piece: Piece, bytes: &[u8]) -> io::Result<bool> {
-        let begin = self.layout().begin_of(piece);
-        self.is_right(piece, |room, at| {
-            let at = usize::try_from(at - begin).unwrap_or(usize::MAX);
-            let there = bytes.get(at..).and_then(|there| there.get(..room.len()));
-            room.copy_from_slice(there.ok_or(io::ErrorKind::UnexpectedEof)?);
-            Ok(())
-        })
+    /// What its only file is to members, with the hashes of its pieces, if it has no other and all
+    /// pieces were found right [on disk](Self::is_right_on_disk).
+    pub fn hashes_of_file(&self) -> Option<(Content, Vec<Hash>)> {
+        let file = self.file.as_ref()?;
+        file.lock().unwrap_or_else(PoisonError::into_inner).finish()
+    }
+
+    /// Whether the bytes of a piece of the partial file are the right ones. They are not read again
+    /// to know what its only file is.
+    pub fn is_right_on_disk(
+        &self,
+        piece: Piece,
+        read: impl FnMut(&mut [u8], u64) -> io::Result<()>,
+    ) -> io::Result<bool> {
+        let Hashed { is_right, leaves } = self.hashed(piece, self.file.is_some(), read)?;
+        if let Some(file) = self.file.as_ref().filter(|_| is_right) {
+            let mut file = file.lock().unwrap_or_else(PoisonError::into_inner);
+            file.put(piece.number(), &leaves);
+        }
+        Ok(is_right)
     }
 
     /// Whether the bytes of a piece are the right ones. `read` fills a buffer from so far on.
     pub fn is_right(
         &self,
         piece: Piece,
-        mut read: impl FnMut(&mut [u8], u64) -> io::Result<()>,
+        read: impl FnMut(&mut [u8], u64) -> io::Result<()>,
     ) -> io::Result<bool> {
+        Ok(self.hashed(piece, false, read)?.is_right)
+    }
+
+    fn hashed(
+        &self,
+        piece: Piece,
+        wants_leaves: bool,
+        mut read: impl FnMut(&mut [u8], u64) -> io::Result<()>,
+    ) -> io::Result<Hashed> {
         let of_leaves = self.proofs.are_of_leaves();
         let length = if of_leaves {
             self.space.asked_length_of(piece)
@@ -88,21 +112,50 @@ impl TorrentBytes {
             let some = left.min(READ);
             let bytes = &mut buffer[..some];
             read(bytes, at)?;
-            if of_leaves {
+            if of_leaves || wants_leaves {
                 leaves.extend(leaf_hashes(bytes));
-            } else {
+            }
+            if !of_leaves {
                 sha1.update(bytes);
             }
             left -= some;
             at += some as u64;
         }
         let number = piece.number();
-        Ok(if of_leaves {
+        let is_right = if of_leaves {
             self.proofs.is_proven_by_leaves(number, &leaves)
         } else {
             let sha1 = sha1.finish();
             sha1.first()
                 .is_some_and(|sha1| self.proofs.is_proven_by(number, sha1))
-        })
+        };
+        Ok(Hashed { is_right, leaves })
     }
+}
+
+/// What the bytes of a piece are.
+struct Hashed {
+    is_right: bool,
+    /// The hashes of its leaves, if they were wanted.
+    leaves: Vec<Hash>,
+}
+
+/// Reads what of a piece is in memory: bytes of the torrent from `begin` on.
+pub(crate) fn from_memory(
+    begin: u64,
+    bytes: &[u8],
+) -> impl FnMut(&mut [u8], u64) -> io::Result<()> + '_ {
+    move |room, at| {
+        let at = usize::try_from(at - begin).unwrap_or(usize::MAX);
+        let there = bytes.get(at..).and_then(|there| there.get(..room.len()));
+        room.copy_from_slice(there.ok_or(io::ErrorKind::UnexpectedEof)?);
+        Ok(())
+    }
+}
+
+fn hasher_of_file(info: &Info, layout: Layout) -> Option<PiecesHasher> {
+    let is_one = info.files().len() == 1;
+    is_one
+        .then(|| PiecesHasher::new(layout.length(), layout.piece_length()))
+        .flatten()
 }

@@ -718,7 +718,7 @@ impl Transfer {
                 return;
             };
             let bytes = transfer.bytes();
-            match torrent.is_right(piece, |room, at| bytes.read(disk, room, at)) {
+            match torrent.is_right_on_disk(piece, |room, at| bytes.read(disk, room, at)) {
                 Ok(is_right) => transfer.handle(Input::PieceHashed { piece, is_right }),
                 Err(error) => {
                     let reason = error.to_string();

@@ -3,6 +3,7 @@
 //!
 //! ```text
 //! hasher   bytes in order -> leaf hashes, root, piece layer
+//! pieces   pieces in any order, as a torrent cuts them -> root, piece layer
 //! levels   hashes of one layer -> all hashes above them, padded
 //! place    where a range of hashes is in the tree
 //! tree     answers to other peers: a file's piece layer and all above it
@@ -15,6 +16,7 @@
 
 mod hasher;
 mod levels;
+mod pieces;
 mod place;
 mod request;
 mod tree;
@@ -24,6 +26,7 @@ use std::sync::LazyLock;
 use sha2::{Digest, Sha256};
 
 pub use hasher::{Hasher, LayerHasher, Leaves};
+pub use pieces::PiecesHasher;
 pub use place::NoHashes;
 pub use request::{
     Lie, layer_ranges, layer_ranges_in, leaf_range, verify, verify_in, verify_leaves,

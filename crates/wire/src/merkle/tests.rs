@@ -630,3 +630,26 @@ proptest! {
         let _ = verify_leaves(file.content, &range, &[0; 32], &answer);
     }
 }
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+    #[test]
+    fn pieces_of_any_length_that_come_in_any_order_make_the_same_content_as_bytes_in_order(
+        (length, short) in (1_usize..40, 0_usize..LEAF),
+        height in 0_u32..8,
+        order in Just((0..40_u32).collect::<Vec<_>>()).prop_shuffle(),
+    ) {
+        let bytes: Vec<u8> = (0..=250).cycle().take(length * LEAF - short).collect();
+        let piece_length = (16 * 1024_u32) << height;
+        let mut hasher = PiecesHasher::new(bytes.len() as u64, piece_length).expect("is cut");
+        for number in order {
+            if let Some(piece) = bytes.chunks(piece_length as usize).nth(number as usize) {
+                prop_assert_eq!(hasher.finish(), None, "not all have come");
+                hasher.put(number, &leaf_hashes(piece));
+            }
+        }
+        let mut in_order = LayerHasher::new(bytes.len() as u64);
+        prop_assert!(in_order.update(&bytes));
+        prop_assert_eq!(hasher.finish(), in_order.finish());
+    }
+}

@@ -42,7 +42,7 @@ use super::telling::{self, milliseconds};
 use super::torrents::{group_serves_clients, tracker_urls};
 use crate::api::{Done, Event, Failure, GetTorrent, Miss, Note, Progress, TorrentSource};
 use crate::drive::caller::{Events, tell};
-use crate::sessions::{Fetching, Happening, TorrentBytes, TorrentTurn};
+use crate::sessions::{Fetching, Happening, TorrentBytes, TorrentTurn, from_memory};
 
 use placing::Arrived;
 use plan::Plan;
@@ -258,7 +258,8 @@ impl Job<'_> {
         let sources = fetching.transfer.sources().into_iter();
         let clients = telling::clients(sources.filter_map(|(source, _)| source.client()));
         let received = fetching.transfer.progress().received;
-        let arrived = Arrived::of(&partial, plan, (clients, received)).await?;
+        let hashed = torrent.hashes_of_file();
+        let arrived = Arrived::of(&partial, plan, (clients, received), hashed).await?;
         if arrived.is_short {
             // What was copied is not to be served from there any more.
             fetching.transfer.stop("its files are put in their places");
@@ -317,7 +318,8 @@ impl Job<'_> {
             copied.map_err(|error| partial.failed(error))?;
             let layout = torrent.layout();
             let read = partial.reread(disk, layout, |piece, bytes| {
-                let is_right = torrent.is_right_in(piece, bytes);
+                let read = from_memory(layout.begin_of(piece), bytes);
+                let is_right = torrent.is_right_on_disk(piece, read);
                 if is_right.unwrap_or(false) {
                     transfer.on_torrent_piece_left(piece);
                 }

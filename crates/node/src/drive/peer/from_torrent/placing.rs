@@ -5,6 +5,7 @@ use std::sync::Arc;
 use thorp_files::store::{
     Destination, Partial, Placed, Replace, SmallFile, StoreError, TorrentPart,
 };
+use thorp_wire::merkle::Hash;
 use thorp_wire::{Content, Name};
 
 use super::plan::Plan;
@@ -18,6 +19,8 @@ pub(super) struct Arrived {
     clients: Vec<String>,
     /// How many bytes came.
     received: u64,
+    /// The content of the only file and the hashes of its pieces, if they are known.
+    hashed: Option<(Content, Vec<Hash>)>,
     /// Whether there is not room for all files beside the partial one, so that it gives back the
     /// room of each.
     pub is_short: bool,
@@ -28,6 +31,7 @@ impl Arrived {
         partial: &Arc<Partial>,
         plan: &Plan,
         (clients, received): (Vec<String>, u64),
+        hashed: Option<(Content, Vec<Hash>)>,
     ) -> Result<Self, Failure> {
         let (looked_at, beside) = (Arc::clone(partial), plan.bytes_beside());
         let has_room = blocking(move |disk| looked_at.has_room_beside(disk, beside)).await?;
@@ -35,6 +39,7 @@ impl Arrived {
             partial: Arc::clone(partial),
             clients,
             received,
+            hashed,
             is_short: !has_room,
         })
     }
@@ -143,11 +148,12 @@ impl Job<'_> {
     ) -> Result<Result<Placed, StoreError>, Failure> {
         let (folder, part) = (self.folder.clone(), part.clone());
         let (partial, is_short) = (Arc::clone(&arrived.partial), arrived.is_short);
+        let hashed = arrived.hashed.clone();
         let replace = self.replace();
         blocking(move |disk| {
             let placed = match &folder {
-                Folder::Share(share) => share.place(disk, &partial, &part, None, replace),
-                Folder::Directory(store) => store.place(disk, &partial, &part, None, replace),
+                Folder::Share(share) => share.place(disk, &partial, &part, hashed, replace),
+                Folder::Directory(store) => store.place(disk, &partial, &part, hashed, replace),
             };
             if placed.is_ok()
                 && is_short

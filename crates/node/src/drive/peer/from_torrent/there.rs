@@ -9,7 +9,7 @@ use thorp_disk::DiskThread;
 use thorp_files::store::{Partial, Store};
 use thorp_wire::layout::Piece;
 
-use crate::sessions::TorrentBytes;
+use crate::sessions::{TorrentBytes, from_memory};
 
 /// See the module.
 pub(super) struct FilesThere<'a> {
@@ -88,7 +88,7 @@ impl<'a> FilesThere<'a> {
                 // It has changed, or gone.
                 continue;
             }
-            let is_right = torrent.is_right_in(piece, &bytes)?;
+            let is_right = torrent.is_right(piece, from_memory(begin, &bytes))?;
             if is_right {
                 let written = partial.write(self.disk, &bytes, begin);
                 written.map_err(io::Error::other)?;
