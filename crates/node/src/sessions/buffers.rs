@@ -9,8 +9,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use thorp_wire::session::message::LONGEST_REQUEST;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-/// Blocks up to this length take one place, longer ones [`LONG`].
-const SHORT: usize = 256 * 1024;
+/// Blocks up to this length take one place, alone or together; longer ones [`LONG`].
+pub(super) const SHORT: usize = 256 * 1024;
 const LONG: u32 = LONGEST_REQUEST / (256 * 1024);
 /// Places: three of the longest blocks. One arrives while another one is written.
 const PLACES: u32 = 3 * LONG;

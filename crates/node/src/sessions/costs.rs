@@ -170,7 +170,7 @@ async fn a_block_takes_one_read_one_write_and_one_word() {
         "the rest is a hole"
     );
     assert!(blocks >= DATA, "{blocks} blocks of at most 1 MiB");
-    assert_eq!(writes, blocks, "one write each");
+    assert!(writes <= blocks, "{writes} writes for {blocks} blocks");
     assert!(reads <= blocks, "{reads} reads for {blocks} blocks");
     // Its greeting, its interest and the requests for hashes come before.
     assert!(sent <= blocks + 10, "{sent} words for {blocks} blocks");

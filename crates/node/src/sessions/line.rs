@@ -11,16 +11,19 @@ use std::time::Duration;
 use thiserror::Error;
 use thorp_group::certificate::CertificateError;
 use thorp_wire::layout::Block;
+use thorp_wire::merkle::LEAF;
 use thorp_wire::session::exchange::ExchangeError;
 use thorp_wire::session::extended::ExtendedError;
 use thorp_wire::session::handshake::{HANDSHAKE, NotBitTorrent};
 use thorp_wire::session::metadata::MetadataError;
-use thorp_wire::session::{Handshake, Head, Message, MessageError, MessageLimits};
+use thorp_wire::session::{Handshake, Head, Message, MessageError, MessageLimits, Span};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::time::timeout;
 
 /// How much is read at once where it is not known what comes.
 const CHUNK: usize = 16 * 1024;
+/// The same where short blocks come, one behind the other.
+const BLOCKS: usize = 256 * 1024;
 /// Beyond this, room that was made for a long message is given back.
 const USUAL: usize = 2 * CHUNK;
 /// How much is written at once, at most; and how long the other side may take
@@ -37,6 +40,8 @@ pub(super) struct Inward<R> {
     /// Read and not used: from `used` on.
     bytes: Vec<u8>,
     used: usize,
+    /// How much is read at once.
+    at_once: usize,
     /// Bytes of a block that are still to come, and that no session has taken.
     unwanted: u64,
 }
@@ -92,6 +97,7 @@ impl<R: AsyncRead + Unpin> Inward<R> {
             stream,
             bytes: Vec::new(),
             used: 0,
+            at_once: CHUNK,
             unwanted: 0,
         }
     }
@@ -103,8 +109,24 @@ impl<R: AsyncRead + Unpin> Inward<R> {
             if let Some(head) = Head::parse(self.there(), limits)? {
                 return Ok(head);
             }
-            self.fill(CHUNK).await?;
+            self.fill(self.at_once).await?;
         }
+    }
+
+    /// Reads many blocks at once from now on if they are as short as this one: there is a copy more
+    /// of their bytes, and a call less to the system for each. Until a message comes.
+    pub fn more_like(&mut self, block: Block) {
+        let is_short = block.length() as usize <= LEAF;
+        self.at_once = if is_short { BLOCKS } else { CHUNK };
+    }
+
+    /// The block that comes next, if all of it is here.
+    pub fn whole_block(&self, limits: MessageLimits) -> Option<(Head, Span)> {
+        let Ok(Some(head @ Head::Piece(span))) = Head::parse(self.there(), limits) else {
+            return None;
+        };
+        let length = head.length() + span.length as usize;
+        (self.unwanted == 0 && self.there().len() >= length).then_some((head, span))
     }
 
     /// The message that such a head announces; nothing for one of a type that
@@ -127,6 +149,7 @@ impl<R: AsyncRead + Unpin> Inward<R> {
             Err(error) => return Err(error.into()),
         };
         self.used += length;
+        self.at_once = CHUNK;
         self.tidy();
         Ok(message)
     }
@@ -140,25 +163,34 @@ impl<R: AsyncRead + Unpin> Inward<R> {
 
     /// Some more bytes of the block, into `room`; how many.
     pub async fn some_of_block(&mut self, room: &mut [u8]) -> Result<usize, Broken> {
-        let most = room
-            .len()
-            .min(usize::try_from(self.unwanted).unwrap_or(usize::MAX));
+        if !self.there().is_empty() {
+            return Ok(self.some_here(room));
+        }
+        let most = self.still_unwanted(room.len());
         let room = &mut room[..most];
-        let there = self.there();
-        let read = if there.is_empty() {
-            match self.stream.read(room).await? {
-                0 if !room.is_empty() => return Err(Broken::Closed),
-                read => read,
-            }
-        } else {
-            let read = there.len().min(room.len());
-            room[..read].copy_from_slice(&there[..read]);
-            self.used += read;
-            self.tidy();
-            read
+        let read = match self.stream.read(room).await? {
+            0 if !room.is_empty() => return Err(Broken::Closed),
+            read => read,
         };
         self.unwanted -= read as u64;
         Ok(read)
+    }
+
+    /// The same, of what is here already.
+    pub fn some_here(&mut self, room: &mut [u8]) -> usize {
+        let there = self.there();
+        let some = self.still_unwanted(room.len()).min(there.len());
+        room[..some].copy_from_slice(&there[..some]);
+        self.used += some;
+        self.unwanted -= some as u64;
+        self.tidy();
+        some
+    }
+
+    /// Whether something was read that was not used.
+    #[cfg(test)]
+    pub fn has_more(&self) -> bool {
+        !self.there().is_empty()
     }
 
     /// The handshake that comes next.
@@ -175,6 +207,11 @@ impl<R: AsyncRead + Unpin> Inward<R> {
         }
     }
 
+    /// So many bytes of the block are still to come, as far as there is room for them.
+    fn still_unwanted(&self, room: usize) -> usize {
+        room.min(usize::try_from(self.unwanted).unwrap_or(usize::MAX))
+    }
+
     fn there(&self) -> &[u8] {
         &self.bytes[self.used..]
     }
@@ -185,7 +222,8 @@ impl<R: AsyncRead + Unpin> Inward<R> {
             self.used = 0;
         }
         // Not all that was announced at once: it may never come.
-        self.bytes.reserve(wanted.clamp(CHUNK, WRITE));
+        self.bytes
+            .reserve(wanted.clamp(CHUNK, WRITE.max(self.at_once)));
         match self.stream.read_buf(&mut self.bytes).await? {
             0 => Err(Broken::Closed),
             _ => Ok(()),
@@ -204,7 +242,7 @@ impl<R: AsyncRead + Unpin> Inward<R> {
     fn tidy(&mut self) {
         if self.used == self.bytes.len() {
             self.bytes.clear();
-            self.bytes.shrink_to(USUAL);
+            self.bytes.shrink_to(USUAL.max(self.at_once));
             self.used = 0;
         }
     }
@@ -261,7 +299,6 @@ fn chunk_of(left: usize) -> usize {
 #[cfg(test)]
 mod tests {
     use thorp_wire::layout::Layout;
-    use thorp_wire::session::Span;
     use thorp_wire::session::message::LONGEST_REQUEST;
     use thorp_wire::{PeerId, Root};
     use tokio::io::duplex;

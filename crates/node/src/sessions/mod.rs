@@ -7,6 +7,7 @@
 //! reading   a file that is read while it is fetched
 //! readers   who reads it, and how each is told to go on
 //! buffers   for blocks that arrive
+//! run       blocks that have arrived and are written together
 //! outbox    what is still to be sent on one session
 //! outgoing  blocks that are read to be sent, and where in memory
 //! greeting  the words that a session begins with
@@ -44,6 +45,7 @@ mod outbox;
 mod outgoing;
 mod readers;
 mod reading;
+mod run;
 mod seats;
 mod session;
 mod talk;

@@ -14,7 +14,6 @@ use std::time::Duration;
 use thorp_core::bound::Account;
 use thorp_core::swarm::{Offer, SessionId, SourceId};
 use thorp_wire::layout::Block;
-use thorp_wire::merkle::LEAF;
 use thorp_wire::session::message::LONGEST_REQUEST;
 use thorp_wire::session::{HashRange, Head, Message, MessageLimits, Span};
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -27,6 +26,7 @@ use super::files;
 use super::line::{Broken, Inward, Outward};
 use super::outbox::{Ending, Next, Outbox};
 use super::outgoing::Outgoing;
+use super::run::Run;
 use super::seats::LastUse;
 use super::talk::{Said, Talk};
 use super::transfer::Transfer;
@@ -34,9 +34,6 @@ use super::transfer::Transfer;
 /// The longest request that is answered on every session, and how much is read at once for it:
 /// of shorter ones those that follow one another.
 const USUAL_ANSWER: u32 = 256 * 1024;
-/// Bytes of a block that are hashed together, as soon as they have arrived and are still
-/// in the processor's cache. Four leaves at once take the time of two.
-const TOGETHER: usize = 4 * LEAF;
 /// How often the swarm hears of a block that takes long to arrive.
 const FLOWING: Duration = Duration::from_secs(1);
 /// An end that wants something of the other one says so after this long in silence.
@@ -304,40 +301,52 @@ impl<R: AsyncRead + Unpin> Reader<'_, R> {
         let Some(block) = self.transfer.on_piece(self.session, span) else {
             return Ok(());
         };
+        self.inward.more_like(block);
+        let buffer = self.buffers.take(block.length() as usize).await;
+        let mut run = Run::new(buffer, self.transfer.goes_by_leaves());
+        self.receive(block, &mut run).await?;
+        if !self.transfer.claim(self.session, block) {
+            return Ok(());
+        }
+        run.push(block);
+        self.gather(&mut run);
+        run.hash();
+        let (transfer, session) = (Arc::clone(self.transfer), self.session);
+        thorp_disk::spawn(move |disk| transfer.write(disk, session, &run));
+        Ok(())
+    }
+
+    /// Reads all of a block, and hashes what has arrived.
+    async fn receive(&mut self, block: Block, run: &mut Run) -> Result<(), Broken> {
         let length = block.length() as usize;
-        let mut buffer = self.buffers.take(length).await;
-        let mut leaves = Vec::with_capacity(length.div_ceil(LEAF));
-        let (mut filled, mut told, mut since) = (0, 0, Instant::now());
+        let (mut told, mut since) = (0, Instant::now());
+        let mut filled = 0;
         while filled < length {
-            filled += self
-                .inward
-                .some_of_block(&mut buffer.bytes[filled..length])
-                .await?;
-            let hashed = leaves.len() * LEAF;
-            if filled - hashed >= TOGETHER || filled == length {
-                let end = if filled == length {
-                    length
-                } else {
-                    filled - filled % LEAF
-                };
-                let arrived = &buffer.bytes[hashed..end];
-                leaves.extend(self.transfer.leaf_hashes(arrived));
-            }
+            let room = &mut run.room(length)[filled..];
+            filled += self.inward.some_of_block(room).await?;
+            run.hash_groups(filled);
             if since.elapsed() >= FLOWING {
                 #[expect(clippy::cast_possible_truncation, reason = "less than a block")]
                 self.transfer.flowing(self.session, (filled - told) as u32);
                 (told, since) = (filled, Instant::now());
             }
         }
-        if self.transfer.claim(self.session, block) {
-            let (transfer, session) = (Arc::clone(self.transfer), self.session);
-            thorp_disk::spawn(move |disk| {
-                let written = &buffer.bytes[..length];
-                transfer.write(disk, (session, block), written, leaves);
-                drop(buffer);
-            });
-        }
         Ok(())
+    }
+
+    /// Takes the blocks that follow, as far as they are here already and are to be written.
+    fn gather(&mut self, run: &mut Run) {
+        while let Some((head, span)) = self.inward.whole_block(self.limits)
+            && run.is_followed_by(span)
+        {
+            self.inward.begin_block(head, span.length);
+            // What is not wanted is passed over.
+            let Some(block) = self.transfer.on_whole_piece(self.session, span) else {
+                return;
+            };
+            self.inward.some_here(run.room(span.length as usize));
+            run.push(block);
+        }
     }
 }
 

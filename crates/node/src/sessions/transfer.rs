@@ -21,7 +21,7 @@ use thorp_files::store::StoreError;
 use thorp_group::clock::Clock;
 use thorp_wire::frame::Holder;
 use thorp_wire::layout::{Block, Layout, Piece};
-use thorp_wire::merkle::{Hash, LEAF, leaf_hashes};
+use thorp_wire::merkle::Hash;
 use thorp_wire::session::{HashRange, Message, PeerExchange, Span};
 use thorp_wire::{Content, InfoHash};
 use tokio::sync::{Notify, Semaphore, mpsc};
@@ -30,6 +30,7 @@ use super::files::FileBytes;
 use super::kept::KeptBytes;
 use super::outbox::Outbox;
 use super::readers::Readers;
+use super::run::Run;
 use super::torrent::TorrentBytes;
 use super::traffic::{LastTold, Traffic};
 
@@ -212,12 +213,10 @@ impl Transfer {
         self.torrent.as_ref()
     }
 
-    /// The hashes of the leaves of some bytes. Those of a torrent are of no use.
-    pub(super) fn leaf_hashes(&self, bytes: &[u8]) -> Vec<Hash> {
-        match self.torrent {
-            Some(_) => vec![[0; 32]; bytes.len().div_ceil(LEAF)],
-            None => leaf_hashes(bytes),
-        }
+    /// Whether the hashes of its leaves are of use. A torrent's pieces are hashed when all of one is
+    /// on disk.
+    pub(super) fn goes_by_leaves(&self) -> bool {
+        self.torrent.is_none()
     }
 
     /// All of a torrent is there. What it is served from stays open until no session needs it,
@@ -520,6 +519,20 @@ impl Transfer {
         claimed
     }
 
+    /// All of these bytes are here. Returns the block that they are if it is to be written.
+    pub fn on_whole_piece(&self, session: SessionId, span: Span) -> Option<Block> {
+        let now = self.now();
+        let mut state = self.lock();
+        let block = state.swarm.on_piece(now, session, span);
+        let claimed = block.filter(|block| state.swarm.claim(now, session, *block));
+        #[cfg(test)]
+        self.on_disk
+            .claimed
+            .fetch_add(claimed.is_some().into(), Ordering::Relaxed);
+        self.drain(&mut state);
+        claimed
+    }
+
     /// Ends a session whose member makes nothing of it. Whether there was one.
     pub fn make_room(&self) -> bool {
         let mut state = self.lock();
@@ -528,30 +541,33 @@ impl Transfer {
         made
     }
 
-    /// Writes a block that was claimed.
-    pub fn write(
-        &self,
-        disk: DiskThread,
-        (session, block): (SessionId, Block),
-        bytes: &[u8],
-        leaves: Vec<[u8; 32]>,
-    ) {
+    /// Writes blocks that were claimed, and follow one another.
+    pub(super) fn write(&self, disk: DiskThread, session: SessionId, run: &Run) {
         #[cfg(test)]
         self.on_disk.writes.fetch_add(1, Ordering::Relaxed);
-        let offset = self.layout().offset_of(block);
-        let written = self.bytes().write(disk, bytes, offset);
+        let Some(first) = run.blocks().first() else {
+            return;
+        };
+        let offset = self.layout().offset_of(*first);
+        let written = self.bytes().write(disk, run.bytes(), offset);
         if let Err(error) = written {
             let reason = error.to_string();
             // If the fetch is gone, it need not know.
             let _ = self.happenings.send(Happening::Failed(error));
             return self.stop(&reason);
         }
-        self.traffic.received(bytes.len() as u64);
-        self.handle(Input::Written {
-            session,
-            block,
-            leaves,
-        });
+        self.traffic.received(run.bytes().len() as u64);
+        let mut state = self.lock();
+        for (block, leaves) in run.leaves() {
+            self.drive(
+                &mut state,
+                Input::Written {
+                    session,
+                    block,
+                    leaves,
+                },
+            );
+        }
     }
 
     /// Reads bytes from the beginning of a block, to be sent.

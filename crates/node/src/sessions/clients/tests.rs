@@ -25,6 +25,7 @@ use tokio::sync::mpsc;
 use tokio::time::timeout;
 
 mod kept;
+mod together;
 
 use super::*;
 use crate::sessions::line::Broken;
