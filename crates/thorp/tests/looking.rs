@@ -2,6 +2,7 @@
 //! what a shell offers, what `-v` tells.
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
 
 use crate::support::process::poll;
 use crate::support::{Node, PATIENCE, Running, Village};
@@ -106,6 +107,16 @@ fn what_fetches_have_left_is_counted_listed_and_removed_after_a_yes() {
     oak.run(&["clean", "no-such"])
         .exits(2)
         .says("name a directory");
+    let closed = oak.share().join("closed");
+    fs::create_dir(&closed).unwrap();
+    fs::set_permissions(&closed, fs::Permissions::from_mode(0o000)).unwrap();
+    // Root looks into it all the same.
+    if fs::read_dir(&closed).is_err() {
+        oak.run(&["clean", "--yes"])
+            .exits(7)
+            .says("not every folder");
+    }
+    fs::set_permissions(&closed, fs::Permissions::from_mode(0o755)).unwrap();
 }
 
 /// What a shell is offered for the last of these words.

@@ -24,7 +24,7 @@ use tokio_rustls::TlsConnector;
 
 use super::addresses::zoned;
 use super::read_ahead::ReadAhead;
-use super::{MemberStream, Purpose};
+use super::{MemberStream, Purpose, descriptors};
 
 /// The delay after which the next address is tried as well.
 const STAGGER: Duration = Duration::from_millis(200);
@@ -333,8 +333,9 @@ pub enum DialError {
     /// There is no address to try.
     #[error("no address is known")]
     NoAddress,
-    /// No address answers: try again later, or check the address and the firewall.
-    #[error("nobody answers at {}: {error}", list(tried))]
+    /// No address answers: try again later, or check the address and the firewall. Or this machine
+    /// could not even ask.
+    #[error("{}", unreachable(tried, error))]
     Unreachable {
         /// All addresses that were tried.
         tried: Vec<SocketAddr>,
@@ -371,9 +372,13 @@ pub enum DialError {
     },
 }
 
-fn list(addresses: &[SocketAddr]) -> String {
-    let texts: Vec<_> = addresses.iter().map(ToString::to_string).collect();
-    texts.join(", ")
+fn unreachable(tried: &[SocketAddr], error: &io::Error) -> String {
+    let texts: Vec<_> = tried.iter().map(ToString::to_string).collect();
+    let tried = texts.join(", ");
+    if descriptors::are_used_up(error) {
+        return format!("too many files are open here to connect to {tried}: see ulimit -n");
+    }
+    format!("nobody answers at {tried}: {error}")
 }
 
 #[cfg(test)]

@@ -32,15 +32,15 @@ pub async fn run(context: &Context, args: CleanArgs) -> Result {
         failure(ErrorKind::Usage, why)
     })?;
     list(context, &found)?;
-    if found.in_part {
-        context.say("Not every folder could be looked into, so there may be more.");
-    }
+    let in_part = found.in_part;
     if found.files.is_empty() {
         if context.global.json && args.yes {
             cleaned(0, 0)?;
         }
-        context.say(&format!("No fetch has left anything in {shown}."));
-        return Ok(Exit::DONE);
+        if !in_part {
+            context.say(&format!("No fetch has left anything in {shown}."));
+        }
+        return looked(in_part);
     }
     let count = units::count(found.files.len() as u64, "partial file");
     let question = format!(
@@ -59,7 +59,7 @@ pub async fn run(context: &Context, args: CleanArgs) -> Result {
         context.say(&format!("{count} removed, {}.", units::size(bytes)));
     }
     let Some((file, error)) = stayed.first() else {
-        return Ok(Exit::DONE);
+        return looked(in_part);
     };
     let path = words::escaped(&file.path);
     let why = format!(
@@ -67,6 +67,16 @@ pub async fn run(context: &Context, args: CleanArgs) -> Result {
          the folder's permissions"
     );
     Err(failure(ErrorKind::Unfinished, why))
+}
+
+/// What is there may be more than was found.
+fn looked(in_part: bool) -> Result {
+    if in_part {
+        let why = "not every folder could be looked into, so there may be more: see the folders' \
+                   permissions";
+        return Err(failure(ErrorKind::Unfinished, why.to_owned()));
+    }
+    Ok(Exit::DONE)
 }
 
 fn cleaned(files: usize, bytes: u64) -> Result<()> {

@@ -452,6 +452,12 @@ async fn nobody_there_is_said_with_every_address() {
     let text = error.to_string();
     let both = format!("nobody answers at {address}, {address}: ");
     assert!(text.starts_with(&both), "{text}");
+    let not_asked = DialError::Unreachable {
+        tried: vec![address],
+        error: rustix::io::Errno::MFILE.into(),
+    };
+    let text = not_asked.to_string();
+    assert!(text.contains("too many files are open here"), "{text}");
     let nowhere = dial(&[], Expected::Tracker, &elm, None).await;
     assert!(matches!(nowhere, Err(DialError::NoAddress)));
 }
