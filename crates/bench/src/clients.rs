@@ -6,10 +6,11 @@
 //! answer costs in time of the answering program's processor can be compared on a busy machine, too.
 
 use std::fmt::Write as _;
-use std::fs;
+use std::fs::{self, Permissions};
 use std::io::{BufRead, BufReader, IoSlice, IoSliceMut};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket};
 use std::os::fd::AsRawFd as _;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -371,7 +372,7 @@ pub fn echo(length: usize) -> Result<()> {
 
 const OPENTRACKER: u16 = 16_969;
 
-/// Starts opentracker, which has to be told which torrents there are.
+/// Starts opentracker, which has to be told which torrents there are, and serves nobody as root.
 fn opentracker(scratch: &Path, torrents: u32) -> Result<Option<Ended>> {
     let whitelist = scratch.join("whitelist");
     let mut lines = String::new();
@@ -379,6 +380,7 @@ fn opentracker(scratch: &Path, torrents: u32) -> Result<Option<Ended>> {
         writeln!(lines, "{}", info_hash(torrent))?;
     }
     fs::write(&whitelist, lines)?;
+    fs::set_permissions(scratch, Permissions::from_mode(0o755))?;
     let port = OPENTRACKER.to_string();
     let started = pinned(1, Path::new("opentracker"))
         .args([
@@ -389,7 +391,7 @@ fn opentracker(scratch: &Path, torrents: u32) -> Result<Option<Ended>> {
             "-p",
             &port,
             "-u",
-            "root",
+            "nobody",
             "-w",
         ])
         .arg(&whitelist)
