@@ -144,27 +144,37 @@ fn found(visitor: &Node, pattern: &str) -> usize {
     named(&events, "file").count()
 }
 
-/// Lists all the names, says that they are few where they are not kept, and sends them
+/// What a tracker has said of a listing last.
+#[derive(Clone, Copy, Default)]
+struct Told {
+    /// How often it has asked for all of it.
+    asked: u64,
+    /// How far it has it.
+    seq: Option<u64>,
+    is_unlisted: bool,
+}
+
+/// Lists all the names step by step, says that they are few where they are not kept, and sends them
 /// again when it is asked to.
 async fn fill(link: Link, listed: &AtomicUsize) {
     let Link {
         mut reads,
         mut says,
     } = link;
-    let (asked, mut is_asked) = watch::channel(());
+    let (tells, mut told) = watch::channel(Told::default());
     let reading = async {
         while let Some(frame) = reads.next().await {
-            if let Body::Ack(ack) = frame.body
-                && ack.seq.is_none()
-                && !ack.unlisted
-            {
-                asked.send_replace(());
+            if let Body::Ack(ack) = frame.body {
+                tells.send_modify(|told| {
+                    told.asked += u64::from(ack.seq.is_none() && !ack.unlisted);
+                    (told.seq, told.is_unlisted) = (ack.seq, ack.unlisted);
+                });
             }
         }
     };
     let saying = async {
         loop {
-            is_asked.mark_unchanged();
+            let asked = told.borrow_and_update().asked;
             let mut seq = 0;
             for first in (0..NAMES).step_by(IN_A_FRAME) {
                 let is_first = first % IN_A_STEP == 0;
@@ -179,9 +189,18 @@ async fn fill(link: Link, listed: &AtomicUsize) {
                 let is_last = update.last;
                 says.say(&encoded(&Frame::plain(update))).await?;
                 listed.fetch_add(end - first, Ordering::Relaxed);
-                seq += u64::from(is_last);
+                if !is_last {
+                    continue;
+                }
+                seq += 1;
+                // What is sent before the last step was taken has no room beside it.
+                let is_over = |told: &Told| told.asked > asked || told.is_unlisted;
+                let is_told = told.wait_for(|told| is_over(told) || told.seq >= Some(seq));
+                if is_told.await.map_or(true, |told| is_over(&told)) {
+                    break;
+                }
             }
-            while !is_asked.has_changed().unwrap_or(true) {
+            while told.borrow().asked == asked {
                 tokio::time::sleep(Duration::from_secs(2)).await;
                 let alive = Update {
                     entries: Some(10),
