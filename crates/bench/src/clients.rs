@@ -1,6 +1,6 @@
 //! A tracker for ordinary BitTorrent clients: its store in this process, and announces over UDP to
 //! the real program, beside an echo that sends an answer of the same length back, and beside
-//! opentracker and `aquatic_udp` where these are installed.
+//! opentracker and `aquatic_udp` where these are installed. Over HTTP too, as far as they speak it.
 //!
 //! Whatever answers has one processor, whatever asks another one; so at least two are needed. What an
 //! answer costs in time of the answering program's processor can be compared on a busy machine, too.
@@ -63,6 +63,8 @@ pub fn run(peers: u32, torrents: u32, seconds: u64) -> Result<()> {
     let mut tracker = Ended(tracker);
     let at = said_where(&mut tracker)?;
     let length = load.ask("thorp", at, &tracker)?;
+    load.ask_by_http("thorp", at, &tracker, true)?;
+    load.ask_by_http("thorp", at, &tracker, false)?;
     drop(tracker);
     let echo = pinned(1, &std::env::current_exe()?)
         .args(["echo", "--length", &length.to_string()])
@@ -75,6 +77,8 @@ pub fn run(peers: u32, torrents: u32, seconds: u64) -> Result<()> {
     if let Some(opentracker) = opentracker(scratch.path(), torrents)? {
         let at = SocketAddr::from((Ipv4Addr::LOCALHOST, OPENTRACKER));
         load.ask("opentracker", at, &opentracker)?;
+        // It keeps no connection.
+        load.ask_by_http("opentracker", at, &opentracker, false)?;
     }
     for (name, io_uring) in [("aquatic_udp, io_uring", true), ("aquatic_udp, mio", false)] {
         if let Some(aquatic) = aquatic(scratch.path(), io_uring)? {
@@ -133,15 +137,27 @@ impl Asked {
     /// Announces to a tracker as many peers, some of them again and again, and prints how fast it
     /// answers. Returns the mean length of an answer.
     fn ask(&self, what: &str, at: SocketAddr, answers: &Ended) -> Result<usize> {
-        let before = answers.processor_time()?;
+        self.ask_by(&["load"], what, at, answers)
+    }
+
+    /// The same over HTTP, on connections that are `kept` or on a new one for each announce.
+    fn ask_by_http(&self, what: &str, at: SocketAddr, answers: &Ended, kept: bool) -> Result<()> {
+        let kept = kept.then_some("--kept");
+        let words: Vec<&str> = ["load-http"].into_iter().chain(kept).collect();
+        self.ask_by(&words, what, at, answers).map(drop)
+    }
+
+    fn ask_by(&self, words: &[&str], what: &str, at: SocketAddr, of: &Ended) -> Result<usize> {
+        let before = of.processor_time()?;
         let output = pinned(0, &std::env::current_exe()?)
-            .args(["load", &at.to_string()])
+            .args(words)
+            .arg(at.to_string())
             .args(["--peers", &self.peers.to_string()])
             .args(["--torrents", &self.torrents.to_string()])
             .args(["--seconds", &self.seconds.to_string()])
             .stderr(Stdio::inherit())
             .output()?;
-        let took = answers.processor_time()?.saturating_sub(before);
+        let took = of.processor_time()?.saturating_sub(before);
         let said = String::from_utf8(output.stdout)?;
         ensure!(output.status.success(), "{what}: the load has failed");
         let mut words = said.trim().splitn(3, ' ');
@@ -197,33 +213,27 @@ pub fn load(at: SocketAddr, peers: u32, torrents: u32, seconds: u64) -> Result<(
     let until = begun + Duration::from_secs(seconds);
     load.go_on(&mut |random| (Instant::now() < until).then(|| random.u32(..peers)))?;
     let took = begun.elapsed().as_secs_f64();
-    load.took.sort_unstable();
-    let at = |part: f64| {
-        #[expect(
-            clippy::cast_possible_truncation,
-            clippy::cast_sign_loss,
-            clippy::cast_precision_loss,
-            reason = "a place in a list"
-        )]
-        let place = (part * load.took.len() as f64) as usize;
-        load.took
-            .get(place)
-            .copied()
-            .unwrap_or_default()
-            .as_micros()
-    };
     let length = load.bytes / load.received.max(1);
     #[expect(clippy::cast_precision_loss, reason = "to be read by people")]
     let a_second = load.received as f64 / took;
     let all = first + load.received;
     println!(
-        "{length} {all} {a_second:.0} answers/s of {length} bytes, {} lost; p50 {} us, p99 {} us, p99.9 {} us",
+        "{length} {all} {a_second:.0} answers/s of {length} bytes, {} lost; {}",
         load.lost,
-        at(0.5),
-        at(0.99),
-        at(0.999)
+        percentiles(&mut load.took)
     );
     Ok(())
+}
+
+/// What half of these, 99% and 99.9% stay below.
+pub fn percentiles(took: &mut [Duration]) -> String {
+    took.sort_unstable();
+    let at = |of_thousand: usize| {
+        let place = took.len() * of_thousand / 1000;
+        took.get(place).copied().unwrap_or_default().as_micros()
+    };
+    let (half, most, nearly_all) = (at(500), at(990), at(999));
+    format!("p50 {half} us, p99 {most} us, p99.9 {nearly_all} us")
 }
 
 struct Load {
@@ -425,7 +435,8 @@ fn still_there(mut started: Ended) -> Result<Option<Ended>> {
     Ok(started.0.try_wait()?.is_none().then_some(started))
 }
 
-fn announce(torrent: u32, peer: u32, port: u16) -> Announce {
+/// What a peer of such a torrent announces.
+pub fn announce(torrent: u32, peer: u32, port: u16) -> Announce {
     let mut client = [b'-'; 20];
     client[..4].copy_from_slice(&peer.to_be_bytes());
     Announce {

@@ -23,6 +23,7 @@
 mod cases;
 mod clients;
 mod costs;
+mod http;
 mod machine;
 mod relay;
 mod results;
@@ -111,6 +112,21 @@ enum Only {
         #[arg(long)]
         seconds: u64,
     },
+    /// The same over HTTP.
+    #[command(hide = true)]
+    LoadHttp {
+        /// The address of the tracker.
+        at: SocketAddr,
+        #[arg(long)]
+        peers: u32,
+        #[arg(long)]
+        torrents: u32,
+        #[arg(long)]
+        seconds: u64,
+        /// On connections that are kept.
+        #[arg(long)]
+        kept: bool,
+    },
     /// What answers with canned bytes, in a process of its own.
     #[command(hide = true)]
     Echo {
@@ -147,6 +163,13 @@ fn main() -> Result<()> {
             torrents,
             seconds,
         }) => return clients::load(at, peers, torrents, seconds),
+        Some(Only::LoadHttp {
+            at,
+            peers,
+            torrents,
+            seconds,
+            kept,
+        }) => return http::load(at, peers, torrents, seconds, kept),
         Some(Only::Echo { length }) => return clients::echo(length),
         None => {}
     }
