@@ -11,6 +11,7 @@ use rustix::mount::{MountFlags, UnmountFlags, mount, unmount};
 use serde_json::{Value, json};
 use thorp_wire::ClientId;
 use thorp_wire::announce::{Announce, AnnounceEvent, query};
+use thorp_wire::merkle::content_of;
 
 use crate::support::process::poll;
 use crate::support::seeder::{Made, Manner, Seeder};
@@ -214,7 +215,7 @@ fn what_a_peer_fetches_by_a_torrent_is_a_file_of_the_group_like_any_other() {
 fn a_fetch_that_was_killed_goes_on_from_what_was_there() {
     let hall = Hall::serving();
     let bytes = some(2_000_000, 5);
-    let made = Made::file("big", &bytes, 100_000, false);
+    let made = Made::file("big", &bytes, 131_072, false);
     let ann = hall.visitor("ann");
     let torrent = made.write(&ann, &hall.url());
     let first = Seeder::announced(&made, Manner::Stops(70), &hall.at);
@@ -238,6 +239,9 @@ fn a_fetch_that_was_killed_goes_on_from_what_was_there() {
     let (code, events) = get(&ann, &torrent, &[]);
     assert_eq!(code, Some(0), "{events:#?}");
     assert_eq!(ann.bytes("big"), bytes);
+    let fetched = named(&events, "fetched").next().unwrap();
+    let root = content_of(&bytes).root.to_string();
+    assert_eq!(fetched["root"], root, "of what was left and what came");
     let resumed = named(&events, "resumed").next().expect("it was resumed");
     let there = resumed["bytes"].as_u64().unwrap();
     assert!((500_000..=1_200_000).contains(&there), "{there}");

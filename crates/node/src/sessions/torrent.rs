@@ -3,10 +3,11 @@
 //! Owns how its pieces are proven, from the disk. Which are fetched is decided by its swarm.
 
 use std::io;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use thorp_disk::DiskThread;
 use thorp_wire::layout::{Layout, Piece};
-use thorp_wire::merkle::{self, Hash, LEAF, PiecesHasher, leaf_hashes};
+use thorp_wire::merkle::{self, Hash, LEAF, UnorderedHasher, leaf_hashes};
 use thorp_wire::torrent::{Info, PieceHasher, PieceProofs, PieceSpace};
 use thorp_wire::{Content, InfoHash};
 
@@ -24,7 +25,7 @@ pub(crate) struct TorrentBytes {
     content: Content,
     /// The hashes by which members know its only file, if it has no other: of the pieces that are
     /// on disk.
-    file: Option<Mutex<PiecesHasher>>,
+    file: Mutex<Option<UnorderedHasher>>,
 }
 
 impl TorrentBytes {
@@ -35,7 +36,7 @@ impl TorrentBytes {
                 root: merkle::content_of(info.raw()).root,
             },
             raw: info.raw().into(),
-            file: hasher_of_file(&info, space.layout()).map(Mutex::new),
+            file: Mutex::new(hasher_of_file(&info, space.layout())),
             space: Arc::new(space),
             info,
             proofs,
@@ -63,10 +64,10 @@ impl TorrentBytes {
     }
 
     /// What its only file is to members, with the hashes of its pieces, if it has no other and all
-    /// pieces were found right [on disk](Self::is_right_on_disk).
-    pub fn hashes_of_file(&self) -> Option<(Content, Vec<Hash>)> {
-        let file = self.file.as_ref()?;
-        file.lock().unwrap_or_else(PoisonError::into_inner).finish()
+    /// pieces were found right [on disk](Self::is_right_on_disk). Once: what it was made of goes.
+    pub fn take_hashes_of_file(&self, _: DiskThread) -> Option<(Content, Vec<Hash>)> {
+        let hasher = self.file().take();
+        hasher?.finish()
     }
 
     /// Whether the bytes of a piece of the partial file are the right ones. They are not read again
@@ -76,12 +77,17 @@ impl TorrentBytes {
         piece: Piece,
         read: impl FnMut(&mut [u8], u64) -> io::Result<()>,
     ) -> io::Result<bool> {
-        let Hashed { is_right, leaves } = self.hashed(piece, self.file.is_some(), read)?;
-        if let Some(file) = self.file.as_ref().filter(|_| is_right) {
-            let mut file = file.lock().unwrap_or_else(PoisonError::into_inner);
-            file.put(piece.number(), &leaves);
+        let wants_leaves = self.file().is_some();
+        let Hashed { is_right, leaves } = self.hashed(piece, wants_leaves, read)?;
+        if let Some(hasher) = self.file().as_mut().filter(|_| is_right) {
+            hasher.put(piece.number(), &leaves);
         }
         Ok(is_right)
+    }
+
+    fn file(&self) -> MutexGuard<'_, Option<UnorderedHasher>> {
+        // Each step leaves it whole.
+        self.file.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Whether the bytes of a piece are the right ones. `read` fills a buffer from so far on.
@@ -153,9 +159,7 @@ pub(crate) fn from_memory(
     }
 }
 
-fn hasher_of_file(info: &Info, layout: Layout) -> Option<PiecesHasher> {
-    let is_one = info.files().len() == 1;
-    is_one
-        .then(|| PiecesHasher::new(layout.length(), layout.piece_length()))
-        .flatten()
+fn hasher_of_file(info: &Info, layout: Layout) -> Option<UnorderedHasher> {
+    let hasher = || UnorderedHasher::new(layout.length(), layout.piece_length());
+    info.is_one_file().then(hasher).flatten()
 }

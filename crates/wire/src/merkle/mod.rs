@@ -3,7 +3,7 @@
 //!
 //! ```text
 //! hasher   bytes in order -> leaf hashes, root, piece layer
-//! pieces   pieces in any order, as a torrent cuts them -> root, piece layer
+//! unordered  pieces in any order, as a torrent cuts them -> root, piece layer
 //! levels   hashes of one layer -> all hashes above them, padded
 //! place    where a range of hashes is in the tree
 //! tree     answers to other peers: a file's piece layer and all above it
@@ -16,22 +16,22 @@
 
 mod hasher;
 mod levels;
-mod pieces;
 mod place;
 mod request;
 mod tree;
+mod unordered;
 
 use std::sync::LazyLock;
 
 use sha2::{Digest, Sha256};
 
 pub use hasher::{Hasher, LayerHasher, Leaves};
-pub use pieces::PiecesHasher;
 pub use place::NoHashes;
 pub use request::{
     Lie, layer_ranges, layer_ranges_in, leaf_range, verify, verify_in, verify_leaves,
 };
 pub use tree::{HashReply, Tree};
+pub use unordered::UnorderedHasher;
 
 use crate::content::{Content, Root};
 pub use crate::layout::LEAF;

@@ -641,7 +641,7 @@ proptest! {
     ) {
         let bytes: Vec<u8> = (0..=250).cycle().take(length * LEAF - short).collect();
         let piece_length = (16 * 1024_u32) << height;
-        let mut hasher = PiecesHasher::new(bytes.len() as u64, piece_length).expect("is cut");
+        let mut hasher = UnorderedHasher::new(bytes.len() as u64, piece_length).expect("is cut");
         for number in order {
             if let Some(piece) = bytes.chunks(piece_length as usize).nth(number as usize) {
                 prop_assert_eq!(hasher.finish(), None, "not all have come");

@@ -110,6 +110,11 @@ impl Info {
         &self.files
     }
 
+    /// Whether it is a file, and not a folder with one.
+    pub fn is_one_file(&self) -> bool {
+        matches!(&self.files[..], [file] if file.name == self.name)
+    }
+
     /// Returns the length of all files together in bytes, without those that only pad.
     pub fn length(&self) -> u64 {
         let files = self.files.iter().filter(|file| !file.padding);

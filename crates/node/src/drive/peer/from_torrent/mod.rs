@@ -258,8 +258,7 @@ impl Job<'_> {
         let sources = fetching.transfer.sources().into_iter();
         let clients = telling::clients(sources.filter_map(|(source, _)| source.client()));
         let received = fetching.transfer.progress().received;
-        let hashed = torrent.hashes_of_file();
-        let arrived = Arrived::of(&partial, plan, (clients, received), hashed).await?;
+        let arrived = Arrived::of(&partial, plan, (clients, received), torrent).await?;
         if arrived.is_short {
             // What was copied is not to be served from there any more.
             fetching.transfer.stop("its files are put in their places");

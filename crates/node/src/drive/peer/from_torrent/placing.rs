@@ -11,6 +11,7 @@ use thorp_wire::{Content, Name};
 use super::plan::Plan;
 use super::{Folder, Job, blocking};
 use crate::api::{AnswerSource, Done, ErrorKind, Event, Failure, Fetched, Provenance};
+use crate::sessions::TorrentBytes;
 
 /// What has been fetched.
 pub(super) struct Arrived {
@@ -31,10 +32,15 @@ impl Arrived {
         partial: &Arc<Partial>,
         plan: &Plan,
         (clients, received): (Vec<String>, u64),
-        hashed: Option<(Content, Vec<Hash>)>,
+        torrent: &Arc<TorrentBytes>,
     ) -> Result<Self, Failure> {
         let (looked_at, beside) = (Arc::clone(partial), plan.bytes_beside());
-        let has_room = blocking(move |disk| looked_at.has_room_beside(disk, beside)).await?;
+        let torrent = Arc::clone(torrent);
+        let looked = blocking(move |disk| {
+            let has_room = looked_at.has_room_beside(disk, beside);
+            (has_room, torrent.take_hashes_of_file(disk))
+        });
+        let (has_room, hashed) = looked.await?;
         Ok(Self {
             partial: Arc::clone(partial),
             clients,

@@ -71,7 +71,7 @@ impl Plan {
                 },
             });
         }
-        plan.is_one = info.files().len() == 1;
+        plan.is_one = info.is_one_file();
         Ok(plan)
     }
 

@@ -7,7 +7,7 @@ use crate::layout::Layout;
 /// Computes the [`Content`] of a file and the hashes of its own pieces, from pieces of another
 /// length that come in any order. Keeps a hash for each piece of the shorter length.
 #[derive(Clone, Debug)]
-pub struct PiecesHasher {
+pub struct UnorderedHasher {
     /// The file in pieces of the shorter of both lengths.
     layout: Layout,
     /// How many of these make a piece that comes.
@@ -15,7 +15,7 @@ pub struct PiecesHasher {
     hashes: Vec<Option<Hash>>,
 }
 
-impl PiecesHasher {
+impl UnorderedHasher {
     /// Makes a hasher for a file of this length that comes in pieces of that length. `None` if
     /// leaves go over their ends: the length of a piece is a power of two of at least a leaf.
     pub fn new(length: u64, piece_length: u32) -> Option<Self> {
