@@ -49,7 +49,12 @@ impl Leftovers {
                 found.in_part = true;
                 break;
             }
-            found.in_part |= found.look_into(&root, &folder, &mut folders).is_err();
+            match found.look_into(&root, &folder, &mut folders) {
+                Ok(()) => {}
+                // Folders come and go.
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                Err(_) => found.in_part = true,
+            }
         }
         found.files.sort_by(|a, b| a.path.cmp(&b.path));
         Ok(found)

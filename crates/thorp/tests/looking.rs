@@ -114,7 +114,7 @@ fn what_fetches_have_left_is_counted_listed_and_removed_after_a_yes() {
     if fs::read_dir(&closed).is_err() {
         oak.run(&["clean", "--yes"])
             .exits(7)
-            .says("not every folder");
+            .says("Not every folder");
     }
     fs::set_permissions(&closed, fs::Permissions::from_mode(0o755)).unwrap();
 }

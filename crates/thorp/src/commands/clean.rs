@@ -33,6 +33,9 @@ pub async fn run(context: &Context, args: CleanArgs) -> Result {
     })?;
     list(context, &found)?;
     let in_part = found.in_part;
+    if in_part {
+        context.say("Not every folder could be looked into, so there may be more.");
+    }
     if found.files.is_empty() {
         if context.global.json && args.yes {
             cleaned(0, 0)?;
@@ -72,9 +75,8 @@ pub async fn run(context: &Context, args: CleanArgs) -> Result {
 /// What is there may be more than was found.
 fn looked(in_part: bool) -> Result {
     if in_part {
-        let why = "not every folder could be looked into, so there may be more: see the folders' \
-                   permissions";
-        return Err(failure(ErrorKind::Unfinished, why.to_owned()));
+        let why = "there may be more: see the permissions of the folders, and run it again";
+        return Err(failure(ErrorKind::Unfinished, why));
     }
     Ok(Exit::DONE)
 }
