@@ -17,6 +17,7 @@
 //! tracker   a tracker with ten thousand members, in this process:
 //!           thorp-bench tracker
 //! clients   a tracker for ordinary BitTorrent clients, beside others: thorp-bench clients
+//! http      what asks a tracker over HTTP
 //! costs     the cost of a unit of each kind of work: thorp-bench costs
 //! ```
 

@@ -223,7 +223,7 @@ impl<R: AsyncRead + Unpin> Inward<R> {
         }
         // Not all that was announced at once: it may never come.
         self.bytes
-            .reserve(wanted.clamp(CHUNK, WRITE.max(self.at_once)));
+            .reserve_exact(wanted.clamp(CHUNK, WRITE.max(self.at_once)));
         match self.stream.read_buf(&mut self.bytes).await? {
             0 => Err(Broken::Closed),
             _ => Ok(()),

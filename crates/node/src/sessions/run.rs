@@ -102,3 +102,68 @@ impl Run {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use thorp_wire::layout::Layout;
+
+    use super::*;
+    use crate::sessions::buffers::Buffers;
+
+    const PIECE: u32 = 512 * 1024;
+    const SHORT_BLOCK: u32 = 16 * 1024;
+
+    fn span(piece: u32, begin: u32, length: u32) -> Span {
+        Span {
+            piece,
+            begin,
+            length,
+        }
+    }
+
+    /// A run of blocks of this length from the beginning of the first piece.
+    async fn run_of(blocks: u32, length: u32, is_hashed: bool) -> Run {
+        let layout = Layout::cut(u64::from(3 * PIECE), PIECE).expect("is cut");
+        let buffers = Buffers::default();
+        let mut run = Run::new(buffers.take(length as usize).await, is_hashed);
+        for number in 0..blocks {
+            let room = run.room(length as usize);
+            room.fill(u8::try_from(number).expect("are few"));
+            let block = layout.block(0, number * length, length);
+            run.push(block.expect("is in it"));
+        }
+        run
+    }
+
+    #[tokio::test]
+    async fn only_the_next_bytes_of_the_piece_follow_up_to_256_kib_and_nothing_follows_half_a_leaf()
+    {
+        let next = |begin| span(0, begin, SHORT_BLOCK);
+        let run = run_of(3, SHORT_BLOCK, false).await;
+        assert!(run.is_followed_by(next(3 * SHORT_BLOCK)));
+        assert!(!run.is_followed_by(next(4 * SHORT_BLOCK)));
+        assert!(!run.is_followed_by(next(2 * SHORT_BLOCK)));
+        assert!(!run.is_followed_by(span(1, 3 * SHORT_BLOCK, SHORT_BLOCK)));
+        let full = run_of(16, SHORT_BLOCK, false).await;
+        assert!(!full.is_followed_by(next(16 * SHORT_BLOCK)));
+        let odd = run_of(1, SHORT_BLOCK / 2, false).await;
+        assert!(!odd.is_followed_by(next(SHORT_BLOCK / 2)));
+        let none = run_of(0, SHORT_BLOCK, false).await;
+        assert!(!none.is_followed_by(next(0)));
+    }
+
+    #[tokio::test]
+    async fn each_block_has_the_hashes_of_its_own_leaves() {
+        for length in [SHORT_BLOCK, 3 * SHORT_BLOCK] {
+            let mut run = run_of(5, length, true).await;
+            run.hash();
+            assert_eq!(run.bytes().len(), 5 * length as usize);
+            let blocks: Vec<_> = run.leaves().collect();
+            assert_eq!(blocks.len(), 5);
+            for (number, (block, leaves)) in (0_u8..).zip(blocks) {
+                assert_eq!(block.begin(), u32::from(number) * length);
+                assert_eq!(leaves, leaf_hashes(&vec![number; length as usize]));
+            }
+        }
+    }
+}

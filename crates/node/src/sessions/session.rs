@@ -1,7 +1,7 @@
 //! A connection, for as long as it is about one file.
 //!
 //! A reader and a writer take turns on one task. Blocks that come are read
-//! into buffers that are used again, hashed leaf by leaf while they are in the
+//! into buffers that are used again, hashed a few leaves at a time while they are in the
 //! processor's cache, and written by a blocking thread, a few at a time. Blocks
 //! that go are read by a blocking thread while the one before them is sent.
 //!
@@ -301,7 +301,9 @@ impl<R: AsyncRead + Unpin> Reader<'_, R> {
         let Some(block) = self.transfer.on_piece(self.session, span) else {
             return Ok(());
         };
-        self.inward.more_like(block);
+        if self.talk.is_some() {
+            self.inward.more_like(block);
+        }
         let buffer = self.buffers.take(block.length() as usize).await;
         let mut run = Run::new(buffer, self.transfer.goes_by_leaves());
         self.receive(block, &mut run).await?;

@@ -507,7 +507,7 @@ impl Transfer {
         self.handle(Input::Flowing { session, bytes });
     }
 
-    /// Whether a block that is there and hashed is to be written.
+    /// Whether a block that is there is to be written.
     pub fn claim(&self, session: SessionId, block: Block) -> bool {
         let mut state = self.lock();
         let claimed = state.swarm.claim(self.now(), session, block);

@@ -74,6 +74,8 @@ fn two_members_fill_a_tracker_with_long_names() {
             "until there is no more room, and one of them gives way",
             shown(begun.elapsed()),
         );
+        let (full, _) = memory(&scene.tracker);
+        assert!(full > 2048 * MIB, "it gave way at {} MiB", full / MIB);
 
         let elm = scene.village.node("elm").on(scene.fourth());
         for file in 0..30 {
