@@ -180,7 +180,13 @@ impl Asked {
 }
 
 /// Asks, and prints the mean length of answers, the number of all answers and the figures.
-pub fn load(at: SocketAddr, peers: u32, torrents: u32, seconds: u64) -> Result<()> {
+pub fn load(asked: &crate::Load) -> Result<()> {
+    let crate::Load {
+        at,
+        peers,
+        torrents,
+        seconds,
+    } = *asked;
     let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0))?;
     socket.connect(at)?;
     socket.set_read_timeout(Some(LOST))?;

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result, bail, ensure};
 use thorp_wire::announce::query::write_announce;
 
+use crate::Load;
 use crate::clients::{announce, percentiles};
 
 /// How many announces wait for their answers at once, each on its connection.
@@ -16,7 +17,13 @@ type Connection = BufReader<TcpStream>;
 
 /// Announces some of these peers again and again, and prints the mean length of answers, the number
 /// of all answers and the figures. A tracker that closes a connection is connected to anew.
-pub fn load(at: SocketAddr, peers: u32, torrents: u32, seconds: u64, kept: bool) -> Result<()> {
+pub fn load(asked: &Load, kept: bool) -> Result<()> {
+    let Load {
+        at,
+        peers,
+        torrents,
+        seconds,
+    } = *asked;
     let mut random = fastrand::Rng::with_seed(7);
     let mut connections: Vec<Option<Connection>> = (0..AT_ONCE).map(|_| None).collect();
     let (mut took, mut bytes, mut made) = (Vec::new(), 0, 0_u64);

@@ -86,6 +86,19 @@ struct Args {
     only: Option<Only>,
 }
 
+/// Whom to ask, and about what.
+#[derive(clap::Args)]
+struct Load {
+    /// The address of the tracker.
+    at: SocketAddr,
+    #[arg(long)]
+    peers: u32,
+    #[arg(long)]
+    torrents: u32,
+    #[arg(long)]
+    seconds: u64,
+}
+
 /// What is measured alone.
 #[derive(Subcommand)]
 enum Only {
@@ -103,27 +116,12 @@ enum Only {
     },
     /// What asks, in a process of its own.
     #[command(hide = true)]
-    Load {
-        /// The address of the tracker.
-        at: SocketAddr,
-        #[arg(long)]
-        peers: u32,
-        #[arg(long)]
-        torrents: u32,
-        #[arg(long)]
-        seconds: u64,
-    },
+    Load(Load),
     /// The same over HTTP.
     #[command(hide = true)]
     LoadHttp {
-        /// The address of the tracker.
-        at: SocketAddr,
-        #[arg(long)]
-        peers: u32,
-        #[arg(long)]
-        torrents: u32,
-        #[arg(long)]
-        seconds: u64,
+        #[command(flatten)]
+        load: Load,
         /// On connections that are kept.
         #[arg(long)]
         kept: bool,
@@ -158,19 +156,8 @@ fn main() -> Result<()> {
             torrents,
             seconds,
         }) => return clients::run(peers, torrents, seconds),
-        Some(Only::Load {
-            at,
-            peers,
-            torrents,
-            seconds,
-        }) => return clients::load(at, peers, torrents, seconds),
-        Some(Only::LoadHttp {
-            at,
-            peers,
-            torrents,
-            seconds,
-            kept,
-        }) => return http::load(at, peers, torrents, seconds, kept),
+        Some(Only::Load(load)) => return clients::load(&load),
+        Some(Only::LoadHttp { load, kept }) => return http::load(&load, kept),
         Some(Only::Echo { length }) => return clients::echo(length),
         None => {}
     }

@@ -2,12 +2,12 @@
 //! length, and missing leaves zero up to a power of two.
 //!
 //! ```text
-//! hasher   bytes in order -> leaf hashes, root, piece layer
+//! hasher     bytes in order -> leaf hashes, root, piece layer
 //! unordered  pieces in any order, as a torrent cuts them -> root, piece layer
-//! levels   hashes of one layer -> all hashes above them, padded
-//! place    where a range of hashes is in the tree
-//! tree     answers to other peers: a file's piece layer and all above it
-//! request  which hashes to ask for, and whether the answer is right
+//! levels     hashes of one layer -> all hashes above them, padded
+//! place      where a range of hashes is in the tree
+//! tree       answers to other peers: a file's piece layer and all above it
+//! request    which hashes to ask for, and whether the answer is right
 //! ```
 //!
 //! Heights, which BEP 52 calls layers, are counted from the leaves at 0. The root is at
