@@ -6,6 +6,7 @@
 //! measured by `thorp-bench costs`.
 
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 use std::time::Duration;
 
 use crate::bound::Account;
@@ -90,6 +91,11 @@ const ALL_COSTLY: Rate = Rate {
     burst: 200_000,
     unit_every: Duration::from_nanos(2_500),
 };
+
+/// As much of what the addresses of one network have cost together counts for each of them: so a
+/// quarter of the time for costly work stays out of a network's reach, and a tenth of that for names,
+/// however many addresses it has.
+const OF_NETWORK: u64 = ALL_COSTLY.burst.unsigned_abs() / 2;
 
 /// A token bucket: a burst at first, then a fixed amount a second.
 ///
@@ -185,6 +191,7 @@ pub enum Effort {
 #[derive(Debug)]
 pub struct Budgets {
     accounts: BTreeMap<Account, Purse>,
+    networks: BTreeMap<IpAddr, Lately>,
     /// Once there are this many accounts, those with full allowances are forgotten.
     many: usize,
     named: Allowance,
@@ -228,6 +235,11 @@ impl Lately {
         self.work = self.work.checked_shr(times).unwrap_or(0);
     }
 
+    fn charge(&mut self, now: Instant, work: Work) {
+        self.fade(now);
+        self.work = self.work.saturating_add(work.0);
+    }
+
     fn rank(self) -> CostRank {
         match self.work {
             0 => CostRank::default(),
@@ -239,8 +251,9 @@ impl Lately {
     }
 }
 
-/// A place in the order of what accounts have cost lately. Time does not change that order, since
-/// all their costs are halved at the same moment; only further costs do.
+/// A place in the order of what accounts have cost lately. All their costs are halved at the same
+/// moment, so time does not change that order; an account moves back as it costs more, and so does one
+/// whose network has cost more than counts, for as long as it has.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct CostRank {
     magnitude: u64,
@@ -254,6 +267,7 @@ impl Budgets {
     pub fn new(now: Instant) -> Self {
         Self {
             accounts: BTreeMap::new(),
+            networks: BTreeMap::new(),
             many: Self::MANY,
             named: Allowance::at(ALL_NAMED, now),
             costly: Allowance::at(ALL_COSTLY, now),
@@ -302,7 +316,8 @@ impl Budgets {
             Effort::Named => &self.named,
             Effort::Costly => &self.costly,
         };
-        all.above_at(all.floor(purse.map_or(0, |purse| purse.lately.work)))
+        let own = purse.map_or(0, |purse| purse.lately.work);
+        all.above_at(all.floor(own.saturating_add(self.of_network(account))))
     }
 
     /// Whether there is no time for forgetting listings now. Forgetting comes before the work of
@@ -321,7 +336,11 @@ impl Budgets {
     /// Returns how much one answer to this account may cost: little if the account has cost much
     /// lately, or if there is not much time left, so that no other account waits long.
     pub fn most_at_once(&mut self, now: Instant, account: Account, effort: Effort) -> u64 {
-        let has_cost_much = self.lately(now, account) >= Work::ENOUGH;
+        let purse = self.accounts.get_mut(&account);
+        let has_cost_much = purse.is_some_and(|purse| {
+            purse.lately.fade(now);
+            purse.lately.work >= Work::ENOUGH
+        });
         match effort {
             Effort::Named if has_cost_much => Work::LITTLE,
             Effort::Named | Effort::Costly => {
@@ -335,17 +354,15 @@ impl Budgets {
 
     /// Charges an account for an answered question.
     pub fn on_answered(&mut self, now: Instant, account: Account, effort: Effort, work: Work) {
-        let purse = self.purse(now, account);
-        purse.questions.charge(work);
-        purse.charge(now, work);
+        self.purse(now, account).questions.charge(work);
+        self.count(now, account, work);
         self.all(effort).charge(work);
     }
 
     /// Charges an account for a part of its listing, or of this node's that it is sent.
     pub fn on_listed(&mut self, now: Instant, account: Account, work: Work) {
-        let purse = self.purse(now, account);
-        purse.listings.charge(work);
-        purse.charge(now, work);
+        self.purse(now, account).listings.charge(work);
+        self.count(now, account, work);
         self.costly.charge(work);
     }
 
@@ -355,22 +372,42 @@ impl Budgets {
         self.costly.charge(work);
     }
 
-    /// Returns what an account has cost lately. Accounts that have cost less are served first.
+    /// Returns what an account has cost lately, and of what its network has as much as counts.
+    /// Accounts that have cost less are served first.
     pub fn lately(&mut self, now: Instant, account: Account) -> u64 {
-        self.accounts.get_mut(&account).map_or(0, |purse| {
-            purse.lately.fade(now);
-            purse.lately.work
-        })
+        self.cost(now, account).work
     }
 
     /// Returns the place of an account in that order.
     pub fn rank(&mut self, now: Instant, account: Account) -> CostRank {
-        self.accounts
-            .get_mut(&account)
-            .map_or_else(CostRank::default, |purse| {
-                purse.lately.fade(now);
-                purse.lately.rank()
-            })
+        self.cost(now, account).rank()
+    }
+
+    fn cost(&mut self, now: Instant, account: Account) -> Lately {
+        let network = account.network();
+        if let Some(network) = network.and_then(|network| self.networks.get_mut(&network)) {
+            network.fade(now);
+        }
+        let purse = self.accounts.get_mut(&account);
+        let mut cost = purse.map_or_else(|| Lately::nothing(now), |purse| purse.lately);
+        cost.charge(now, Work(self.of_network(account)));
+        cost
+    }
+
+    /// What an account's network adds to its own cost.
+    fn of_network(&self, account: Account) -> u64 {
+        let network = account.network();
+        let network = network.and_then(|network| self.networks.get(&network));
+        network.map_or(0, |network| network.work.min(OF_NETWORK))
+    }
+
+    fn count(&mut self, now: Instant, account: Account, work: Work) {
+        self.purse(now, account).lately.charge(now, work);
+        if let Some(network) = account.network() {
+            let network = self.networks.entry(network);
+            let network = network.or_insert_with(|| Lately::nothing(now));
+            network.charge(now, work);
+        }
     }
 
     fn all(&mut self, effort: Effort) -> &mut Allowance {
@@ -402,14 +439,11 @@ impl Budgets {
             let has_cost = purse.lately.work > 0;
             has_cost || !(purse.questions.is_full() && purse.listings.is_full())
         });
+        self.networks.retain(|_, lately| {
+            lately.fade(now);
+            lately.work > 0
+        });
         self.many = Self::MANY.max(2 * self.accounts.len());
-    }
-}
-
-impl Purse {
-    fn charge(&mut self, now: Instant, work: Work) {
-        self.lately.fade(now);
-        self.lately.work = self.lately.work.saturating_add(work.0);
     }
 }
 
@@ -423,6 +457,8 @@ impl CostRank {
 
 #[cfg(test)]
 mod tests {
+    use std::net::Ipv6Addr;
+
     use thorp_wire::PeerId;
 
     use super::*;
@@ -484,6 +520,46 @@ mod tests {
         assert_eq!(budgets.rank(at(99), account(2)), ranked);
         budgets.on_answered(at(99), account(2), Effort::Named, Work(1));
         assert!(budgets.rank(at(99), account(2)) > ranked);
+    }
+
+    #[test]
+    fn however_many_addresses_a_network_has_it_leaves_time_to_others_and_its_quiet_ones_come_first()
+    {
+        let now = Instant::after_start(Duration::from_secs(1));
+        let mut budgets = Budgets::new(now);
+        let of_crowd = |n: u16| Account::Address(Ipv6Addr::new(0xfd00, 0, 0, 1, 0, 0, 0, n).into());
+        let visitor = Account::Address(Ipv6Addr::new(0xfd00, 0, 0, 2, 0, 0, 0, 1).into());
+        let member = Account::Member(PeerId::new([1; 32]));
+        for account in [visitor, member] {
+            budgets.on_answered(now, account, Effort::Costly, Work(20_000));
+        }
+        // Each address asks once, and none has cost much.
+        let mut asked = 0;
+        for n in 0..1000 {
+            if budgets.is_spent(now, of_crowd(n), Effort::Costly) {
+                break;
+            }
+            budgets.on_answered(now, of_crowd(n), Effort::Costly, Work(1024));
+            asked += 1;
+        }
+        assert_eq!(asked, 108, "a quarter of the burst is left");
+        let fresh = of_crowd(5000);
+        assert!(budgets.is_spent(now, fresh, Effort::Costly));
+        assert!(!budgets.is_spent(now, fresh, Effort::Named));
+        for account in [visitor, member] {
+            assert!(!budgets.is_spent(now, account, Effort::Costly));
+            assert!(budgets.rank(now, account) < budgets.rank(now, fresh));
+        }
+        assert!(budgets.rank(now, fresh) < budgets.rank(now, of_crowd(0)));
+        // It waits until there is more than others may need, and no time moves it forward.
+        let ready = budgets.ready_at(fresh, Effort::Costly);
+        assert!(ready > now && !budgets.is_spent(ready, fresh, Effort::Costly));
+        let mut last = budgets.rank(now, fresh);
+        for seconds in [5, 15, 25, 100, 1000] {
+            let rank = budgets.rank(now + Duration::from_secs(seconds), fresh);
+            assert!(rank >= last || rank == CostRank::default(), "{seconds}");
+            last = rank;
+        }
     }
 
     #[test]
