@@ -214,6 +214,8 @@ pub(crate) enum AnnounceError {
     /// A torrent could else have any program of this machine be asked for anything.
     #[error("on this machine only /announce is asked, and what is below it")]
     NotAnnounce,
+    #[error("on this machine only the group's own tracker is asked by datagrams")]
+    DatagramsHere,
     #[error("it answers with HTTP status {0}")]
     Status(u16),
     #[error("it answers with something else than HTTP")]
@@ -273,6 +275,9 @@ async fn announce_at(
                 return Err(AnnounceError::NotAnnounce);
             }
             http::announce(address, asking, said, by.source).await?
+        }
+        Transport::Udp if heard == HeardOver::Loopback && !asking.is_own => {
+            return Err(AnnounceError::DatagramsHere);
         }
         Transport::Udp => {
             let said = (said, &asking.url.options()[..]);

@@ -53,6 +53,18 @@ async fn ask(url: &str) -> Result<TrackerAnswer, AnnounceError> {
     announce(&asking(url), ours(), announcer(None)).await
 }
 
+/// Asks the tracker at this URL as the group's own.
+async fn ask_own(url: &str) -> Result<TrackerAnswer, AnnounceError> {
+    announce(&asking_own(url), ours(), announcer(None)).await
+}
+
+fn asking_own(url: &str) -> Asking {
+    Asking {
+        is_own: true,
+        ..asking(url)
+    }
+}
+
 fn address(text: &str) -> SocketAddr {
     text.parse().expect("an address")
 }
@@ -204,10 +216,22 @@ async fn a_torrent_makes_no_other_program_of_this_machine_be_asked() {
 async fn the_groups_own_tracker_is_asked_wherever_it_is() {
     let tracker = http(with_head("200 OK", &some_peers()), false).await;
     let tracker = tracker.replace("127.0.0.1", "0.0.0.0");
-    let mut asking = asking(&tracker);
-    asking.is_own = true;
-    let told = announce(&asking, ours(), announcer(None)).await;
+    let told = ask_own(&tracker).await;
     assert_eq!(told.expect("is answered").peers.len(), 1);
+}
+
+#[tokio::test]
+async fn a_torrent_makes_no_program_of_this_machine_be_sent_datagrams() {
+    let socket = UdpSocket::bind("127.0.0.1:0").await.expect("binds");
+    let at = socket.local_addr().expect("has one");
+    let answer = ask(&format!("udp://{at}/announce")).await;
+    assert!(
+        matches!(answer, Err(AnnounceError::DatagramsHere)),
+        "{answer:?}"
+    );
+    let nothing = socket.try_recv(&mut [0; 2048]);
+    let why = nothing.expect_err("nothing was sent");
+    assert_eq!(why.kind(), io::ErrorKind::WouldBlock);
 }
 
 /// What a UDP tracker of the tests does with a request.
@@ -304,7 +328,7 @@ impl Tracker {
 async fn a_tracker_tells_of_other_clients_by_datagrams_of_both_families() {
     for (at, peer) in [("127.0.0.1:0", "10.0.0.1:5"), ("[::1]:0", "[fd00::1]:5")] {
         let mut tracker = Tracker::start(at, |_, _| Does::Answer).await;
-        let told = ask(&tracker.url).await.expect("is answered");
+        let told = ask_own(&tracker.url).await.expect("is answered");
         assert_eq!((told.peers, told.interval), (vec![address(peer)], Some(60)));
         assert!(matches!(
             tracker.heard().await.0,
@@ -324,7 +348,7 @@ async fn a_tracker_that_is_asked_by_datagrams_is_told_the_path_and_the_query_of_
     let at = socket.local_addr().expect("has one");
     let path = format!("/{}/announce?key=1", "x".repeat(300));
     let url = format!("udp://{at}{path}");
-    tokio::spawn(async move { ask(&url).await });
+    tokio::spawn(async move { ask_own(&url).await });
     let mut datagram = vec![0; 2048];
     let (length, from) = socket.recv_from(&mut datagram).await.expect("is up");
     assert_eq!(length, 16, "nothing follows this one");
@@ -360,7 +384,7 @@ async fn a_lost_datagram_is_said_again_after_waits_that_double_and_not_for_ever(
     })
     .await;
     let begun = TokioInstant::now();
-    ask(&tracker.url).await.expect("is answered at last");
+    ask_own(&tracker.url).await.expect("is answered at last");
     let mut transactions = BTreeSet::new();
     for seconds in [0, 15, 45, 45] {
         let (request, at) = tracker.heard().await;
@@ -376,7 +400,7 @@ async fn a_lost_datagram_is_said_again_after_waits_that_double_and_not_for_ever(
 
     let silent = Tracker::start("127.0.0.1:0", |_, _| Does::Nothing).await;
     let begun = TokioInstant::now();
-    let answer = ask(&silent.url).await;
+    let answer = ask_own(&silent.url).await;
     assert!(matches!(answer, Err(AnnounceError::Silent)), "{answer:?}");
     assert_eq!(begun.elapsed().as_secs(), 15 + 30 + 60 + 120);
 }
@@ -384,7 +408,7 @@ async fn a_lost_datagram_is_said_again_after_waits_that_double_and_not_for_ever(
 #[tokio::test(start_paused = true)]
 async fn a_connection_id_is_used_for_a_minute_and_no_longer() {
     let mut tracker = Tracker::start("127.0.0.1:0", |_, _| Does::Answer).await;
-    let (asking, announcer) = (asking(&tracker.url), announcer(None));
+    let (asking, announcer) = (asking_own(&tracker.url), announcer(None));
     let mut used = Vec::new();
     for seconds in [0, 30, 29, 31] {
         tokio::time::sleep(Duration::from_secs(seconds)).await;
@@ -402,7 +426,7 @@ async fn an_id_that_ends_while_an_announce_is_said_again_is_asked_for_anew() {
         _ => Does::Answer,
     })
     .await;
-    ask(&tracker.url).await.expect("is answered at last");
+    ask_own(&tracker.url).await.expect("is answered at last");
     let mut ids = Vec::new();
     for _ in 0..4 {
         ids.push(tracker.id_used().await);
@@ -413,7 +437,7 @@ async fn an_id_that_ends_while_an_announce_is_said_again_is_asked_for_anew() {
 #[tokio::test]
 async fn a_tracker_that_refuses_is_believed_unless_it_may_only_have_forgotten_an_id() {
     let tracker = Tracker::start("127.0.0.1:0", |_, _| Does::Refuse).await;
-    let refused = ask(&tracker.url).await.expect_err("refuses");
+    let refused = ask_own(&tracker.url).await.expect_err("refuses");
     assert_eq!(refused.to_string(), "the tracker refuses: no");
 
     let mut tracker = Tracker::start("127.0.0.1:0", |number, _| {
@@ -424,7 +448,7 @@ async fn a_tracker_that_refuses_is_believed_unless_it_may_only_have_forgotten_an
         }
     })
     .await;
-    let (asking, announcer) = (asking(&tracker.url), announcer(None));
+    let (asking, announcer) = (asking_own(&tracker.url), announcer(None));
     for id in [101, 102] {
         let answer = announce(&asking, ours(), announcer.clone()).await;
         answer.expect("is answered");
@@ -443,7 +467,7 @@ async fn a_tracker_that_is_not_there_fails_at_once() {
             let socket = UdpSocket::bind("127.0.0.1:0").await.expect("binds");
             socket.local_addr().expect("has one")
         };
-        let answer = ask(&format!("{scheme}://{closed}/announce")).await;
+        let answer = ask_own(&format!("{scheme}://{closed}/announce")).await;
         assert!(matches!(answer, Err(AnnounceError::Io(_))), "{answer:?}");
     }
 }
@@ -451,12 +475,12 @@ async fn a_tracker_that_is_not_there_fails_at_once() {
 #[tokio::test(start_paused = true)]
 async fn a_torrent_is_announced_from_its_start_to_its_end() {
     let mut tracker = Tracker::start("127.0.0.1:0", |_, _| Does::Answer).await;
-    let own = tracker.url.clone();
+    let own = tracker.url.parse().expect("a URL");
     let left = Arc::new(AtomicU64::new(5));
     let (peers, mut peers_in) = mpsc::unbounded_channel();
     let announcing = Announcing::start(
         announcer(None),
-        move |now| Announces::new(now, Trackers::named(&[vec![own]]), false, 1),
+        move |now| Announces::new(now, Trackers::default().and_own([own]), false, 1),
         {
             let left = Arc::clone(&left);
             move || Amounts {
