@@ -169,12 +169,14 @@ fn libtorrent_fetches_what_is_shared_by_its_torrent_and_by_a_magnet_link() {
 
 #[test]
 fn a_client_that_seeds_a_v2_torrent_of_a_file_of_the_group_is_a_source_for_members() {
-    is_a_source("is_a_source_v2", "v2");
+    let test = "a_client_that_seeds_a_v2_torrent_of_a_file_of_the_group_is_a_source_for_members";
+    is_a_source(test, "v2");
 }
 
 #[test]
 fn a_client_that_seeds_a_v1_torrent_of_a_file_of_the_group_is_a_source_for_members() {
-    is_a_source("is_a_source_v1", "v1");
+    let test = "a_client_that_seeds_a_v1_torrent_of_a_file_of_the_group_is_a_source_for_members";
+    is_a_source(test, "v1");
 }
 
 /// A member asks by its name for a file that a slow member has, and a client by a torrent that it has
