@@ -23,6 +23,7 @@ impl From<&DialError> for Trouble {
         match error {
             DialError::NoAddress
             | DialError::Unreachable { .. }
+            | DialError::TooManyOpen { .. }
             | DialError::HungUp { .. }
             | DialError::NotThorp { .. } => Self::Unreachable {
                 why: error.to_string(),

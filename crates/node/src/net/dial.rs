@@ -314,6 +314,9 @@ impl Failures {
             Some(Failure::Certificate(address, why)) => DialError::Certificate { address, why },
             Some(Failure::HungUp(address)) => DialError::HungUp { address },
             Some(Failure::NotThorp(address, why)) => DialError::NotThorp { address, why },
+            Some(Failure::Os(error)) if descriptors::are_used_up(&error) => {
+                DialError::TooManyOpen { tried: self.tried }
+            }
             Some(Failure::Os(error)) => DialError::Unreachable {
                 tried: self.tried,
                 error,
@@ -333,14 +336,22 @@ pub enum DialError {
     /// There is no address to try.
     #[error("no address is known")]
     NoAddress,
-    /// No address answers: try again later, or check the address and the firewall. Or this machine
-    /// could not even ask.
-    #[error("{}", unreachable(tried, error))]
+    /// No address answers: try again later, or check the address and the firewall.
+    #[error("nobody answers at {}: {error}", listed(tried))]
     Unreachable {
         /// All addresses that were tried.
         tried: Vec<SocketAddr>,
         /// The system's last error.
         error: io::Error,
+    },
+    /// No connection could be opened: close files of this process, or raise its limit.
+    #[error(
+        "too many files are open here to connect to {}: see ulimit -n",
+        listed(tried)
+    )]
+    TooManyOpen {
+        /// All addresses that were tried.
+        tried: Vec<SocketAddr>,
     },
     /// The other end closed the connection: check the address, or try again. A node does so if
     /// another member was dialled, or if too many dial it at once.
@@ -372,13 +383,9 @@ pub enum DialError {
     },
 }
 
-fn unreachable(tried: &[SocketAddr], error: &io::Error) -> String {
-    let texts: Vec<_> = tried.iter().map(ToString::to_string).collect();
-    let tried = texts.join(", ");
-    if descriptors::are_used_up(error) {
-        return format!("too many files are open here to connect to {tried}: see ulimit -n");
-    }
-    format!("nobody answers at {tried}: {error}")
+fn listed(addresses: &[SocketAddr]) -> String {
+    let texts: Vec<_> = addresses.iter().map(ToString::to_string).collect();
+    texts.join(", ")
 }
 
 #[cfg(test)]

@@ -452,14 +452,22 @@ async fn nobody_there_is_said_with_every_address() {
     let text = error.to_string();
     let both = format!("nobody answers at {address}, {address}: ");
     assert!(text.starts_with(&both), "{text}");
-    let not_asked = DialError::Unreachable {
-        tried: vec![address],
-        error: rustix::io::Errno::MFILE.into(),
-    };
-    let text = not_asked.to_string();
-    assert!(text.contains("too many files are open here"), "{text}");
     let nowhere = dial(&[], Expected::Tracker, &elm, None).await;
     assert!(matches!(nowhere, Err(DialError::NoAddress)));
+}
+
+#[test]
+fn too_many_open_files_are_not_told_as_nobody_there() {
+    let address = "127.0.0.1:3333".parse().expect("an address");
+    let mut failures = Failures {
+        tried: vec![address],
+        worst: None,
+    };
+    failures.on_failure(Failure::Os(rustix::io::Errno::MFILE.into()));
+    let error = failures.into_error();
+    assert!(matches!(error, DialError::TooManyOpen { .. }), "{error}");
+    let text = error.to_string();
+    assert!(text.contains("127.0.0.1:3333: see ulimit -n"), "{text}");
 }
 
 #[tokio::test]
