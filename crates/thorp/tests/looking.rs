@@ -5,6 +5,7 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 
 use crate::support::process::poll;
+use crate::support::village::assert_ends_once;
 use crate::support::{Node, PATIENCE, Running, Village};
 
 /// Starts a peer with a group of its own.
@@ -61,6 +62,8 @@ fn what_is_not_shared_is_listed_with_why() {
         (&link["event"], &link["why"]),
         (&"left-out".into(), &"link-out".into())
     );
+    assert_ends_once(&rows, "done");
+    assert_eq!(rows.last().unwrap()["count"], rows.len() - 1);
     oak.run(&["status"]).exits(0);
     end(&oak, running);
 }

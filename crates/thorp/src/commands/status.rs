@@ -1,9 +1,9 @@
 //! `thorp status`: shows the state of this machine's peer, otherwise of its tracker.
 
 use std::io::Write;
-use std::time::UNIX_EPOCH;
+use std::time::{Instant, UNIX_EPOCH};
 
-use thorp_node::api::{Command, ErrorKind, Event};
+use thorp_node::api::{Command, Done, ErrorKind, Event};
 use thorp_node::launch;
 use thorp_node::snapshot::{Ask, Page, Part, SnapshotRow};
 
@@ -53,14 +53,15 @@ async fn list_left_out(context: &Context, out: &mut impl Write) -> Result {
     let state = context.state(NodeKind::Peer)?;
     let mut table = RowTable::within(wrap::width(std::io::stdout()));
     let mut ask = Some(Ask::first(Part::LeftOut, ROWS));
-    let mut is_none = true;
+    let started = Instant::now();
+    let mut count = 0;
     while let Some(asked) = ask {
         let page = page(&state, &asked).await?;
         for row in &page.rows {
             let SnapshotRow::LeftOut(row) = row else {
                 continue;
             };
-            is_none = false;
+            count += 1;
             let text = if context.global.json {
                 let mut value = serde_json::to_value(row).unwrap_or_default();
                 value["event"] = "left-out".into();
@@ -76,10 +77,20 @@ async fn list_left_out(context: &Context, out: &mut impl Write) -> Result {
         }
         ask = page.next(&asked);
     }
-    if let Some(text) = table.finish() {
+    let done = Done {
+        count,
+        ms: started.elapsed().as_secs_f64() * 1000.0,
+        ..Done::default()
+    };
+    let end = if context.global.json {
+        serde_json::to_string(&Event::Done(done)).ok()
+    } else {
+        table.finish()
+    };
+    if let Some(text) = end {
         let _ = out::line(out, &text).map_err(|why| out::unwritten(&why))?;
     }
-    if is_none {
+    if count == 0 {
         context.say("Nothing is left out: all that is in the directory is shared.");
     }
     Ok(Exit::DONE)
