@@ -110,8 +110,9 @@ impl StateDir {
         // A shared lock, so that two processes that check at once do not take each other for the
         // owner.
         match lock.try_lock_shared() {
+            Ok(()) => Ok(()),
             Err(TryLockError::WouldBlock) => Err(in_use(path, lock)),
-            _ => Ok(()),
+            Err(TryLockError::Error(e)) => Err(StateError::io("lock", &path.join(LOCK_FILE), e)),
         }
     }
 

@@ -104,7 +104,7 @@ pub(super) fn until_let_go(
         let before = Owner::of(&path).await;
         while let Some(event) = answer.recv().await {
             let event = match event {
-                Event::Done(done) => match let_go(&path, before).await {
+                Event::Done(done) => match let_go(&path, &before).await {
                     Ok(()) => Event::Done(done),
                     Err(failure) => Event::Error(failure),
                 },
@@ -118,20 +118,24 @@ pub(super) fn until_let_go(
     receiver
 }
 
-async fn let_go(path: &Path, before: Option<Owner>) -> Result<(), Failure> {
+async fn let_go(path: &Path, before: &Result<Option<Owner>, StateError>) -> Result<(), Failure> {
     let deadline = Instant::now() + GOODBYE_WITHIN;
-    while let Some(owner) = Owner::of(path).await
-        && Some(owner) == before
-    {
-        if Instant::now() >= deadline {
-            return Err(Failure::StillEnding {
-                process: owner.0,
-                waited: GOODBYE_WITHIN.as_secs(),
-            });
+    loop {
+        let now = Owner::of(path).await;
+        let is_another = |owner| matches!(before, Ok(before) if *before != Some(owner));
+        match now {
+            Ok(None) => return Ok(()),
+            Ok(Some(owner)) if is_another(owner) => return Ok(()),
+            Ok(Some(_)) | Err(_) if Instant::now() < deadline => sleep(LOOK_EVERY).await,
+            Ok(Some(owner)) => {
+                return Err(Failure::StillEnding {
+                    process: owner.0,
+                    waited: GOODBYE_WITHIN.as_secs(),
+                });
+            }
+            Err(error) => return Err(error.into()),
         }
-        sleep(LOOK_EVERY).await;
     }
-    Ok(())
 }
 
 /// The process that uses a state directory, by its id if that is known.
@@ -139,11 +143,19 @@ async fn let_go(path: &Path, before: Option<Owner>) -> Result<(), Failure> {
 struct Owner(Option<u32>);
 
 impl Owner {
-    async fn of(path: &Path) -> Option<Self> {
-        let path = path.to_owned();
-        match thorp_disk::spawn(move |disk| StateDir::must_be_free(disk, &path)).await {
-            Ok(Err(StateError::InUse { by, .. })) => Some(Self(by)),
-            _ => None,
+    /// Fails where the directory cannot be looked at: then it is not known whether one uses it.
+    async fn of(path: &Path) -> Result<Option<Self>, StateError> {
+        let at = path.to_owned();
+        let free = thorp_disk::spawn(move |disk| StateDir::must_be_free(disk, &at)).await;
+        let lost = |lost: tokio::task::JoinError| StateError::Io {
+            action: "look at",
+            path: path.into(),
+            error: lost.into(),
+        };
+        match free.map_err(lost)? {
+            Ok(()) => Ok(None),
+            Err(StateError::InUse { by, .. }) => Ok(Some(Self(by))),
+            Err(error) => Err(error),
         }
     }
 }
