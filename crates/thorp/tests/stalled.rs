@@ -30,6 +30,8 @@ fn every_command_ends_when_it_is_told_to_though_its_disk_never_answers() {
     home.file("x", "x");
     let (state, there) = (disk.at("state"), disk.at("there"));
     let (state, there) = (state.to_str().unwrap(), there.to_str().unwrap());
+    let torrent = disk.at("x.torrent");
+    let torrent = torrent.to_str().unwrap();
     let kept = home.state();
     let kept = kept.to_str().unwrap();
     for args in [
@@ -43,6 +45,10 @@ fn every_command_ends_when_it_is_told_to_though_its_disk_never_answers() {
         &["--state", state, "members"],
         &["--state", state, "invite"],
         &["--state", state, "remove", "oak"],
+        &["--state", state, "status", "--left-out"],
+        &["--state", state, "magnet", "x"],
+        &["--state", state, "torrent", "x", "-o", "x.torrent"],
+        &["--state", state, "page"],
         &["--state", state, "stop"],
         &["--state", state, "leave"],
         &["--state", state, "share", "--lines", "."],
@@ -52,10 +58,17 @@ fn every_command_ends_when_it_is_told_to_though_its_disk_never_answers() {
         &["--state", kept, "join", there],
         &["--state", kept, "share", "--lines", "--tracker", &at, there],
         &["--state", kept, "get", "x", "--tracker", &at, "-o", there],
+        &["--state", kept, "get", torrent, "--tracker", &at],
+        &["--state", kept, "clean", there],
+        &["demo"],
     ] {
         let mut command = Command::new(env!("CARGO_BIN_EXE_thorp"));
         command.args(args).current_dir(home.share());
         command.env_clear().env("HOME", kept);
+        if args == ["demo"] {
+            // It makes its directories there.
+            command.env("TMPDIR", there);
+        }
         let running = Running::start(&args.join(" "), command);
         StalledDisk::wait_for(&running);
         running.signal("INT");

@@ -12,6 +12,7 @@ use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use tempfile::TempDir;
+use thorp_disk::LetGo;
 use thorp_node::address::{ListenAddress, NetAddress};
 use thorp_node::api::{Command, ErrorKind, Event, Fetched, Get, Notice};
 use thorp_node::config::Setting;
@@ -44,7 +45,7 @@ pub struct Village {
     peers: BTreeMap<&'static str, Villager>,
     tracker: RunningTracker,
     settings: Vec<Setting>,
-    directory: TempDir,
+    directory: LetGo<TempDir>,
 }
 
 /// A peer on a machine of its own.
@@ -85,7 +86,7 @@ impl Village {
             peers: BTreeMap::new(),
             tracker,
             settings,
-            directory,
+            directory: LetGo::new(directory),
         })
     }
 
@@ -94,7 +95,8 @@ impl Village {
         drop(self.peers);
         // Whoever plays it need not wait for one that does not end.
         let _ = within("the end", self.tracker.stop("the demo is over")).await;
-        drop(self.directory);
+        let directory = self.directory.into_inner();
+        let _ = on_disk(move |_| drop(directory)).await;
     }
 
     /// Returns the address where its tracker listens.

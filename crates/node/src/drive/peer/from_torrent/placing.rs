@@ -6,7 +6,7 @@ use thorp_files::store::{
     Destination, Partial, Placed, Replace, SmallFile, StoreError, TorrentPart,
 };
 use thorp_wire::merkle::Hash;
-use thorp_wire::{Content, Name};
+use thorp_wire::{Content, Name, printable};
 
 use super::plan::Plan;
 use super::{Folder, Job, blocking};
@@ -165,7 +165,8 @@ impl Job<'_> {
                 && is_short
                 && let Err(error) = partial.give_back(disk, part.offset, part.length)
             {
-                tracing::warn!(file = %part.name, %error, "its room is taken twice");
+                let file = printable(part.name.as_str());
+                tracing::warn!(%file, %error, "its room is taken twice");
             }
             placed
         })
