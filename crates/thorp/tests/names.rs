@@ -147,6 +147,29 @@ fn nothing_that_is_fetched_by_a_pattern_or_a_base_name_runs() {
 }
 
 #[test]
+fn whoever_shares_hidden_files_fetches_none_unasked_and_a_variable_asks_for_them() {
+    let pair = Pair::new(&[("docs/.git/config", "[core]"), ("docs/readme.txt", "hello")]);
+    let other = pair.village.node("other");
+    let args = ["share", "--hidden", "--lines", "--tracker", &pair.at];
+    let mut sharing = other.thorp(&[&args[..], &["--listen", "127.0.0.4:0"]].concat());
+    sharing.env("THORP_HIDDEN", "1");
+    let sharing = Running::start("other share", sharing);
+    sharing.wait_for_line("Connection Established!", |line| {
+        line == "Connection Established!"
+    });
+    let hidden = other.share().join("docs/.git/config");
+    let get = |asked: &[(&str, &str)]| {
+        let mut get = other.thorp(&["get", "docs/**"]);
+        get.envs(asked.iter().copied()).env("THORP_HIDDEN", "1");
+        Running::start("other get", get).finish(PATIENCE)
+    };
+    get(&[]).exits(0).says("1 file is left out");
+    assert!(other.share().join("docs/readme.txt").exists() && !hidden.exists());
+    get(&[("THORP_GET_HIDDEN", "1")]).exits(0);
+    assert!(hidden.exists());
+}
+
+#[test]
 fn a_name_is_taken_for_what_its_user_means() {
     let pair = Pair::new(&[
         ("dir01/a.txt", "a"),

@@ -194,3 +194,35 @@ fn unreached(trouble: &Trouble) -> Unreached {
         reason: trouble.to_string(),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use thorp_group::testing::Group;
+    use thorp_wire::PeerId;
+    use tokio::net::TcpListener;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn many_members_that_do_not_answer_are_dialled_a_few_at_a_time_and_the_tracker_at_once() {
+        let silent = TcpListener::bind("127.0.0.1:0").await.expect("binds");
+        let at = silent.local_addr().expect("has one");
+        let tracker = TcpListener::bind("127.0.0.1:0").await.expect("binds");
+        let trackers = vec![tracker.local_addr().expect("has one").into()];
+        let (events, _events) = mpsc::channel(200);
+        let dialling = Dialling::new(Group::new().member("elm"), trackers, None, true, events);
+        for n in 0..100 {
+            dialling.dial(Target::Member {
+                id: PeerId::new([n; 32]),
+                addresses: vec![at],
+            });
+        }
+        let mut held = Vec::new();
+        for _ in 0..AT_ONCE {
+            held.push(silent.accept().await.expect("is dialled"));
+        }
+        assert_eq!(dialling.places.available_permits(), 0, "the others wait");
+        dialling.dial(Target::Tracker);
+        tracker.accept().await.expect("is dialled");
+    }
+}
