@@ -154,7 +154,7 @@ fn seventeen_members_hold_all_places_for_sessions() {
 }
 
 /// Holds a place, and asks for as little as keeps it.
-async fn hold(
+pub async fn hold(
     member: &Hostile,
     at: (SocketAddr, PeerId),
     content: Content,

@@ -2,16 +2,24 @@
 //! the others look for files and fetch them.
 
 use std::net::SocketAddr;
+use std::sync::atomic::AtomicUsize;
 use std::thread;
 use std::time::{Duration, Instant};
 
 use thorp_node::net::dial::Expected;
 use thorp_node::net::listener::Incoming;
-use thorp_wire::frame::{Bytes, Found, Holder, Query, Reason, Refused, Update, Variant};
-use thorp_wire::{Body, Entry, Frame, PeerId, RequestId};
+use thorp_node::net::{MemberStream, Purpose};
+use thorp_wire::frame::{Bytes, Found, Get, Holder, Query, Reason, Refused, Update, Variant};
+use thorp_wire::layout::Layout;
+use thorp_wire::session::handshake::HANDSHAKE;
+use thorp_wire::session::message::LONGEST_REQUEST;
+use thorp_wire::session::{ExtendedHandshake, Handshake, Head, Message, MessageLimits};
+use thorp_wire::{Body, Content, Entry, Frame, PeerId, RequestId, merkle};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::sync::{mpsc, watch};
 use tokio::time::MissedTickBehavior;
 
+use super::bytes::hold;
 use super::figures::{Figures, median, shown};
 use super::scene::play;
 use crate::support::hostile::{Link, encoded, entry, find, listing};
@@ -29,7 +37,9 @@ const GETS: usize = 3;
 const MANY: usize = 2000;
 /// How often a hostile member says something on each of its links: sixty times a second.
 const WITHOUT_END: Duration = Duration::from_micros(16_667);
-/// What the start of a process takes more or less, at times.
+/// Files that are so long that they come in pieces, over sessions.
+const LARGE: usize = 6;
+/// What the start of a process takes more or less, at times: the two cores have fifteen others to run.
 const NOISE: Duration = Duration::from_millis(50);
 /// What each of the peers may take, and the tracker.
 const MEMORY: u64 = 256 * super::figures::MIB;
@@ -43,6 +53,22 @@ fn text(file: usize) -> Vec<u8> {
     format!("the text of {file}\n")
         .repeat(1 + file % 3 * 4000)
         .into_bytes()
+}
+
+fn large_name(number: usize) -> String {
+    format!("large/l{number}")
+}
+
+/// 1 MiB.
+fn large_text(number: usize) -> Vec<u8> {
+    let first = (number as u64) << 32;
+    let numbers = first..first + 128 * 1024;
+    numbers.flat_map(u64::to_be_bytes).collect()
+}
+
+fn large_contents() -> Vec<Content> {
+    let texts = (0..LARGE).map(large_text);
+    texts.map(|text| merkle::content_of(&text)).collect()
 }
 
 fn has(member: usize, file: usize) -> bool {
@@ -68,6 +94,9 @@ fn a_village_goes_on_while_two_members_do_all_the_harm_they_can() {
             for file in (0..FILES).filter(|file| has(member, *file)) {
                 node.file(&name(file), text(file));
             }
+            for number in (0..LARGE).filter(|number| has(member, *number)) {
+                node.file(&large_name(number), large_text(number));
+            }
             let listen = format!("127.0.0.{}:0", 2 + member);
             let running = node.start_sharing(&at, &listen);
             Honest {
@@ -79,9 +108,9 @@ fn a_village_goes_on_while_two_members_do_all_the_harm_they_can() {
         })
         .collect();
     poll("all to be listed and hashed", PATIENCE, || {
-        let (_, events) = honest[0].node.json(&["find", "d*/f*"]);
+        let (_, events) = honest[0].node.json(&["find", "*/*"]);
         let hashed = named(&events, "file").filter(|row| row["root"].is_string());
-        (hashed.count() == FILES).then_some(())
+        (hashed.count() == FILES + LARGE).then_some(())
     });
     let usual = live(&honest, 0);
     let (over, is_over) = watch::channel(());
@@ -106,11 +135,13 @@ fn a_village_goes_on_while_two_members_do_all_the_harm_they_can() {
     figures.all(
         "files fetched in peace, whole and right",
         usual.right,
-        usual.gets.len(),
+        usual.gets.len() + usual.large.len(),
     );
-    figures.all("the same under fire", seen.right, seen.gets.len());
+    let gets = seen.gets.len() + seen.large.len();
+    figures.all("the same under fire", seen.right, gets);
     for (what, usual, seen) in [
         ("a get", &usual.gets, &seen.gets),
+        ("a get of 1 MiB", &usual.large, &seen.large),
         ("a lookup", &usual.lookups, &seen.lookups),
     ] {
         let (usual, seen) = (median(usual), median(seen));
@@ -123,7 +154,7 @@ fn a_village_goes_on_while_two_members_do_all_the_harm_they_can() {
         seen.found,
         seen.lookups.len(),
     );
-    let slowest = seen.gets.iter().max().copied().unwrap();
+    let slowest = seen.gets.iter().chain(&seen.large).max().copied().unwrap();
     figures.time(
         "the slowest get under fire",
         slowest,
@@ -143,6 +174,7 @@ fn a_village_goes_on_while_two_members_do_all_the_harm_they_can() {
 #[derive(Default)]
 struct Seen {
     gets: Vec<Duration>,
+    large: Vec<Duration>,
     lookups: Vec<Duration>,
     /// Lookups that found it, whether they were told to be whole or not.
     found: usize,
@@ -172,16 +204,17 @@ fn live(honest: &[Honest], first: usize) -> Seen {
             let is_found = named(&events, "file").any(|row| row["root"] == *root);
             assert!(code != Some(0) || is_found, "{name}: {events:#?}");
             seen.found += usize::from(is_found);
-            let begun = Instant::now();
-            let end = peer.node.run_for(Duration::from_mins(3), &["get", &name]);
-            seen.gets.push(begun.elapsed());
-            if begun.elapsed() > Duration::from_secs(5) {
-                eprintln!("{name} took {:?}: {end}", begun.elapsed());
-            }
-            let is_right = peer.node.bytes(&name) == text(file);
-            assert!(is_right, "a wrong byte in {name}");
-            seen.right += usize::from(end.code == Some(0) && is_right);
+            let (took, is_done) = fetch(&peer.node, &name, &text(file));
+            seen.gets.push(took);
+            seen.right += usize::from(is_done);
         }
+    }
+    for (member, peer) in honest.iter().enumerate() {
+        let mut lacking = (0..LARGE).filter(|number| !has(member, *number));
+        let number = lacking.nth(first / GETS).unwrap();
+        let (took, is_done) = fetch(&peer.node, &large_name(number), &large_text(number));
+        seen.large.push(took);
+        seen.right += usize::from(is_done);
     }
     for peer in honest.iter().step_by(4) {
         let (code, events) = peer.node.json(&["find", "d*/f*"]);
@@ -202,6 +235,18 @@ fn live(honest: &[Honest], first: usize) -> Seen {
         );
     }
     seen
+}
+
+/// Fetches a file. Returns how long that took, and whether the program says that all is well.
+fn fetch(node: &Node, name: &str, text: &[u8]) -> (Duration, bool) {
+    let begun = Instant::now();
+    let end = node.run_for(Duration::from_mins(3), &["get", name]);
+    let took = begun.elapsed();
+    if took > Duration::from_secs(5) {
+        eprintln!("{name} took {took:?}: {end}");
+    }
+    assert!(node.bytes(name) == text, "a wrong byte in {name}");
+    (took, end.code == Some(0))
 }
 
 /// What a hostile member does when it is asked for a file.
@@ -250,9 +295,100 @@ async fn attack(tracker: SocketAddr, targets: Vec<(SocketAddr, Expected)>, manne
                 tokio::time::sleep(Duration::from_millis(500)).await;
             }
         });
+        if let Expected::Peer(id) = expected {
+            let unread = Hostile::join(tracker, "unread").await;
+            tasks.spawn(read_nothing(unread, at, expected));
+            for content in large_contents() {
+                tasks.spawn(hold_places(member.clone(), (at, id), content));
+            }
+        }
     }
     while let Some(call) = ambush.calls.recv().await {
-        tasks.spawn(answer_call(call, manner));
+        let id = member.id();
+        match call.purpose {
+            Purpose::Session => {
+                tasks.spawn(async move {
+                    let _: Option<()> = lie_on_session(call.stream, id, manner).await;
+                });
+            }
+            Purpose::Link => {
+                tasks.spawn(answer_call(call, manner));
+            }
+        }
+    }
+}
+
+/// Asks for contents and reads none of them.
+async fn read_nothing(member: Hostile, at: SocketAddr, expected: Expected) {
+    let content = merkle::content_of(&text(2));
+    let get = |n| Frame::with_request(RequestId(n), Get { content });
+    let gets: Vec<u8> = (0..64).flat_map(|n| encoded(&get(n))).collect();
+    let alive = encoded(&Frame::plain(Update::heartbeat(1)));
+    loop {
+        if let Ok(mut link) = member.link(at, expected, None).await
+            && link.say(&gets).await.is_ok()
+        {
+            while link.say(&alive).await.is_ok() {
+                tokio::time::sleep(Duration::from_secs(1)).await;
+            }
+        }
+        tokio::time::sleep(Duration::from_millis(500)).await;
+    }
+}
+
+/// Holds a place for a session, and takes it again when it is lost.
+async fn hold_places(member: Hostile, at: (SocketAddr, PeerId), content: Content) {
+    let (held, served) = (AtomicUsize::new(0), AtomicUsize::new(0));
+    loop {
+        hold(&member, at, content, (&held, &served)).await;
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    }
+}
+
+/// A member wants a long file of it: it says that it has all of it, and sends nothing or
+/// what is wrong.
+async fn lie_on_session(mut stream: MemberStream, id: PeerId, manner: Manner) -> Option<()> {
+    let mut said = [0; HANDSHAKE];
+    stream.read_exact(&mut said).await.ok()?;
+    let said = Handshake::decode(&said).ok()?;
+    let is_meant = |content: &Content| Handshake::of_member(&content.root, &id).name == said.name;
+    let content = large_contents().into_iter().find(is_meant)?;
+    let extended = ExtendedHandshake {
+        requests: Some(256),
+        longest_request: Some(LONGEST_REQUEST),
+        length: Some(content.length),
+        ..ExtendedHandshake::default()
+    };
+    let mut bytes = Handshake::of_member(&content.root, &id).encode().to_vec();
+    for message in [extended.message(), Message::HaveAll, Message::Unchoke] {
+        message.encode(&mut bytes);
+    }
+    stream.write_all(&bytes).await.ok()?;
+    stream.flush().await.ok()?;
+    let limits = MessageLimits::of(Layout::of(content.length), LONGEST_REQUEST)?;
+    let mut buffer = Vec::new();
+    loop {
+        while let Some(head) = Head::parse(&buffer, limits).ok()? {
+            let length = match head {
+                Head::Message(length) => length,
+                Head::KeepAlive => 0,
+                Head::Piece(_) | Head::Handshake => return None,
+            };
+            let whole = head.length() + length;
+            while buffer.len() < whole {
+                (stream.read_buf(&mut buffer).await.ok()? > 0).then_some(())?;
+            }
+            let message = Message::decode(&buffer[head.length()..whole]);
+            buffer.drain(..whole);
+            if let (Ok(Message::Request(span)), Manner::Lying) = (message, manner) {
+                let mut wrong = Vec::new();
+                Message::Piece(span).encode(&mut wrong);
+                wrong.resize(wrong.len() + span.length as usize, 0);
+                stream.write_all(&wrong).await.ok()?;
+                stream.flush().await.ok()?;
+            }
+        }
+        (stream.read_buf(&mut buffer).await.ok()? > 0).then_some(())?;
     }
 }
 
@@ -265,6 +401,7 @@ fn lie(file: usize) -> Entry {
 fn false_listing(manner: Manner) -> Vec<Vec<u8>> {
     let mut files: Vec<Entry> = (0..FILES)
         .map(|file| entry(&name(file), &text(file)))
+        .chain((0..LARGE).map(|number| entry(&large_name(number), &large_text(number))))
         .collect();
     if manner == Manner::Lying {
         files.extend((0..FILES).map(lie));
