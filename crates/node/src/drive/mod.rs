@@ -3,7 +3,7 @@
 //!
 //! ```text
 //! mod        the loop that drives a node, whichever it is
-//! caller     whoever asked a node, and what is told to it
+//! caller     what is told to the caller of a node
 //! engine     a machine, its time, and what it wants done
 //! counting   what goes over the links, in numbers
 //! wires      the links of a node: frames out, arrivals in, the goodbye
