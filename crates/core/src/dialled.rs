@@ -1,8 +1,8 @@
-//! Which addresses are dialled that strangers have named.
+//! Which addresses named by other machines may be dialled.
 
 use std::net::{IpAddr, SocketAddr};
 
-/// Over what an address was heard that somebody has named.
+/// Over which way another machine has named an address.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum HeardOver {
     /// From this machine.

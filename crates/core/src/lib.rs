@@ -13,7 +13,7 @@
 //!                                announces itself to which tracker; what clients are told of
 //!                                one another
 //!            torrent             when the fetch of a torrent is given up, and why
-//! strangers  dialled             which addresses are dialled that somebody has named
+//! strangers  dialled             which addresses named by other machines may be dialled
 //! walks      ahead               how many things are looked at without waiting for memory at each
 //! shown      changes spared      which rows of the view have changed; how many lookups
 //!                                the tracker was spared

@@ -1,11 +1,11 @@
 //! When this peer announces itself to which tracker of a torrent, as a client does (BEP 3, 12, 27).
 //!
-//! Owns the order of the trackers, when each may be asked again, what it is told, and which of the
-//! addresses that it names may be dialled. Does not know how a tracker is asked.
+//! Owns the order of the trackers, when each may be asked again, and what it is told. Which of the
+//! addresses it names may be dialled is decided in [`dialled`](crate::dialled). Does not know how a
+//! tracker is asked.
 //!
 //! ```text
 //! order    tiers of trackers, and which one is asked next
-//! dialled  which addresses are dialled that strangers have named
 //! ```
 //!
 //! Trackers are not trusted: what they say of intervals has bounds, and so has their number.
