@@ -61,9 +61,11 @@ impl Swarm {
         }
     }
 
-    /// Picks the next block to request from a session; it counts as asked from now on. The order
-    /// of preference is: what a reader waits for, the session's own piece, a piece without an owner, a new piece, a piece
-    /// of another session, and at last bytes that were requested elsewhere already.
+    /// Picks the next block to request from a session; it counts as asked from now on. In this
+    /// order: what a reader waits for; the session's own piece; a piece that its holder suggests
+    /// (while suggestions come, nothing else is begun); a piece without an owner; a new piece, and
+    /// then a piece of another session (the other way round for a slow source, or where many pieces
+    /// are under way); bytes that were requested elsewhere already.
     fn pick(&mut self, now: Instant, id: SessionId, longest: u32) -> Option<Block> {
         let read = self.ask_read(now, id, longest);
         if read.is_some() || self.readers.on_demand {
