@@ -57,16 +57,6 @@ impl Peer {
         fetches.map(|fetch| self.gets.claimed(fetch?)).collect()
     }
 
-    /// Reports the same of one file.
-    pub fn claim_content(
-        &mut self,
-        now: Instant,
-        link: LinkId,
-        request: RequestId,
-    ) -> Option<Claimed> {
-        self.claim_contents(now, &[(link, request)]).pop().flatten()
-    }
-
     /// From which holders small files of a get are awaited, if any is.
     pub fn awaited(&self, now: Instant, get: GetId) -> Option<Awaited> {
         self.fetches.awaited(now, self.gets.coming(get))

@@ -563,7 +563,7 @@ proptest! {
             }
             if let Op::Content(n, request) = op {
                 let link = LinkId(taken.get(&n).copied().unwrap_or_default() * 100 + n);
-                peer.claim_content(now, link, RequestId(request));
+                peer.claim_contents(now, &[(link, RequestId(request))]);
                 peer.check();
             }
             for input in inputs(op, &mut taken, &mut wants) {

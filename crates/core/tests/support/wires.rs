@@ -115,7 +115,8 @@ impl Village {
             }
             (Body::Content(bytes), Some(request)) => {
                 host.peer.handle(now, links::Input::heard(id).into());
-                if let Some(claimed) = host.peer.claim_content(now, id, request) {
+                let mut claimed = host.peer.claim_contents(now, &[(id, request)]);
+                if let Some(Some(claimed)) = claimed.pop() {
                     let text = String::from_utf8(bytes.bytes).expect("texts only");
                     let Claimed { fetch, item, .. } = claimed;
                     host.names.insert(fetch, item.target);

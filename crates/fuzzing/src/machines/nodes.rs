@@ -305,9 +305,9 @@ impl Run {
             // The shell keeps these, and says only that something came.
             (Node::Peer(peer), Some(request)) if content => {
                 peer.handle(self.now, links::Input::Heard { link, content: 0 }.into());
-                if let Some(claimed) = peer.claim_content(self.now, link, request) {
-                    self.storing.push(claimed.fetch);
-                }
+                let claimed = peer.claim_contents(self.now, &[(link, request)]);
+                let claimed = claimed.into_iter().flatten();
+                self.storing.extend(claimed.map(|claimed| claimed.fetch));
                 self.drain();
             }
             _ if content => {}

@@ -64,7 +64,8 @@ impl World {
         let Some(household) = self.hosts[node].peer() else {
             return;
         };
-        if let Some(Claimed { fetch, item, .. }) = household.peer.claim_content(now, id, request) {
+        let mut claimed = household.peer.claim_contents(now, &[(id, request)]);
+        if let Some(Some(Claimed { fetch, item, .. })) = claimed.pop() {
             let wanted = FileId::of(item.content);
             household.storing.insert(fetch, (file, wanted));
             self.happens(now + DISK, node, What::OnDisk(fetch));
