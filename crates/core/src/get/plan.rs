@@ -112,27 +112,24 @@ impl Gets {
         let Some(get) = self.requests.get_mut(&id) else {
             return;
         };
+        let has_room = get.has_room();
         if let Some(listed) = get.listed.as_mut().filter(|_| !get.postponed.is_due(now)) {
             if let Some(coverage) = listed.over {
                 return self.on_listed(now, id, coverage);
             }
             if !listed.is_asked {
-                listed.is_asked = true;
-                let inquiry = listed.inquiry;
-                if !get.has_room() {
-                    if let Some(listed) = &mut get.listed {
-                        listed.is_asked = false;
-                    }
+                if !has_room {
                     get.step = Step::Room;
                     return;
                 }
-                self.out.push_back(Action::GoOn(inquiry));
+                listed.is_asked = true;
+                self.out.push_back(Action::GoOn(listed.inquiry));
             }
             get.step = Step::Survey;
             return;
         }
         let again = get.postponed.due(now);
-        if again.is_empty() && !get.agenda.is_empty() && !get.has_room() {
+        if again.is_empty() && !get.agenda.is_empty() && !has_room {
             get.step = Step::Room;
             return;
         }
