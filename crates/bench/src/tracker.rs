@@ -236,7 +236,7 @@ impl Node {
     }
 
     fn take(&mut self, input: links::Input) {
-        self.tracker.handle(self.now, input.into());
+        self.tracker.handle(self.now, input);
         while let Some(output) = self.tracker.poll_output() {
             match output {
                 Output::Changed(row) => self.keeper.mark(row),

@@ -47,11 +47,7 @@ pub struct Config {
 }
 
 /// The inputs of a tracker: what happens on its links, and nothing else.
-#[derive(Debug)]
-pub enum Input {
-    /// What happens on links.
-    Link(links::Input),
-}
+pub type Input = links::Input;
 
 /// What a tracker wants done.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -135,9 +131,8 @@ impl Tracker {
         self.links.expect(members);
     }
 
-    /// Takes one input. Nothing else changes the machine.
+    /// Takes one input. Besides [`expect`](Self::expect), nothing else changes the machine.
     pub fn handle(&mut self, now: Instant, input: Input) {
-        let Input::Link(input) = input;
         let interval = self.granted();
         self.links.grant(interval);
         if now >= self.expects_until {
@@ -218,25 +213,23 @@ impl Tracker {
     }
 
     fn on_event(&mut self, now: Instant, event: Event) {
-        match &event {
-            Event::Up { link, .. } | Event::Moved { link } => {
-                if let Some(id) = self.links.get(*link).map(|link| link.member.id) {
-                    self.on_member(id);
-                }
-            }
-            Event::Down(down) => self.on_member(down.was.member.id),
-            _ => {}
-        }
         match event {
             Event::Up { link, .. } | Event::Moved { link } => {
-                if let Some(link) = self.links.get(link) {
-                    self.on_changed(link.member.id);
+                if let Some(id) = self.links.get(link).map(|link| link.member.id) {
+                    self.on_member(id);
+                    self.on_changed(id);
+                }
+            }
+            Event::Down(down) => {
+                let id = down.was.member.id;
+                self.on_member(id);
+                if down.was_in_use {
+                    self.on_changed(id);
                 }
             }
             Event::ListingChanged { member } | Event::Regrouped { member } => {
                 self.on_changed(member);
             }
-            Event::Down(down) if down.was_in_use => self.on_changed(down.was.member.id),
             Event::Unlisted(holder) => self.out.push_back(Output::Unlisted(holder)),
             Event::LookedUp(lookups) => {
                 self.spared.count(now, lookups);
@@ -263,8 +256,7 @@ impl Tracker {
             }),
             // The tracker acknowledges every update, which is a sign of life, so a
             // silent link needs no other. A tracker dials no member and asks none.
-            Event::Down(_)
-            | Event::Silent { .. }
+            Event::Silent { .. }
             | Event::TurnedAway { .. }
             | Event::Flowing { .. }
             | Event::Found { .. }
@@ -299,12 +291,6 @@ impl Tracker {
     /// Asserts the invariants. For tests: it walks over everything.
     pub fn check(&self) {
         self.links.check();
-    }
-}
-
-impl From<links::Input> for Input {
-    fn from(input: links::Input) -> Self {
-        Self::Link(input)
     }
 }
 
@@ -348,7 +334,7 @@ mod tests {
             link: LinkId(n.into()),
             frame: Frame::plain(body),
         };
-        tracker.handle(now, input.into());
+        tracker.handle(now, input);
         let mut said = Vec::new();
         while let Some(output) = tracker.poll_output() {
             if let Output::Link(links::Output::Send(_, frame)) = output {
@@ -374,7 +360,7 @@ mod tests {
             dialled: false,
             remote: IpAddr::V4(Ipv4Addr::new(10, 0, 0, n)),
         };
-        tracker.handle(now, input.into());
+        tracker.handle(now, input);
         let hello = Hello {
             oldest: VERSION,
             newest: VERSION,
@@ -432,7 +418,7 @@ mod tests {
         let mut lost_at = at;
         while let Some(next) = tracker.next_deadline() {
             lost_at = next;
-            tracker.handle(next, links::Input::Tick.into());
+            tracker.handle(next, links::Input::Tick);
             let left = tracker.present().listed().count();
             assert!(left == 0 || next < at + SECOND * 9, "{left} at {next:?}");
         }

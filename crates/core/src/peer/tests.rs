@@ -511,7 +511,7 @@ fn inputs(op: Op, taken: &mut BTreeMap<u64, u64>, wants: &mut u64) -> Vec<Input>
 
 fn to_tracker(input: Input) -> Option<tracker::Input> {
     match input {
-        Input::Link(input) => Some(input.into()),
+        Input::Link(input) => Some(input),
         _ => None,
     }
 }
@@ -625,7 +625,7 @@ proptest! {
             }
         }
         while let Some(at) = tracker.next_deadline() {
-            tracker.handle(at, links::Input::Tick.into());
+            tracker.handle(at, links::Input::Tick);
         }
         prop_assert_eq!(tracker.present().listed().count(), 0);
         prop_assert_eq!(tracker.catalogue().entries(), 0);

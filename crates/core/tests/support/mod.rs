@@ -426,7 +426,7 @@ impl Village {
         let now = self.now;
         match &mut self.nodes[node].machine {
             Machine::Peer(host) => host.peer.handle(now, input.into()),
-            Machine::Tracker(tracker) => tracker.handle(now, input.into()),
+            Machine::Tracker(tracker) => tracker.handle(now, input),
             Machine::Off => {}
         }
     }
@@ -529,7 +529,7 @@ impl Village {
         for _ in 0..10_000 {
             match &mut self.nodes[node].machine {
                 Machine::Peer(host) => host.peer.handle(self.now, links::Input::Tick.into()),
-                Machine::Tracker(tracker) => tracker.handle(self.now, links::Input::Tick.into()),
+                Machine::Tracker(tracker) => tracker.handle(self.now, links::Input::Tick),
                 Machine::Off => return,
             }
             if !self.is_due(node) {

@@ -74,7 +74,7 @@ impl Village {
         let id = LinkId(link);
         let host = match &mut self.nodes[node].machine {
             Machine::Tracker(tracker) => {
-                tracker.handle(now, links::Input::Frame { link: id, frame }.into());
+                tracker.handle(now, links::Input::Frame { link: id, frame });
                 return;
             }
             Machine::Off => return,

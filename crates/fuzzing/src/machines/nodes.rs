@@ -323,7 +323,7 @@ impl Run {
     fn on_link(&mut self, input: links::Input) {
         match &mut self.node {
             Node::Peer(peer) => peer.handle(self.now, input.into()),
-            Node::Tracker(tracker) => tracker.handle(self.now, input.into()),
+            Node::Tracker(tracker) => tracker.handle(self.now, input),
         }
         self.drain();
     }

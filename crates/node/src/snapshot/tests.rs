@@ -114,7 +114,7 @@ impl Node {
     }
 
     fn handle(&mut self, input: links::Input) {
-        self.tracker.handle(NOW, input.into());
+        self.tracker.handle(NOW, input);
         while let Some(output) = self.tracker.poll_output() {
             if let Output::Changed(row) = output {
                 self.keeper.mark(row);

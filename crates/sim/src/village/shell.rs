@@ -147,7 +147,7 @@ impl World {
         let now = self.now;
         match &mut self.hosts[node].program {
             Program::Peer(household) => household.peer.handle(now, input.into()),
-            Program::Tracker(tracker) => tracker.handle(now, input.into()),
+            Program::Tracker(tracker) => tracker.handle(now, input),
             Program::Off => return,
         }
         self.drain(node);
