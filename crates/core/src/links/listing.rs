@@ -198,19 +198,11 @@ impl Links {
         if self.catalogue.leaving() > 0 {
             return;
         }
-        let Some((account, change)) = self.turns.next_change(now, &mut self.budgets) else {
+        let Some((account, mut change)) = self.turns.next_change(now, &mut self.budgets) else {
             return;
         };
-        let ListingChange {
-            link,
-            peer,
-            epoch,
-            seq,
-            looking,
-            cost,
-            progress,
-        } = change;
-        let begun = match progress {
+        let (link, peer, epoch) = (change.link, change.peer, change.epoch);
+        let begun = match change.progress {
             ChangeProgress::Begun(applying) => Some(applying),
             ChangeProgress::Waits(gathered) => {
                 let has_room = self.make_room(now, peer, account, &gathered);
@@ -220,7 +212,7 @@ impl Links {
             }
         };
         let Some(mut applying) = begun else {
-            self.table.unqueue(link, account, cost);
+            self.table.unqueue(link, account, change.cost);
             self.on_applied(peer, Applied::NeedsFull);
             return self.on_refused(now, link, peer);
         };
@@ -230,29 +222,20 @@ impl Links {
         let work = Work(work_of(Work::ENTRIES_AT_ONCE, moved) + hashed);
         self.budgets.on_listed(now, account, work);
         if applying.is_done() {
-            self.table.unqueue(link, account, cost);
+            self.table.unqueue(link, account, change.cost);
             if self.catalogue.position(peer).is_none() {
                 // The listing was dropped meanwhile, so nothing of the change is kept.
                 self.on_applied(peer, Applied::NeedsFull);
                 return self.on_refused(now, link, peer);
             }
             self.on_applied(peer, Applied::Yes);
-            self.on_look(peer, looking);
-            self.acknowledge(now, link, Some(seq));
+            self.on_look(peer, change.looking);
+            self.acknowledge(now, link, Some(change.seq));
             self.events.push(Event::ListingChanged { member: peer });
             return;
         }
         self.on_position(peer);
-        let progress = ChangeProgress::Begun(applying);
-        let change = ListingChange {
-            link,
-            peer,
-            epoch,
-            seq,
-            looking,
-            cost,
-            progress,
-        };
+        change.progress = ChangeProgress::Begun(applying);
         self.turns.put_back(now, account, change, &mut self.budgets);
     }
 

@@ -44,6 +44,14 @@ enum Step {
     Members,
 }
 
+/// What follows when a survey for a user's wish is over.
+enum Next {
+    /// Survey this as well.
+    Survey(Step),
+    /// This is the answer.
+    Over(Result<Coverage, Unanswered>),
+}
+
 impl Peer {
     /// Starts to answer a user's wish.
     pub(super) fn on_wish(
@@ -120,57 +128,48 @@ impl Peer {
     }
 
     fn on_wish_surveyed(&mut self, now: Instant, id: SurveyId, coverage: Coverage) {
-        let Some(wished) = self.wishes.remove(&id) else {
+        let Some(mut wished) = self.wishes.remove(&id) else {
             return;
         };
-        let Wished {
-            wish,
-            itself,
-            step,
-            nothing,
-        } = wished;
+        let nothing = wished.nothing;
         let is_sure = coverage == Coverage::Whole;
-        let next = match (&wish, step) {
+        let next = match (&wished.wish, wished.step) {
             (Wish::Listing { folder, .. }, Step::Whose { is_here }) => {
                 if is_here || folder.is_some() {
-                    Ok(Step::Files { is_here })
+                    Next::Survey(Step::Files { is_here })
                 } else {
-                    Ok(Step::Folder)
+                    Next::Survey(Step::Folder)
                 }
             }
             // Without the tracker, members are known only by their files.
-            (_, Step::Folder) if nothing => Ok(Step::Files { is_here: false }),
-            (Wish::Files(_), Step::Files { .. }) if nothing => Ok(Step::Anything {
+            (_, Step::Folder) if nothing => Next::Survey(Step::Files { is_here: false }),
+            (Wish::Files(_), Step::Files { .. }) if nothing => Next::Survey(Step::Anything {
                 matching: coverage,
                 is_any: false,
             }),
             // It may be in the part that was not searched.
-            (_, Step::Files { .. }) if nothing && !is_sure => Err(Ok(coverage)),
+            (_, Step::Files { .. }) if nothing && !is_sure => Next::Over(Ok(coverage)),
             (Wish::Listing { whose, folder }, Step::Files { is_here }) if nothing => {
-                Err(not_listed(whose.clone(), folder.clone(), is_here).map_or(Ok(coverage), Err))
+                let why = not_listed(whose.clone(), folder.clone(), is_here);
+                Next::Over(why.map_or(Ok(coverage), Err))
             }
             (_, Step::Anything { matching, is_any }) => {
                 let own = self.links.catalogue().listing(self.config.me.id);
                 let is_empty = own.is_none_or(Listing::is_empty) && !is_any;
                 if is_empty && is_sure && matching == Coverage::Whole {
-                    Err(Err(Unanswered::NoFiles))
+                    Next::Over(Err(Unanswered::NoFiles))
                 } else {
-                    Err(Ok(matching))
+                    Next::Over(Ok(matching))
                 }
             }
-            _ => Err(Ok(coverage)),
+            _ => Next::Over(Ok(coverage)),
         };
         match next {
-            Ok(step) => {
-                let wished = Wished {
-                    wish,
-                    itself,
-                    step,
-                    nothing,
-                };
+            Next::Survey(step) => {
+                wished.step = step;
                 self.take_step(now, id, wished);
             }
-            Err(answer) => self.out.push_back(Output::SurveyOver(id, answer)),
+            Next::Over(answer) => self.out.push_back(Output::SurveyOver(id, answer)),
         }
     }
 
