@@ -8,6 +8,7 @@
 use std::collections::VecDeque;
 
 use thorp_node::api::{ErrorKind, Event, Failure, FileRow, Folders, Get};
+use thorp_node::looks_like_a_pattern;
 
 use crate::choose::{self, Pick};
 use crate::exit::{Complaint, failure};
@@ -273,7 +274,7 @@ impl Conversation {
 
     /// Whether the request is for one file by its exact name, so that it can get another name.
     fn is_one_name(&self) -> bool {
-        let is_name = |name: &str| self.get.exact || !name.contains(['*', '?', '[', '{']);
+        let is_name = |name: &str| self.get.exact || !looks_like_a_pattern(name);
         matches!(self.get.names.as_slice(), [name] if is_name(name))
     }
 }

@@ -4,6 +4,7 @@ use thorp_node::api::{
     Doubt, ErrorKind, Failure, Gap, Get, Inquiry, MemberRole, Miss, NoRoom, Obstacle, PageTrouble,
     Trouble,
 };
+use thorp_node::looks_like_a_pattern;
 
 use super::{NOBODY, REMOVED, SAME_NAME, called, escaped, named, one_line, page_trouble, plain};
 use crate::quoting::{for_shell, quoted};
@@ -317,11 +318,6 @@ pub fn odd_name(kind: ErrorKind, names: &[String]) -> Option<&'static str> {
     name.split('/')
         .any(|part| part == "..")
         .then_some("No name has .. in it: a name is a path in a peer's share, as thorp ls shows it")
-}
-
-/// As the core does.
-fn looks_like_a_pattern(name: &str) -> bool {
-    name.contains(['*', '?', '[', '{'])
 }
 
 fn ambiguous(name: &str, doubt: Doubt) -> String {

@@ -29,6 +29,7 @@ use std::path::Path;
 
 use thorp_node::address::NetAddress;
 use thorp_node::api::{Member, PageTrouble};
+use thorp_node::looks_like_a_pattern;
 use thorp_node::printable::printable;
 
 use crate::fit::middle;
@@ -131,7 +132,7 @@ pub fn plain(sentence: &str) -> String {
 /// No file matches a pattern.
 pub fn nothing_matches(pattern: &str) -> String {
     let shown = named(pattern);
-    if pattern.contains(['*', '?', '[', '{']) {
+    if looks_like_a_pattern(pattern) {
         return format!(
             "Nothing matches {shown}. Small and large letters differ, and a pattern with a / is \
              matched against whole paths. See what there is: thorp ls"
