@@ -21,7 +21,7 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::time::timeout;
 
 use crate::address::NetAddress;
-use crate::authority::{Authority, Joiner};
+use crate::authority::{Authority, NewMember};
 use crate::certificate::{self, CaKey, CertificateError};
 use crate::clock::{Apart, Clock, unix_seconds};
 use crate::identity::{Identity, IdentityError, Membership};
@@ -305,7 +305,7 @@ impl JoinService {
                 if let Ok(member) = certificate::member_of(&CertificateDer::from(&certificate[..]))
                     && is_new
                 {
-                    self.authority.on_joined(Joiner {
+                    self.authority.on_joined(NewMember {
                         id: member.id,
                         name: member.name,
                         from: from.ip().to_canonical(),

@@ -6,7 +6,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use thorp_core::links;
 use thorp_core::peer;
 use thorp_group::address::NetAddress;
-use thorp_group::authority::Joiner;
+use thorp_group::authority::NewMember;
 use thorp_group::certificate;
 use thorp_wire::PeerId;
 use thorp_wire::frame::{Holder, MemberRow, Variant};
@@ -94,11 +94,11 @@ pub(crate) fn peers(mut rows: Vec<MemberRow>, itself: Option<&Holder>) -> Vec<Pe
 }
 
 /// A machine that has become a member: it is not known where it listens.
-pub(crate) fn newcomer(newcomer: &Joiner) -> Member {
+pub(crate) fn new_member(new: &NewMember) -> Member {
     Member {
-        id: newcomer.id.to_string(),
-        name: newcomer.name.as_ref().map(ToString::to_string),
-        address: newcomer.from.to_string(),
+        id: new.id.to_string(),
+        name: new.name.as_ref().map(ToString::to_string),
+        address: new.from.to_string(),
         port: 0,
     }
 }

@@ -69,12 +69,12 @@ pub const INVITE_VALIDITY: Duration = Duration::from_hours(24);
 /// expired.
 const INVITE_MEMORY: u64 = 30 * 24 * 3600;
 
-/// How many newcomers wait to be told of; of more, the first ones are left out.
-const NEWCOMERS_UNTOLD: usize = 16;
+/// How many new members wait to be told of; of more, the first ones are left out.
+const NEW_MEMBERS_UNTOLD: usize = 16;
 
 /// A machine that has become a member.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Joiner {
+pub struct NewMember {
     /// Its key.
     pub id: PeerId,
     /// Its name, as it is in its certificate.
@@ -99,7 +99,7 @@ pub struct Authority {
     changing: Mutex<()>,
     /// Why the last change is not on disk; `None` if it is.
     unsaved: watch::Sender<Option<String>>,
-    newcomers: broadcast::Sender<Joiner>,
+    new_members: broadcast::Sender<NewMember>,
 }
 
 /// A row of the member table.
@@ -153,7 +153,7 @@ impl Authority {
             tables: Mutex::new(tables),
             changing: Mutex::default(),
             unsaved: watch::Sender::new(None),
-            newcomers: broadcast::Sender::new(NEWCOMERS_UNTOLD),
+            new_members: broadcast::Sender::new(NEW_MEMBERS_UNTOLD),
         };
         // If a crash came between a decision and its record, sign the record now.
         authority.change(disk, |_| Ok(()))?;
@@ -361,14 +361,14 @@ impl Authority {
     }
 
     /// Returns what tells of each machine that becomes a member from now on.
-    pub fn newcomers(&self) -> broadcast::Receiver<Joiner> {
-        self.newcomers.subscribe()
+    pub fn new_members(&self) -> broadcast::Receiver<NewMember> {
+        self.new_members.subscribe()
     }
 
     /// A machine has become a member.
-    pub(crate) fn on_joined(&self, newcomer: Joiner) {
+    pub(crate) fn on_joined(&self, new: NewMember) {
         // There may be nobody to tell.
-        let _ = self.newcomers.send(newcomer);
+        let _ = self.new_members.send(new);
     }
 
     /// Answers a member that asks for a new certificate over its link.

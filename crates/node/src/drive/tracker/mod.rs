@@ -13,8 +13,7 @@ use thorp_core::matching::PatternError;
 use thorp_core::swarms::SwarmTotals;
 use thorp_core::tracker::{self as machine, Output};
 use thorp_disk::DiskThread;
-use thorp_group::authority::Joiner;
-use thorp_group::authority::Tracks;
+use thorp_group::authority::{NewMember, Tracks};
 use thorp_group::clock::{Clock, unix_seconds};
 use thorp_group::renewal::{OwnRenewal, RenewalTime};
 use thorp_group::sightings::Sightings;
@@ -162,7 +161,7 @@ struct Task {
     totals: SwarmTotals,
     newest: watch::Receiver<Option<SignedRecord>>,
     unsaved: watch::Receiver<Option<String>>,
-    newcomers: broadcast::Receiver<Joiner>,
+    new_members: broadcast::Receiver<NewMember>,
     incoming: mpsc::Receiver<Incoming>,
     refusals: Refusals,
     requests: mpsc::Receiver<Request>,
@@ -177,7 +176,7 @@ enum Event {
     /// What the group decides does not get to the disk, or does so again.
     Unsaved,
     /// A machine has become a member.
-    Joined(Joiner),
+    Joined(NewMember),
     RenewalDue,
     SeenDue,
     /// A second has passed, where there is a face.
@@ -200,7 +199,7 @@ impl Node for Task {
             _ = self.newest.changed() => Event::NewRecord,
             // The sender is in `renewal`, which we hold.
             _ = self.unsaved.changed() => Event::Unsaved,
-            Ok(newcomer) = self.newcomers.recv() => Event::Joined(newcomer),
+            Ok(new) = self.new_members.recv() => Event::Joined(new),
             () = self.renewal_due.clone().comes(&self.clock) => Event::RenewalDue,
             () = sleep_until(self.seen_due) => Event::SeenDue,
             () = sleep_until(self.sweep_due), if self.face.is_some() => Event::Swept,
@@ -227,8 +226,8 @@ impl Node for Task {
                     let _ = self.notices.try_send(warning);
                 }
             }
-            Event::Joined(newcomer) => {
-                let admitted = Notice::Admitted(rows::newcomer(&newcomer));
+            Event::Joined(new) => {
+                let admitted = Notice::Admitted(rows::new_member(&new));
                 // A caller that does not read its notices misses some.
                 let _ = self.notices.try_send(admitted);
             }
@@ -338,7 +337,7 @@ impl Task {
             face: setup.face,
             renewal_due: setup.renewal.due(),
             unsaved: setup.renewal.authority.unsaved(),
-            newcomers: setup.renewal.authority.newcomers(),
+            new_members: setup.renewal.authority.new_members(),
             renewal: setup.renewal,
             seen: setup.seen,
             seen_due: Instant::now() + Sightings::WRITTEN_EVERY,
