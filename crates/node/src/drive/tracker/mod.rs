@@ -220,16 +220,11 @@ impl Node for Task {
             Event::Unsaved => {
                 let why = self.unsaved.borrow_and_update().clone();
                 if let Some(why) = why {
-                    let warning = Notice::Warning(Warning::GroupUnsaved { why });
-                    self.keeper.notice(&warning);
-                    // A caller that does not read its notices misses some.
-                    let _ = self.notices.try_send(warning);
+                    self.notify(Notice::Warning(Warning::GroupUnsaved { why }));
                 }
             }
             Event::Joined(new) => {
-                let admitted = Notice::Admitted(rows::new_member(&new));
-                // A caller that does not read its notices misses some.
-                let _ = self.notices.try_send(admitted);
+                self.notify(Notice::Admitted(rows::new_member(&new)));
             }
             Event::RenewalDue => self.renew(),
             Event::SeenDue => {
@@ -262,11 +257,7 @@ impl Node for Task {
             Output::Link(output) => engine.carry_out(output, |record| self.verify(record)),
             Output::Unlisted(holder) => {
                 let member = rows::holder(&holder);
-                let warning = Warning::TooMuchForTracker { member };
-                // A caller that does not read its notices misses some.
-                let warning = Notice::Warning(warning);
-                self.keeper.notice(&warning);
-                let _ = self.notices.try_send(warning);
+                self.notify(Notice::Warning(Warning::TooMuchForTracker { member }));
             }
             Output::Renew {
                 link,
@@ -352,6 +343,12 @@ impl Task {
             notices,
         };
         (task, engine)
+    }
+
+    fn notify(&mut self, notice: Notice) {
+        self.keeper.notice(&notice);
+        // A program that does not read the notices in time misses some.
+        let _ = self.notices.try_send(notice);
     }
 
     /// Whether a record is the group's. What the authority learns from it comes
