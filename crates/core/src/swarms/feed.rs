@@ -2,15 +2,14 @@
 //! clients, and which torrents follow from what these list.
 //!
 //! A file is in up to three torrents: one of v2 that is private, one that is not, and one of v1
-//! if its entry says so. The info-hashes of v2 follow from name, length and root. Of other torrents,
-//! of folders and of what came from elsewhere, a member says the info-hashes.
+//! if its entry says so. The info-hashes of v2 follow from name, length and root. Of other
+//! torrents, of folders and of what came from elsewhere, a member says the info-hashes.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 
-use thorp_wire::torrent::build::{Privacy, v2_info};
-use thorp_wire::torrent::info_hash_v2;
-use thorp_wire::{Content, InfoHash, Name, PeerId};
+use thorp_wire::torrent::build::v2_info_hashes;
+use thorp_wire::{InfoHash, Name, PeerId};
 
 use super::MemberNumber;
 use crate::catalogue::{Catalogue, Watched};
@@ -80,8 +79,8 @@ impl Feed {
                     let Some(number) = self.numbers.get(&peer) else {
                         continue;
                     };
-                    let v2 = torrents_of(&name, content).map(|torrent| (torrent, has));
-                    changes.extend(v2.chain(v1).map(|(torrent, has)| match has {
+                    let v2 = v2_info_hashes(&name, content).map(|torrent| (torrent, has));
+                    changes.extend(v2.into_iter().chain(v1).map(|(torrent, has)| match has {
                         Some(is_whole) => {
                             MemberChange::Lists(*number, torrent, is_whole, name.clone())
                         }
@@ -105,12 +104,6 @@ impl Feed {
         }
         changes
     }
-}
-
-/// Returns the info-hashes of a file's v2 torrents: the private one, and the other.
-fn torrents_of(name: &Name, content: Content) -> impl Iterator<Item = InfoHash> {
-    let of = |privacy| info_hash_v2(&v2_info(name.base(), content, privacy)).truncated();
-    [Privacy::Private, Privacy::Public].map(of).into_iter()
 }
 
 #[cfg(test)]
@@ -337,7 +330,8 @@ mod tests {
                         let Some(content) = entry.content() else {
                             continue;
                         };
-                        for torrent in torrents_of(&entry.name, content).chain(entry.v1) {
+                        let v2 = v2_info_hashes(&entry.name, content);
+                        for torrent in v2.into_iter().chain(entry.v1) {
                             expected
                                 .entry((torrent, *number))
                                 .or_insert_with(BTreeSet::new)

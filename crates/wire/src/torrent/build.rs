@@ -11,7 +11,9 @@ use crate::announce::TrackerUrl;
 use crate::bencode::{Dictionary, encoded_list, encoded_string};
 use crate::layout::Layout;
 use crate::merkle::Hash;
-use crate::{Content, Name, Root};
+use crate::{Content, InfoHash, Name, Root};
+
+use super::info_hash_v2;
 
 /// Whether clients may learn of one another elsewhere than from the torrent's trackers (BEP 27).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,6 +42,12 @@ pub fn v2_info(base: &str, content: Content, privacy: Privacy) -> Vec<u8> {
         .dictionary("file tree", &tree.encode())
         .integer("meta version", 2)
         .encode()
+}
+
+/// The info-hashes of the private and of the public v2 torrent that members make of a file.
+pub fn v2_info_hashes(name: &Name, content: Content) -> [InfoHash; 2] {
+    [Privacy::Private, Privacy::Public]
+        .map(|privacy| info_hash_v2(&v2_info(name.base(), content, privacy)).truncated())
 }
 
 /// A file of a folder that becomes a torrent.

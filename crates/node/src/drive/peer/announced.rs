@@ -7,12 +7,12 @@
 use std::sync::{Arc, Weak};
 
 use thorp_core::announces::{Announces, Trackers};
-use thorp_wire::announce::{Announce, TrackerUrl};
-use thorp_wire::torrent::build::{Privacy, v2_info};
-use thorp_wire::torrent::info_hash_v2;
-use thorp_wire::{Content, InfoHash, Name};
+use thorp_wire::announce::Announce;
+use thorp_wire::torrent::build::v2_info_hashes;
+use thorp_wire::{InfoHash, Name};
 
 use super::Peer;
+use super::torrents::own_trackers;
 use crate::net::announcing::{Amounts, Announcing, Told};
 use crate::sessions::Transfer;
 use crate::system;
@@ -31,7 +31,7 @@ impl Seeking {
         if !peer.swarms.serves_clients() || peer.swarms.port().is_none() {
             return Self(Vec::new());
         }
-        let [private, public] = torrents_of(name, transfer.content());
+        let [private, public] = v2_info_hashes(name, transfer.content());
         transfer.set_public_torrent(public);
         if let Some(v1) = v1 {
             transfer.set_v1_torrent(v1);
@@ -52,18 +52,8 @@ impl Seeking {
     }
 }
 
-/// The v2 torrents that members make of a file that has this name: the private one, and the other.
-fn torrents_of(name: &Name, content: Content) -> [InfoHash; 2] {
-    [Privacy::Private, Privacy::Public]
-        .map(|privacy| info_hash_v2(&v2_info(name.base(), content, privacy)).truncated())
-}
-
 fn seek(peer: &Peer, transfer: &Arc<Transfer>, torrent: InfoHash) -> Announcing {
-    let urls = peer.trackers.iter().filter_map(|tracker| {
-        let url = format!("http://{tracker}/announce");
-        url.parse::<TrackerUrl>().ok()
-    });
-    let trackers = Trackers::default().and_own(urls);
+    let trackers = Trackers::default().and_own(own_trackers(peer));
     let told_to = Arc::downgrade(transfer);
     let amounts_of = Arc::downgrade(transfer);
     Announcing::start(

@@ -6,6 +6,7 @@
 
 mod making;
 
+use std::collections::BTreeSet;
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
@@ -126,6 +127,15 @@ fn addresses(peer: &Peer) -> Vec<SocketAddr> {
 /// The URLs of the group's tracker that a torrent made here names.
 pub(super) fn tracker_urls(peer: &Peer) -> Vec<TrackerUrl> {
     tiers(&peer.trackers, &addresses(peer)).concat()
+}
+
+/// The group's trackers, as this peer reaches them.
+pub(super) fn own_trackers(peer: &Peer) -> BTreeSet<TrackerUrl> {
+    let urls = peer.trackers.iter().filter_map(|tracker| {
+        let url = format!("http://{tracker}/announce");
+        url.parse().ok()
+    });
+    urls.collect()
 }
 
 /// The tracker's URLs, all in one tier. One that this peer reaches over loopback is on this

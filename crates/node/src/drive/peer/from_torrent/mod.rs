@@ -39,7 +39,7 @@ use super::Peer;
 use super::delivery::Folder;
 use super::pace::{Pace, TOLD_EVERY};
 use super::telling::{self, milliseconds};
-use super::torrents::{group_serves_clients, tracker_urls};
+use super::torrents::group_serves_clients;
 use crate::api::{Done, Event, Failure, GetTorrent, Miss, Note, Progress, TorrentSource};
 use crate::drive::caller::{Events, tell};
 use crate::sessions::{Fetching, Happening, TorrentBytes, TorrentTurn, from_memory};

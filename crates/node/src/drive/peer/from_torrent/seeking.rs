@@ -13,7 +13,8 @@ use thorp_wire::announce::{Announce, TrackerUrl};
 use thorp_wire::{InfoHash, printable};
 use tokio::sync::mpsc;
 
-use super::{Peer, tracker_urls};
+use super::Peer;
+use crate::drive::peer::torrents::{own_trackers, tracker_urls};
 use crate::net::announcing::{Amounts, Announcing, Told};
 use crate::sessions::Transfer;
 use crate::system;
@@ -96,17 +97,8 @@ impl Seeking {
     }
 }
 
-/// The trackers of this peer's group, as a torrent names them.
-fn own_trackers(peer: &Peer) -> BTreeSet<TrackerUrl> {
-    let urls = peer.trackers.iter().filter_map(|tracker| {
-        let url = format!("http://{tracker}/announce");
-        url.parse().ok()
-    });
-    urls.collect()
-}
-
-/// Whether this peer's group may be told of a private torrent: its trackers alone tell clients of one
-/// another (BEP 27). One that names none can only be the group's.
+/// Whether this peer's group may be told of a private torrent: its trackers alone tell clients of
+/// one another (BEP 27). One that names none can only be the group's.
 pub(super) fn may_group_know(peer: &Peer, tiers: &[Vec<String>]) -> bool {
     let mut own = own_trackers(peer);
     own.extend(tracker_urls(peer));
