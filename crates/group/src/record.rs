@@ -95,6 +95,20 @@ impl Records {
         self.newest.borrow().clone()
     }
 
+    /// Whether there is a record, and it says that any machine that asks is let in.
+    pub fn is_open(&self) -> bool {
+        let newest = self.newest.borrow();
+        newest.as_ref().is_some_and(|newest| newest.record().open)
+    }
+
+    /// Whether there is a record, and it says that members serve ordinary BitTorrent clients.
+    pub fn serves_clients(&self) -> bool {
+        let newest = self.newest.borrow();
+        newest
+            .as_ref()
+            .is_some_and(|newest| newest.record().bittorrent)
+    }
+
     /// Whether there is a record, and it says that machines come into the group by invitation
     /// only.
     pub fn is_by_invitation(&self) -> bool {

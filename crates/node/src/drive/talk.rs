@@ -2,10 +2,15 @@
 //! answers about files, a line each. Signs of life and listings are not among them.
 
 use thorp_wire::frame::Query;
-use thorp_wire::{Body, Frame, printable};
+use thorp_wire::{Body, Frame, MemberName, PeerId, printable};
 
 /// So many names of one question are shown.
 const NAMES: usize = 3;
+
+/// A member, as a log calls it: by its name, or else by the beginning of its id.
+pub(super) fn called(name: Option<&MemberName>, id: PeerId) -> String {
+    name.map_or_else(|| id.short(), ToString::to_string)
+}
 
 /// A frame goes to a member.
 pub(super) fn log_sent(whom: &str, frame: &Frame) {
@@ -38,10 +43,7 @@ pub(super) fn log_heard(who: &str, frame: &Frame) {
                 let holders: Vec<String> = variant
                     .holders
                     .iter()
-                    .map(|holder| match &holder.name {
-                        Some(name) => name.to_string(),
-                        None => holder.id.short(),
-                    })
+                    .map(|holder| called(holder.name.as_ref(), holder.id))
                     .collect();
                 let name = printable(variant.entry.name.as_str());
                 tracing::debug!(%who, %name, holders = holders.join(" "), "lists");

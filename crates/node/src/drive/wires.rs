@@ -70,15 +70,11 @@ impl Wires {
             clock: self.clock.clone(),
             ends: member.ends.min(self.tls.member().ends),
         };
-        let records = self.tls.records();
-        let is_open = records.newest().is_some_and(|newest| newest.record().open);
+        let is_open = self.tls.records().is_open();
         let account = Account::of(member.id, address.ip(), is_open);
         let wire = Wire {
             sender: link::start(link, stream, term, self.inbox.of(account)),
-            who: match &member.name {
-                Some(name) => name.to_string(),
-                None => member.id.short(),
-            },
+            who: talk::called(member.name.as_ref(), member.id),
             is_trackers: member.tracker || self.tls.member().tracker,
             local: local.ok().map(|local| local.ip()),
         };

@@ -461,11 +461,8 @@ impl Door {
     fn client_service(&self) -> Option<&mpsc::Sender<Client>> {
         let mut services = self.services.iter();
         services.find_map(|service| {
-            let newest = service.tls.records().newest()?;
-            service
-                .clients
-                .as_ref()
-                .filter(|_| newest.record().bittorrent)
+            let clients = service.clients.as_ref();
+            clients.filter(|_| service.tls.records().serves_clients())
         })
     }
 

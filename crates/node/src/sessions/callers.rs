@@ -78,8 +78,7 @@ impl Swarms {
     /// A member has connected, to be sent a file.
     pub fn on_caller(&self, incoming: Incoming) {
         let member = incoming.member.id;
-        let records = self.0.tls.records();
-        let is_open = records.newest().is_some_and(|newest| newest.record().open);
+        let is_open = self.0.tls.records().is_open();
         let account = Account::of(member, incoming.remote.ip(), is_open);
         let Some(seat) = self.seat(member, account) else {
             tracing::debug!(remote = %incoming.remote, "there is no place for this session");

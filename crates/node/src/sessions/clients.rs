@@ -10,7 +10,6 @@ use std::sync::Arc;
 use thorp_core::bound::Account;
 use thorp_core::swarm::{Have, Offer, SourceId};
 use thorp_files::share::SharedTorrent;
-use thorp_group::record::Records;
 use thorp_wire::InfoHash;
 use thorp_wire::session::Handshake;
 use thorp_wire::session::handshake::name_of;
@@ -262,7 +261,8 @@ impl Swarms {
         let records = self.0.tls.records().clone();
         let mut changes = records.changes();
         let mut closing = self.0.closing.subscribe();
-        let refused = async { while serves(&records) && changes.changed().await.is_ok() {} };
+        let refused =
+            async { while records.serves_clients() && changes.changed().await.is_ok() {} };
         tokio::select! {
             () = refused => "the group serves clients no more".to_owned(),
             () = wanted => "others wait for its place".to_owned(),
@@ -288,13 +288,6 @@ fn offer_of(handshake: &Handshake, version: Version) -> Offer {
         member: false,
         hashes: version == Version::V2,
     }
-}
-
-/// Whether the group serves clients.
-pub(super) fn serves(records: &Records) -> bool {
-    records
-        .newest()
-        .is_some_and(|newest| newest.record().bittorrent)
 }
 
 #[cfg(test)]

@@ -318,12 +318,12 @@ impl Swarms {
     /// peer if it has a share.
     pub fn may_fetch_torrents(&self) -> bool {
         let share_serves = self.0.share.is_none() || self.0.serves_clients;
-        share_serves && clients::serves(self.0.tls.records())
+        share_serves && self.0.tls.records().serves_clients()
     }
 
     /// Whether both this peer and its group serve clients, and clients are asked for files.
     pub fn serves_clients(&self) -> bool {
-        self.0.serves_clients && clients::serves(self.0.tls.records())
+        self.0.serves_clients && self.0.tls.records().serves_clients()
     }
 
     /// Where this peer listens, if it does.

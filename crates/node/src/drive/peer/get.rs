@@ -25,6 +25,7 @@ use crate::api::{
     Progress, Provenance,
 };
 use crate::drive::caller::{Events, tell};
+use crate::drive::talk::called;
 use crate::rows;
 use crate::sessions::Writing;
 use crate::waiting::if_any;
@@ -444,7 +445,8 @@ impl Job<'_> {
             answer.source = AnswerSource::Local;
         }
         let from = || {
-            let from = sources.iter().map(called);
+            let from = sources.iter();
+            let from = from.map(|holder| called(holder.name.as_ref(), holder.id));
             from.collect::<Vec<_>>().join(" ")
         };
         tracing::info!(
@@ -485,14 +487,6 @@ impl Job<'_> {
 
     async fn tell(&self, event: Event) {
         tell(self.events, event).await;
-    }
-}
-
-/// A member, for the log.
-fn called(holder: &Holder) -> String {
-    match &holder.name {
-        Some(name) => name.to_string(),
-        None => holder.id.short(),
     }
 }
 
