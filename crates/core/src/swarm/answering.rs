@@ -29,7 +29,7 @@ impl Swarm {
             return;
         }
         let may = |(id, session): (&SessionId, &Session)| {
-            let may = session.wants && session.offer.member && session.offer.fast;
+            let may = session.is_interested && session.offer.member && session.offer.fast;
             (may && !session.choking).then_some(*id)
         };
         let members: Vec<SessionId> = self.sessions.iter().filter_map(may).collect();
@@ -82,7 +82,10 @@ impl Swarm {
 
     /// Whether more peers want bytes than are served at a time.
     pub(super) fn is_crowded(&self) -> bool {
-        let wanting = self.sessions.values().filter(|session| session.wants);
+        let wanting = self
+            .sessions
+            .values()
+            .filter(|session| session.is_interested);
         wanting.count() > self.limits.uploads
     }
 
@@ -104,17 +107,20 @@ impl Swarm {
         let chosen = choke::choose(&wanting, places, complete, &mut self.rng);
         self.choke_all_but(now, &chosen);
         for session in self.sessions.values_mut() {
-            session.came_before = session.came;
+            session.received_before = session.received;
         }
     }
 
     fn wanting(&self) -> Vec<Wanting> {
-        let wanting = self.sessions.iter().filter(|(_, session)| session.wants);
+        let wanting = self
+            .sessions
+            .iter()
+            .filter(|(_, session)| session.is_interested);
         wanting
             .map(|(id, session)| Wanting {
                 session: *id,
                 member: session.offer.member,
-                came: session.came - session.came_before,
+                came: session.received - session.received_before,
                 got: session.taken,
                 unchoked: !session.choking,
             })
@@ -125,7 +131,7 @@ impl Swarm {
         for (id, session) in self
             .sessions
             .iter_mut()
-            .filter(|(_, session)| session.wants)
+            .filter(|(_, session)| session.is_interested)
         {
             let choke = !chosen.contains(id);
             if session.choking == choke {

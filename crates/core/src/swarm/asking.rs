@@ -245,7 +245,7 @@ impl Swarm {
         if let Some(session) = self.sessions.get_mut(&id) {
             session.heard = now;
             session.pipeline.flowing(bytes);
-            self.came = now;
+            self.received_at = now;
             self.received += u64::from(bytes);
             self.revive(id);
         }
@@ -257,19 +257,19 @@ impl Swarm {
         let Some(session) = self.sessions.get_mut(&id) else {
             return false;
         };
-        let Some(untold) = session.came(now, block) else {
+        let Some(untold) = session.on_block_received(now, block) else {
             // It was cancelled while it was arriving.
             self.wake |= session.on_dropped(span_of(block));
             return false;
         };
         self.received += untold;
-        self.came = now;
+        self.received_at = now;
         self.pieces.release(block);
         let claimed = self.pieces.claim(block);
         if claimed {
             session.claim(block);
             if self.pieces.asked_of(block) > 0 {
-                self.take_back(now, id, block);
+                self.cancel_elsewhere(now, id, block);
             }
         }
         self.fill(now, id);
@@ -277,7 +277,7 @@ impl Swarm {
     }
 
     /// Cancels the requests to other sessions for bytes that have arrived.
-    fn take_back(&mut self, now: Instant, from: SessionId, came: Block) {
+    fn cancel_elsewhere(&mut self, now: Instant, from: SessionId, came: Block) {
         let mut cancels = Vec::new();
         for (id, session) in &mut self.sessions {
             if *id == from || !session.touches(came) {
@@ -289,7 +289,7 @@ impl Swarm {
             let done = same_piece.filter(|block| !self.pieces.wants(*block));
             let done: Vec<Block> = done.collect();
             for block in done {
-                session.take_back(now, block);
+                session.cancel(now, block);
                 cancels.push((*id, block, session.silent));
             }
         }
@@ -381,7 +381,7 @@ impl Swarm {
             .collect();
         let silent = session.silent;
         for block in owed {
-            session.take_back(now, block);
+            session.cancel(now, block);
             self.outputs
                 .push_back(super::Output::Send(id, Message::Cancel(span_of(block))));
             if !silent {

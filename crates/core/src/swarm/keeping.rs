@@ -115,7 +115,7 @@ impl Swarm {
         let choked_for_long = session
             .choked_since
             .is_some_and(|since| now - since >= CHOKED_FOR_LONG);
-        let proven = session.came > 0 || self.sources.failures(session.source) == 0;
+        let proven = session.received > 0 || self.sources.failures(session.source) == 0;
         // What cannot be verified is not asked for.
         let is_of_use = session.offer.hashes || self.can_verify();
         is_of_use && session.gives_hope(now) && !session.silent && !choked_for_long && proven
@@ -206,7 +206,7 @@ impl Swarm {
         let alike = self.sessions.iter();
         let alike = alike.filter(|(_, session)| session.offer.member == member);
         let mut idle = alike.filter(|(_, session)| {
-            let nothing_to_do = !session.wants && !session.interested;
+            let nothing_to_do = !session.is_interested && !session.am_interested;
             nothing_to_do && now - session.since >= IDLE || session.is_idle_for(now, IDLE)
         });
         let Some(id) = idle.next().map(|(id, _)| *id) else {

@@ -173,7 +173,7 @@ impl Swarm {
         if self.by_source.get(&session.source) == Some(&id) {
             self.by_source.remove(&session.source);
         }
-        let fruit = if session.came > 0 {
+        let fruit = if session.received > 0 {
             Was::Useful
         } else {
             Was::Fruitless
@@ -185,7 +185,7 @@ impl Swarm {
         for (piece, source) in unproven {
             self.cannot_prove(now, piece, source);
         }
-        if session.wants && !session.choking {
+        if session.is_interested && !session.choking {
             self.rechoke(now, None);
         }
         true
@@ -208,7 +208,7 @@ impl Swarm {
         };
         let news = pieces.iter().filter(|piece| self.pieces.lacks(**piece));
         let news = news.count();
-        session.wanted += u32::try_from(news).unwrap_or(u32::MAX);
+        session.lacking_here += u32::try_from(news).unwrap_or(u32::MAX);
         if session.is_whole() {
             self.turn = None;
         }
@@ -232,9 +232,9 @@ impl Swarm {
         let Some(session) = self.sessions.get_mut(&id) else {
             return;
         };
-        let interested = session.wanted > 0;
-        if session.interested != interested {
-            session.interested = interested;
+        let interested = session.lacking_here > 0;
+        if session.am_interested != interested {
+            session.am_interested = interested;
             let message = if interested {
                 Message::Interested
             } else {

@@ -128,7 +128,7 @@ pub struct Swarm {
     wake: bool,
     received: u64,
     /// When the last of that came; before, when the fetch began.
-    came: Instant,
+    received_at: Instant,
     next_look: Instant,
     next_choke: Instant,
     next_swap: Instant,
@@ -222,7 +222,7 @@ impl Swarm {
             turn: None,
             wake: false,
             received: 0,
-            came: now,
+            received_at: now,
             next_look: now,
             next_choke: now + choke::EVERY,
             next_swap: now + keeping::SWAP_EVERY,
@@ -377,7 +377,7 @@ impl Swarm {
         }
         Awaited {
             from,
-            silent: now - self.came,
+            silent: now - self.received_at,
         }
     }
 

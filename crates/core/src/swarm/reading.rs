@@ -334,7 +334,7 @@ impl Swarm {
         let block = self.pieces.ask_within(piece, leaves, longest)?;
         self.pieces.all_asked(piece, id);
         let session = self.sessions.get(&id)?;
-        // The other end answers each request, also one that was taken back: the first answer is
+        // The other end answers each request, also one that was cancelled: the first answer is
         // taken, and a second one is dropped.
         let is_asked = if session.offer.fast {
             session.owes(block)
@@ -372,7 +372,7 @@ impl Swarm {
             }
             let elsewhere: Vec<Block> = session.asked().filter(|block| !is_read(block)).collect();
             for block in elsewhere {
-                session.take_back(now, block);
+                session.cancel(now, block);
                 cancels.push((*id, block));
             }
         }

@@ -33,7 +33,7 @@ const GUIDED: Duration = Duration::from_secs(1);
 /// A session that sends nothing for this long, with requests outstanding, is silent.
 pub const SILENT: Duration = Duration::from_secs(10);
 /// A cancelled request is not made again for this long.
-const TAKEN_BACK: Duration = Duration::from_secs(10);
+const CANCELLED_FOR: Duration = Duration::from_secs(10);
 
 /// The piece and offset at which a block begins: outstanding requests of one session never
 /// overlap.
@@ -51,7 +51,7 @@ pub struct Session {
     pub offer: Offer,
     /// The pieces that the other end has, and how many of those this peer lacks.
     pub has: Bits,
-    pub wanted: u32,
+    pub lacking_here: u32,
     /// Whether its pieces count towards the rarity of each piece.
     pub counted: bool,
     /// Whether the other end has said which pieces it has.
@@ -60,9 +60,10 @@ pub struct Session {
     pub choked: bool,
     /// Whether this peer chokes the other end.
     pub choking: bool,
-    pub interested: bool,
+    /// Whether this peer has told the other end that it is interested.
+    pub am_interested: bool,
     /// Whether the other end is interested.
-    pub wants: bool,
+    pub is_interested: bool,
     /// How much to ask for at once.
     pub pipeline: Pipeline,
     /// The piece that this session works on first.
@@ -79,9 +80,9 @@ pub struct Session {
     pub choked_since: Option<Instant>,
     /// Bytes of blocks that have come from the other end. A piece may take long to be whole, so
     /// they count before it is verified; who sends wrong ones is left altogether.
-    pub came: u64,
-    /// The value of `came` when the sessions to serve were last chosen.
-    pub came_before: u64,
+    pub received: u64,
+    /// The value of `received` when the sessions to serve were last chosen.
+    pub received_before: u64,
     /// Bytes sent to the other end.
     pub taken: u64,
     /// Pieces that the other end, which has all of them, suggests to be asked for, and when it has
@@ -90,7 +91,7 @@ pub struct Session {
     suggested_at: Option<Instant>,
     asked: BTreeMap<BlockBegin, Asked>,
     claimed: BTreeSet<Block>,
-    taken_back: BTreeMap<BlockBegin, (Block, Instant)>,
+    cancelled: BTreeMap<BlockBegin, (Block, Instant)>,
     /// The blocks that the other end has requested, and whether each was withdrawn.
     uploads: BTreeMap<Block, bool>,
     upload_bytes: u64,
@@ -151,13 +152,13 @@ impl Session {
             dialled,
             offer,
             has: Bits::none(pieces),
-            wanted: 0,
+            lacking_here: 0,
             counted: false,
             told: false,
             choked: !offer.member,
             choking: !offer.member,
-            interested: false,
-            wants: false,
+            am_interested: false,
+            is_interested: false,
             pipeline: Pipeline::new(now, offer.most_requests),
             current: None,
             silent: false,
@@ -165,14 +166,14 @@ impl Session {
             since: now,
             worked: now,
             choked_since: (!offer.member).then_some(now),
-            came: 0,
-            came_before: 0,
+            received: 0,
+            received_before: 0,
             taken: 0,
             suggested: VecDeque::new(),
             suggested_at: None,
             asked: BTreeMap::new(),
             claimed: BTreeSet::new(),
-            taken_back: BTreeMap::new(),
+            cancelled: BTreeMap::new(),
             uploads: BTreeMap::new(),
             upload_bytes: 0,
             refused: 0,
@@ -200,7 +201,7 @@ impl Session {
     /// Whether it has missing pieces that can be requested.
     pub fn has_more_to_give(&self) -> bool {
         let denied = self.denied.union(&self.barred).count();
-        self.wanted as usize > denied
+        self.lacking_here as usize > denied
     }
 
     /// It has not that piece, though it said so.
@@ -220,7 +221,7 @@ impl Session {
 
     /// Records that a piece that the other end has is not missing any more.
     pub fn on_piece_had(&mut self, piece: u32) {
-        self.wanted = self.wanted.saturating_sub(1);
+        self.lacking_here = self.lacking_here.saturating_sub(1);
         self.denied.remove(&piece);
         self.barred.remove(&piece);
     }
@@ -238,8 +239,8 @@ impl Session {
     /// Whether it occupies a place without using it: the other end is interested and unchoked, but
     /// has not asked for bytes for this long.
     pub fn is_idle_for(&self, now: Instant, for_long: Duration) -> bool {
-        let may_ask = self.wants && !self.choking && self.uploads.is_empty();
-        may_ask && !self.interested && now - self.worked >= for_long
+        let may_ask = self.is_interested && !self.choking && self.uploads.is_empty();
+        may_ask && !self.am_interested && now - self.worked >= for_long
     }
 
     /// Whether the other end has the whole file.
@@ -327,8 +328,8 @@ impl Session {
         Consequence::Choked(gone)
     }
 
-    fn on_interest(&mut self, wants: bool) -> Consequence {
-        if std::mem::replace(&mut self.wants, wants) == wants {
+    fn on_interest(&mut self, is_interested: bool) -> Consequence {
+        if std::mem::replace(&mut self.is_interested, is_interested) == is_interested {
             return Consequence::Nothing;
         }
         Consequence::Wants
@@ -400,8 +401,8 @@ impl Session {
         let block = layout.block(span.piece, span.begin, span.length);
         let upload = block.and_then(|block| Some((block, self.uploads.get_mut(&block)?)));
         match upload {
-            Some((block, taken_back)) if !*taken_back => {
-                *taken_back = true;
+            Some((block, withdrawn)) if !*withdrawn => {
+                *withdrawn = true;
                 Consequence::Withdraw(block)
             }
             _ => Consequence::Nothing,
@@ -461,10 +462,10 @@ impl Session {
         let standing = self
             .uploads
             .iter_mut()
-            .filter(|(_, taken_back)| !**taken_back);
+            .filter(|(_, withdrawn)| !**withdrawn);
         standing
-            .map(|(block, taken_back)| {
-                *taken_back = true;
+            .map(|(block, withdrawn)| {
+                *withdrawn = true;
                 *block
             })
             .collect()
@@ -509,8 +510,8 @@ impl Session {
             .range(begins.clone())
             .rev()
             .map(|(_, asked)| asked.block);
-        let mut back = self.taken_back.range(begins).map(|(_, (block, _))| *block);
-        asked.next().is_some_and(overlaps) || back.any(overlaps)
+        let mut cancelled = self.cancelled.range(begins).map(|(_, (block, _))| *block);
+        asked.next().is_some_and(overlaps) || cancelled.any(overlaps)
     }
 
     /// Whether some of these bytes are requested from it and have not come.
@@ -531,13 +532,13 @@ impl Session {
 
     /// Records that all bytes of a block have arrived. Returns how many of them were not reported
     /// as flowing; `None` if the block was not asked for.
-    pub fn came(&mut self, now: Instant, block: Block) -> Option<u64> {
+    pub fn on_block_received(&mut self, now: Instant, block: Block) -> Option<u64> {
         self.expects(span_of(block))?;
         let asked = self.asked.remove(&begin_of(block))?;
         self.heard = now;
         self.denials = 0;
         let length = block.length();
-        self.came += u64::from(length);
+        self.received += u64::from(length);
         Some(self.pipeline.on_block_received(now, asked.mark, length))
     }
 
@@ -557,24 +558,25 @@ impl Session {
     }
 
     /// Cancels the request for a block that is no longer wanted from here.
-    pub fn take_back(&mut self, now: Instant, block: Block) {
+    pub fn cancel(&mut self, now: Instant, block: Block) {
         if self.forget(block) && self.offer.fast {
-            self.taken_back.insert(begin_of(block), (block, now));
+            self.cancelled.insert(begin_of(block), (block, now));
         }
     }
 
-    /// Bytes have come that are not expected. Returns whether they answer a cancelled request, which
-    /// is over by that.
+    /// Bytes have come that are not expected. Returns whether they answer a cancelled request,
+    /// which is over by that.
     pub fn on_dropped(&mut self, span: Span) -> bool {
         let place = (span.piece, span.begin);
-        let taken_back = self.taken_back.get(&place);
-        let is_answer = taken_back.is_some_and(|(block, _)| span_of(*block) == span);
-        is_answer && self.taken_back.remove(&place).is_some()
+        let cancelled = self.cancelled.get(&place);
+        let is_answer = cancelled.is_some_and(|(block, _)| span_of(*block) == span);
+        is_answer && self.cancelled.remove(&place).is_some()
     }
 
     /// Forgets requests that were cancelled long ago.
     pub fn sweep(&mut self, now: Instant) {
-        self.taken_back.retain(|_, (_, at)| now - *at < TAKEN_BACK);
+        self.cancelled
+            .retain(|_, (_, at)| now - *at < CANCELLED_FOR);
     }
 
     /// Removes an outstanding request. Returns whether there was one.

@@ -254,8 +254,11 @@ fn only_requested_blocks_are_expected() {
     assert_eq!(session.expects(span(4, 0, 32768)), Some(block(4, 0, 2)));
     assert_eq!(session.expects(span(4, 0, 16384)), None);
     assert_eq!(session.expects(span(3, 0, 32768)), None);
-    assert_eq!(session.came(at(1), block(4, 0, 2)), Some(32768));
-    assert_eq!(session.came(at(1), block(4, 0, 2)), None);
+    assert_eq!(
+        session.on_block_received(at(1), block(4, 0, 2)),
+        Some(32768)
+    );
+    assert_eq!(session.on_block_received(at(1), block(4, 0, 2)), None);
 }
 
 #[test]
@@ -263,7 +266,10 @@ fn bytes_that_were_reported_as_flowing_are_not_counted_twice() {
     let mut session = session(true, true);
     session.ask(at(0), block(4, 0, 2));
     session.pipeline.flowing(10_000);
-    assert_eq!(session.came(at(1), block(4, 0, 2)), Some(32768 - 10_000));
+    assert_eq!(
+        session.on_block_received(at(1), block(4, 0, 2)),
+        Some(32768 - 10_000)
+    );
 }
 
 #[test]
@@ -272,7 +278,7 @@ fn overlaps_with_outstanding_and_recently_cancelled_requests_are_found() {
     session.ask(at(0), block(4, 2, 4));
     assert!(session.touches(block(4, 5, 1)) && session.touches(block(4, 0, 3)));
     assert!(!session.touches(block(4, 0, 2)) && !session.touches(block(4, 6, 2)));
-    session.take_back(at(0), block(4, 2, 4));
+    session.cancel(at(0), block(4, 2, 4));
     assert_eq!(session.asked_number(), 0);
     assert!(session.touches(block(4, 5, 1)));
     session.sweep(at(60));
