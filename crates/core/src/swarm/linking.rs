@@ -22,7 +22,7 @@ impl Swarm {
         mut offer: Offer,
     ) {
         // A torrent's pieces are verified as a whole.
-        offer.hashes &= self.whole.is_none();
+        offer.hashes &= self.torrent.is_none();
         self.sources.on_session();
         if self.sources.is_liar(source) {
             let why = "it has sent what is not of this file".into();
@@ -54,7 +54,7 @@ impl Swarm {
             let why = "others have no place at all";
             self.drop_session(now, other, Why::Useless(why.into()));
         }
-        let session = Session::new(now, source, dialled, offer, self.pieces.number());
+        let session = Session::new(now, source, dialled, offer, self.pieces.count());
         self.sessions.insert(id, session);
         self.by_source.insert(source, id);
         self.sources.connected(now, source, dialled);

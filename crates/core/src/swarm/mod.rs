@@ -71,7 +71,7 @@ use session::{Consequence, Serving, Session};
 use sources::Sources;
 use suggesting::Suggesting;
 use suspects::Suspects;
-use torrent::Whole;
+use torrent::PieceHashing;
 
 /// Why a swarm cannot be made for a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
@@ -102,8 +102,8 @@ pub struct Swarm {
     doubts: Doubts,
     suspects: Suspects,
     readers: Readers,
-    /// Of a torrent: how its pieces are verified.
-    whole: Option<Whole>,
+    /// The pieces of a torrent that are being hashed; `None` for a file of the group.
+    torrent: Option<PieceHashing>,
     sources: Sources,
     suggesting: Suggesting,
     sessions: BTreeMap<SessionId, Session>,
@@ -194,20 +194,20 @@ impl Swarm {
         (me, seed, limits): (PeerId, u64, SwarmLimits),
     ) -> Self {
         let mut rng = fastrand::Rng::with_seed(seed);
-        let number = pieces.number();
+        let number = pieces.count();
         Self {
             me,
             content,
             layout,
             limits,
-            picker: Picker::new(pieces.had(), pieces.number(), &mut rng),
+            picker: Picker::new(pieces.had(), pieces.count(), &mut rng),
             rng,
             pieces,
             hashes,
             doubts: Doubts::default(),
             suspects: Suspects::default(),
             readers: Readers::default(),
-            whole: None,
+            torrent: None,
             sources: Sources::new(now, me),
             suggesting: Suggesting::new(number),
             sessions: BTreeMap::new(),
@@ -245,7 +245,7 @@ impl Swarm {
                 self.dial(now);
             }
             Input::Clients(clients) => {
-                if self.whole.is_some() {
+                if self.torrent.is_some() {
                     self.on_disk_looked_through();
                 }
                 self.sources.add_clients(now, clients, &mut self.rng);
@@ -421,7 +421,7 @@ impl Swarm {
 
     /// Whether what arrives can be verified: the hashes are known, or are those of a torrent.
     fn can_verify(&self) -> bool {
-        self.whole.is_some() || self.hashes.are_known()
+        self.torrent.is_some() || self.hashes.are_known()
     }
 
     fn source_ids(&self) -> Vec<SourceId> {
@@ -435,7 +435,7 @@ impl Swarm {
         };
         let serving = Serving {
             layout: &self.layout,
-            pieces: self.pieces.number(),
+            pieces: self.pieces.count(),
             had: self.pieces.had(),
             longest_request: self.limits.longest_request,
         };

@@ -32,7 +32,7 @@ pub struct Pieces {
     layout: Layout,
     /// Of a torrent: where only padding is, which is not asked for.
     space: Option<Arc<PieceSpace>>,
-    number: u32,
+    count: u32,
     had: Bits,
     /// The pieces that are fetched: of a torrent perhaps not all.
     wanted: Bits,
@@ -95,17 +95,17 @@ pub enum Verdict {
 
 impl Pieces {
     /// Creates the state of a file of which all pieces are verified, or none.
-    pub fn new(layout: Layout, number: u32, everything: bool) -> Self {
+    pub fn new(layout: Layout, count: u32, everything: bool) -> Self {
         Self {
             layout,
             space: None,
-            number,
-            wanted: Bits::all(number),
-            lacking: if everything { 0 } else { number },
+            count,
+            wanted: Bits::all(count),
+            lacking: if everything { 0 } else { count },
             had: if everything {
-                Bits::all(number)
+                Bits::all(count)
             } else {
-                Bits::none(number)
+                Bits::none(count)
             },
             verified: if everything { layout.length() } else { 0 },
             begun: BTreeMap::new(),
@@ -114,8 +114,8 @@ impl Pieces {
     }
 
     /// Creates the state of a torrent of which these pieces are wanted and none is verified.
-    pub fn of_torrent(space: Arc<PieceSpace>, number: u32, wanted: Bits) -> Self {
-        let mut pieces = Self::new(space.layout(), number, false);
+    pub fn of_torrent(space: Arc<PieceSpace>, count: u32, wanted: Bits) -> Self {
+        let mut pieces = Self::new(space.layout(), count, false);
         pieces.lacking = wanted.count();
         pieces.wanted = wanted;
         pieces.space = Some(space);
@@ -513,8 +513,8 @@ impl Pieces {
     }
 
     /// Returns the number of pieces of the file.
-    pub fn number(&self) -> u32 {
-        self.number
+    pub fn count(&self) -> u32 {
+        self.count
     }
 }
 

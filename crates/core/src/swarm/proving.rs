@@ -39,7 +39,7 @@ impl Swarm {
     pub(super) fn on_disk_looked_through(&mut self) {
         if self.zeros == Zeros::Unsought {
             self.zeros = Zeros::Sought;
-            if self.whole.is_some() {
+            if self.torrent.is_some() {
                 let bytes = self.pieces.to_come();
                 self.outputs.push_back(Output::ToCome(bytes));
             }
@@ -54,7 +54,7 @@ impl Swarm {
             return;
         }
         self.zeros = Zeros::Taken;
-        let pieces = (0..self.pieces.number()).filter_map(|number| self.layout.piece(number));
+        let pieces = (0..self.pieces.count()).filter_map(|number| self.layout.piece(number));
         // All but the last one have the same length, and so the same hash.
         let (mut whole, mut zeros) = (None, Vec::new());
         for piece in pieces {
@@ -231,7 +231,7 @@ impl Swarm {
     /// Verifies a piece whose leaves are all written.
     pub(super) fn judge(&mut self, now: Instant, piece: Piece) {
         let number = piece.number();
-        if self.whole.is_some() {
+        if self.torrent.is_some() {
             return self.hash_piece(piece);
         }
         let (Some(leaves), Some(hash)) = (self.pieces.hashes(number), self.hashes.of(number))
@@ -254,7 +254,7 @@ impl Swarm {
             Verdict::Bad(senders) => {
                 match senders.as_slice() {
                     // There are no leaves to ask it for, and it may have hung up meanwhile.
-                    [sender] if self.whole.is_some() => self.blame(now, *sender),
+                    [sender] if self.torrent.is_some() => self.blame(now, *sender),
                     [sender] => self.suspect(now, number, *sender),
                     _ => self.doubts.add(number),
                 }

@@ -21,7 +21,7 @@ use super::{Swarm, Unfit};
 
 /// The pieces that are being hashed.
 #[derive(Debug, Default)]
-pub struct Whole {
+pub struct PieceHashing {
     /// Whether some of a piece was written again since its hashing was begun: what comes of that
     /// says nothing of what is on disk now.
     hashing: BTreeMap<u32, bool>,
@@ -53,37 +53,37 @@ impl Swarm {
         for piece in unwanted {
             swarm.picker.take(piece);
         }
-        swarm.whole = Some(Whole::default());
+        swarm.torrent = Some(PieceHashing::default());
         Ok(swarm)
     }
 
     /// All of a piece is written.
     pub(super) fn hash_piece(&mut self, piece: Piece) {
-        let Some(whole) = &mut self.whole else {
+        let Some(torrent) = &mut self.torrent else {
             return;
         };
-        if let Some(was_written) = whole.hashing.get_mut(&piece.number()) {
+        if let Some(was_written) = torrent.hashing.get_mut(&piece.number()) {
             *was_written = true;
             return;
         }
-        whole.hashing.insert(piece.number(), false);
+        torrent.hashing.insert(piece.number(), false);
         self.outputs.push_back(Output::HashPiece(piece));
     }
 
     /// An earlier fetch has left a piece, and it is right. A client that has called may be asked for
     /// it already: then what it sends is hashed.
     pub(super) fn on_piece_left(&mut self, piece: Piece) {
-        if self.whole.is_some() && !self.pieces.is_begun(piece.number()) {
+        if self.torrent.is_some() && !self.pieces.is_begun(piece.number()) {
             self.take_as_it_is(piece);
         }
     }
 
     /// A piece was hashed after all of it has come.
     pub(super) fn on_piece_hashed(&mut self, now: Instant, piece: Piece, is_right: bool) {
-        let Some(whole) = &mut self.whole else {
+        let Some(torrent) = &mut self.torrent else {
             return;
         };
-        let Some(was_written) = whole.hashing.remove(&piece.number()) else {
+        let Some(was_written) = torrent.hashing.remove(&piece.number()) else {
             return;
         };
         // If a part of it was dropped meanwhile, it is hashed when that has come again.
