@@ -71,20 +71,25 @@ pub struct Hearing {
     pub meets: bool,
 }
 
+impl Hearing {
+    /// What a node uses, if its user changes nothing.
+    pub const USUAL: Self = Self {
+        every: Duration::from_mins(1),
+        tables: true,
+        holders: 3,
+        lasts: Duration::from_hours(1),
+        outlasts: true,
+        few: 4,
+        items: 4096,
+        seconds: true,
+        fresh: Duration::from_secs(15),
+        meets: true,
+    };
+}
+
 impl Default for Hearing {
     fn default() -> Self {
-        Self {
-            every: Duration::from_mins(1),
-            tables: true,
-            holders: 3,
-            lasts: Duration::from_hours(1),
-            outlasts: true,
-            few: 4,
-            items: 4096,
-            seconds: true,
-            fresh: Duration::from_secs(15),
-            meets: true,
-        }
+        Self::USUAL
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use thorp_core::peer::{Exchange, Hearing};
+use thorp_core::peer::{Exchange, Hearing, Rules};
 use thorp_core::tracker::SMALL_GROUP;
 
 /// One way to find files, by the program's settings.
@@ -14,16 +14,10 @@ pub struct Arm {
     pub what: &'static str,
     /// The most neighbours of a peer.
     pub neighbours: usize,
-    /// What neighbours tell each other unasked.
-    pub exchange: Exchange,
     /// Whether neighbours answer for their neighbours.
     pub hops: u8,
-    /// Whether what they say of their neighbours counts for a base name.
-    pub hearsay: bool,
-    /// Whether the neighbour that adds least goes first.
-    pub spread: bool,
-    /// Whether it is told with the next message that the neighbours are others.
-    pub unhurried: bool,
+    /// The rules that peers follow.
+    pub rules: Rules,
     /// How neighbours are asked in advance what they know of others.
     pub hearing: Hearing,
     /// The silence that a peer promises its neighbours not to exceed.
@@ -39,24 +33,18 @@ pub struct Arm {
     pub announces: Option<Duration>,
 }
 
-/// As the program asks in advance.
-const IN_ADVANCE: Hearing = Hearing {
-    every: Duration::from_mins(1),
-    tables: true,
-    holders: 3,
-    lasts: Duration::from_hours(1),
-    outlasts: true,
-    few: 4,
-    items: 4096,
-    seconds: true,
-    fresh: Duration::from_secs(15),
-    meets: true,
-};
-
 /// Neighbours are asked when a name is looked up.
 const NEVER: Hearing = Hearing {
     every: Duration::ZERO,
-    ..IN_ADVANCE
+    ..Hearing::USUAL
+};
+
+/// None of the rules that were made by what was measured here.
+const WITHOUT: Rules = Rules {
+    counts_hearsay: false,
+    spread: false,
+    unhurried: false,
+    ..Rules::USUAL
 };
 
 /// The program as it is.
@@ -64,12 +52,9 @@ const AS_IT_IS: Arm = Arm {
     name: "thorp",
     what: "the program as it is: 32 neighbours, their listings, and what one of them knows of others, each minute",
     neighbours: 32,
-    exchange: Exchange::Listings,
     hops: 1,
-    hearsay: true,
-    spread: true,
-    unhurried: true,
-    hearing: IN_ADVANCE,
+    rules: Rules::USUAL,
+    hearing: Hearing::USUAL,
     neighbour_interval: Duration::from_mins(1),
     tracker_interval: Duration::from_secs(5),
     small_group: SMALL_GROUP,
@@ -81,9 +66,7 @@ const AS_IT_IS: Arm = Arm {
 const BEFORE: Arm = Arm {
     name: "before",
     what: "thorp before this was measured: signs of life every 5 s to the tracker and every 15 s to neighbours, and what a neighbour says of others counts for nothing",
-    hearsay: false,
-    spread: false,
-    unhurried: false,
+    rules: WITHOUT,
     hearing: NEVER,
     neighbour_interval: Duration::from_secs(15),
     longest_tracker_interval: Duration::from_secs(5),
@@ -110,7 +93,10 @@ pub const ARMS: [Arm; 20] = [
     Arm {
         name: "partners",
         what: "past partners are asked one after another; no listings are sent",
-        exchange: Exchange::Nothing,
+        rules: Rules {
+            exchange: Exchange::Nothing,
+            ..WITHOUT
+        },
         hops: 0,
         ..BEFORE
     },
@@ -130,7 +116,10 @@ pub const ARMS: [Arm; 20] = [
     Arm {
         name: "hearsay",
         what: "as before, and two neighbours that say the same of two others are believed",
-        hearsay: true,
+        rules: Rules {
+            counts_hearsay: true,
+            ..WITHOUT
+        },
         ..BEFORE
     },
     Arm {
@@ -148,7 +137,7 @@ pub const ARMS: [Arm; 20] = [
             holders: 2,
             lasts: Duration::from_mins(30),
             outlasts: false,
-            ..IN_ADVANCE
+            ..Hearing::USUAL
         },
         ..AS_IT_IS
     },
@@ -157,7 +146,7 @@ pub const ARMS: [Arm; 20] = [
         what: "as thorp, but what a neighbour has said goes with it",
         hearing: Hearing {
             outlasts: false,
-            ..IN_ADVANCE
+            ..Hearing::USUAL
         },
         ..AS_IT_IS
     },
@@ -166,7 +155,7 @@ pub const ARMS: [Arm; 20] = [
         what: "as thorp, but what was said is forgotten after half an hour",
         hearing: Hearing {
             lasts: Duration::from_mins(30),
-            ..IN_ADVANCE
+            ..Hearing::USUAL
         },
         ..AS_IT_IS
     },
@@ -175,14 +164,17 @@ pub const ARMS: [Arm; 20] = [
         what: "as thorp, but neighbours are asked when a name is looked up until all have answered in advance",
         hearing: Hearing {
             few: usize::MAX,
-            ..IN_ADVANCE
+            ..Hearing::USUAL
         },
         ..AS_IT_IS
     },
     Arm {
         name: "clustered",
         what: "as thorp, but the neighbour goes that was of least use, whatever its own neighbours are",
-        spread: false,
+        rules: Rules {
+            spread: false,
+            ..Rules::USUAL
+        },
         ..AS_IT_IS
     },
     Arm {
@@ -190,7 +182,7 @@ pub const ARMS: [Arm; 20] = [
         what: "as thorp, but neighbours come by what is fetched only, and no member is dialled to become one",
         hearing: Hearing {
             meets: false,
-            ..IN_ADVANCE
+            ..Hearing::USUAL
         },
         ..AS_IT_IS
     },
@@ -199,7 +191,7 @@ pub const ARMS: [Arm; 20] = [
         what: "as thorp, but a holder that one neighbour has told of is asked for no more, even where a second witness is missing",
         hearing: Hearing {
             seconds: false,
-            ..IN_ADVANCE
+            ..Hearing::USUAL
         },
         ..AS_IT_IS
     },
@@ -208,14 +200,17 @@ pub const ARMS: [Arm; 20] = [
         what: "as thorp, but a new neighbour is asked in advance when its turn comes, one each minute",
         hearing: Hearing {
             fresh: Duration::from_mins(1),
-            ..IN_ADVANCE
+            ..Hearing::USUAL
         },
         ..AS_IT_IS
     },
     Arm {
         name: "hasty",
         what: "as thorp, but each change of the neighbours is told at once",
-        unhurried: false,
+        rules: Rules {
+            unhurried: false,
+            ..Rules::USUAL
+        },
         ..AS_IT_IS
     },
     Arm {
@@ -261,7 +256,6 @@ mod tests {
 
     #[test]
     fn the_arm_that_is_the_program_has_the_program_s_defaults() {
-        assert_eq!(AS_IT_IS.hearing, Hearing::default());
         let millis = |time: Duration| u64::try_from(time.as_millis()).expect("fits");
         assert_eq!(u64::from(AS_IT_IS.hops), default_of("lookup.hops"));
         assert_eq!(AS_IT_IS.neighbours as u64, default_of("neighbours.max"));

@@ -559,11 +559,11 @@ impl Surroundings for LookupView<'_> {
     }
 
     fn asks_in_turn(&self) -> bool {
-        self.peer.config.exchange == Exchange::Nothing
+        self.peer.config.rules.exchange == Exchange::Nothing
     }
 
     fn counts_hearsay(&self) -> bool {
-        self.peer.config.counts_hearsay
+        self.peer.config.rules.counts_hearsay
     }
 
     fn hops(&self) -> u8 {

@@ -70,7 +70,7 @@ impl Peer {
         if self.publisher.publish(now, self.links.catalogue_mut()) {
             self.out.push_back(Output::Changed(Row::Share));
         }
-        let may_wait = self.config.unhurried && self.neighbours.len() > FEW_NEIGHBOURS;
+        let may_wait = self.config.rules.unhurried && self.neighbours.len() > FEW_NEIGHBOURS;
         for link in self.publishing.due(now, self.publisher.seq()) {
             let (_, reader) = self.reader(link);
             if may_wait && self.publishing.may_wait(link, reader, &self.publisher) {

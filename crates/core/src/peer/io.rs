@@ -16,10 +16,6 @@ use crate::remembered::Known;
 use crate::survey::{Coverage, Findings};
 
 /// The settings of a peer.
-#[expect(
-    clippy::struct_excessive_bools,
-    reason = "settings that are independent"
-)]
 #[derive(Clone, Debug)]
 pub struct Config {
     /// What it announces of itself.
@@ -29,8 +25,6 @@ pub struct Config {
     /// How far questions to neighbours go: with 0 neighbours answer for themselves, with 1 also
     /// for their neighbours.
     pub hops: u8,
-    /// Whether what neighbours say of others counts, where two say the same of two.
-    pub counts_hearsay: bool,
     /// How it asks neighbours in advance which files they know of and it does not.
     pub hearing: Hearing,
     /// The interval that it promises the tracker until the tracker grants another one.
@@ -39,18 +33,45 @@ pub struct Config {
     pub neighbour_interval: Duration,
     /// The most neighbours it has.
     pub max_neighbours: usize,
-    /// What neighbours tell each other unasked.
-    pub exchange: Exchange,
-    /// Whether, of the neighbours that this peer could do without, that one goes which adds least:
-    /// whose neighbours are named by others.
-    pub spread: bool,
-    /// Whether the tracker is told of this peer's neighbours with the next message and not by one
-    /// of its own; and a neighbour too, unless a neighbour was lost.
-    pub unhurried: bool,
+    /// Rules that only the simulator leaves out.
+    pub rules: Rules,
     /// Neighbours of earlier runs, to be dialled before the tracker.
     pub remembered: Vec<Known>,
     /// The seed for all random choices.
     pub seed: u64,
+}
+
+/// Rules that only the simulator leaves out, to measure what each is worth.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Rules {
+    /// What neighbours tell each other unasked.
+    pub exchange: Exchange,
+    /// Whether the last part of a path is taken where two neighbours each say of another member
+    /// that it lists the same content.
+    pub counts_hearsay: bool,
+    /// Whether, of the neighbours that a new one may replace, the one goes that names fewest
+    /// members whom no other neighbour names; else, the one with the lowest score.
+    pub spread: bool,
+    /// Whether, with more than a few neighbours, a change of them waits for the next message on
+    /// each link, a sign of life at the latest. That a neighbour was lost is told to other peers at
+    /// once all the same.
+    pub unhurried: bool,
+}
+
+impl Rules {
+    /// What a node uses.
+    pub const USUAL: Self = Self {
+        exchange: Exchange::Listings,
+        counts_hearsay: true,
+        spread: true,
+        unhurried: true,
+    };
+}
+
+impl Default for Rules {
+    fn default() -> Self {
+        Self::USUAL
+    }
 }
 
 /// What neighbours tell each other unasked.

@@ -82,7 +82,7 @@ impl Peer {
             self.make_room(now, peer);
             self.neighbours.add(now, peer);
             self.hearsay.on_neighbour(now, peer);
-            if self.config.exchange == Exchange::Listings {
+            if self.config.rules.exchange == Exchange::Listings {
                 self.publishing.begin(id, their_copy, Some(now));
             }
             self.neighbours_changed(now, peer, false);
@@ -270,7 +270,7 @@ impl Peer {
             return;
         }
         let named = LazyCell::new(|| {
-            let is_of_use = self.config.spread.then(|| self.named_by_neighbours());
+            let is_of_use = self.config.rules.spread.then(|| self.named_by_neighbours());
             is_of_use.unwrap_or_default()
         });
         let adds = |id| self.added_by(id, &named);
@@ -303,7 +303,7 @@ impl Peer {
             named.get(*member) == Some(&1) && is_its_own && **member != self.config.me.id
         };
         let others = neighbours.iter().filter(is_unknown).count();
-        others + usize::from(self.config.spread && !named.contains_key(&id))
+        others + usize::from(self.config.rules.spread && !named.contains_key(&id))
     }
 
     fn no_neighbour_any_more(&mut self, now: Instant, peer: PeerId, is_lost: bool) {

@@ -80,8 +80,8 @@ use answering::Hashing;
 use asking::Question;
 use home::Home;
 pub use io::{
-    Cause, Config, Exchange, Hearing, Input, Notice, Output, SurveyId, Tally, Target, Unanswered,
-    Unreached, Wish,
+    Cause, Config, Exchange, Hearing, Input, Notice, Output, Rules, SurveyId, Tally, Target,
+    Unanswered, Unreached, Wish,
 };
 use publishing::Publishing;
 use surveying::Wished;
@@ -134,7 +134,7 @@ impl Peer {
         let me = config.me.clone();
         let (id, epoch) = (me.id, me.epoch);
         let mut links = Links::new(me, Role::Peer);
-        if config.exchange == Exchange::Nothing {
+        if config.rules.exchange == Exchange::Nothing {
             links.keep_no_listings();
         }
         Self {

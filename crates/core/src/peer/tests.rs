@@ -56,10 +56,7 @@ fn config() -> Config {
         tracker_interval: Duration::from_secs(5),
         neighbour_interval: Duration::from_secs(15),
         max_neighbours: 2,
-        exchange: Exchange::Listings,
-        counts_hearsay: true,
-        spread: true,
-        unhurried: true,
+        rules: Rules::default(),
         remembered: (1..6).map(known).collect(),
         seed: 1,
     }

@@ -237,10 +237,7 @@ impl Village {
             tracker_interval: TRACKER_INTERVAL,
             neighbour_interval: NEIGHBOUR_INTERVAL,
             max_neighbours: 32,
-            exchange: peer::Exchange::Listings,
-            counts_hearsay: true,
-            spread: true,
-            unhurried: true,
+            rules: peer::Rules::default(),
             remembered: Vec::new(),
             seed: node as u64,
         };

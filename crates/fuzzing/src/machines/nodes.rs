@@ -51,10 +51,7 @@ pub(crate) fn peer(bytes: &[u8]) {
         tracker_interval: Duration::from_secs(5),
         neighbour_interval: Duration::from_secs(15),
         max_neighbours: usize::from(settings >> 3 & 3),
-        exchange: peer::Exchange::Listings,
-        counts_hearsay: true,
-        spread: true,
-        unhurried: true,
+        rules: peer::Rules::default(),
         remembered: Vec::new(),
         seed: settings.into(),
     };

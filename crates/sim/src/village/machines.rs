@@ -42,10 +42,7 @@ impl World {
             tracker_interval: self.arm.tracker_interval,
             neighbour_interval: self.arm.neighbour_interval,
             max_neighbours: self.arm.neighbours,
-            exchange: self.arm.exchange,
-            counts_hearsay: self.arm.hearsay,
-            spread: self.arm.spread,
-            unhurried: self.arm.unhurried,
+            rules: self.arm.rules,
             remembered: self.hosts[node].remembers.clone(),
             seed: self.seed ^ (node as u64) << 20 ^ u64::from(self.hosts[node].runs),
         };

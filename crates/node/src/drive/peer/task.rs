@@ -364,10 +364,7 @@ impl Task {
             tracker_interval: config.tracker_interval,
             neighbour_interval: config.neighbour_interval,
             max_neighbours: config.max_neighbours,
-            exchange: machine::Exchange::Listings,
-            counts_hearsay: true,
-            spread: true,
-            unhurried: true,
+            rules: machine::Rules::default(),
             remembered: remembered.unwrap_or_default(),
             seed: random(),
         };
