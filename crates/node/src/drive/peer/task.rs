@@ -15,8 +15,7 @@ use thorp_group::clock::{Clock, unix_seconds};
 use thorp_group::record::REMOVED;
 use thorp_group::renewal;
 use thorp_group::tls::MemberTls;
-use thorp_wire::frame::SignedRecord;
-use thorp_wire::frame::{Body, Frame, Holder, Reason, Refused, RequestId};
+use thorp_wire::frame::{Body, Frame, Holder, Reason, Refused, RequestId, SignedRecord};
 use thorp_wire::{Content, Entry, InfoHash, PeerId};
 use tokio::sync::{mpsc, oneshot, watch};
 
@@ -85,9 +84,7 @@ pub(super) struct Task {
 struct Came {
     /// Links over which files are asked for.
     asked: BTreeSet<LinkId>,
-    contents: Vec<(LinkId, RequestId)>,
-    /// Of each of these.
-    bytes: Vec<Vec<u8>>,
+    contents: Vec<((LinkId, RequestId), Vec<u8>)>,
 }
 
 /// What the handles ask, and what comes of their transfers.
@@ -205,8 +202,7 @@ impl Node for Task {
                 self.came.asked.insert(link);
             }
             (Body::Content(bytes), Some(request)) => {
-                self.came.contents.push((link, request));
-                self.came.bytes.push(bytes.bytes);
+                self.came.contents.push(((link, request), bytes.bytes));
             }
             (body, request) => {
                 // What came before it is told before it.
@@ -226,9 +222,10 @@ impl Node for Task {
         if self.came.contents.is_empty() {
             return;
         }
-        let claimed = engine.claim_contents(&self.came.contents);
-        self.came.contents.clear();
-        for (claimed, bytes) in claimed.into_iter().zip(self.came.bytes.drain(..)) {
+        let contents = std::mem::take(&mut self.came.contents);
+        let (came, bytes): (Vec<_>, Vec<_>) = contents.into_iter().unzip();
+        let claimed = engine.claim_contents(&came);
+        for (claimed, bytes) in claimed.into_iter().zip(bytes) {
             // What no get wants is dropped.
             if let Some(claimed) = claimed {
                 self.gets.store(claimed, bytes);
