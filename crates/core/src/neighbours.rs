@@ -136,7 +136,7 @@ impl Neighbours {
     }
 
     /// Records that a file was sent to a neighbour or fetched from it.
-    pub fn was_used(&mut self, now: Instant, id: PeerId) {
+    pub fn on_use(&mut self, now: Instant, id: PeerId) {
         if let Some(score) = self.scores.get_mut(&id) {
             score.used = now;
         }
@@ -252,7 +252,7 @@ mod tests {
         }
         assert_eq!(table.room(at(59)), Room::Full);
         for n in 1..=3 {
-            table.was_used(at(59), id(n));
+            table.on_use(at(59), id(n));
         }
         assert_eq!(table.room(at(118)), Room::Full);
         assert!(matches!(table.room(at(119)), Room::Replacing(_)));

@@ -192,7 +192,7 @@ impl Peer {
                 self.links.said(now, link);
                 self.publishing.release(link);
                 if let Some(link) = self.links.get(link) {
-                    self.neighbours.was_used(now, link.member.id);
+                    self.neighbours.on_use(now, link.member.id);
                 }
             }
             Input::ShareChanged { added, removed } => {
@@ -226,7 +226,7 @@ impl Peer {
                 self.gets.handle(now, get::Input::Large(fetch, event));
             }
             Input::AbandonGet { get } => self.gets.handle(now, get::Input::Abandon(get)),
-            Input::InUse(member) => self.neighbours.was_used(now, member),
+            Input::InUse(member) => self.neighbours.on_use(now, member),
             Input::Readdressed { claimed } => self.on_readdressed(now, claimed),
             Input::Renew { join } => self.renew(now, join),
         }

@@ -97,7 +97,7 @@ impl Peer {
     pub(super) fn on_delivered(&mut self, now: Instant, holder: PeerId) {
         let rtt = self.links.to(holder).and_then(|(_, link)| link.rtt);
         self.neighbours.was_useful(now, holder, rtt);
-        self.neighbours.was_used(now, holder);
+        self.neighbours.on_use(now, holder);
     }
 
     /// A member sent something other than it had listed. It is not asked again.

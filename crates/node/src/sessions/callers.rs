@@ -333,7 +333,7 @@ mod tests {
             port: None,
             share: Some(share.clone()),
             serves_clients: false,
-            fed: mpsc::channel(1).0,
+            in_use: mpsc::channel(1).0,
         })
     }
 

@@ -99,7 +99,7 @@ fn swarms(group: &Group, name: &str, share: Option<Share>) -> Swarms {
         port: None,
         share,
         serves_clients: false,
-        fed: mpsc::channel(1).0,
+        in_use: mpsc::channel(1).0,
     })
 }
 

@@ -188,8 +188,9 @@ pub(crate) struct Setup {
     pub share: Option<Share>,
     /// Whether clients are served where the group serves them.
     pub serves_clients: bool,
-    /// Told now and then of each member that bytes of a file go to.
-    pub fed: mpsc::Sender<PeerId>,
+    /// Told now and then of each member with which there is a session, or that bytes of a file go
+    /// to.
+    pub in_use: mpsc::Sender<PeerId>,
 }
 
 /// Held for as long as anything may be written to a file that is being fetched:
@@ -237,7 +238,7 @@ impl Swarms {
             long: Arc::new(Semaphore::new(LONG)),
             turning_away: Arc::new(Semaphore::new(TURNED_AWAY_AT_ONCE)),
             last_session: AtomicU64::new(0),
-            traffic: Arc::new(Traffic::new(setup.fed)),
+            traffic: Arc::new(Traffic::new(setup.in_use)),
             closing: watch::channel(false).0,
         }))
     }

@@ -17,7 +17,7 @@ pub(super) struct Traffic {
     received: AtomicU64,
     files_sent: AtomicU64,
     files_received: AtomicU64,
-    fed: mpsc::Sender<PeerId>,
+    in_use: mpsc::Sender<PeerId>,
 }
 
 /// When it was last said of one session that bytes go there.
@@ -29,13 +29,13 @@ pub(super) struct LastTold {
 }
 
 impl Traffic {
-    pub fn new(fed: mpsc::Sender<PeerId>) -> Self {
+    pub fn new(in_use: mpsc::Sender<PeerId>) -> Self {
         Self {
             sent: AtomicU64::new(0),
             received: AtomicU64::new(0),
             files_sent: AtomicU64::new(0),
             files_received: AtomicU64::new(0),
-            fed,
+            in_use,
         }
     }
 
@@ -77,6 +77,6 @@ impl Traffic {
     /// There is something between this member and this peer.
     pub fn on_use(&self, member: PeerId) {
         // If the peer has too much to do to hear it, it will hear it later.
-        let _ = self.fed.try_send(member);
+        let _ = self.in_use.try_send(member);
     }
 }

@@ -46,8 +46,8 @@ pub(super) enum Event {
     Hashed(Name, Option<u64>),
     /// Files were sent over these links, each of so many bytes.
     Served(Vec<(LinkId, u64)>),
-    /// Pieces of a file were sent to this member.
-    Fed(PeerId),
+    /// There is a session with this member, or pieces of a file were sent to it.
+    InUse(PeerId),
     /// What became of small files that were to be stored.
     Stored(Vec<(FetchId, Storage)>),
 }

@@ -89,7 +89,7 @@ struct FileTask<'a> {
 impl FileTask<'_> {
     async fn run(mut self, writing: Writing) -> Result<(), Over> {
         let place = self.delivery.clone();
-        let partial = Arc::new(blocking(move |disk| place.partial(disk)).await??);
+        let partial = Arc::new(on_disk(move |disk| place.partial(disk)).await??);
         let fetching = self.peer.swarms.fetch(&partial, writing);
         let mut fetching = fetching.map_err(Over::Unfit)?;
         if self.reading.is_some() {
@@ -101,7 +101,7 @@ impl FileTask<'_> {
             let _ = reading.send(Arc::clone(&fetching.transfer));
         }
         let place = self.delivery.clone();
-        let listed = blocking(move |disk| place.arriving(disk)).await?;
+        let listed = on_disk(move |disk| place.arriving(disk)).await?;
         self.tell(get::LargeEvent::Begun { there }).await;
         let delivery = self.delivery.clone();
         let wanted = (delivery.name(), delivery.v1());
@@ -112,11 +112,11 @@ impl FileTask<'_> {
         }
         seeking.completed();
         let layer = fetching.transfer.layer();
-        blocking(move |disk| delivery.finish(disk, &partial, &layer)).await??;
+        on_disk(move |disk| delivery.finish(disk, &partial, &layer)).await??;
         drop(listed);
         let received = fetching.transfer.progress().received;
         // Opening it anew is for the disk too.
-        blocking(move |disk| fetching.on_arrived(disk)).await?;
+        on_disk(move |disk| fetching.on_arrived(disk)).await?;
         self.tell(get::LargeEvent::Kept { received }).await;
         Ok(())
     }
@@ -143,7 +143,7 @@ impl FileTask<'_> {
                     Some(Happening::Dial(source)) => self.peer.swarms.call(transfer, source),
                     Some(Happening::ToCome(bytes)) => {
                         let partial = Arc::clone(partial);
-                        blocking(move |disk| partial.must_have_room(disk, bytes, 0)).await??;
+                        on_disk(move |disk| partial.must_have_room(disk, bytes, 0)).await??;
                     }
                     Some(happening) => {
                         if matches!(happening, Happening::Widen) {
@@ -188,7 +188,7 @@ impl FileTask<'_> {
 /// Hashes what an earlier fetch has left; how many bytes of it there are.
 async fn take_up(fetching: &Fetching, partial: &Arc<Partial>) -> Result<u64, Over> {
     let (transfer, partial) = (Arc::clone(&fetching.transfer), Arc::clone(partial));
-    let hashed = blocking(move |disk| {
+    let hashed = on_disk(move |disk| {
         let (layout, mut there) = (transfer.layout(), 0);
         let read = partial.recheck(disk, |piece, leaves| {
             there += u64::from(layout.length_of(piece));
@@ -206,7 +206,7 @@ impl From<StoreError> for Over {
     }
 }
 
-async fn blocking<T: Send + 'static>(
+async fn on_disk<T: Send + 'static>(
     work: impl FnOnce(DiskThread) -> T + Send + 'static,
 ) -> Result<T, Over> {
     let done = thorp_disk::spawn(work).await;

@@ -202,8 +202,8 @@ impl Peer {
         let most = setup.config.read_cache_mib.saturating_mul(1024 * 1024);
         let readings = Arc::new(Readings::new(setup.reading.clone(), most));
         let trackers = setup.trackers.clone().into();
-        let (fed, fed_in) = mpsc::channel(EVENTS);
-        let swarms = Swarms::new(for_sessions(&setup, fed));
+        let (say_in_use, in_use) = mpsc::channel(EVENTS);
+        let swarms = Swarms::new(for_sessions(&setup, say_in_use));
         if let Role::Sharing { inbound, .. } = &mut setup.role {
             let clients = std::mem::replace(&mut inbound.clients, mpsc::channel(1).1);
             tokio::spawn(attend_clients(swarms.clone(), clients));
@@ -211,7 +211,7 @@ impl Peer {
         let asked = Asked {
             requests: requests_in,
             abandoned: abandoned_in,
-            fed: fed_in,
+            in_use,
         };
         let (trouble, trouble_in) = watch::channel(None);
         let (torrents, torrents_in) = watch::channel(Arc::default());
@@ -396,7 +396,7 @@ async fn attend_clients(swarms: Swarms, mut clients: mpsc::Receiver<Client>) {
 }
 
 /// What its sessions stand on.
-fn for_sessions(setup: &PeerSetup, fed: mpsc::Sender<PeerId>) -> sessions::Setup {
+fn for_sessions(setup: &PeerSetup, in_use: mpsc::Sender<PeerId>) -> sessions::Setup {
     let (share, listen) = match &setup.role {
         Role::Sharing { share, reach, .. } => (Some(share.clone()), Some(reach.listen())),
         Role::Visiting(_) => (None, None),
@@ -408,7 +408,7 @@ fn for_sessions(setup: &PeerSetup, fed: mpsc::Sender<PeerId>) -> sessions::Setup
         port: listen.map(|listen| listen.port()),
         serves_clients: setup.config.share_bittorrent,
         share,
-        fed,
+        in_use,
     }
 }
 

@@ -91,8 +91,8 @@ struct Came {
 pub(super) struct Asked {
     pub requests: mpsc::Receiver<Request>,
     pub abandoned: mpsc::UnboundedReceiver<Abandoned>,
-    /// Members that pieces of a file were sent to.
-    pub fed: mpsc::Receiver<PeerId>,
+    /// Members with which there is a session, or that pieces of a file were sent to.
+    pub in_use: mpsc::Receiver<PeerId>,
 }
 
 /// Where the task shows how things are.
@@ -131,7 +131,7 @@ impl Node for Task {
         self.tell_callers(machine);
         tokio::select! {
             Some(event) = self.events.1.recv() => event,
-            Some(member) = self.asked.fed.recv() => Event::Fed(member),
+            Some(member) = self.asked.in_use.recv() => Event::InUse(member),
             Some(what) = self.asked.abandoned.recv() => Event::Abandoned(what),
             fetch = self.gets.released() => Event::Released(fetch),
             Some(look) = self.shown.keeper.look() => Event::Look(look),
@@ -190,7 +190,7 @@ impl Node for Task {
                     engine.handle(Input::Served { link });
                 }
             }
-            Event::Fed(member) => engine.handle(Input::InUse(member)),
+            Event::InUse(member) => engine.handle(Input::InUse(member)),
             Event::Stored(files) => engine.handle(Input::Stored(files)),
         }
     }

@@ -84,7 +84,7 @@ impl Ground {
             port: Some(3334),
             share: Some(share.clone()),
             serves_clients: true,
-            fed: mpsc::channel(1).0,
+            in_use: mpsc::channel(1).0,
         });
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("binds");
         let at = listener.local_addr().expect("has one");

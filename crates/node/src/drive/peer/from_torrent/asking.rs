@@ -16,7 +16,7 @@ use tokio::task::JoinSet;
 use tokio::time::{MissedTickBehavior, interval};
 
 use super::seeking::{Heard, Seeking, Seeks};
-use super::{Described, Job, TOLD_EVERY, TorrentBytes, blocking};
+use super::{Described, Job, TOLD_EVERY, TorrentBytes, on_disk};
 use crate::api::{Event, Failure, Note};
 use crate::sessions::{Metadata, Sought};
 
@@ -96,7 +96,7 @@ impl Job<'_> {
                     Heard::Trackers(event) => fetch.handle(self.now(), event),
                 },
                 Some(answer) = asked.join_next() => match answer {
-                    Ok(Ok(metadata)) => return blocking(move |_| found(metadata, tiers, named)).await?,
+                    Ok(Ok(metadata)) => return on_disk(move |_| found(metadata, tiers, named)).await?,
                     Ok(Err(why)) => {
                         tracing::debug!(%why, "a client does not say what a torrent is");
                         last = Some(why);

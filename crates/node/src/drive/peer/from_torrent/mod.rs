@@ -64,10 +64,10 @@ pub(super) async fn run(peer: &Peer, get: GetTorrent, events: &Events) -> Result
         return Err(Failure::ShareServesNoClients);
     }
     let source = get.torrent.clone();
-    let source = blocking(move |_| Source::read(&source)).await??;
+    let source = on_disk(move |_| Source::read(&source)).await??;
     let folder = match get.dir.clone() {
         Some(dir) => {
-            let store = blocking(move |disk| Store::open(disk, &dir)).await??;
+            let store = on_disk(move |disk| Store::open(disk, &dir)).await??;
             Folder::Directory(Arc::new(store))
         }
         None => peer.folder(),
@@ -207,7 +207,7 @@ impl Job<'_> {
         if let Some((fetching, partial)) = fetched {
             if placed.unplaced == 0 {
                 // It is gone already if it was given the name of the only file.
-                let discarded = blocking(move |disk| partial.discard(disk)).await?;
+                let discarded = on_disk(move |disk| partial.discard(disk)).await?;
                 if let Err(error) = discarded {
                     tracing::warn!(%error, "a partial file cannot be removed");
                 }
@@ -228,7 +228,7 @@ impl Job<'_> {
         let torrent = &described.torrent;
         let (folder, target) = (self.folder.clone(), torrent.info.name().clone());
         let content = torrent.content();
-        let partial = blocking(move |disk| match &folder {
+        let partial = on_disk(move |disk| match &folder {
             Folder::Share(share) => share.partial(disk, &target, content),
             Folder::Directory(store) => store.partial(disk, &target, content),
         });
@@ -277,7 +277,7 @@ impl Job<'_> {
             return Ok(());
         }
         let share = share.clone();
-        let kept = blocking(move |disk| {
+        let kept = on_disk(move |disk| {
             let info = &described.torrent.info;
             let files = info.files().iter().filter(|file| !file.padding);
             let names: Vec<Name> = files.map(|file| file.name.clone()).collect();
@@ -293,7 +293,7 @@ impl Job<'_> {
     async fn discard_left(&self, torrent: &TorrentBytes) -> Result<(), Failure> {
         let (folder, target) = (self.folder.clone(), torrent.info.name().clone());
         let content = torrent.content();
-        let discarded = blocking(move |disk| folder.store().discard_left(disk, &target, content));
+        let discarded = on_disk(move |disk| folder.store().discard_left(disk, &target, content));
         if let Err(error) = discarded.await? {
             tracing::warn!(%error, "a partial file cannot be removed");
         }
@@ -311,7 +311,7 @@ impl Job<'_> {
         let transfer = Arc::clone(&fetching.transfer);
         let (partial, torrent) = (Arc::clone(partial), Arc::clone(torrent));
         let (folder, alike) = (self.folder.clone(), alike.clone());
-        let read = blocking(move |disk| {
+        let read = on_disk(move |disk| {
             let mut there = FilesThere::new(folder.store(), &torrent, disk);
             let copied = there.copy_to(&partial, &alike, || !transfer.is_over());
             copied.map_err(|error| partial.failed(error))?;
@@ -381,7 +381,7 @@ impl Job<'_> {
                     Some(Happening::ToCome(bytes)) => {
                         let partial = Arc::clone(partial);
                         let (all, least) = (plan.bytes_beside(), plan.least_beside());
-                        blocking(move |disk| {
+                        on_disk(move |disk| {
                             let gives_back = partial.can_give_back(disk);
                             let beside = if gives_back { least } else { all };
                             partial.must_have_room(disk, bytes, beside)
@@ -514,7 +514,7 @@ impl Shown {
     }
 }
 
-async fn blocking<T: Send + 'static>(
+async fn on_disk<T: Send + 'static>(
     work: impl FnOnce(DiskThread) -> T + Send + 'static,
 ) -> Result<T, Failure> {
     // It ends with the peer, and does not panic.

@@ -9,7 +9,7 @@ use thorp_wire::merkle::Hash;
 use thorp_wire::{Content, Name, printable};
 
 use super::plan::Plan;
-use super::{Folder, Job, blocking};
+use super::{Folder, Job, on_disk};
 use crate::api::{AnswerSource, Done, ErrorKind, Event, Failure, Fetched, Provenance};
 use crate::sessions::TorrentBytes;
 
@@ -36,7 +36,7 @@ impl Arrived {
     ) -> Result<Self, Failure> {
         let (looked_at, beside) = (Arc::clone(partial), plan.bytes_beside());
         let torrent = Arc::clone(torrent);
-        let looked = blocking(move |disk| {
+        let looked = on_disk(move |disk| {
             let has_room = looked_at.has_room_beside(disk, beside);
             (has_room, torrent.take_hashes_of_file(disk))
         });
@@ -156,7 +156,7 @@ impl Job<'_> {
         let (partial, is_short) = (Arc::clone(&arrived.partial), arrived.is_short);
         let hashed = arrived.hashed.clone();
         let replace = self.replace();
-        blocking(move |disk| {
+        on_disk(move |disk| {
             let placed = match &folder {
                 Folder::Share(share) => share.place(disk, &partial, &part, hashed, replace),
                 Folder::Directory(store) => store.place(disk, &partial, &part, hashed, replace),
@@ -176,7 +176,7 @@ impl Job<'_> {
     /// Returns whether there is an empty file of this name now.
     async fn make_empty(&self, name: &Name) -> Result<bool, Failure> {
         let (folder, name, replace) = (self.folder.clone(), name.clone(), self.replace());
-        let made = blocking(move |disk| {
+        let made = on_disk(move |disk| {
             let empty = SmallFile {
                 name: &name,
                 content: Content::EMPTY,

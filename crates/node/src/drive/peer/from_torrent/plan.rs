@@ -13,7 +13,7 @@ use thorp_wire::torrent::Info;
 use thorp_wire::{Content, Name, reserved};
 
 use super::there::{FilesThere, are_of};
-use super::{Job, blocking};
+use super::{Job, on_disk};
 use crate::api::{Failure, Miss};
 use crate::sessions::TorrentBytes;
 
@@ -120,7 +120,7 @@ impl Job<'_> {
             replaces: self.get.overwrite,
         };
         let events = self.events.clone();
-        let looked = blocking(move |disk| look.run(disk, plan, || !events.is_closed())).await?;
+        let looked = on_disk(move |disk| look.run(disk, plan, || !events.is_closed())).await?;
         Ok(looked?)
     }
 }

@@ -355,7 +355,7 @@ impl Source {
             Self::Empty => Ok(Vec::new()),
             Self::Shared(opened) => {
                 let opened = Arc::clone(opened);
-                let read = on_disk(range, move |disk, bytes, at| {
+                let read = read_on_disk(range, move |disk, bytes, at| {
                     opened.read(disk, bytes, at).map_err(io::Error::other)
                 });
                 read.await.map_err(|error| {
@@ -415,13 +415,13 @@ async fn read_coming(
 
 async fn read_stored(stored: &Arc<Stored>, range: Range<u64>) -> Result<Vec<u8>, NotNow> {
     let stored = Arc::clone(stored);
-    let read = on_disk(range, move |disk, bytes, at| stored.read(disk, bytes, at));
+    let read = read_on_disk(range, move |disk, bytes, at| stored.read(disk, bytes, at));
     read.await
         .map_err(|error| NotNow::Failed(unreadable(&error)))
 }
 
 /// Reads the beginning of a range on a thread for the disk.
-async fn on_disk(
+async fn read_on_disk(
     range: Range<u64>,
     read: impl FnOnce(DiskThread, &mut [u8], u64) -> io::Result<()> + Send + 'static,
 ) -> io::Result<Vec<u8>> {
