@@ -16,7 +16,7 @@ use thorp_wire::{Entry, InfoHash, Name, PeerId};
 use crate::catalogue::{Catalogue, Listing};
 use crate::time::Instant;
 
-/// A first look at the share that is over sooner is nobody's business.
+/// A first look at the share that is over sooner is not told to the tracker.
 const LOOK_UNTOLD: Duration = Duration::from_millis(200);
 
 /// Changes are gathered for this long before they are published.
@@ -78,9 +78,10 @@ enum Look {
 /// Who reads an update.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Reader {
-    /// Takes changes of the neighbours, instead of all of them. It has no use for torrents.
+    /// A peer: it takes changes of the neighbours, instead of all of them. It has no use for
+    /// torrents.
     Peer,
-    /// A tracker of an older version shows the neighbours, and knows no changes of them.
+    /// A tracker: one of an older version shows the neighbours, and knows no changes of them.
     Tracker,
 }
 

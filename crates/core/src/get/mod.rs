@@ -281,7 +281,7 @@ impl Gets {
         self.requests.is_empty() && self.fetches.is_empty() && self.large.is_idle()
     }
 
-    /// All is found.
+    /// Ends the search: fetches what is planned, and ends the get if nothing is on its way.
     fn fetch_the_rest(&mut self, id: GetId) {
         if let Some(get) = self.requests.get_mut(&id) {
             get.step = Step::Files;
@@ -291,7 +291,7 @@ impl Gets {
         self.end_if_over(id);
     }
 
-    /// What is planned is fetched, all of it at once, but for what is there already.
+    /// Fetches what is planned, all of it at once, but for what is there already.
     fn fetch_planned(&mut self, id: GetId) {
         let Some(get) = self.requests.get_mut(&id) else {
             return;

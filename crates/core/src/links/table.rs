@@ -236,7 +236,8 @@ impl Table {
         }
     }
 
-    /// Removes the addresses that are not worth dialling from an answer, of whomever it names.
+    /// Removes from an answer the addresses that are not worth dialling, of every member that it
+    /// names.
     pub fn believe(&self, id: LinkId, found: &mut Found) {
         let Some(link) = self.all.get(&id) else {
             return;

@@ -68,8 +68,8 @@ struct Line<T> {
     /// The accounts by what they have cost lately, as each was ranked last. One that has cost more
     /// since then is ranked anew when it is the first.
     order: BTreeSet<(CostRank, Account)>,
-    /// Before that, there is no time for any of them: until then they are not looked at again,
-    /// of which there may be thousands. `None` if it is not known.
+    /// Until then this node has no time for any of these accounts, so they are not looked at: there
+    /// may be thousands. `None` if that time is not known.
     rests_until: Option<Instant>,
 }
 

@@ -226,7 +226,11 @@ impl Peer {
                     }
                     small::Action::Widen(fetch, find) => match self.home.link() {
                         Some(tracker) => {
-                            self.run(now, tracker, Errand::Ask(Asker::Widening(fetch), find));
+                            self.run(
+                                now,
+                                tracker,
+                                Errand::Ask(Asker::HoldersOfSmall(fetch), find),
+                            );
                         }
                         None => self.fetches.widened(fetch, None),
                     },
@@ -324,8 +328,8 @@ impl Peer {
                 .get(&inquiry)
                 .is_some_and(|lookup| lookup.round() == round),
             Asker::Survey(surveyor) => self.surveys.contains_key(&surveyor),
-            Asker::Widening(_) | Asker::Hearsay | Asker::Nobody => true,
-            Asker::Sources(fetch) => self.sought.is_open(fetch),
+            Asker::HoldersOfSmall(_) | Asker::Hearsay | Asker::Nobody => true,
+            Asker::HoldersOfLarge(fetch) => self.sought.is_open(fetch),
             Asker::Fetch(fetch) => self.fetches.asked_of(fetch) == Some(who),
         }
     }
@@ -368,11 +372,11 @@ impl Peer {
                 }
                 None
             }
-            Asker::Widening(fetch) => {
+            Asker::HoldersOfSmall(fetch) => {
                 self.fetches.widened(fetch, Some(found));
                 None
             }
-            Asker::Sources(fetch) => {
+            Asker::HoldersOfLarge(fetch) => {
                 self.named(now, fetch, found);
                 None
             }
@@ -453,7 +457,7 @@ impl Peer {
                     }
                 }
             }
-            Asker::Widening(fetch) => self.fetches.widened(fetch, None),
+            Asker::HoldersOfSmall(fetch) => self.fetches.widened(fetch, None),
             Asker::Fetch(fetch) => self.fetches.failed(fetch, who, failure),
             Asker::Hearsay => {
                 if !matches!(failure, NotSent::Busy | NotSent::Unreachable(_)) {
@@ -461,7 +465,7 @@ impl Peer {
                 }
             }
             // The swarm asks again when it needs to.
-            Asker::Sources(_) | Asker::Nobody => {}
+            Asker::HoldersOfLarge(_) | Asker::Nobody => {}
         }
     }
 
@@ -482,9 +486,9 @@ impl Peer {
             .retain(|_, question| match question.errand.asker() {
                 Asker::Lookup(inquiry, _) => !is_its(&inquiry),
                 Asker::Survey(surveyor) => !surveys_for_it(&surveyor),
-                Asker::Fetch(fetch) | Asker::Widening(fetch) | Asker::Sources(fetch) => {
-                    fetches.binary_search(&fetch).is_err()
-                }
+                Asker::Fetch(fetch)
+                | Asker::HoldersOfSmall(fetch)
+                | Asker::HoldersOfLarge(fetch) => fetches.binary_search(&fetch).is_err(),
                 Asker::Hearsay | Asker::Nobody => true,
             });
     }

@@ -126,6 +126,7 @@ impl Peer {
             }
         }
     }
+
     /// Tells the tracker of the lookups that it was not told of yet.
     fn report_lookups(&mut self, update: &mut Update) {
         let untold = std::mem::take(&mut self.untold);

@@ -117,7 +117,8 @@ pub struct Peer {
     questions: BTreeMap<(LinkId, RequestId), Question>,
     /// Questions of other members that wait for a file to be hashed, the oldest first.
     hashing: Vec<Hashing>,
-    /// How much was read of each file that is to be hashed at once.
+    /// Bytes read so far of each file that is hashed before others because a member waits for its
+    /// root.
     hashed: BTreeMap<Name, u64>,
     tally: Tally,
     spared: SparedMeter,

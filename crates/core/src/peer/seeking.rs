@@ -25,7 +25,7 @@ impl Peer {
         let Some(find) = self.sought.question(fetch) else {
             return;
         };
-        let errand = || Errand::Ask(Asker::Sources(fetch), find.clone());
+        let errand = || Errand::Ask(Asker::HoldersOfLarge(fetch), find.clone());
         if let (TrackerState::Up(_), Some(tracker)) = (self.home.tracker(), self.home.link()) {
             self.run(now, tracker, errand());
             return;

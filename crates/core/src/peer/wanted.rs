@@ -24,10 +24,13 @@ pub(super) enum Errand {
 pub(super) enum Asker {
     Lookup(Inquiry, u32),
     Survey(Surveyor),
-    Widening(FetchId),
+    /// Other holders of a small file.
+    HoldersOfSmall(FetchId),
     Fetch(FetchId),
-    Sources(FetchId),
+    /// Other holders of a large file.
+    HoldersOfLarge(FetchId),
     Hearsay,
+    /// The link alone was wanted.
     Nobody,
 }
 

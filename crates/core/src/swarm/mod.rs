@@ -22,8 +22,8 @@
 //! ```
 //!
 //! [`Swarm`] routes between them. Its methods are in `linking` (connections open and close),
-//! `asking` (requests to sources), `proving` (verification), `answering` (requests of other peers)
-//! and `keeping` (timers).
+//! `asking` (requests to sources), `proving` (verification), `answering` (requests of other peers),
+//! `reading` (readers), `torrent` (a torrent's pieces) and `keeping` (timers).
 
 mod answering;
 mod asking;

@@ -19,10 +19,10 @@ const LOOKED_AT: usize = 1024;
 /// The suggestions to all members.
 #[derive(Debug)]
 pub struct Suggesting {
-    /// The pieces that somebody has asked for, or has.
+    /// The pieces that a member has asked for here, or has.
     asked: Bits,
     pieces: u32,
-    /// The pieces that are suggested to nobody, in random order, once there is a crowd.
+    /// The pieces that are not suggested to any member yet, in random order, once there is a crowd.
     left: Option<Vec<u32>>,
     /// Those that are, and were not asked for yet.
     open: BTreeMap<u32, SessionId>,

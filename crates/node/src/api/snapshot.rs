@@ -20,6 +20,7 @@ use super::tracked::{TrackedFile, TrackedPeer};
 
 /// The maximum number of neighbours in the row of a peer that `thorp neighbours` lists.
 const LISTED_NEIGHBOURS: usize = 64;
+
 /// A reader's request for a page.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Ask {

@@ -174,7 +174,7 @@ enum Request {
     Survey(listings::Survey),
     /// What was told of a survey is taken.
     Taken(SurveyId),
-    /// Once the tracker knows a file with these hashes it is to be told here.
+    /// Tell this sender as soon as the tracker knows the file with these hashes.
     Told(Entry, oneshot::Sender<()>),
     Stop(String),
 }
@@ -317,7 +317,7 @@ impl Peer {
         }
     }
 
-    /// Says goodbye to everybody and ends.
+    /// Says goodbye on all links, and ends.
     pub async fn stop(&self, reason: &str) {
         // If the task is gone, so is what it had to say.
         let _ = self.requests.send(Request::Stop(reason.to_owned())).await;

@@ -59,7 +59,7 @@ pub struct Unopened {
     place: OwnedSemaphorePermit,
 }
 
-/// A file that is read, wherever it is. Whoever drops it wants no more of it.
+/// A file that is read, wherever it is. Dropping it gives up the rest.
 pub struct Reading {
     peer: Peer,
     /// As it was asked for.
