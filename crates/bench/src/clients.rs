@@ -2,8 +2,9 @@
 //! the real program, beside an echo that sends an answer of the same length back, and beside
 //! opentracker and `aquatic_udp` where these are installed. Over HTTP too, as far as they speak it.
 //!
-//! Whatever answers has one processor, whatever asks another one; so at least two are needed. What an
-//! answer costs in time of the answering program's processor can be compared on a busy machine, too.
+//! Whatever answers has one processor, whatever asks another one; so at least two are needed. What
+//! an answer costs in time of the answering program's processor can be compared on a busy machine,
+//! too.
 
 use std::fmt::Write as _;
 use std::fs::{self, Permissions};

@@ -1,4 +1,5 @@
-//! Announces over HTTP: what asks a tracker, on connections that are kept or on a new one each time.
+//! Announces over HTTP: what asks a tracker, on connections that are kept or on a new one each
+//! time.
 
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};

@@ -1,4 +1,5 @@
-//! What a piece of work costs this machine: time, and the processors' time of all programs together.
+//! What a piece of work costs this machine: time, and the processors' time of all programs
+//! together.
 //!
 //! The processors' time is read for the machine as a whole, so that daemons, threads of the kernel
 //! and programs that have ended are in it. That is right only while nothing else runs, which is

@@ -6,8 +6,8 @@ use std::{hint, iter};
 /// How many items are looked at together.
 const AT_ONCE: usize = 16;
 
-/// The same items. Some are taken at once, and `glance` reads of each what is going to be read: memory
-/// is slow, but brings many things at the same time where none depends on another.
+/// The same items. Some are taken at once, and `glance` reads of each what is going to be read:
+/// memory is slow, but brings many things at the same time where none depends on another.
 pub(crate) fn ahead<I: Iterator>(
     items: I,
     glance: impl Fn(&I::Item) -> u8,

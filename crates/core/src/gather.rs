@@ -62,7 +62,8 @@ impl Gathering {
                 update.added.extend(frame.added);
                 update.removed.extend(frame.removed);
                 update.neighbours = frame.neighbours.or(update.neighbours.take());
-                // The first frame says which neighbours came and went, and which torrents there are.
+                // The first frame says which neighbours came and went, and which torrents there
+                // are.
                 update.last = frame.last;
                 begun.cost += cost;
                 begun

@@ -159,8 +159,8 @@ impl Hearsay {
         !self.how.every.is_zero()
     }
 
-    /// Whether a lookup need not ask this neighbour: enough have answered in advance, and it answers
-    /// such questions too.
+    /// Whether a lookup need not ask this neighbour: enough have answered in advance, and it
+    /// answers such questions too.
     pub fn need_not_be_asked(&self, id: PeerId) -> bool {
         let answers = |teller: &Teller| teller.parted.is_none() && !teller.refuses;
         let willing = self.tellers.values().filter(|teller| answers(teller));

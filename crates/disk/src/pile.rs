@@ -4,8 +4,8 @@
 //! writing it. And much of what is done for one is the same for those beside it: its folder is
 //! opened, the share is looked for, and a task is woken. So what waits is dealt with by the
 //! [handful](Handful), by a thread that goes on with what has come meanwhile: a fast disk keeps one
-//! thread busy. Where that gets on slowly while much waits, the disk is a slow one, which works best with
-//! many requests at once, so more threads are started, one after the other.
+//! thread busy. Where that gets on slowly while much waits, the disk is a slow one, which works
+//! best with many requests at once, so more threads are started, one after the other.
 //!
 //! Long work needs a thread of its own: [`spawn`](crate::spawn).
 

@@ -490,7 +490,8 @@ struct Part<'a> {
 }
 
 impl<'a> Part<'a> {
-    /// Makes the file. As long as it is open it is locked, so that no sweep takes it for a leftover.
+    /// Makes the file. As long as it is open it is locked, so that no sweep takes it for a
+    /// leftover.
     fn create(folder: &'a Dir, content: Content) -> io::Result<(File, Self)> {
         let mut number = 0;
         loop {

@@ -42,8 +42,8 @@ fn a_file_is_stored_into_a_share_and_listed_with_six_calls() {
     let Some(calls) = counted(test, "share") else {
         return;
     };
-    // The same, and a look at its stamp. What the watcher reports of it is known, and not looked at;
-    // how many reports it reads at a time, and whether one comes late, is a question of luck.
+    // The same, and a look at its stamp. What the watcher reports of it is known, and not looked
+    // at; how many reports it reads at a time, and whether one comes late, is a question of luck.
     let most = if calls.of("linkat") > 0.5 { 8.0 } else { 11.0 };
     let reports = calls.of("read") + calls.of("epoll_wait");
     assert!(calls.of_all() - reports <= most, "{calls:?}");

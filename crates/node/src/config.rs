@@ -29,13 +29,13 @@ const LONGEST: u64 = 1024 * 1024;
 /// Makes [`Config`] and its keys from the list below.
 macro_rules! settings {
     ($(
-        #[doc = $meaning:literal]
+        $(#[doc = $meaning:literal])+
         $name:literal => $field:ident: $type:ty = $default:literal, $takes:expr;
     )*) => {
         /// How a node behaves.
         #[derive(Clone, Debug, PartialEq, Eq)]
         pub struct Config {
-            $(#[doc = $meaning] pub $field: $type,)*
+            $($(#[doc = $meaning])+ pub $field: $type,)*
         }
 
         impl Default for Config {
@@ -48,7 +48,7 @@ macro_rules! settings {
 
         static KEYS: &[Key] = &[$(Key {
             name: $name,
-            meaning: $meaning,
+            meaning: concat!($($meaning),+),
             default: stringify!($default),
             takes: $takes,
             put: |config, value| config.$field = Plain::of(value),
@@ -61,7 +61,8 @@ macro_rules! settings {
 settings! {
     /// 1: neighbours that are asked answer for their neighbours too; 0: only for themselves
     "lookup.hops" => hops: u8 = 1, Number(0, 1);
-    /// how often a neighbour is asked which files it knows of that this peer does not, so that a lookup need not ask; 0 (or `lookup.hops` 0): never
+    /// how often a neighbour is asked which files it knows of that this peer does not, so that a
+    /// lookup need not ask; 0 (or `lookup.hops` 0): never
     "lookup.compare_ms" => compare_interval: Duration = 60000, Number(0, 3_600_000);
     /// a sign of life to the tracker at least this often; a tracker grants its own value
     "interval.tracker_ms" => tracker_interval: Duration = 5000, Number(100, 3_600_000);
@@ -69,23 +70,31 @@ settings! {
     "interval.tracker_most_ms" => longest_tracker_interval: Duration = 60000, Number(100, 3_600_000);
     /// the same between neighbours
     "interval.neighbour_ms" => neighbour_interval: Duration = 60000, Number(100, 3_600_000);
-    /// what a tracker keeps of all members' listings together, in MiB of memory; a member for whose listing there is no room is asked itself. With `--bittorrent`, some 500 bytes more for each file of a member that serves clients
+    /// what a tracker keeps of all members' listings together, in MiB of memory; a member for whose
+    /// listing there is no room is asked itself. With `--bittorrent`, some 500 bytes more for each
+    /// file of a member that serves clients
     "tracker.listings_mib" => tracker_listings_mib: u64 = 4096, Number(1, 1_048_576);
     /// how many neighbours are kept
     "neighbours.max" => max_neighbours: usize = 32, Number(0, 1024);
     /// share hidden files
     "share.hidden" => share_hidden: bool = false, Switch;
-    /// how often to look for changes where the system does not report all of them (network, FUSE and overlay file systems): each look asks for every file there, and takes a tenth of the time at most
+    /// how often to look for changes where the system does not report all of them (network, FUSE
+    /// and overlay file systems): each look asks for every file there, and takes a tenth of the
+    /// time at most
     "share.look_again_ms" => share_look_again: Duration = 60000, Number(100, 86_400_000);
     /// serve the share to ordinary BitTorrent clients, in a group whose tracker says `--bittorrent`
     "share.bittorrent" => share_bittorrent: bool = false, Switch;
-    /// a file that its owner may execute arrives as one (in groups by invitation only, and never one in a hidden place)
+    /// a file that its owner may execute arrives as one (in groups by invitation only, and never
+    /// one in a hidden place)
     "get.executable" => executable: bool = true, Switch;
-    /// what files take that are read while they arrive (`get -o -`, the gateway), in MiB beside the state; the rest of it makes room for what is read next
+    /// what files take that are read while they arrive (`get -o -`, the gateway), in MiB beside the
+    /// state; the rest of it makes room for what is read next
     "read.cache_mib" => read_cache_mib: u64 = 16384, Number(1, 16_777_216);
-    /// a tracker tells ordinary BitTorrent clients to announce themselves this often, and forgets one after twice this time
+    /// a tracker tells ordinary BitTorrent clients to announce themselves this often, and forgets
+    /// one after twice this time
     "bittorrent.interval_ms" => announce_interval: Duration = 1200000, Number(10_000, 3_600_000);
-    /// for how long a tracker takes the connection id that it gave a client over UDP; many clients use theirs for longer than the standard's two minutes
+    /// for how long a tracker takes the connection id that it gave a client over UDP; many clients
+    /// use theirs for longer than the standard's two minutes
     "bittorrent.connection_ms" => udp_connection: Duration = 600000, Number(120_000, 86_400_000);
     /// serve the page of this node, the gateway and metrics to its own user, on loopback
     "page.on" => page_on: bool = true, Switch;

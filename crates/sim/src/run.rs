@@ -60,8 +60,8 @@ pub struct Summary {
     pub within_reach: f64,
     /// How many members these are for a lookup, the mean.
     pub reached: f64,
-    /// The same as [`region_oracle`](Self::region_oracle) of the best eight neighbours that a peer could have had in each hour, and
-    /// of the best 32.
+    /// The same as [`region_oracle`](Self::region_oracle) of the best eight neighbours that a peer
+    /// could have had in each hour, and of the best 32.
     pub best_neighbours: (Best, Best),
     /// The share of answerable lookups that ended without the file.
     pub missed: f64,

@@ -1,7 +1,7 @@
 //! The log on standard error: how much is logged, and in which form.
 //!
-//! `-v` says how much thorp's own crates log; `RUST_LOG` refines that, or replaces it where there is
-//! no `-v`. What a node shows and says is not logged here: see `lines`.
+//! `-v` says how much thorp's own crates log; `RUST_LOG` refines that, or replaces it where there
+//! is no `-v`. What a node shows and says is not logged here: see `lines`.
 
 use clap::ValueEnum;
 use tracing_subscriber::EnvFilter;

@@ -1,7 +1,7 @@
 //! Standard output and standard error, written so that a closed stream does no harm.
 //!
-//! Data goes to standard output, which is flushed when no more is there, for a reader that follows it.
-//! If that reader has gone (`thorp ls | head`), this is the end, not an error. Talk goes to
+//! Data goes to standard output, which is flushed when no more is there, for a reader that follows
+//! it. If that reader has gone (`thorp ls | head`), this is the end, not an error. Talk goes to
 //! standard error, which may be closed. Owns which streams are terminals and whether colour is
 //! wanted.
 

@@ -369,8 +369,8 @@ fn a_magnet_link_is_enough_and_a_client_that_lies_about_what_it_is_is_not_believ
     assert!(made.raw.len() > 3 * 16 * 1024);
     let mut other = made.clone();
     *other.raw.last_mut().unwrap() = b'f';
-    // Its blocks are true: a client that sends wrong ones is left with its whole machine, on which the
-    // other one is too.
+    // Its blocks are true: a client that sends wrong ones is left with its whole machine, on which
+    // the other one is too.
     let _liar = Seeder::announced_as(&other, made.info_hash(), Manner::Honest, &hall.at);
     let _seeder = Seeder::announced(&made, Manner::Honest, &hall.at);
     let ann = hall.visitor("ann");

@@ -179,8 +179,8 @@ fn a_client_that_seeds_a_v1_torrent_of_a_file_of_the_group_is_a_source_for_membe
     is_a_source(test, "v1");
 }
 
-/// A member asks by its name for a file that a slow member has, and a client by a torrent that it has
-/// made itself.
+/// A member asks by its name for a file that a slow member has, and a client by a torrent that it
+/// has made itself.
 fn is_a_source(test: &str, version: &str) {
     let Some(python) = libtorrent(test) else {
         return;

@@ -35,7 +35,8 @@ const MOST_HEADERS: usize = 64;
 const SILENT_FOR: Duration = Duration::from_mins(1);
 
 /// A connection that takes nothing of what is sent for this long is closed: it keeps from others
-/// the room for an answer that goes on for long. Who reads a film that was paused asks for the rest.
+/// the room for an answer that goes on for long. Who reads a film that was paused asks for the
+/// rest.
 const STUCK_FOR: Duration = Duration::from_mins(10);
 /// How many free ports are tried, where another user has one of them for IPv6.
 const TRIES: usize = 16;

@@ -80,7 +80,8 @@ impl Layout {
         self.length
     }
 
-    /// Returns the length in bytes of each piece but the last: a power of two, but for a v1 torrent.
+    /// Returns the length in bytes of each piece but the last: a power of two, but for a v1
+    /// torrent.
     pub fn piece_length(&self) -> u32 {
         self.piece_length
     }

@@ -38,8 +38,8 @@ impl Catalogue {
     const FOUND: u64 = 2048;
 
     /// Returns files behind a name, or from the first one, whose paths contain these words: until
-    /// there are `limit` of them, or until it has taken `most` steps. It looks at one name at least,
-    /// so that it comes to its end whatever it may take.
+    /// there are `limit` of them, or until it has taken `most` steps. It looks at one name at
+    /// least, so that it comes to its end whatever it may take.
     pub fn search(
         &self,
         words: &Words,

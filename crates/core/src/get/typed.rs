@@ -13,8 +13,8 @@ pub(super) enum Wanted {
 }
 
 impl Wanted {
-    /// What looks like a pattern and is none (`photo [1`) can still be a file's name. A file that is
-    /// read is called exactly so.
+    /// What looks like a pattern and is none (`photo [1`) can still be a file's name. A file that
+    /// is read is called exactly so.
     pub fn meant_by(typed: &str, request: &Request) -> Self {
         let name = Name::meant_by(typed);
         if request.is_read && !name.is_empty() {

@@ -59,7 +59,8 @@ enum Takes {
     Nothing,
 }
 
-/// A copy that is about to be brought to the newest state because its owner has come, or has lost it.
+/// A copy that is about to be brought to the newest state because its owner has come, or has lost
+/// it.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct CatchingUp {
     /// The state that it is at, if there is a copy.

@@ -195,8 +195,8 @@ impl Swarm {
         }
     }
 
-    /// Ends a connection with a member that neither end uses, because other members wait for its place. Returns
-    /// whether there was one. Drain [`poll_output`](Swarm::poll_output) afterwards.
+    /// Ends a connection with a member that neither end uses, because other members wait for its
+    /// place. Returns whether there was one. Drain [`poll_output`](Swarm::poll_output) afterwards.
     pub fn make_room(&mut self, now: Instant) -> bool {
         self.make_room_for(now, true)
     }

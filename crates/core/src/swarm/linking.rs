@@ -64,9 +64,10 @@ impl Swarm {
         }
     }
 
-    /// This peer dials a member that has all of the file, and has named the file to it. Returns what
-    /// to say at once, so that the answer comes with the member's own first words: which hashes are
-    /// asked for. [`Input::Opened`](super::Input::Opened) or [`Input::Closed`](super::Input::Closed) follows.
+    /// This peer dials a member that has all of the file, and has named the file to it. Returns
+    /// what to say at once, so that the answer comes with the member's own first words: which
+    /// hashes are asked for. [`Input::Opened`](super::Input::Opened) or
+    /// [`Input::Closed`](super::Input::Closed) follows.
     pub fn call(&mut self, now: Instant, id: SessionId) -> Vec<Message> {
         if self.stopped || self.can_verify() {
             return Vec::new();

@@ -387,8 +387,8 @@ impl Swarm {
         self.sources.givers()
     }
 
-    /// Returns the sources whose data is on disk, verified or not, and how many bytes each has sent,
-    /// the largest first. Those that sent wrong data are left out.
+    /// Returns the sources whose data is on disk, verified or not, and how many bytes each has
+    /// sent, the largest first. Those that sent wrong data are left out.
     pub fn senders(&self) -> Vec<(SourceId, u64)> {
         self.sources.senders()
     }

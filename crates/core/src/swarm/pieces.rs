@@ -1,8 +1,8 @@
 //! Which pieces are verified, and the state of each piece under way.
 //!
-//! Owns, for every leaf of a piece under way, whether it is present, its hash, which source sent it,
-//! and how many sources were asked for it. Does not decide which session to ask; it is told what
-//! was asked, claimed and written.
+//! Owns, for every leaf of a piece under way, whether it is present, its hash, which source sent
+//! it, and how many sources were asked for it. Does not decide which session to ask; it is told
+//! what was asked, claimed and written.
 
 mod right;
 

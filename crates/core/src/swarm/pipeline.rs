@@ -1,10 +1,10 @@
 //! How much to ask of one source at once.
 //!
 //! Owns the window of one session, or of one link for small files: how many bytes may be
-//! outstanding. The window begins small and grows as long as that increases the rate, so that a fast
-//! link is kept full whatever its delay: it is doubled, or grows up to eightfold where its bytes
-//! came at once and nothing did for most of the time. A slow source is asked for no more than a
-//! second's worth.
+//! outstanding. The window begins small and grows as long as that increases the rate, so that a
+//! fast link is kept full whatever its delay: it is doubled, or grows up to eightfold where its
+//! bytes came at once and nothing did for most of the time. A slow source is asked for no more than
+//! a second's worth.
 
 use std::time::Duration;
 

@@ -42,8 +42,8 @@ pub struct Sources {
     contact: Contact,
     /// Machines of clients that sent wrong data.
     lying_clients: BTreeSet<IpAddr>,
-    /// The bytes on disk that came from each source, including sources that are not known any more, and
-    /// those of verified pieces among them.
+    /// The bytes on disk that came from each source, including sources that are not known any more,
+    /// and those of verified pieces among them.
     kept: BTreeMap<SourceId, u64>,
     given: BTreeMap<SourceId, u64>,
     widen_at: Instant,

@@ -1,9 +1,9 @@
 //! Which pieces the members of a crowd are told to ask for here.
 //!
-//! Owns to whom each piece was suggested (BEP 6). A peer with the whole file knows what it was asked
-//! for, which those that ask learn of one another too late. So it suggests each piece to one of
-//! them, and to each as many as it takes: a piece that nobody has goes out before another one goes
-//! out twice.
+//! Owns to whom each piece was suggested (BEP 6). A peer with the whole file knows what it was
+//! asked for, which those that ask learn of one another too late. So it suggests each piece to one
+//! of them, and to each as many as it takes: a piece that nobody has goes out before another one
+//! goes out twice.
 
 use std::collections::BTreeMap;
 
@@ -52,8 +52,8 @@ impl Suggesting {
         self.left.as_ref().is_some_and(Vec::is_empty)
     }
 
-    /// Returns a piece to suggest to a member: one of which nobody has asked for any part. `None` if
-    /// it was told of enough.
+    /// Returns a piece to suggest to a member: one of which nobody has asked for any part. `None`
+    /// if it was told of enough.
     pub fn next(&mut self, to: SessionId, rng: &mut fastrand::Rng) -> Option<u32> {
         let told = self.told.entry(to).or_insert(Told {
             open: 0,

@@ -2,8 +2,8 @@
 //!
 //! Owns which pieces are being hashed. A v1 piece has no leaves of which each could be verified
 //! (BEP 3), and of a v2 piece it is no use to know them, since clients are not asked for hashes: so
-//! a piece is hashed from the disk once all of it is there. Of one that is wrong, the only source is
-//! to blame; of several, none is, and the piece is fetched again from one of them alone.
+//! a piece is hashed from the disk once all of it is there. Of one that is wrong, the only source
+//! is to blame; of several, none is, and the piece is fetched again from one of them alone.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -70,8 +70,8 @@ impl Swarm {
         self.outputs.push_back(Output::HashPiece(piece));
     }
 
-    /// An earlier fetch has left a piece, and it is right. A client that has called may be asked for
-    /// it already: then what it sends is hashed.
+    /// An earlier fetch has left a piece, and it is right. A client that has called may be asked
+    /// for it already: then what it sends is hashed.
     pub(super) fn on_piece_left(&mut self, piece: Piece) {
         if self.torrent.is_some() && !self.pieces.is_begun(piece.number()) {
             self.take_as_it_is(piece);

@@ -283,7 +283,8 @@ impl Swarms {
         self.totals
     }
 
-    /// Returns the torrents with the most peers, those with more first, as of the last sweep of each.
+    /// Returns the torrents with the most peers, those with more first, as of the last sweep of
+    /// each.
     pub fn busiest(&self, most: usize) -> Vec<Busy> {
         let mut best = BTreeMap::new();
         for (at, torrent) in self.torrents.iter().enumerate() {

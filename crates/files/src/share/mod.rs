@@ -33,10 +33,9 @@
 //! is written to by fetches only, through [`Share::store`].
 //!
 //! Serving looks things up in the shared index and reads on the caller's
-//! thread, which is one for the disk; it waits for no task and no queue. The index is locked for single
-//! steps, never while a file is looked at. An idle share costs no processor
-//! time and holds no file open but its directory and the watcher; its threads
-//! sleep.
+//! thread, which is one for the disk; it waits for no task and no queue. The index is locked for
+//! single steps, never while a file is looked at. An idle share costs no processor time and holds
+//! no file open but its directory and the watcher; its threads sleep.
 
 mod cache;
 mod errors;

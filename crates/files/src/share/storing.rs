@@ -45,8 +45,8 @@ impl Share {
         self.batch().store(disk, file)
     }
 
-    /// Gives a large file its name, as [`Store::finish`](store::Store::finish) does, and lists it with
-    /// its root at once; `layer` are the hashes of its pieces.
+    /// Gives a large file its name, as [`Store::finish`](store::Store::finish) does, and lists it
+    /// with its root at once; `layer` are the hashes of its pieces.
     pub fn finish(
         &self,
         disk: DiskThread,

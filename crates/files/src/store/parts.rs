@@ -1,9 +1,9 @@
 //! Files of a torrent, taken out of the one partial file in which all of it arrives.
 //!
-//! A torrent's pieces go over the ends of its files, so all of it arrives in one [`Partial`], as its
-//! pieces have it. Owns how its files are copied out of it once they are verified; a torrent of one
-//! file is given its name instead. Nothing is replaced unless the user said so, and a file that is
-//! there already with the same bytes is left as it is.
+//! A torrent's pieces go over the ends of its files, so all of it arrives in one [`Partial`], as
+//! its pieces have it. Owns how its files are copied out of it once they are verified; a torrent of
+//! one file is given its name instead. Nothing is replaced unless the user said so, and a file that
+//! is there already with the same bytes is left as it is.
 
 use std::fs;
 use std::io;
@@ -44,8 +44,8 @@ pub struct Placed {
 }
 
 impl Store {
-    /// Gives a file of a torrent its name, now that all of its pieces are verified. `hashed` are its
-    /// content and the hashes of its pieces, if they are known; it is read for them otherwise.
+    /// Gives a file of a torrent its name, now that all of its pieces are verified. `hashed` are
+    /// its content and the hashes of its pieces, if they are known; it is read for them otherwise.
     pub fn place(
         &self,
         disk: DiskThread,

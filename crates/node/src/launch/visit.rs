@@ -34,8 +34,8 @@ pub async fn ask_node(state: &Path, command: &Command) -> Option<mpsc::Receiver<
 }
 
 /// Sends a command to the node that runs on the state directory. If none runs, starts a visitor,
-/// which puts fetched files into `directory`. What there is to say while the visitor waits to be let
-/// in is given to `on_note`.
+/// which puts fetched files into `directory`. What there is to say while the visitor waits to be
+/// let in is given to `on_note`.
 pub async fn ask(
     common: Common,
     tracker: Option<NetAddress>,

@@ -8,8 +8,8 @@
 //! other modules read what members send.
 //!
 //! Strangers cost at most [`Limits`]: a number of handshakes in all and per address, and ten
-//! seconds for each. [`gate`] decides which handshake is dropped if there are too many. Clients that
-//! try uTP first are told over UDP that it is not spoken here ([`utp`]).
+//! seconds for each. [`gate`] decides which handshake is dropped if there are too many. Clients
+//! that try uTP first are told over UDP that it is not spoken here ([`utp`]).
 
 mod gate;
 mod refusals;

@@ -1,7 +1,7 @@
 //! Buffers for blocks that arrive on a session, and the bound on their bytes.
 //!
-//! A session has at most [`PLACES`] buffers of blocks that have arrived, or are arriving, and are not
-//! on disk yet: it waits before it reads one more. Buffers are used again, since memory that is
+//! A session has at most [`PLACES`] buffers of blocks that have arrived, or are arriving, and are
+//! not on disk yet: it waits before it reads one more. Buffers are used again, since memory that is
 //! new costs more than what is done with it.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};

@@ -1,7 +1,8 @@
 //! Connections that other members make, and which file each of them means.
 //!
-//! Bounds: so many [`seats`](super::seats) for each member and in all; the first words within [`GREETING`]; those for the next file within
-//! [`IDLE`]. A caller that gets no place is told so, and comes again.
+//! Bounds: so many [`seats`](super::seats) for each member and in all; the first words within
+//! [`GREETING`]; those for the next file within [`IDLE`]. A caller that gets no place is told so,
+//! and comes again.
 
 use std::ops::Deref;
 use std::sync::Arc;

@@ -1,8 +1,8 @@
 //! Torrents that are kept, served to clients.
 //!
-//! Owns in which files of the share the bytes of a torrent's pieces are, and what a client is told of
-//! the hashes of these files (BEP 52). A file is opened when bytes of it are asked for, and few are
-//! open at a time.
+//! Owns in which files of the share the bytes of a torrent's pieces are, and what a client is told
+//! of the hashes of these files (BEP 52). A file is opened when bytes of it are asked for, and few
+//! are open at a time.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::io;

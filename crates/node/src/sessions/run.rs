@@ -1,10 +1,10 @@
 //! Blocks that follow one another, on their way from a connection to the disk.
 //!
-//! A client sends 16 KiB at a time. What of it is here already is written at once, as a longer block
-//! of a member is: a thread for the disk is woken once, not for each.
+//! A client sends 16 KiB at a time. What of it is here already is written at once, as a longer
+//! block of a member is: a thread for the disk is woken once, not for each.
 //!
-//! Owns their bytes, and the hashes of their leaves, which are made while the bytes are still in the
-//! processor's cache.
+//! Owns their bytes, and the hashes of their leaves, which are made while the bytes are still in
+//! the processor's cache.
 
 use thorp_wire::layout::Block;
 use thorp_wire::merkle::{Hash, LEAF, leaf_hashes};

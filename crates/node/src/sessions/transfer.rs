@@ -83,8 +83,8 @@ pub(super) struct State {
     torrents: BTreeMap<SocketAddr, InfoHash>,
     /// The one of these that is not private.
     public_torrent: Option<InfoHash>,
-    /// The one of these that is of v1. Its clients know no hashes that the file could be verified by:
-    /// these have to come from others.
+    /// The one of these that is of v1. Its clients know no hashes that the file could be verified
+    /// by: these have to come from others.
     v1_torrent: Option<InfoHash>,
     exchange: ClientExchange,
 }
@@ -213,8 +213,8 @@ impl Transfer {
         self.torrent.as_ref()
     }
 
-    /// Whether the hashes of its leaves are of use. A torrent's pieces are hashed when all of one is
-    /// on disk.
+    /// Whether the hashes of its leaves are of use. A torrent's pieces are hashed when all of one
+    /// is on disk.
     pub(super) fn goes_by_leaves(&self) -> bool {
         self.torrent.is_none()
     }

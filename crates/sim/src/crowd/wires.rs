@@ -30,8 +30,8 @@ pub(super) struct Link {
     /// What the system has taken and not sent.
     unsent: VecDeque<Item>,
     unsent_bytes: u32,
-    /// Which of several connections sends next: the one with the lowest. It grows with what is sent,
-    /// divided by the connection's share.
+    /// Which of several connections sends next: the one with the lowest. It grows with what is
+    /// sent, divided by the connection's share.
     turn: u64,
     share: u32,
     /// When bytes were last reported as flowing, and how many have arrived since.

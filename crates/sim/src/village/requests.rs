@@ -34,7 +34,8 @@ pub struct Requested {
     pub fate: Fate,
 }
 
-/// What a machine that asks for a file could know, if its neighbours had told it all that they know.
+/// What a machine that asks for a file could know, if its neighbours had told it all that they
+/// know.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Vicinity {
     /// Its neighbours and their neighbours, it among them.

@@ -1,4 +1,5 @@
-//! `thorp magnet`: prints a link by which ordinary BitTorrent clients fetch a shared file or folder.
+//! `thorp magnet`: prints a link by which ordinary BitTorrent clients fetch a shared file or
+//! folder.
 
 use thorp_node::api::{Command, TorrentOf};
 

@@ -115,7 +115,8 @@ pub fn visit(visitor: &Node, tracker: &str) -> (Duration, bool) {
     (took, end.code == Some(0) && is_right)
 }
 
-/// Plays an attack until it is over, or its test has failed. To be called on a thread of the attacker's host.
+/// Plays an attack until it is over, or its test has failed. To be called on a thread of the
+/// attacker's host.
 pub fn play<T>(mut is_over: watch::Receiver<()>, attack: impl Future<Output = T>) -> Option<T> {
     runtime().block_on(async {
         tokio::select! {

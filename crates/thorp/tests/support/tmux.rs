@@ -76,7 +76,8 @@ impl Tmux {
         self.run(&["capture-pane", "-p"])
     }
 
-    /// Returns what is shown with its colours and attributes, and with the blanks at its lines' ends.
+    /// Returns what is shown with its colours and attributes, and with the blanks at its lines'
+    /// ends.
     pub fn painted(&self) -> String {
         self.run(&["capture-pane", "-p", "-e", "-N"])
     }

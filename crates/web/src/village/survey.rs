@@ -73,8 +73,8 @@ pub(crate) struct Told {
 }
 
 impl Surveys {
-    /// Tells the files of a folder, each with its path in it, as the village listed them a moment ago
-    /// at most. If not all of them are known, that is a failure.
+    /// Tells the files of a folder, each with its path in it, as the village listed them a moment
+    /// ago at most. If not all of them are known, that is a failure.
     pub(crate) async fn each_in(
         &self,
         node: &AskNode,

@@ -10,7 +10,8 @@ use super::window::{Order, Row, Shown, Window, Windowed};
 use crate::refusal::Refusal;
 use crate::served::ServedNode;
 
-/// How long to wait where searches have cost a tracker so much lately that it does nothing for them.
+/// How long to wait where searches have cost a tracker so much lately that it does nothing for
+/// them.
 const BUSY: Duration = Duration::from_millis(20);
 /// How long a search waits for the one before it: a page that has gone on to other words has hung
 /// up, but the server has not seen that yet.

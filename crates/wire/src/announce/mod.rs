@@ -46,7 +46,8 @@ pub struct Announce {
     pub uploaded: u64,
     /// The number of bytes that the client has received since it started.
     pub downloaded: u64,
-    /// The number of bytes that the client lacks; [`NOT_KNOWN`](Self::NOT_KNOWN) if it does not know.
+    /// The number of bytes that the client lacks; [`NOT_KNOWN`](Self::NOT_KNOWN) if it does not
+    /// know.
     pub left: u64,
     /// What has happened.
     pub event: AnnounceEvent,

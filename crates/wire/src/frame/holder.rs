@@ -31,7 +31,8 @@ impl Holder {
     /// The most addresses named for a holder.
     pub const MAX_ADDRESSES: usize = 1 + super::Hello::MAX_CLAIMED;
 
-    /// A member of which no more is known than its key, or no more is needed: there is a link to it.
+    /// A member of which no more is known than its key, or no more is needed: there is a link to
+    /// it.
     pub fn bare(id: PeerId) -> Self {
         Self {
             id,

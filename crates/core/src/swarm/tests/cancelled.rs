@@ -162,8 +162,8 @@ impl Fetching {
     }
 }
 
-/// A slow source was asked for some bytes first; a fast one, asked for these as well, has brought the
-/// first of them, and is lost before they are written, with others that it alone was asked for.
+/// A slow source was asked for some bytes first; a fast one, asked for these as well, has brought
+/// the first of them, and is lost before they are written, with others that it alone was asked for.
 /// Returns what was cancelled at the slow one.
 fn lost_what_was_cancelled() -> (Fetching, Span) {
     let mut fetching = Fetching::begin();

@@ -193,7 +193,8 @@ fn beneath_a_folder_is_not_beside_it() {
 }
 
 proptest! {
-    /// Whatever happens, the totals are those of the files, and a listener that applies the deltas knows it all.
+    /// Whatever happens, the totals are those of the files, and a listener that applies the deltas
+    /// knows it all.
     #[test]
     fn deltas_add_up_to_the_listing(
         steps in prop::collection::vec((0u8..10, 0u8..4, 0u64..3, 0i64..3), 1..60)

@@ -24,8 +24,8 @@ const LONGEST_HEAD: usize = 10 * 1024;
 const MOST_HEADERS: usize = 64;
 /// The most peers of each family in an answer.
 const MOST_PEERS: usize = 200;
-/// A client that has too few peers may announce itself again after so many seconds. In a small group
-/// the next seeder is worth more than the few announces that a longer wait would spare.
+/// A client that has too few peers may announce itself again after so many seconds. In a small
+/// group the next seeder is worth more than the few announces that a longer wait would spare.
 const SOONEST_AGAIN: u32 = 60;
 
 /// How long a client may take.

@@ -6,9 +6,9 @@
 //! ids   connection ids for UDP
 //! ```
 //!
-//! Owns the stores of swarms ([`thorp_core::swarms`]), which are called directly by the code that reads
-//! an announce. Which members have which torrent comes from the tracker's task. Exists only where
-//! the group's owner has turned it on: without it, clients get no byte.
+//! Owns the stores of swarms ([`thorp_core::swarms`]), which are called directly by the code that
+//! reads an announce. Which members have which torrent comes from the tracker's task. Exists only
+//! where the group's owner has turned it on: without it, clients get no byte.
 
 pub(crate) mod http;
 mod ids;
@@ -110,8 +110,8 @@ impl Face {
             .announce(now, said, from, wanted, handed)
     }
 
-    /// Takes what several clients say, which is quicker than one after another: each store is locked
-    /// once, and knows all that it is going to be asked.
+    /// Takes what several clients say, which is quicker than one after another: each store is
+    /// locked once, and knows all that it is going to be asked.
     pub(crate) fn announce_all(&self, now: Instant, all: &mut [Asked]) {
         for (number, store) in self.0.stores.iter().enumerate() {
             let is_its = |asked: &Asked| asked.store == number;

@@ -1,4 +1,5 @@
-//! The tabs of `tracker`: the two tables, which the first one shows, and what else there is to know.
+//! The tabs of `tracker`: the two tables, which the first one shows, and what else there is to
+//! know.
 //!
 //! Drawing of the tables is in `draw`, the tab of BitTorrent's swarms in `swarms`.
 

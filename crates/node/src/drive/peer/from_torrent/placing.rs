@@ -83,8 +83,8 @@ impl Outcome {
 }
 
 impl Job<'_> {
-    /// Puts all files in their places, and tells of each. `arrived` is what was fetched, if anything
-    /// was.
+    /// Puts all files in their places, and tells of each. `arrived` is what was fetched, if
+    /// anything was.
     pub(super) async fn place(
         &self,
         plan: Plan,
