@@ -23,7 +23,7 @@ use super::files::{self, FileBytes};
 use super::greeting::{self, GREETING};
 use super::line::{Broken, Inward, Outward};
 use super::session::{self, Ended, IDLE, Opening};
-use super::{Swarms, Transfer, alone};
+use super::{Transfer, Transfers, alone};
 use crate::net::for_files;
 use crate::net::listener::Incoming;
 
@@ -50,7 +50,7 @@ pub(super) enum Meant {
 /// A transfer that a caller has asked for. When the last caller has gone, also before its session
 /// began, the file is closed.
 pub(super) struct Attended {
-    swarms: Swarms,
+    transfers: Transfers,
     transfer: Arc<Transfer>,
 }
 
@@ -64,14 +64,14 @@ impl Deref for Attended {
 
 impl Drop for Attended {
     fn drop(&mut self) {
-        self.swarms.on_session_ended(&self.transfer);
+        self.transfers.on_session_ended(&self.transfer);
     }
 }
 
-impl Swarms {
+impl Transfers {
     pub(super) fn attended(&self, transfer: Arc<Transfer>) -> Attended {
         Attended {
-            swarms: self.clone(),
+            transfers: self.clone(),
             transfer,
         }
     }
@@ -86,10 +86,10 @@ impl Swarms {
             self.turn_away(incoming.stream);
             return;
         };
-        let swarms = self.clone();
+        let transfers = self.clone();
         tokio::spawn(async move {
-            let ends = swarms.first_to_end(&incoming.member);
-            let ended = swarms.cut(member, ends);
+            let ends = transfers.first_to_end(&incoming.member);
+            let ended = transfers.cut(member, ends);
             let wanted = Arc::clone(&seat.wanted);
             let cut = async move {
                 tokio::select! {
@@ -99,7 +99,7 @@ impl Swarms {
             };
             let caller = (member, account);
             let stream = for_files(incoming.stream);
-            swarms.attend(caller, stream, cut).await;
+            transfers.attend(caller, stream, cut).await;
             drop(seat);
         });
     }
@@ -325,9 +325,9 @@ mod tests {
         (dir, share, content)
     }
 
-    fn swarms(share: &Share) -> Swarms {
+    fn transfers(share: &Share) -> Transfers {
         let group = Group::new();
-        Swarms::new(Setup {
+        Transfers::new(Setup {
             tls: group.member("oak"),
             clock: Clock::system(),
             source: None,
@@ -355,12 +355,12 @@ mod tests {
     #[tokio::test]
     async fn a_file_that_many_ask_for_at_once_is_opened_once() {
         let (_dir, share, content) = shared().await;
-        let (swarms, greeting) = (swarms(&share), greeting(content));
+        let (transfers, greeting) = (transfers(&share), greeting(content));
         let before = share.totals().opened;
         let mut asking = JoinSet::new();
         for _ in 0..8 {
-            let (swarms, greeting) = (swarms.clone(), greeting.clone());
-            asking.spawn(async move { swarms.named(greeting.name, greeting.length).await });
+            let (transfers, greeting) = (transfers.clone(), greeting.clone());
+            asking.spawn(async move { transfers.named(greeting.name, greeting.length).await });
         }
         let meant = asking.join_all().await;
         assert!(meant.iter().all(|meant| matches!(meant, Meant::File(_))));
@@ -371,7 +371,7 @@ mod tests {
     async fn a_file_that_cannot_be_looked_at_now_is_not_taken_for_one_that_is_not_here() {
         let (dir, share, content) = shared().await;
         let length = Some(content.length + 1);
-        let (swarms, greeting) = (swarms(&share), greeting(content));
+        let (transfers, greeting) = (transfers(&share), greeting(content));
         let of_other = Greeting {
             length,
             ..greeting.clone()
@@ -380,20 +380,20 @@ mod tests {
         let (path, elsewhere) = (dir.path().join("share"), dir.path().join("elsewhere"));
         std::fs::rename(&path, &elsewhere).expect("is moved");
         std::os::unix::fs::symlink("share", &path).expect("links");
-        let meant = swarms.named(greeting.name, greeting.length).await;
+        let meant = transfers.named(greeting.name, greeting.length).await;
         assert!(matches!(meant, Meant::NotNow));
-        let meant = swarms.named(of_other.name, of_other.length).await;
+        let meant = transfers.named(of_other.name, of_other.length).await;
         assert!(matches!(meant, Meant::Nothing));
         std::fs::remove_file(&path).expect("is removed");
         std::fs::rename(&elsewhere, &path).expect("is back");
-        let meant = swarms.named(greeting.name, greeting.length).await;
+        let meant = transfers.named(greeting.name, greeting.length).await;
         assert!(matches!(meant, Meant::File(_)));
     }
 
     #[tokio::test]
     async fn no_file_stays_open_for_a_caller_that_has_gone_before_it_was_answered() {
         let (_dir, share, content) = shared().await;
-        let swarms = swarms(&share);
+        let transfers = transfers(&share);
         let (here, there) = tokio::io::duplex(4096);
         let mut caller = Outward::new(there);
         let asked = greeting::send(&mut caller, content, (PeerId::new([7; 32]), None), 16_384);
@@ -402,16 +402,16 @@ mod tests {
         let member = PeerId::new([7; 32]);
         let who = (member, Account::Member(member));
         let opened = share.totals().opened;
-        swarms.attend(who, here, std::future::pending()).await;
+        transfers.attend(who, here, std::future::pending()).await;
         assert_eq!(share.totals().opened, opened + 1, "it was opened");
-        assert!(swarms.table().transfers.is_empty());
+        assert!(transfers.table().transfers.is_empty());
 
         // Nor for one that goes while it is opened.
         let name = name_of(&content.root);
-        let meant = swarms.named(name, None).await;
+        let meant = transfers.named(name, None).await;
         assert!(matches!(meant, Meant::File(_)));
-        assert_eq!(swarms.table().transfers.len(), 1);
+        assert_eq!(transfers.table().transfers.len(), 1);
         drop(meant);
-        assert!(swarms.table().transfers.is_empty());
+        assert!(transfers.table().transfers.is_empty());
     }
 }

@@ -19,7 +19,7 @@ use tokio::time::{sleep, timeout};
 use super::greeting::{self, GREETING, GreetingError};
 use super::line::{Inward, Outward};
 use super::session::{self, Answers, Ended, Opening};
-use super::{Swarms, Transfer};
+use super::{Transfer, Transfers};
 use crate::net::dial::{self, Expected};
 use crate::net::{MemberStream, for_files};
 
@@ -57,14 +57,14 @@ enum Unreached {
     Failed(String),
 }
 
-impl Swarms {
+impl Transfers {
     /// Connects to a source for this file, and stays until it is done.
     pub fn call(&self, transfer: &Arc<Transfer>, source: NamedSource) {
-        let (swarms, transfer) = (self.clone(), Arc::clone(transfer));
+        let (transfers, transfer) = (self.clone(), Arc::clone(transfer));
         tokio::spawn(async move {
             match source {
-                NamedSource::Member(holder) => swarms.visit(&transfer, holder).await,
-                NamedSource::Client(client) => swarms.visit_client(&transfer, client).await,
+                NamedSource::Member(holder) => transfers.visit(&transfer, holder).await,
+                NamedSource::Client(client) => transfers.visit_client(&transfer, client).await,
             }
         });
     }
@@ -116,7 +116,7 @@ impl Swarms {
             }
         }
         let expected = Expected::Peer(holder.id);
-        let Swarms(shared) = self;
+        let Transfers(shared) = self;
         let dialled =
             dial::dial_session(&holder.addresses, expected, &shared.tls, shared.source).await;
         let connected = dialled.map_err(|error| Unreached::Failed(error.to_string()))?;
@@ -217,13 +217,13 @@ impl Swarms {
         }
         each.push(line);
         drop(table);
-        let (swarms, mut closing) = (self.clone(), self.0.closing.subscribe());
+        let (transfers, mut closing) = (self.clone(), self.0.closing.subscribe());
         tokio::spawn(async move {
             tokio::select! {
                 () = sleep(KEPT) => {}
                 _ = closing.wait_for(|closing| *closing) => {}
             }
-            swarms.let_go(member, number);
+            transfers.let_go(member, number);
         });
     }
 

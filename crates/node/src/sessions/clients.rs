@@ -26,11 +26,11 @@ use super::line::{Broken, Inward, Outward};
 use super::seats::{LastUse, Seat};
 use super::session::{self, Answers, Ended, Opening};
 use super::talk::Talk;
-use super::{Swarms, Transfer, alone};
+use super::{Transfer, Transfers, alone};
 use crate::net::listener::Client;
 use crate::net::{dial, keep_few_unsent};
 
-impl Swarms {
+impl Transfers {
     /// A client has connected.
     pub fn on_client(&self, client: Client) {
         if client.handshake.peer == *self.0.client_id.as_bytes() {
@@ -39,10 +39,10 @@ impl Swarms {
         let Some(seat) = self.client_seat(client.remote.ip()) else {
             return tracing::debug!(remote = %client.remote, "there is no place for this client");
         };
-        let swarms = self.clone();
+        let transfers = self.clone();
         tokio::spawn(async move {
             let remote = client.remote;
-            if let Err(why) = swarms.attend_client(client, &seat).await {
+            if let Err(why) = transfers.attend_client(client, &seat).await {
                 tracing::debug!(%remote, %why, "no session with a client");
             }
         });

@@ -23,7 +23,7 @@ use tokio::time::timeout;
 
 use super::line::{Inward, Outward};
 use super::session::{self, Opening};
-use super::{Happening, Setup, Swarms, Writing};
+use super::{Happening, Setup, Transfers, Writing};
 
 const MIB: u64 = 1024 * 1024;
 /// So long that its pieces are of 1 MiB; most of it is a hole.
@@ -91,8 +91,8 @@ async fn shared(dir: &std::path::Path) -> (Share, Content) {
     }
 }
 
-fn swarms(group: &Group, name: &str, share: Option<Share>) -> Swarms {
-    Swarms::new(Setup {
+fn transfers(group: &Group, name: &str, share: Option<Share>) -> Transfers {
+    Transfers::new(Setup {
         tls: group.member(name),
         clock: Clock::system(),
         source: None,
@@ -109,8 +109,8 @@ async fn a_block_takes_one_read_one_write_and_one_word() {
     let (share, content) = shared(dir.path()).await;
     let group = Group::new();
     let (holder, asker) = (
-        swarms(&group, "oak", Some(share)),
-        swarms(&group, "elm", None),
+        transfers(&group, "oak", Some(share)),
+        transfers(&group, "elm", None),
     );
     let store = Store::open(DISK, dir.path()).expect("opens");
     let name = "g".parse().expect("a name");

@@ -20,7 +20,7 @@ use thorp_wire::{InfoHash, Root};
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::time::{Instant, timeout, timeout_at};
 
-use super::Swarms;
+use super::Transfers;
 use super::greeting::{self, GREETING};
 use super::line::{Broken, Inward, Outward};
 use super::talk::Talk;
@@ -48,7 +48,7 @@ pub(crate) struct Metadata {
     pub layers: BTreeMap<Root, Vec<Hash>>,
 }
 
-impl Swarms {
+impl Transfers {
     /// Asks a client for what a torrent is.
     pub async fn metadata_from(
         &self,
@@ -82,8 +82,8 @@ struct Asking {
 }
 
 impl Asking {
-    async fn greet(&mut self, swarms: &Swarms, client: SocketAddr) -> Result<(), Broken> {
-        let mut ours = Handshake::of_client(self.sought.info_hash(), swarms.0.client_id);
+    async fn greet(&mut self, transfers: &Transfers, client: SocketAddr) -> Result<(), Broken> {
+        let mut ours = Handshake::of_client(self.sought.info_hash(), transfers.0.client_id);
         ours.extensions.v2 = matches!(self.sought, Sought::V2(_));
         greeting::say(&mut self.outward, &ours, None).await?;
         let theirs = self.inward.handshake().await?;
@@ -91,7 +91,7 @@ impl Asking {
             return Err(Broken::Closed);
         }
         let talk = Talk::new(self.sought.info_hash(), None);
-        let words = talk.handshake(swarms.0.port, client.ip());
+        let words = talk.handshake(transfers.0.port, client.ip());
         greeting::say_extended(&mut self.outward, &words).await
     }
 

@@ -26,7 +26,7 @@
 //! Which piece to ask of which member is decided in [`thorp_core::swarm`], one
 //! machine a file; here bytes are moved, between TLS and disk, past it.
 //!
-//! A [`Swarms`] holds a row for each file that is being fetched or served at
+//! A [`Transfers`] holds a row for each file that is being fetched or served at
 //! this moment, and nothing for any other: the first session opens a file, the
 //! last one closes it.
 
@@ -106,7 +106,7 @@ const MOST_ENDS: usize = 64;
 
 /// All transfers of a peer. Clones are the same.
 #[derive(Clone)]
-pub(crate) struct Swarms(Arc<Shared>);
+pub(crate) struct Transfers(Arc<Shared>);
 
 struct Shared {
     tls: MemberTls,
@@ -216,12 +216,12 @@ impl TorrentTurn {
 
 /// A file that is being fetched. Given up when it is dropped.
 pub(crate) struct Fetching {
-    swarms: Swarms,
+    transfers: Transfers,
     pub transfer: Arc<Transfer>,
     pub happenings: mpsc::UnboundedReceiver<Happening>,
 }
 
-impl Swarms {
+impl Transfers {
     pub fn new(setup: Setup) -> Self {
         Self(Arc::new(Shared {
             tls: setup.tls,
@@ -265,7 +265,7 @@ impl Swarms {
             .entry(content)
             .or_insert_with(|| Arc::clone(&transfer));
         Ok(Fetching {
-            swarms: self.clone(),
+            transfers: self.clone(),
             transfer,
             happenings,
         })
@@ -302,7 +302,7 @@ impl Swarms {
             .transfers
             .insert(transfer.content(), Arc::clone(&transfer));
         Ok(Fetching {
-            swarms: self.clone(),
+            transfers: self.clone(),
             transfer,
             happenings,
         })
@@ -569,13 +569,13 @@ impl Fetching {
     pub fn on_arrived(self, disk: DiskThread) {
         self.on_end();
         let transfer = &self.transfer;
-        let share = self.swarms.0.share.as_ref();
+        let share = self.transfers.0.share.as_ref();
         // Without a session to serve, it is opened when a member asks for it.
         let open = |share| FileBytes::open(disk, share, transfer.content()).ok();
         match share.filter(|_| !transfer.is_idle()).and_then(open) {
             Some(opened) => {
                 transfer.on_arrived(FileBytes::Shared(opened));
-                self.swarms.on_session_ended(transfer);
+                self.transfers.on_session_ended(transfer);
             }
             // The rest is for its drop to do.
             None => transfer.stop("the transfer that has served it so far does so no more"),
@@ -586,7 +586,7 @@ impl Fetching {
     pub fn on_torrent_arrived(self) {
         self.on_end();
         self.transfer.on_torrent_arrived();
-        self.swarms.on_session_ended(&self.transfer);
+        self.transfers.on_session_ended(&self.transfer);
     }
 
     /// It is not fetched any more: kept for a moment, so that readers see how it
@@ -594,7 +594,7 @@ impl Fetching {
     fn on_end(&self) {
         let mut fetch = Fetch::of(&self.transfer);
         fetch.progress.sources = 0;
-        let mut table = self.swarms.table();
+        let mut table = self.transfers.table();
         table.ended.push_back((std::time::Instant::now(), fetch));
         table.forget_ends();
     }
@@ -621,7 +621,7 @@ impl Drop for Fetching {
         // One that has arrived may go on, for others.
         self.transfer.give_up("it is not wanted any more");
         if self.transfer.is_over() {
-            self.swarms.remove(&self.transfer);
+            self.transfers.remove(&self.transfer);
         }
     }
 }

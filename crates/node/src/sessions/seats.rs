@@ -14,7 +14,7 @@ use thorp_core::bound::{Account, SharedBound};
 use thorp_wire::PeerId;
 use tokio::sync::Notify;
 
-use super::Swarms;
+use super::Transfers;
 
 /// Connections of one member, and of all.
 const EACH: u64 = 16;
@@ -52,7 +52,7 @@ pub(super) struct LastUse {
 
 /// A caller's seat, given back when it is dropped.
 pub(super) struct Seat {
-    swarms: Swarms,
+    transfers: Transfers,
     of: Caller,
     number: u64,
     pub wanted: Arc<Notify>,
@@ -193,7 +193,7 @@ impl LastUse {
     }
 }
 
-impl Swarms {
+impl Transfers {
     /// A seat for a member's connection, if there is one.
     pub(super) fn seat(&self, member: PeerId, account: Account) -> Option<Seat> {
         let taken = self.table().seats.take(member, account)?;
@@ -208,7 +208,7 @@ impl Swarms {
 
     fn seated(&self, of: Caller, taken: Taken) -> Seat {
         Seat {
-            swarms: self.clone(),
+            transfers: self.clone(),
             of,
             number: taken.number,
             wanted: taken.wanted,
@@ -219,7 +219,7 @@ impl Swarms {
 
 impl Drop for Seat {
     fn drop(&mut self) {
-        let mut table = self.swarms.table();
+        let mut table = self.transfers.table();
         match self.of {
             Caller::Member(member) => table.seats.give_back(member, self.number),
             Caller::Client(client) => table.client_seats.give_back(client, self.number),

@@ -28,7 +28,7 @@ impl Seeking {
         transfer: &Arc<Transfer>,
         (name, v1): (&Name, Option<InfoHash>),
     ) -> Self {
-        if !peer.swarms.serves_clients() || peer.swarms.port().is_none() {
+        if !peer.transfers.serves_clients() || peer.transfers.port().is_none() {
             return Self(Vec::new());
         }
         let [private, public] = v2_info_hashes(name, transfer.content());
@@ -57,7 +57,7 @@ fn seek(peer: &Peer, transfer: &Arc<Transfer>, torrent: InfoHash) -> Announcing 
     let told_to = Arc::downgrade(transfer);
     let amounts_of = Arc::downgrade(transfer);
     Announcing::start(
-        peer.swarms.announcer(torrent),
+        peer.transfers.announcer(torrent),
         |now| Announces::new(now, trackers, false, system::random()),
         move || amounts(&amounts_of),
         move |told| match told {

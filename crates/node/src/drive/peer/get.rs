@@ -292,7 +292,7 @@ impl Job<'_> {
         self.over.there += item.content.length;
         self.over.received += received;
         if received > 0 && item.content.length > MAX_INLINE {
-            self.peer.swarms.on_fetched();
+            self.peer.transfers.on_fetched();
         }
     }
 

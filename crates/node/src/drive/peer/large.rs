@@ -90,7 +90,7 @@ impl FileTask<'_> {
     async fn run(mut self, writing: Writing) -> Result<(), Over> {
         let place = self.delivery.clone();
         let partial = Arc::new(on_disk(move |disk| place.partial(disk)).await??);
-        let fetching = self.peer.swarms.fetch(&partial, writing);
+        let fetching = self.peer.transfers.fetch(&partial, writing);
         let mut fetching = fetching.map_err(Over::Unfit)?;
         if self.reading.is_some() {
             fetching.transfer.fetch_on_demand();
@@ -140,7 +140,7 @@ impl FileTask<'_> {
                     None => return Err(Over::NotWanted),
                 },
                 happening = fetching.happenings.recv() => match happening {
-                    Some(Happening::Dial(source)) => self.peer.swarms.call(transfer, source),
+                    Some(Happening::Dial(source)) => self.peer.transfers.call(transfer, source),
                     Some(Happening::ToCome(bytes)) => {
                         let partial = Arc::clone(partial);
                         on_disk(move |disk| partial.must_have_room(disk, bytes, 0)).await??;

@@ -81,7 +81,7 @@ use crate::drive::caller::{Events, tell};
 use crate::net::addresses::Reach;
 use crate::net::listener::{Client, Inbound};
 use crate::page::PageSlot;
-use crate::sessions::{self, Swarms};
+use crate::sessions::{self, Transfers};
 use crate::snapshot::{self, Keeper, Viewer};
 
 use delivery::Folder;
@@ -146,7 +146,7 @@ pub struct Peer {
     abandoned: mpsc::UnboundedSender<Abandoned>,
     viewer: Viewer,
     home: Folder,
-    swarms: Swarms,
+    transfers: Transfers,
     readings: Arc<Readings>,
     last_get: Arc<AtomicU64>,
     last_survey: Arc<AtomicU64>,
@@ -203,10 +203,10 @@ impl Peer {
         let readings = Arc::new(Readings::new(setup.reading.clone(), most));
         let trackers = setup.trackers.clone().into();
         let (say_in_use, in_use) = mpsc::channel(EVENTS);
-        let swarms = Swarms::new(for_sessions(&setup, say_in_use));
+        let transfers = Transfers::new(for_sessions(&setup, say_in_use));
         if let Role::Sharing { inbound, .. } = &mut setup.role {
             let clients = std::mem::replace(&mut inbound.clients, mpsc::channel(1).1);
-            tokio::spawn(attend_clients(swarms.clone(), clients));
+            tokio::spawn(attend_clients(transfers.clone(), clients));
         }
         let asked = Asked {
             requests: requests_in,
@@ -222,14 +222,14 @@ impl Peer {
             torrents,
         };
         let page = setup.page.clone();
-        let (task, engine) = Task::new(setup, swarms.clone(), asked, shown, notices);
+        let (task, engine) = Task::new(setup, transfers.clone(), asked, shown, notices);
         let task = tokio::spawn(super::run(task, engine));
         let peer = Self {
             requests,
             abandoned,
             viewer,
             home,
-            swarms,
+            transfers,
             readings,
             last_get: Arc::default(),
             last_survey: Arc::default(),
@@ -389,9 +389,9 @@ fn itself(setup: &PeerSetup) -> Option<Holder> {
 }
 
 /// Serves clients until the port is closed at which they arrive.
-async fn attend_clients(swarms: Swarms, mut clients: mpsc::Receiver<Client>) {
+async fn attend_clients(transfers: Transfers, mut clients: mpsc::Receiver<Client>) {
     while let Some(client) = clients.recv().await {
-        swarms.on_client(client);
+        transfers.on_client(client);
     }
 }
 

@@ -54,7 +54,7 @@ impl Task {
     }
 
     fn uploads(&self, machine: &machine::Peer, paces: &mut UploadPaces) -> Vec<SnapshotRow> {
-        let uploads = self.swarms.uploads();
+        let uploads = self.transfers.uploads();
         paces.retain(|session, _| uploads.iter().any(|upload| upload.session == *session));
         let row = |upload| upload_row(machine, upload, paces);
         uploads.into_iter().map(row).collect()
@@ -64,7 +64,7 @@ impl Task {
         let counted = engine.wires.counted();
         let [messages_sent, messages_received] = counted.messages();
         let (files, bytes) = counted.contents();
-        let (large_sent, large_received) = self.swarms.files();
+        let (large_sent, large_received) = self.transfers.files();
         CountsRow {
             links: engine.wires.count() as u64,
             entries: engine.machine.catalogue().entries() as u64,
@@ -85,7 +85,7 @@ impl Task {
     }
 
     fn transfers(&self, machine: &machine::Peer, paces: &mut Paces) -> Vec<SnapshotRow> {
-        let fetches = self.swarms.fetches();
+        let fetches = self.transfers.fetches();
         let is_there = |content: &Content| fetches.iter().any(|fetch| fetch.content == *content);
         paces.retain(|content, _| is_there(content));
         let row = |fetch| transfer_row(machine, fetch, paces);

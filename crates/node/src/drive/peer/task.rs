@@ -28,7 +28,7 @@ use crate::net::dial::Connected;
 use crate::net::link::LinkEnd;
 use crate::net::listener::Refusals;
 use crate::rows;
-use crate::sessions::Swarms;
+use crate::sessions::Transfers;
 use crate::snapshot::{FilesMoved, Keeper};
 use crate::system::{now, random};
 use crate::waiting::if_any;
@@ -60,7 +60,7 @@ pub(super) struct Task {
     surveys: Surveys,
     gets: Gets,
     came: Came,
-    pub(super) swarms: Swarms,
+    pub(super) transfers: Transfers,
     pub(super) asked: Asked,
     pub(super) events: Channel<Event>,
     pub(super) shown: Shown,
@@ -157,7 +157,7 @@ impl Node for Task {
                 engine.handle(Input::Large { fetch, event });
             }
             Event::Called(incoming) if incoming.purpose == Purpose::Session => {
-                self.swarms.on_caller(*incoming);
+                self.transfers.on_caller(*incoming);
             }
             Event::Called(incoming) => engine.on_called(*incoming),
             Event::Dialled(_, Ok(connected)) => self.on_dialled(engine, *connected),
@@ -294,7 +294,7 @@ impl Node for Task {
     }
 
     fn on_stop(&mut self) {
-        self.swarms.close();
+        self.transfers.close();
     }
 
     async fn finish(self) {
@@ -313,7 +313,7 @@ impl Node for Task {
 impl Task {
     pub(super) fn new(
         setup: PeerSetup,
-        swarms: Swarms,
+        transfers: Transfers,
         asked: Asked,
         shown: Shown,
         notices: mpsc::Sender<Notice>,
@@ -384,7 +384,7 @@ impl Task {
             came: Came::default(),
             sharing,
             surveys: Surveys::default(),
-            swarms,
+            transfers,
             asked,
             events,
             shown,
@@ -584,7 +584,7 @@ impl Task {
         let member = self.tls.member();
         let certificate_ends_soon = renewal::ends_soon(&member, &self.clock);
         let totals = self.share().map(Share::totals).unwrap_or_default();
-        let (sent, received) = self.swarms.tally();
+        let (sent, received) = self.transfers.tally();
         Status {
             partial: None,
             id: member.id.to_string(),

@@ -37,7 +37,7 @@ const PATIENCE: Duration = Duration::from_secs(20);
 
 /// A peer that serves clients, with one file and a folder.
 struct Ground {
-    swarms: Swarms,
+    transfers: Transfers,
     share: Share,
     events: mpsc::Receiver<ShareEvent>,
     group: Group,
@@ -77,7 +77,7 @@ impl Ground {
             ..record(1)
         });
         tls.records().adopt(record).expect("is the group's");
-        let swarms = Swarms::new(Setup {
+        let transfers = Transfers::new(Setup {
             tls,
             clock: Clock::system(),
             source: None,
@@ -88,7 +88,7 @@ impl Ground {
         });
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("binds");
         let at = listener.local_addr().expect("has one");
-        let to = swarms.clone();
+        let to = transfers.clone();
         tokio::spawn(async move {
             while let Ok((mut stream, remote)) = listener.accept().await {
                 let mut bytes = [0; 68];
@@ -104,7 +104,7 @@ impl Ground {
             }
         });
         Self {
-            swarms,
+            transfers,
             share,
             events,
             group,
@@ -142,7 +142,7 @@ impl Ground {
 
     /// Whether no client and no file is left.
     fn is_at_rest(&self) -> bool {
-        let table = self.swarms.table();
+        let table = self.transfers.table();
         table.client_seats.is_empty() && table.transfers.is_empty()
     }
 
@@ -374,7 +374,7 @@ impl Ground {
         let partial = Arc::new(partial.expect("there is room"));
         let (released, _released) = mpsc::unbounded_channel();
         let writing = Writing::new(FetchId(1), released);
-        let fetching = self.swarms.fetch(&partial, writing);
+        let fetching = self.transfers.fetch(&partial, writing);
         let mut fetching = fetching.expect("can be fetched");
         let transfer = Arc::clone(&fetching.transfer);
         transfer.set_public_torrent(public_hash(seeds.content));
@@ -383,7 +383,7 @@ impl Ground {
         let gathered = async {
             loop {
                 match fetching.happenings.recv().await.expect("goes on") {
-                    Happening::Dial(source) => self.swarms.call(&transfer, source),
+                    Happening::Dial(source) => self.transfers.call(&transfer, source),
                     Happening::Complete(sources) => return sources,
                     Happening::ToCome(_) | Happening::Widen => {}
                     other => panic!("{other:?}"),
@@ -412,7 +412,7 @@ impl Ground {
         let partial = store.partial(DISK, &name, torrent.content());
         let partial = Arc::new(partial.expect("there is room"));
         let files = std::collections::BTreeSet::from([0]);
-        let fetching = self.swarms.fetch_torrent(&torrent, files, &partial);
+        let fetching = self.transfers.fetch_torrent(&torrent, files, &partial);
         (fetching.expect("can be fetched"), dir)
     }
 
@@ -594,7 +594,7 @@ async fn a_client_is_let_go_when_the_group_serves_clients_no_more() {
     let ground = Ground::new().await;
     let mut client = ground.client(Extensions::default()).await;
     client.inward.handshake().await.expect("is answered");
-    let records = ground.swarms.0.tls.records();
+    let records = ground.transfers.0.tls.records();
     let record = ground.group.signed(record(2));
     records.adopt(record).expect("is the group's");
     assert!(client.is_closed().await);
@@ -633,7 +633,7 @@ async fn a_torrent_that_was_stopped_while_its_files_are_put_in_their_places_serv
         }
         fetching.on_torrent_arrived();
         assert_eq!(transfer.is_over(), stops, "dials under way ask this");
-        let table = ground.swarms.table();
+        let table = ground.transfers.table();
         assert!(!table.transfers.contains_key(&transfer.content()));
     }
 }

@@ -75,10 +75,10 @@ impl Job<'_> {
             {
                 let hope = is_first.then(|| Arc::clone(&first));
                 let wanted = if is_v2 { v2 } else { v1 };
-                let swarms = self.peer.swarms.clone();
+                let transfers = self.peer.transfers.clone();
                 asked.spawn(async move {
                     let answer = match wanted {
-                        Some(sought) => swarms.metadata_from(client, sought).await,
+                        Some(sought) => transfers.metadata_from(client, sought).await,
                         None => Err("it was not asked".to_owned()),
                     };
                     drop(hope);

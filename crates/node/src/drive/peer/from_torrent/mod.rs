@@ -60,7 +60,7 @@ pub(super) async fn run(peer: &Peer, get: GetTorrent, events: &Events) -> Result
     if !group_serves_clients(peer).await {
         return Err(Failure::GroupServesNoClients);
     }
-    if !peer.swarms.may_fetch_torrents() {
+    if !peer.transfers.may_fetch_torrents() {
         return Err(Failure::ShareServesNoClients);
     }
     let source = get.torrent.clone();
@@ -184,7 +184,7 @@ impl Job<'_> {
             let note = Note::HiddenLeftOutOfTorrent { files };
             self.tell(Event::Note(note)).await;
         }
-        let turn = self.peer.swarms.torrent_turn(torrent.content()).await;
+        let turn = self.peer.transfers.torrent_turn(torrent.content()).await;
         plan = self.look(plan, torrent).await?;
         if plan.is_all_in_the_way() {
             return Err(Failure::Exists);
@@ -235,7 +235,7 @@ impl Job<'_> {
         let partial = Arc::new(partial.await??);
         partial.keep_until_closed(turn.clone());
         let files: BTreeSet<usize> = plan.files.keys().copied().collect();
-        let fetching = self.peer.swarms.fetch_torrent(torrent, files, &partial);
+        let fetching = self.peer.transfers.fetch_torrent(torrent, files, &partial);
         let mut fetching = fetching.map_err(|why| Failure::NotATorrent {
             why: why.to_string(),
         })?;
@@ -373,7 +373,7 @@ impl Job<'_> {
                     Heard::Trackers(event) => fetch.handle(self.now(), event),
                 },
                 happening = fetching.happenings.recv() => match happening {
-                    Some(Happening::Dial(source)) => self.peer.swarms.call(&transfer, source),
+                    Some(Happening::Dial(source)) => self.peer.transfers.call(&transfer, source),
                     Some(Happening::Widen) => seeking.wants_more(),
                     Some(Happening::Blame(source)) => {
                         fetch.handle(self.now(), TorrentEvent::Blamed(source));

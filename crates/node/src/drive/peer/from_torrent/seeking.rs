@@ -130,7 +130,7 @@ fn ask(
     let amounts_of = transfer.map(Arc::downgrade);
     let speaks = speaks.clone();
     Announcing::start(
-        peer.swarms.announcer(torrent),
+        peer.transfers.announcer(torrent),
         |now| Announces::new(now, trackers, false, system::random()),
         move || amounts(amounts_of.as_ref()),
         move |told| match told {

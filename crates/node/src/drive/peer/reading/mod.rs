@@ -171,7 +171,7 @@ impl Peer {
             return too_long;
         };
         let content = Content { root, length };
-        if self.swarms.fetch_of(content).is_some() {
+        if self.transfers.fetch_of(content).is_some() {
             return None;
         }
         let Some(share) = self.share().cloned() else {

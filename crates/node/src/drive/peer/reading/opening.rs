@@ -347,7 +347,7 @@ impl Job {
 
     /// A fetch of it that is under way for another reason.
     fn fetched(&self, content: Content) -> Option<TransferReader> {
-        let transfer = self.peer.swarms.fetch_of(content)?;
+        let transfer = self.peer.transfers.fetch_of(content)?;
         Some(transfer.reader())
     }
 
@@ -395,7 +395,7 @@ impl Job {
         let Some((content, coming)) = &self.coming else {
             return false;
         };
-        let Some(transfer) = self.peer.swarms.fetch_of(*content) else {
+        let Some(transfer) = self.peer.transfers.fetch_of(*content) else {
             return false;
         };
         coming.enter(Phase::Joined(transfer));

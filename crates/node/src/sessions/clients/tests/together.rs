@@ -14,7 +14,7 @@ impl Ground {
         let torrent = fetched.info.info_hashes().next().expect("it has one");
         let handshake = Handshake::of_client(torrent, ClientId::new([9; 20]));
         let opening = Opening {
-            session: self.swarms.next_session(),
+            session: self.transfers.next_session(),
             source: SourceId::Client(self.at),
             account: Account::Address(self.at.ip()),
             dialled: true,
