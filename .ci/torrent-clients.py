@@ -44,7 +44,7 @@ FOLDER = {"a/one.bin": 700 * KIB + 1, "b.bin": 1, "c/d/two.bin": 100 * KIB, "z.b
 WITH_EMPTY = FOLDER | {"c/d/none": 0}
 FLAGS = {"v1": lt.create_torrent.v1_only, "v2": lt.create_torrent.v2_only, "hybrid": 0}
 # Who seeds what, with pieces of so many KiB, who fetches, by what, and how the client is heard of:
-# from the group's tracker over HTTP, or from the other group's over UDP.
+# from the group's tracker over HTTP or over UDP ("own udp"), or from the other group's over UDP.
 Play = namedtuple("Play", "client version files piece who by over")
 PLAYS = [
     Play("libtorrent", "v1", ONE, 16, "peer", "torrent", "http"),
@@ -78,6 +78,7 @@ PLAYS = [
     Play("aria2", "v1", BIG, 256, "peer", "torrent", "http"),
     Play("libtorrent", "v1", LONG, 16 * KIB, "peer", "torrent", "udp"),
     Play("libtorrent", "v2", LONG, 16 * KIB, "visitor", "magnet", "http"),
+    Play("libtorrent", "v1", ONE, 16, "visitor", "torrent", "own udp"),
 ]
 
 
@@ -135,6 +136,8 @@ def make_torrent(number, seeds, name, announce):
     maker = lt.create_torrent(lt.list_files(os.path.join(seeds, name)),
                               piece_size=play.piece * KIB, flags=FLAGS[play.version])
     maker.add_tracker(announce)
+    # Else the group's tracker would be asked over HTTP, too.
+    maker.set_priv(play.over == "own udp")
     lt.set_piece_hashes(maker, seeds)
     path = os.path.join(DIRECTORY, f"{number}.torrent")
     with open(path, "wb") as file:
@@ -301,6 +304,7 @@ def main():
             "http": f"http://{at}/announce",
             # Over loopback, only the group's own tracker is asked by datagrams.
             "udp": f"udp://{ADDRESS}:{other_port.group(1)}/announce",
+            "own udp": f"udp://{at}/announce",
         }
         players = [threading.Thread(target=play, args=(number, announces, at, said))
                    for number in range(len(PLAYS))]
