@@ -1,10 +1,10 @@
 //! How much to ask of one source at once.
 //!
 //! Owns the window of one session, or of one link for small files: how many bytes may be
-//! outstanding. The window begins small and grows as long as that increases the rate, so that a
-//! fast link is kept full whatever its delay: it is doubled, or grows up to eightfold where its
-//! bytes came at once and nothing did for most of the time. A slow source is asked for no more than
-//! a second's worth.
+//! outstanding. The window begins small and grows as long as that increases the rate, or its bytes
+//! come at once and nothing does for most of the time, so that a fast link is kept full whatever its
+//! delay: it is doubled, or grows up to eightfold where both are so. A slow source is asked for no
+//! more than a second's worth.
 
 use std::time::Duration;
 
@@ -222,6 +222,10 @@ impl Pipeline {
         if rate > self.rate_before * PAYS {
             self.rate_before = rate;
             self.window *= more.clamp(GROWS_LEAST, GROWS_MOST);
+        } else if more >= GROWS_LEAST {
+            // A source that sends twice a second, as some clients do, may seem to be fast at first:
+            // a rate that does not grow from there says nothing.
+            self.window *= GROWS_LEAST;
         } else if rate < self.rate_before / 2.0 {
             // The source has become slower, so a larger window may pay again from here.
             self.rate_before = rate;
@@ -313,6 +317,48 @@ mod tests {
                 "{came} of {} at a delay of {delay} us",
                 rate * 10
             );
+        }
+    }
+
+    /// Fetches for ten seconds from a source that sends what was asked for twice a second, up to 2
+    /// MB at a time, the first time after so long (microseconds). Returns the bytes that arrived.
+    fn in_pulses(first: u64) -> u64 {
+        const AT_ONCE: u64 = 2_000_000;
+        let mut pipeline = Pipeline::new(at(0), None);
+        let mut waiting: VecDeque<(Mark, u32)> = VecDeque::new();
+        let (mut now, mut came) = (first, 0);
+        let ask = |pipeline: &mut Pipeline, waiting: &mut VecDeque<_>, now| {
+            while pipeline.room() > 0 {
+                let length = pipeline.request_length(LEAF_LENGTH);
+                waiting.push_back((pipeline.asked(at(now), length), length));
+            }
+        };
+        ask(&mut pipeline, &mut waiting, 0);
+        while now < 10_000_000 {
+            let mut left = AT_ONCE;
+            // What is asked for meanwhile is sent the next time.
+            for _ in 0..waiting.len() {
+                let Some((mark, length)) =
+                    waiting.pop_front_if(|(_, length)| u64::from(*length) <= left)
+                else {
+                    break;
+                };
+                left -= u64::from(length);
+                came += u64::from(length);
+                pipeline.on_block_received(at(now), mark, length);
+                now += 10;
+            }
+            ask(&mut pipeline, &mut waiting, now);
+            now = first + ((now - first) / 500_000 + 1) * 500_000;
+        }
+        came
+    }
+
+    #[test]
+    fn a_source_that_sends_twice_a_second_is_soon_asked_for_all_it_can_send() {
+        for first in (1000..500_000).step_by(7_300) {
+            let came = in_pulses(first);
+            assert!(came > 20_000_000, "{came} of 40 MB, first after {first} us");
         }
     }
 
