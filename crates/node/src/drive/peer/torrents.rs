@@ -129,13 +129,24 @@ pub(super) fn tracker_urls(peer: &Peer) -> Vec<TrackerUrl> {
     tiers(&peer.trackers, &addresses(peer)).concat()
 }
 
-/// The group's trackers, as this peer reaches them.
+/// The group's trackers, as this peer asks them.
 pub(super) fn own_trackers(peer: &Peer) -> BTreeSet<TrackerUrl> {
-    let urls = peer.trackers.iter().filter_map(|tracker| {
-        let url = format!("http://{tracker}/announce");
-        url.parse().ok()
-    });
-    urls.collect()
+    let urls = peer.trackers.iter();
+    urls.filter_map(|tracker| announce_url("http", tracker))
+        .collect()
+}
+
+/// All URLs by which a torrent may name the group's trackers.
+pub(super) fn trusted_trackers(peer: &Peer) -> BTreeSet<TrackerUrl> {
+    let mut trusted = own_trackers(peer);
+    let trackers = peer.trackers.iter();
+    trusted.extend(trackers.filter_map(|tracker| announce_url("udp", tracker)));
+    trusted.extend(tracker_urls(peer));
+    trusted
+}
+
+fn announce_url(scheme: &str, tracker: &NetAddress) -> Option<TrackerUrl> {
+    format!("{scheme}://{tracker}/announce").parse().ok()
 }
 
 /// The tracker's URLs, all in one tier. One that this peer reaches over loopback is on this

@@ -14,7 +14,7 @@ use thorp_wire::{InfoHash, printable};
 use tokio::sync::mpsc;
 
 use super::Peer;
-use crate::drive::peer::torrents::{own_trackers, tracker_urls};
+use crate::drive::peer::torrents::{own_trackers, trusted_trackers};
 use crate::net::announcing::{Amounts, Announcing, Told};
 use crate::sessions::Transfer;
 use crate::system;
@@ -57,6 +57,7 @@ impl Seeking {
             _speaks: speaks.clone(),
         };
         let trackers = trackers_of(seeks.tiers, seeks.is_private, own_trackers(peer));
+        let trackers = trackers.trusting(trusted_trackers(peer));
         for (url, why) in trackers.refused() {
             let why = format!("{}: {why}", printable(url));
             tracing::debug!(%why, "a tracker of a torrent cannot be asked");
@@ -100,8 +101,7 @@ impl Seeking {
 /// Whether this peer's group may be told of a private torrent: its trackers alone tell clients of
 /// one another (BEP 27). One that names none can only be the group's.
 pub(super) fn may_group_know(peer: &Peer, tiers: &[Vec<String>]) -> bool {
-    let mut own = own_trackers(peer);
-    own.extend(tracker_urls(peer));
+    let own = trusted_trackers(peer);
     let is_own = |url: &String| url.parse().is_ok_and(|url| own.contains(&url));
     let mut named = tiers.iter().flatten().peekable();
     named.peek().is_none() || named.any(is_own)
