@@ -8,7 +8,7 @@ use std::fs;
 use std::os::fd::AsFd;
 use std::sync::LazyLock;
 
-use rustix::fs::{Mode, Timespec, Timestamps, UTIME_OMIT};
+use rustix::fs::{Mode, Timespec, Timestamps, UTIME_NOW, UTIME_OMIT};
 use thorp_wire::Attributes;
 
 /// The bits of a mode by which a file may be executed.
@@ -43,6 +43,16 @@ pub(crate) fn give_time(file: impl AsFd, attributes: Option<Attributes>) {
             tv_sec: attributes.mtime,
             tv_nsec: attributes.nanos.into(),
         },
+    };
+    let _ = rustix::fs::futimens(&file, &times);
+}
+
+/// Gives an open file the time that it is.
+pub(crate) fn give_time_of_now(file: impl AsFd) {
+    let [keep, now] = [UTIME_OMIT, UTIME_NOW].map(|tv_nsec| Timespec { tv_sec: 0, tv_nsec });
+    let times = Timestamps {
+        last_access: keep,
+        last_modification: now,
     };
     let _ = rustix::fs::futimens(&file, &times);
 }

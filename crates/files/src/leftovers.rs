@@ -14,6 +14,8 @@ use rustix::fs::{FlockOperation, OFlags};
 use thorp_disk::DiskThread;
 use thorp_wire::reserved::{VERSION_FILE, is_part};
 
+use crate::stamp::last_written;
+
 /// A partial file that no fetch writes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Leftover {
@@ -92,8 +94,9 @@ impl Leftovers {
                 && is_part(&entry.file_name())
                 && is_free(&dir, Path::new(&entry.file_name()))
             {
-                let written = meta.modified().ok();
-                let written = written.and_then(|at| at.into_std().duration_since(UNIX_EPOCH).ok());
+                let modified = (meta.mtime(), meta.mtime_nsec());
+                let written = last_written(modified, (meta.ctime(), meta.ctime_nsec()));
+                let written = written.duration_since(UNIX_EPOCH).ok();
                 self.files.push(Leftover {
                     path,
                     bytes: meta.blocks() * 512,

@@ -93,6 +93,18 @@ impl Stamp {
     }
 }
 
+/// When something was done to a file last; of both times the seconds and nanoseconds since 1970.
+/// A part of which all is here has been given its holder's time, which may be years ago: that shows
+/// in the change time, which nobody can set back.
+pub fn last_written(modified: (i64, i64), changed: (i64, i64)) -> SystemTime {
+    let (seconds, nanos) = modified.max(changed);
+    let seconds = Duration::from_secs(u64::try_from(seconds).unwrap_or(0));
+    let nanos = Duration::from_nanos(u64::try_from(nanos).unwrap_or(0));
+    let since = seconds.checked_add(nanos);
+    let at = since.and_then(|since| UNIX_EPOCH.checked_add(since));
+    at.unwrap_or(UNIX_EPOCH)
+}
+
 /// Saturates after the year 2262: still a number that differs from today's.
 fn nanoseconds(seconds: i64, nanos: i64) -> i64 {
     seconds.saturating_mul(1_000_000_000).saturating_add(nanos)

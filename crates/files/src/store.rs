@@ -35,7 +35,7 @@ use thorp_wire::{Attributes, Content, Name};
 
 use crate::attributes;
 use crate::holes::{self, Run};
-use crate::stamp::Stamp;
+use crate::stamp::{Stamp, last_written};
 
 pub use looking::Looking;
 use naming::Naming;
@@ -339,20 +339,24 @@ impl Store {
     /// it: it may be a user's home. A share finds those in its folders while it
     /// is scanned.
     pub fn sweep(&self, _: DiskThread) {
+        self.sweep_at(SystemTime::now());
+    }
+
+    fn sweep_at(&self, now: SystemTime) {
         let Ok(entries) = self.dir.entries() else {
             return;
         };
         for entry in entries.flatten() {
             if is_part(&entry.file_name()) {
-                self.sweep_part(Path::new(&entry.file_name()));
+                // What cannot be removed now is tried again at the next start.
+                let _ = sweep_part(&self.dir, Path::new(&entry.file_name()), now);
             }
         }
     }
 
     /// Removes a temporary file, unless a fetch that is running holds it.
     pub(crate) fn sweep_part(&self, part: &Path) {
-        // What cannot be removed now is tried again at the next start.
-        let _ = sweep_part(&self.dir, part);
+        let _ = sweep_part(&self.dir, part, SystemTime::now());
     }
 
     fn give_name(&self, folder: &Dir, part: &str, base: &str, replace: Replace) -> io::Result<()> {
@@ -513,7 +517,8 @@ impl<'a> Part<'a> {
                     }
                 }
                 Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
-                    let in_use = sweep_part(folder, Path::new(&name)).is_err();
+                    let now = SystemTime::now();
+                    let in_use = sweep_part(folder, Path::new(&name), now).is_err();
                     number += u32::from(in_use);
                 }
                 Err(error) => return Err(error),
@@ -533,12 +538,12 @@ impl Drop for Part<'_> {
 
 /// Removes a temporary file that no fetch holds. An error if a fetch holds it,
 /// or if it is a young part of a large file.
-fn sweep_part(dir: &Dir, part: &Path) -> io::Result<()> {
+fn sweep_part(dir: &Dir, part: &Path, now: SystemTime) -> io::Result<()> {
     let meta = dir.symlink_metadata(part)?;
     if !meta.is_file() {
         return Err(io::ErrorKind::InvalidInput.into());
     }
-    if meta.len() > MAX_INLINE && is_young(&meta) {
+    if meta.len() > MAX_INLINE && is_young(&meta, now) {
         return Err(io::ErrorKind::ResourceBusy.into());
     }
     let file = dir.open_with(part, OpenOptions::new().write(true))?;
@@ -551,11 +556,11 @@ fn sweep_part(dir: &Dir, part: &Path) -> io::Result<()> {
     dir.remove_file(part)
 }
 
-fn is_young(meta: &Metadata) -> bool {
-    let written = meta.modified().map(cap_std::time::SystemTime::into_std);
-    let age = written.map(|written| SystemTime::now().duration_since(written));
+fn is_young(meta: &Metadata, now: SystemTime) -> bool {
+    let modified = (meta.mtime(), meta.mtime_nsec());
+    let written = last_written(modified, (meta.ctime(), meta.ctime_nsec()));
     // Its time is in the future: it counts as young.
-    !matches!(age, Ok(Ok(age)) if age > KEPT)
+    !matches!(now.duration_since(written), Ok(age) if age > KEPT)
 }
 
 fn shown(path: &Path) -> String {

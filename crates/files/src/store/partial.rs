@@ -23,7 +23,7 @@ use std::sync::{Mutex, PoisonError};
 use std::thread;
 
 use cap_std::fs::{Dir, MetadataExt as _, OpenOptions};
-use rustix::fs::{FallocateFlags, FlockOperation, StatVfs};
+use rustix::fs::{FallocateFlags, FlockOperation, Mode, OFlags, StatVfs};
 use rustix::io::Errno;
 use thorp_disk::{DiskThread, LetGo};
 use thorp_wire::layout::{Layout, Piece};
@@ -136,14 +136,19 @@ impl Store {
         if let Some(other) = set_aside {
             self.set_aside(disk, &partial.0.target, other)?;
         }
-        self.give_name(
+        let named = self.give_name(
             &partial.0.folder,
             &partial.0.part,
             partial.0.target.base(),
             replace,
-        )
-        .map_err(io)?;
+        );
+        if named.is_err() {
+            // It stays a part, which is as old as it was written.
+            attributes::give_time_of_now(&partial.0.file);
+        }
+        named.map_err(io)?;
         partial.0.named.store(true, Ordering::Relaxed);
+        partial.0.sync_name();
         Ok(Stored {
             path: partial.0.path.clone(),
             // After the rename, which changes the time of change.
@@ -373,6 +378,15 @@ impl Open {
             return Ok(None);
         }
         holes::data_from(&self.file, offset)
+    }
+
+    /// Has its name on disk before anybody is told that it is there. Not every file system can do
+    /// that for a folder; then it does so in its own time, and until then the part is what a power
+    /// cut leaves.
+    fn sync_name(&self) {
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let folder = rustix::fs::openat(&self.folder, ".", flags, Mode::empty());
+        let _ = folder.and_then(rustix::fs::fsync);
     }
 
     /// Whether its temporary name still means this file.

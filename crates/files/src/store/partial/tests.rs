@@ -1,9 +1,11 @@
 use std::fs;
+use std::time::{Duration, SystemTime};
 
 use rustix::mount::{MountFlags, UnmountFlags, mount, unmount};
 use tempfile::TempDir;
 use thorp_wire::merkle::content_of;
 
+use super::super::KEPT;
 use super::*;
 use crate::leftovers::Leftovers;
 use thorp_disk::testing::DISK;
@@ -201,14 +203,40 @@ fn a_young_part_is_kept_when_the_directory_is_swept_and_an_old_one_is_not() {
     store.sweep(DISK);
     let count = || fs::read_dir(dir.path()).expect("lists").count();
     assert_eq!(count(), 1);
-    let part = fs::read_dir(dir.path()).expect("lists").next();
-    let part = part.expect("one").expect("reads").path();
-    let file = File::options().write(true).open(part).expect("opens");
-    let week = std::time::Duration::from_hours(7 * 24 + 1);
-    file.set_modified(std::time::SystemTime::now() - week)
-        .expect("is old now");
-    store.sweep(DISK);
+    store.sweep_at(SystemTime::now() + KEPT + Duration::from_mins(1));
     assert_eq!(count(), 0);
+}
+
+#[test]
+fn a_part_of_which_all_is_here_is_as_old_as_it_was_written_and_not_as_its_file_is() {
+    let (dir, store) = store();
+    let name: Name = "f".parse().expect("a name");
+    let content = content_of(&bytes());
+    let partial = store.partial(DISK, &name, content).expect("a file");
+    partial.write(DISK, &bytes(), 0).expect("is written");
+    // As if it was ended right before it got its name.
+    let of_2019 = at(1_550_000_000);
+    attributes::give(&partial.0.file, Some(of_2019));
+    drop(partial);
+    store.sweep(DISK);
+    let there = || dir.path().join(large_part_of(content, 0)).exists();
+    assert!(there());
+    let left = Leftovers::find(DISK, dir.path(), None)
+        .expect("looks")
+        .files;
+    assert!(left[0].written > of_2019.mtime, "{left:?}");
+
+    let partial = store.partial(DISK, &name, content).expect("a file");
+    fs::write(dir.path().join("f"), b"mine").expect("is written");
+    let refused = store.finish(DISK, &partial, Some(of_2019), Replace::No, None);
+    assert!(matches!(refused, Err(StoreError::Exists { .. })));
+    // There are file systems without a time of change of their own.
+    assert!(partial.stamp(DISK).expect("is there").mtime > of_2019.mtime);
+    drop(partial);
+    store.sweep(DISK);
+    assert!(there());
+    store.sweep_at(SystemTime::now() + KEPT + Duration::from_mins(1));
+    assert!(!there(), "it is old then");
 }
 
 #[test]

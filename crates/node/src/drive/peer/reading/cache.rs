@@ -18,6 +18,7 @@ use std::time::{Duration, SystemTime};
 
 use rustix::fs::OFlags;
 use thorp_disk::{DiskThread, LetGo};
+use thorp_files::stamp::last_written;
 use thorp_files::store::{Store, StoreError};
 use thorp_wire::Content;
 use thorp_wire::reserved::large_part_of;
@@ -221,11 +222,14 @@ impl Cache {
     /// Removes what an earlier node has left, unless that was done: a file that was not synced to
     /// disk may be another one after a power cut. Parts are verified before they are used.
     pub fn sweep(&self, disk: DiskThread) {
+        self.sweep_at(disk, SystemTime::now());
+    }
+
+    fn sweep_at(&self, disk: DiskThread, now: SystemTime) {
         let mut is_swept = self.removing();
         if std::mem::replace(&mut *is_swept, true) {
             return;
         }
-        let now = SystemTime::now();
         let mut files = self.files(disk);
         files.sort_by_key(|(_, used)| *used);
         for (name, used) in files {
@@ -270,7 +274,9 @@ impl Cache {
             #[cfg(test)]
             self.looked_at.fetch_add(1, Ordering::Relaxed);
             let meta = entry.metadata().ok().filter(fs::Metadata::is_file)?;
-            Some((entry.file_name().into_string().ok()?, meta.modified().ok()?))
+            let modified = (meta.mtime(), meta.mtime_nsec());
+            let used = last_written(modified, (meta.ctime(), meta.ctime_nsec()));
+            Some((entry.file_name().into_string().ok()?, used))
         });
         files.collect()
     }
@@ -561,21 +567,28 @@ mod tests {
         let dir = tempfile::tempdir().expect("a directory");
         let content = merkle::content_of(&[1; 100]);
         let whole = name_of(content).expect("a name").to_string();
-        let (new, old) = (large_part_of(content, 0), large_part_of(content, 1));
-        for name in [&whole, &new, &old] {
+        let [complete, begun] = [0, 1].map(|part| large_part_of(content, part));
+        for name in [&whole, &complete, &begun] {
             fs::write(dir.path().join(name), [1; 100]).expect("is written");
         }
-        let day = SystemTime::now() - PART_KEPT - Duration::from_secs(1);
-        let file = File::open(dir.path().join(&old)).expect("opens");
-        file.set_modified(day).expect("is set");
-        let cache = Arc::new(Cache::new(dir.path().to_owned(), 1000));
-        cache.store(DISK).expect("a directory");
-        let left: Vec<String> = cache
-            .files(DISK)
-            .into_iter()
-            .map(|(name, ..)| name)
-            .collect();
-        assert_eq!(left, [new]);
+        // What has come whole has its holder's time before it gets its name.
+        let file = File::open(dir.path().join(&complete)).expect("opens");
+        file.set_modified(SystemTime::UNIX_EPOCH).expect("is set");
+        let left = |now| {
+            // As another node does that starts then.
+            let cache = Cache::new(dir.path().to_owned(), 1000);
+            cache.sweep_at(DISK, now);
+            let files = cache.files(DISK).into_iter();
+            let names = files.map(|(name, _)| name);
+            names.collect::<BTreeSet<String>>()
+        };
+        let now = SystemTime::now();
+        let parts = BTreeSet::from([complete, begun]);
+        assert_eq!(left(now), parts);
+        let moment = Duration::from_mins(1);
+        assert_eq!(left(now + PART_KEPT - moment), parts);
+        let later = now + PART_KEPT + moment;
+        assert_eq!(left(later), BTreeSet::new());
     }
 
     #[test]
