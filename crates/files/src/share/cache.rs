@@ -71,6 +71,8 @@ struct State {
     pending_v1: Pending,
     pending_bytes: usize,
     since: Option<Instant>,
+    /// How many rows there were, for so many files, after some were removed last.
+    pruned: Option<(u64, u64)>,
 }
 
 type Pending = BTreeMap<Name, Option<Vec<u8>>>;
@@ -286,26 +288,39 @@ impl Cache {
         lock(&self.0).commit()
     }
 
-    /// Removes the rows of files that are gone, where there are many of them.
-    pub fn prune(&self, files: u64, is_there: impl Fn(&str) -> bool) -> Result<(), ShareWarning> {
+    /// Removes the rows of files that are gone, where there are many of them beside those of the
+    /// `files` that are listed.
+    pub fn prune(
+        &self,
+        files: u64,
+        may_be_there: impl Fn(&str) -> bool,
+    ) -> Result<(), ShareWarning> {
         let mut state = lock(&self.0);
         state.commit()?;
+        let mut now = state.pruned;
         let File::Open(database) = &mut state.file else {
             return Ok(());
         };
-        let pruned = rows(database).and_then(|rows| {
-            if rows <= files + files / 4 + STALE {
+        let pruned = rows(database).and_then(|before| {
+            // What was not certain to be gone then is not looked through again and again.
+            let is_as_then = now == Some((before, files));
+            if before <= files + files / 4 + STALE || is_as_then {
                 return Ok(());
             }
             let transaction = database.begin_write()?;
             for table in [FILES, V1] {
                 let mut table = transaction.open_table(table)?;
-                table.retain(|name, _| is_there(name))?;
+                table.retain(|name, _| may_be_there(name))?;
             }
             transaction.commit()?;
-            database.compact()?;
+            let left = rows(database)?;
+            now = Some((left, files));
+            if left < before {
+                database.compact()?;
+            }
             Ok(())
         });
+        state.pruned = now;
         state.or_give_up(pruned)
     }
 

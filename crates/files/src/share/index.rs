@@ -362,9 +362,12 @@ impl Index {
     }
 
     /// The whole share was looked through: torrents of which a file is not there are forgotten.
-    pub fn forget_torrents_of_gone(&mut self) {
+    /// `may_be_there` tells of which that is not certain.
+    pub fn forget_torrents_of_gone(&mut self, may_be_there: impl Fn(&Name) -> bool) {
         let mut kept = std::mem::take(&mut self.kept);
-        kept.on_looked_through(|name| self.has_file_or_link(name));
+        kept.on_looked_through(|name| {
+            self.has_file_or_link(name) || self.is_unreadable(name) || may_be_there(name)
+        });
         self.kept = kept;
     }
 

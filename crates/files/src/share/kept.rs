@@ -3,7 +3,7 @@
 //! Owns which of them this share has: those of which every file is listed as it was when the
 //! torrent was kept. Where a file is not listed at the moment, the torrent rests. It is forgotten
 //! when a file is listed as another content, or when the whole share was looked through and a file
-//! was not there. Its info dictionary is on disk (`keeping`).
+//! was not there for certain. Its info dictionary is on disk (`keeping`).
 
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -1240,6 +1240,48 @@ async fn after_a_restart_only_what_has_changed_is_read_again() {
 }
 
 #[tokio::test]
+async fn what_was_hashed_on_a_disk_that_is_not_mounted_is_remembered_until_it_is() {
+    let (dir, state) = (tempdir(), tempdir());
+    put(&dir, "beside", "1");
+    fs::create_dir(dir.path().join("disk")).expect("is made");
+    let mut follower = Follower::with(&dir, remembering(&state)).await;
+    follower.until_hashed().await;
+    let mut stamp = read(&follower.share.shared.index)
+        .record(&name("beside"))
+        .expect("is listed")
+        .stamp;
+    (stamp.mtime, stamp.ctime) = (0, 0);
+    let content = content_of(b"2");
+    let on_disk: Vec<_> = (0..3000)
+        .map(|number| (name(&format!("disk/d/{number}")), stamp))
+        .collect();
+    for (name, stamp) in &on_disk {
+        let kept = follower
+            .share
+            .shared
+            .cache
+            .keep(name, stamp, content.root, &[]);
+        kept.expect("is kept");
+    }
+    let remembered = |follower: &Follower| {
+        let roots = follower.share.shared.cache.roots(&on_disk);
+        roots.into_iter().flatten().count()
+    };
+    for scans in 2..4 {
+        follower.share.shared.inbox.overflow();
+        follower.until(|f| f.scans == scans).await;
+        assert_eq!(remembered(&follower), on_disk.len());
+    }
+    // It is mounted, and they are not on it any more.
+    put(&dir, "disk/other", "3");
+    follower.until(|f| f.has("disk/other", b"3")).await;
+    let scans = follower.scans;
+    follower.share.shared.inbox.overflow();
+    follower.until(|f| f.scans > scans).await;
+    assert_eq!(remembered(&follower), 0);
+}
+
+#[tokio::test]
 async fn the_pieces_of_a_file_that_says_it_is_from_the_future_are_hashed_once_and_remembered() {
     let (dir, state) = (tempdir(), tempdir());
     let follower = Follower::with(&dir, remembering(&state)).await;

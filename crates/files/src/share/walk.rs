@@ -8,6 +8,7 @@
 //! whole machine, while here every directory is opened relative to the share's handle, so that a
 //! directory replaced by a symlink during the walk leads nowhere.
 
+use std::collections::BTreeSet;
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -33,10 +34,24 @@ pub(super) struct Found {
     /// does not tell now. A folder beneath one of them may be missing.
     pub unreported: Vec<PathBuf>,
     pub left_out: Vec<(PathBuf, LeftOutCause)>,
+    /// What the walk has not seen through: what could not be read, and folders in which there is
+    /// nothing at all, as where a disk is not mounted.
+    unseen: BTreeSet<PathBuf>,
     /// One name that cannot be listed, to be shown to the user.
     pub unnameable: Option<PathBuf>,
     /// One folder that could not be read, and why.
     pub unreadable: Option<(PathBuf, io::Error)>,
+}
+
+impl Found {
+    /// Whether a file may be there though it was not found, or is there and was not taken for one.
+    pub fn may_have_missed(&self, path: &Path) -> bool {
+        let is_link = self
+            .links
+            .binary_search_by(|link| (**link).cmp(path))
+            .is_ok();
+        is_link || path.ancestors().any(|at| self.unseen.contains(at))
+    }
 }
 
 /// Finds all that is shared beneath a folder; the empty path is the share itself. `before` is
@@ -63,13 +78,16 @@ pub(super) fn walk(
     while let Some((folder, device)) = walk.folders.pop() {
         (walk.before)(&folder);
         match walk.folder(&folder, device) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+            Ok(()) => {}
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                walk.found.unseen.insert(folder);
+            }
+            Err(error) => {
                 if !says_no(&error) {
                     walk.found.unreported.push(folder.clone());
                 }
                 walk.found.not_readable(folder, error);
             }
-            _ => {}
         }
     }
     let mut found = walk.found;
@@ -107,7 +125,9 @@ impl Walk<'_> {
             self.found.unreported.push(folder.to_owned());
             above
         };
+        let mut is_empty = true;
         for entry in handle.entries()? {
+            is_empty = false;
             let entry = entry?;
             let path = folder.join(entry.file_name());
             let Some(kind) = self.found.kind(&path, &entry)? else {
@@ -123,17 +143,23 @@ impl Walk<'_> {
                 None => self.found.left_out.push((path, LeftOutCause::Special)),
             }
         }
+        if is_empty {
+            self.found.unseen.insert(folder.to_owned());
+        }
         Ok(())
     }
 
     fn leave_out(&mut self, path: PathBuf, is_dir: bool, cause: LeftOutCause) {
         match cause {
             LeftOutCause::Unnameable => return self.found.not_nameable(path),
-            // The `.thorpignore` may become readable, so the folder is watched and looked at
-            // again.
-            LeftOutCause::IgnoreFile if is_dir => {
-                (self.before)(&path);
-                self.found.unreported.push(path.clone());
+            LeftOutCause::IgnoreFile => {
+                self.found.unseen.insert(path.clone());
+                // The `.thorpignore` may become readable, so the folder is watched and looked at
+                // again.
+                if is_dir {
+                    (self.before)(&path);
+                    self.found.unreported.push(path.clone());
+                }
             }
             _ => {}
         }
@@ -187,6 +213,7 @@ impl Found {
 
     fn not_readable(&mut self, path: PathBuf, error: io::Error) {
         self.left_out.push((path.clone(), LeftOutCause::Unreadable));
+        self.unseen.insert(path.clone());
         self.unreadable.get_or_insert((path, error));
     }
 }

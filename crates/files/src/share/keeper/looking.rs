@@ -209,8 +209,9 @@ impl Keeper {
         for link in &found.links {
             self.follow(link)?;
         }
-        self.prune()?;
-        write(&self.shared.index).forget_torrents_of_gone();
+        self.prune(&found)?;
+        let may_be_there = |name: &Name| found.may_have_missed(Path::new(name.as_str()));
+        write(&self.shared.index).forget_torrents_of_gone(may_be_there);
         // Names first, then the work on them.
         self.tell_changes()?;
         *lock(&self.shared.state) = ShareState::Kept;
@@ -223,14 +224,18 @@ impl Keeper {
         self.tell_scanned(&found)
     }
 
-    /// Removes the cache's rows of files that are gone.
-    fn prune(&mut self) -> Result<(), Closed> {
+    /// Removes the cache's rows of files that are gone for certain: a disk that is not mounted at
+    /// one start may be there at the next.
+    fn prune(&mut self, found: &Found) -> Result<(), Closed> {
         let files = read(&self.shared.index).files();
-        let is_there = |name: &str| {
-            let name = name.parse::<Name>();
-            name.is_ok_and(|name| read(&self.shared.index).record(&name).is_some())
+        let may_be_there = |name: &str| {
+            found.may_have_missed(Path::new(name))
+                || name.parse::<Name>().is_ok_and(|name| {
+                    let index = read(&self.shared.index);
+                    index.record(&name).is_some() || index.is_unreadable(&name)
+                })
         };
-        match self.shared.cache.prune(files, is_there) {
+        match self.shared.cache.prune(files, may_be_there) {
             Err(warning) => self.warn(warning),
             Ok(()) => Ok(()),
         }

@@ -140,6 +140,68 @@ async fn a_torrent_is_forgotten_when_a_file_has_changed_or_is_not_there_at_the_n
 }
 
 #[tokio::test]
+async fn a_torrent_whose_files_are_on_a_disk_that_is_not_mounted_is_kept_until_it_is() {
+    // All of the share is on that disk, or a folder of it.
+    for beside in [None, Some("beside")] {
+        let (dir, state) = (tempdir(), tempdir());
+        put(&dir, "disk/d/a", "a");
+        put(&dir, "disk/d/b", "bb");
+        let share = dir.path().join(if beside.is_some() { "" } else { "disk" });
+        if let Some(beside) = beside {
+            put(&dir, beside, "1");
+        }
+        let mut follower = Follower::at(&share, serving(&state)).await;
+        follower.until_hashed().await;
+        let (raw, names) = if beside.is_some() {
+            folder(&follower.share, "disk", &["d/a", "d/b"])
+        } else {
+            folder(&follower.share, "d", &["a", "b"])
+        };
+        let hash = hash_of(&keep(&follower.share, &raw, &names).expect("is kept"));
+        follower.until(|f| f.torrents == [hash]).await;
+        follower.end();
+
+        // Its mount point is there, and nothing is in it.
+        let (there, away) = (dir.path().join("disk/d"), state.path().join("away"));
+        fs::rename(&there, &away).expect("is moved");
+        let mut follower = Follower::at(&share, serving(&state)).await;
+        follower.share.shared.inbox.overflow();
+        follower.until(|f| f.scans == 2).await;
+        assert!(!follower.share.has_kept(hash));
+        follower.end();
+
+        fs::rename(&away, &there).expect("is back");
+        let mut follower = Follower::at(&share, serving(&state)).await;
+        follower.until(|f| f.torrents == [hash]).await;
+        follower.end();
+    }
+}
+
+#[tokio::test]
+async fn a_torrent_of_a_folder_that_cannot_be_looked_at_is_kept_until_it_can() {
+    let (dir, state) = (tempdir(), tempdir());
+    put(&dir, "d/e/a", "a");
+    put(&dir, "d/b", "bb");
+    let mut follower = Follower::with(&dir, serving(&state)).await;
+    follower.until_hashed().await;
+    let (raw, names) = folder(&follower.share, "d", &["b", "e/a"]);
+    let hash = hash_of(&keep(&follower.share, &raw, &names).expect("is kept"));
+    follower.until(|f| f.torrents == [hash]).await;
+    follower.end();
+
+    // Nothing reads it, root neither: it leaves out its folder.
+    let ignoring = dir.path().join("d/e/.thorpignore");
+    fs::create_dir(&ignoring).expect("is made");
+    let follower = Follower::with(&dir, serving(&state)).await;
+    assert!(!follower.share.has_kept(hash));
+    follower.end();
+
+    fs::remove_dir(&ignoring).expect("is removed");
+    let mut follower = Follower::with(&dir, serving(&state)).await;
+    follower.until(|f| f.torrents == [hash]).await;
+}
+
+#[tokio::test]
 async fn what_is_not_as_the_share_has_it_is_not_kept() {
     let (dir, state) = (tempdir(), tempdir());
     put(&dir, "d/a", "a");
