@@ -10,6 +10,8 @@ use thorp_disk::DiskThread;
 pub struct DiskRoom {
     /// Where it is mounted.
     pub file_system: PathBuf,
+    /// Its number, as files on it say it.
+    pub device: u64,
     /// Bytes that are free for users.
     pub free: u64,
 }
@@ -28,6 +30,7 @@ impl DiskRoom {
         });
         (disk.f_blocks > 0).then(|| Self {
             file_system: on_it.last().unwrap_or(there).to_owned(),
+            device: meta.dev(),
             free: disk.f_bavail.saturating_mul(disk.f_frsize),
         })
     }

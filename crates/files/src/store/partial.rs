@@ -254,11 +254,12 @@ impl Partial {
     /// `beside` in other files.
     pub fn must_have_room(
         &self,
-        _: DiskThread,
+        disk: DiskThread,
         to_come: u64,
         beside: u64,
     ) -> Result<(), StoreError> {
-        let missing = self.missing(to_come).map_err(|error| self.failed(error))?;
+        let missing = self.missing(disk, to_come);
+        let missing = missing.map_err(|error| self.failed(error))?;
         self.must_hold(missing.saturating_add(beside), |disk| disk.f_bavail)
     }
 
@@ -280,7 +281,7 @@ impl Partial {
     }
 
     /// Returns for how many of the bytes that are to come no room is taken yet.
-    fn missing(&self, to_come: u64) -> io::Result<u64> {
+    pub fn missing(&self, _: DiskThread, to_come: u64) -> io::Result<u64> {
         let taken = self.0.file.metadata()?.blocks().saturating_mul(512);
         // A file system without holes has taken all of it already.
         Ok(to_come.min(self.0.content.length.saturating_sub(taken)))

@@ -469,7 +469,7 @@ pub struct NoRoom {
     /// Where its file system is mounted.
     #[serde(with = "super::path")]
     pub file_system: PathBuf,
-    /// Bytes that it takes yet.
+    /// Bytes that it takes yet, beside those of other files that are being fetched.
     pub free: u64,
     /// Bytes that are still to come.
     pub needed: u64,

@@ -12,7 +12,6 @@ use std::time::Instant;
 
 use thorp_core::get::{self, Answered, Chore, Ending, Existing, FetchId, GetId, Item, Look, News};
 use thorp_core::lookup::{Only, Source};
-use thorp_files::room::DiskRoom;
 use thorp_files::store::{Replace, Store};
 use thorp_wire::frame::{Holder, MAX_INLINE};
 use thorp_wire::{Name, printable};
@@ -366,7 +365,10 @@ impl Job<'_> {
                 left_out,
                 ..Done::default()
             }),
-            Ending::Missed { name, why } => Err(self.with_room(self.failure(name, why)).await),
+            Ending::Missed { name, why } => {
+                let failure = self.failure(name, why);
+                Err(self.with_room(failure).await)
+            }
             Ending::SeveralMissed { kind, missed, of } => Err(Failure::Several {
                 failed: missed,
                 of,
@@ -380,15 +382,17 @@ impl Job<'_> {
     }
 
     /// Of a full disk, what is missing there.
-    async fn with_room(&self, mut failure: Failure) -> Failure {
+    async fn with_room(&mut self, mut failure: Failure) -> Failure {
         if let Failure::Unstorable {
             path,
             obstacle: Obstacle::Full,
             room,
         } = &mut failure
         {
-            let path = path.clone();
-            let found = thorp_disk::spawn(move |disk| DiskRoom::at(disk, &path)).await;
+            // What this get was promised it has given back then.
+            self.tasks.shutdown().await;
+            let (path, promises) = (path.clone(), self.peer.promises.clone());
+            let found = thorp_disk::spawn(move |disk| promises.left_at(disk, &path)).await;
             *room = found.ok().flatten().map(|found| NoRoom {
                 file_system: found.file_system,
                 free: found.free,

@@ -23,6 +23,7 @@ use tokio::time::{Instant, MissedTickBehavior, interval};
 use super::announced::Seeking;
 use super::delivery::Delivery;
 use super::pace::{Meter, TOLD_EVERY};
+use super::room::Promise;
 use super::{Peer, Request};
 use crate::sessions::{Fetching, Happening, Transfer, Writing};
 
@@ -65,7 +66,9 @@ pub(super) async fn fetch(
         delivery: delivery.clone(),
         meter,
         orders,
+        is_read: reading.is_some(),
         reading,
+        promise: None,
     };
     let event = match task.run(writing).await {
         Ok(()) | Err(Over::NotWanted) => return,
@@ -84,6 +87,9 @@ struct FileTask<'a> {
     orders: mpsc::UnboundedReceiver<Order>,
     /// Told which transfer brings the file, if it comes for readers.
     reading: Option<oneshot::Sender<Arc<Transfer>>>,
+    is_read: bool,
+    /// Of the disk, once it is known how much is to come.
+    promise: Option<Arc<Promise>>,
 }
 
 impl FileTask<'_> {
@@ -142,8 +148,10 @@ impl FileTask<'_> {
                 happening = fetching.happenings.recv() => match happening {
                     Some(Happening::Dial(source)) => self.peer.transfers.call(transfer, source),
                     Some(Happening::ToCome(bytes)) => {
-                        let partial = Arc::clone(partial);
-                        on_disk(move |disk| partial.must_have_room(disk, bytes, 0)).await??;
+                        self.promise = None;
+                        let promise = self.find_room(transfer, partial, bytes).await?;
+                        // What comes for readers comes as they read: no get has to wait for it.
+                        self.promise = Some(promise).filter(|_| !self.is_read);
                     }
                     Some(happening) => {
                         if matches!(happening, Happening::Widen) {
@@ -163,6 +171,22 @@ impl FileTask<'_> {
                 }
             }
         }
+    }
+
+    /// Has it found out whether there is room for what is to come.
+    async fn find_room(
+        &self,
+        transfer: &Arc<Transfer>,
+        partial: &Arc<Partial>,
+        bytes: u64,
+    ) -> Result<Arc<Promise>, Over> {
+        let promises = self.peer.promises.clone();
+        let (transfer, partial) = (Arc::clone(transfer), Arc::clone(partial));
+        let found = on_disk(move |disk| {
+            let to_come = move || transfer.to_come();
+            promises.promise(disk, &partial, (bytes, 0), to_come)
+        });
+        Ok(found.await??)
     }
 
     async fn happened(&self, fetching: &Fetching, happening: Happening) -> Result<(), Over> {

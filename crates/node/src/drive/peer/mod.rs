@@ -18,6 +18,7 @@
 //! gets          the same, as the peer's task has them
 //! delivery      where its files are put
 //! large         one large file of it: its steps on the disk
+//! room          how much of a disk is promised to such files
 //! announced     clients that may have such a file, asked for as clients ask
 //! missed        why a file is missed, in codes
 //! reading       files that are read while they arrive
@@ -46,6 +47,7 @@ mod memory;
 mod missed;
 mod pace;
 mod reading;
+mod room;
 mod serve;
 mod sharing;
 mod shown;
@@ -88,6 +90,7 @@ use delivery::Folder;
 pub use memory::Memory;
 use reading::Readings;
 pub use reading::{NotRead, Reading, Unopened};
+use room::Promises;
 use task::{Asked, Shown, Task};
 use telling::milliseconds;
 
@@ -148,6 +151,7 @@ pub struct Peer {
     home: Folder,
     transfers: Transfers,
     readings: Arc<Readings>,
+    promises: Promises,
     last_get: Arc<AtomicU64>,
     last_survey: Arc<AtomicU64>,
     itself: watch::Receiver<Option<Holder>>,
@@ -231,6 +235,7 @@ impl Peer {
             home,
             transfers,
             readings,
+            promises: Promises::default(),
             last_get: Arc::default(),
             last_survey: Arc::default(),
             itself: itself_in,

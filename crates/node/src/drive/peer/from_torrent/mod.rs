@@ -38,11 +38,12 @@ use tokio::time::{MissedTickBehavior, interval};
 use super::Peer;
 use super::delivery::Folder;
 use super::pace::{Pace, TOLD_EVERY};
+use super::room::Promise;
 use super::telling::{self, milliseconds};
 use super::torrents::group_serves_clients;
 use crate::api::{Done, Event, Failure, GetTorrent, Miss, Note, Progress, TorrentSource};
 use crate::drive::caller::{Events, tell};
-use crate::sessions::{Fetching, Happening, TorrentBytes, TorrentTurn, from_memory};
+use crate::sessions::{Fetching, Happening, TorrentBytes, TorrentTurn, Transfer, from_memory};
 
 use placing::Arrived;
 use plan::Plan;
@@ -251,14 +252,15 @@ impl Job<'_> {
             .await;
         }
         let gathered = self.gather(&mut fetching, &partial, described, plan);
-        tokio::select! {
+        let promise = tokio::select! {
             gathered = gathered => gathered?,
             error = self.closed() => return Err(error.into()),
-        }
+        };
         let sources = fetching.transfer.sources().into_iter();
         let clients = telling::clients(sources.filter_map(|(source, _)| source.client()));
         let received = fetching.transfer.progress().received;
-        let arrived = Arrived::of(&partial, plan, (clients, received), torrent).await?;
+        let room = (self.peer.promises.clone(), promise);
+        let arrived = Arrived::of(&partial, plan, (clients, received), torrent, room).await?;
         if arrived.is_short {
             // What was copied is not to be served from there any more.
             fetching.transfer.stop("its files are put in their places");
@@ -330,14 +332,14 @@ impl Job<'_> {
         Ok(read.await??)
     }
 
-    /// Until all of it is verified.
+    /// Until all of it is verified. Returns the room that is promised for its files.
     async fn gather(
         &self,
         fetching: &mut Fetching,
         partial: &Arc<Partial>,
         described: &Described,
         plan: &Plan,
-    ) -> Result<(), Failure> {
+    ) -> Result<Option<Arc<Promise>>, Failure> {
         let transfer = Arc::clone(&fetching.transfer);
         let info = &described.torrent.info;
         let seeks = Seeks {
@@ -354,6 +356,7 @@ impl Job<'_> {
         let first = described.torrent.info.info_hashes().next();
         let mut told = (!named.is_empty()).then_some((first, named));
         let mut shown = Shown::new(plan);
+        let mut promise = None;
         let mut ticks = interval(TOLD_EVERY);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         // So that what is there already is found to be all there is.
@@ -379,19 +382,13 @@ impl Job<'_> {
                         fetch.handle(self.now(), TorrentEvent::Blamed(source));
                     }
                     Some(Happening::ToCome(bytes)) => {
-                        let partial = Arc::clone(partial);
-                        let (all, least) = (plan.bytes_beside(), plan.least_beside());
-                        on_disk(move |disk| {
-                            let gives_back = partial.can_give_back(disk);
-                            let beside = if gives_back { least } else { all };
-                            partial.must_have_room(disk, bytes, beside)
-                        })
-                        .await??;
+                        drop(promise.take());
+                        promise = Some(self.find_room(&transfer, partial, bytes, plan).await?);
                     }
                     Some(Happening::Complete(_)) => {
                         seeking.completed();
                         shown.see(&transfer.progress());
-                        return Ok(());
+                        return Ok(promise);
                     }
                     Some(Happening::Stuck(stuck)) => {
                         fetch.handle(self.now(), TorrentEvent::Stuck(stuck));
@@ -418,6 +415,26 @@ impl Job<'_> {
                 }
             }
         }
+    }
+
+    /// Finds out whether there is room for what is to come, and for its files beside it.
+    async fn find_room(
+        &self,
+        transfer: &Arc<Transfer>,
+        partial: &Arc<Partial>,
+        bytes: u64,
+        plan: &Plan,
+    ) -> Result<Arc<Promise>, Failure> {
+        let promises = self.peer.promises.clone();
+        let (transfer, partial) = (Arc::clone(transfer), Arc::clone(partial));
+        let (all, least) = (plan.bytes_beside(), plan.least_beside());
+        let found = on_disk(move |disk| {
+            let gives_back = partial.can_give_back(disk);
+            let beside = if gives_back { least } else { all };
+            let to_come = move || transfer.to_come();
+            promises.promise(disk, &partial, (bytes, beside), to_come)
+        });
+        Ok(found.await??)
     }
 
     /// The failure; `of` are the bytes that are wanted.

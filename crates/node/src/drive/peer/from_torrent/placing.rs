@@ -11,6 +11,7 @@ use thorp_wire::{Content, Name, printable};
 use super::plan::Plan;
 use super::{Folder, Job, on_disk};
 use crate::api::{AnswerSource, Done, ErrorKind, Event, Failure, Fetched, Provenance};
+use crate::drive::peer::room::{Promise, Promises};
 use crate::sessions::TorrentBytes;
 
 /// What has been fetched.
@@ -25,6 +26,8 @@ pub(super) struct Arrived {
     /// Whether there is not room for all files beside the partial one, so that it gives back the
     /// room of each.
     pub is_short: bool,
+    /// The room of the disk for the files, until all are there.
+    promise: Option<Arc<Promise>>,
 }
 
 impl Arrived {
@@ -33,11 +36,13 @@ impl Arrived {
         plan: &Plan,
         (clients, received): (Vec<String>, u64),
         torrent: &Arc<TorrentBytes>,
+        (promises, promise): (Promises, Option<Arc<Promise>>),
     ) -> Result<Self, Failure> {
         let (looked_at, beside) = (Arc::clone(partial), plan.bytes_beside());
         let torrent = Arc::clone(torrent);
+        let itself = promise.clone();
         let looked = on_disk(move |disk| {
-            let has_room = looked_at.has_room_beside(disk, beside);
+            let has_room = promises.has_room_beside(disk, &looked_at, beside, itself.as_ref());
             (has_room, torrent.take_hashes_of_file(disk))
         });
         let (has_room, hashed) = looked.await?;
@@ -47,6 +52,7 @@ impl Arrived {
             received,
             hashed,
             is_short: !has_room,
+            promise,
         })
     }
 }
@@ -122,6 +128,9 @@ impl Job<'_> {
                 Ok(placed) => {
                     outcome.files += 1;
                     outcome.bytes += part.length;
+                    if let Some(promise) = arrived.promise.as_ref().filter(|_| !arrived.is_short) {
+                        promise.on_made(part.length);
+                    }
                     let content = (part.length, Some(placed.content));
                     let source = if placed.was_there {
                         AnswerSource::Local
