@@ -88,7 +88,8 @@ settings! {
     /// one in a hidden place)
     "get.executable" => executable: bool = true, Switch;
     /// what files take that are read while they arrive (`get -o -`, the gateway), in MiB beside the
-    /// state; the rest of it makes room for what is read next
+    /// state; the rest of it makes room for what is read next, and where the disk is short for what
+    /// is fetched
     "read.cache_mib" => read_cache_mib: u64 = 16384, Number(1, 16_777_216);
     /// a tracker tells ordinary BitTorrent clients to announce themselves this often, and forgets
     /// one after twice this time

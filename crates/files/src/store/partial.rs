@@ -168,6 +168,11 @@ impl Partial {
         &self.0.target
     }
 
+    /// Where it is to be, for messages.
+    pub fn path(&self) -> &Path {
+        &self.0.path
+    }
+
     /// Drops this when the file is closed, and another fetch may have it.
     pub fn keep_until_closed(&self, thing: impl Send + Debug + 'static) {
         let held = self.0.held.lock();

@@ -180,12 +180,9 @@ impl FileTask<'_> {
         partial: &Arc<Partial>,
         bytes: u64,
     ) -> Result<Arc<Promise>, Over> {
-        let promises = self.peer.promises.clone();
-        let (transfer, partial) = (Arc::clone(transfer), Arc::clone(partial));
-        let found = on_disk(move |disk| {
-            let to_come = move || transfer.to_come();
-            promises.promise(disk, &partial, (bytes, 0), to_come)
-        });
+        let (peer, transfer) = (self.peer.clone(), Arc::clone(transfer));
+        let partial = Arc::clone(partial);
+        let found = on_disk(move |disk| peer.find_room(disk, &partial, (bytes, 0), &transfer));
         Ok(found.await??)
     }
 

@@ -66,8 +66,9 @@ use std::time::Instant;
 
 use thorp_core::get::{FetchId, GetId, LargeEvent, Looked};
 use thorp_core::peer::SurveyId;
+use thorp_disk::DiskThread;
 use thorp_files::share::{Share, ShareEvent};
-use thorp_files::store::Store;
+use thorp_files::store::{Partial, Store, StoreError};
 use thorp_group::address::NetAddress;
 use thorp_group::clock::Clock;
 use thorp_group::renewal::Renewal;
@@ -83,14 +84,14 @@ use crate::drive::caller::{Events, tell};
 use crate::net::addresses::Reach;
 use crate::net::listener::{Client, Inbound};
 use crate::page::PageSlot;
-use crate::sessions::{self, Transfers};
+use crate::sessions::{self, Transfer, Transfers};
 use crate::snapshot::{self, Keeper, Viewer};
 
 use delivery::Folder;
 pub use memory::Memory;
 use reading::Readings;
 pub use reading::{NotRead, Reading, Unopened};
-use room::Promises;
+use room::{Promise, Promises};
 use task::{Asked, Shown, Task};
 use telling::milliseconds;
 
@@ -248,6 +249,36 @@ impl Peer {
         };
         peer.sweep_what_was_read();
         (peer, task)
+    }
+
+    /// Promises room on the disk to a file of which `bytes` are to come, with so many `beside` it
+    /// in others, or says that there is none. What was read and nobody reads any more gives way.
+    fn find_room(
+        &self,
+        disk: DiskThread,
+        partial: &Arc<Partial>,
+        (bytes, beside): (u64, u64),
+        transfer: &Arc<Transfer>,
+    ) -> Result<Arc<Promise>, StoreError> {
+        let find = || {
+            let transfer = Arc::clone(transfer);
+            let to_come = move || transfer.to_come();
+            self.promises
+                .promise(disk, partial, (bytes, beside), to_come)
+        };
+        let found = find();
+        if !matches!(found, Err(StoreError::Full { .. })) {
+            return found;
+        }
+        let Some(left) = self.promises.left_at(disk, partial.path()) else {
+            return found;
+        };
+        let missing = partial.missing(disk, bytes).unwrap_or(bytes);
+        let lacking = missing.saturating_add(beside).saturating_sub(left.free);
+        if self.readings.give_way(disk, left.device, lacking) {
+            return find();
+        }
+        found
     }
 
     /// This peer, as others see it; `None` for a visitor, which no other one sees.

@@ -160,7 +160,7 @@ mod tests {
         assert!(!promises.has_room_beside(DISK, &two, length, None));
         assert!(promises.has_room_beside(DISK, &one, length, Some(&first)));
         second(length / 8, 0).expect("fits beside the first");
-        // Of the first one more than half has arrived elsewhere, as the disk has it.
+        // Most of the first one need not come any more.
         to_come.store(length / 8, Ordering::Relaxed);
         second(length, 0).expect("fits now");
         assert!(is_full(second(0, 2 * length)));

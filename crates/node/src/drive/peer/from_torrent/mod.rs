@@ -425,14 +425,13 @@ impl Job<'_> {
         bytes: u64,
         plan: &Plan,
     ) -> Result<Arc<Promise>, Failure> {
-        let promises = self.peer.promises.clone();
-        let (transfer, partial) = (Arc::clone(transfer), Arc::clone(partial));
+        let (peer, transfer) = (self.peer.clone(), Arc::clone(transfer));
+        let partial = Arc::clone(partial);
         let (all, least) = (plan.bytes_beside(), plan.least_beside());
         let found = on_disk(move |disk| {
             let gives_back = partial.can_give_back(disk);
             let beside = if gives_back { least } else { all };
-            let to_come = move || transfer.to_come();
-            promises.promise(disk, &partial, (bytes, beside), to_come)
+            peer.find_room(disk, &partial, (bytes, beside), &transfer)
         });
         Ok(found.await??)
     }

@@ -10,7 +10,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File};
 use std::io;
 use std::os::unix::fs::{DirBuilderExt, FileExt, MetadataExt, OpenOptionsExt};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 #[cfg(test)]
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -153,11 +153,13 @@ impl Cache {
         })
     }
 
-    /// Makes room for a content. Removes what no reader needs for it.
+    /// Makes room for a content. Removes what no reader needs for it. `free` says how much the disk
+    /// with this directory takes yet, if it does.
     pub fn make_room(
         self: &Arc<Self>,
         disk: DiskThread,
         content: Content,
+        free: impl FnOnce(&Path) -> Option<u64>,
     ) -> Result<Hold, Failure> {
         let hold = {
             let mut held = self.held();
@@ -174,8 +176,40 @@ impl Cache {
             self.hold(&mut held, content)
         };
         // If this content makes room for another one just now, that is over before it is fetched.
-        self.evict(disk);
+        self.evict(disk, |cache| {
+            let free = free(&cache.directory);
+            free.map_or(0, |free| cache.lacking(disk, free))
+        });
         Ok(hold)
+    }
+
+    /// Gives back so many bytes of this disk to what is not read, if what no reader needs takes so
+    /// many of it. Returns whether it does.
+    pub fn give_way(&self, disk: DiskThread, device: u64, bytes: u64) -> bool {
+        let is_there = fs::metadata(&self.directory).is_ok_and(|meta| meta.dev() == device);
+        let mut has_so_much = false;
+        if is_there {
+            self.evict(disk, |cache| {
+                has_so_much = cache.held().bytes >= bytes;
+                if has_so_much { bytes } else { 0 }
+            });
+        }
+        has_so_much
+    }
+
+    /// For how many bytes that are still to come of what readers hold there is no room, where so
+    /// many are free.
+    fn lacking(&self, disk: DiskThread, free: u64) -> u64 {
+        let contents: Vec<Content> = self.held().contents.keys().copied().collect();
+        let lengths = contents.iter().map(|content| content.length);
+        if lengths.fold(0, u64::saturating_add) <= free {
+            return 0;
+        }
+        let to_come = contents.into_iter().map(|content| {
+            let there = self.bytes_of(disk, &Leftover::Of(content));
+            content.length.saturating_sub(there)
+        });
+        to_come.fold(0, u64::saturating_add).saturating_sub(free)
     }
 
     fn hold(self: &Arc<Self>, held: &mut Held, content: Content) -> Hold {
@@ -186,23 +220,29 @@ impl Cache {
         }
     }
 
-    /// Removes what no reader holds until what is left of it fits beside what readers hold.
-    fn evict(&self, disk: DiskThread) {
+    /// Removes what no reader holds until what is left of it fits beside what readers hold, and the
+    /// disk has got back what it is `lacking`.
+    fn evict(&self, disk: DiskThread, lacking: impl FnOnce(&Self) -> u64) {
         let _removing = self.removing();
         let unmeasured = std::mem::take(&mut self.held().unmeasured);
         for leftover in unmeasured {
             let bytes = self.bytes_of(disk, &leftover);
             self.held().measured(&leftover, bytes);
         }
+        let mut lacking = lacking(self);
         let mut stays = Vec::new();
         loop {
-            let victim = self.held().victim(self.most);
-            let Some(leftover) = victim else { break };
+            let victim = self.held().victim(self.most, lacking > 0);
+            let Some((leftover, bytes)) = victim else {
+                break;
+            };
             let mut is_gone = true;
             for name in leftover.names() {
                 is_gone &= self.remove(disk, &name);
             }
-            if !is_gone {
+            if is_gone {
+                lacking = lacking.saturating_sub(bytes);
+            } else {
                 stays.push(leftover);
             }
         }
@@ -368,16 +408,19 @@ impl Held {
         }
     }
 
-    /// Forgets what goes next, if what no reading needs does not fit beside the rest.
-    fn victim(&mut self, most: u64) -> Option<Leftover> {
+    /// Forgets what goes next, with its bytes, if what no reading needs does not fit beside the
+    /// rest, or the disk is short of room.
+    fn victim(&mut self, most: u64, is_short: bool) -> Option<(Leftover, u64)> {
         let lengths = self.contents.keys().map(|content| content.length);
         let needed = lengths.fold(0, u64::saturating_add);
-        if self.bytes <= most.saturating_sub(needed) && self.left.len() <= MOST_FILES {
+        let fits = self.bytes <= most.saturating_sub(needed) && self.left.len() <= MOST_FILES;
+        if fits && !is_short {
             return None;
         }
         let (_, leftover) = self.order.first()?.clone();
+        let bytes = self.left.get(&leftover).map_or(0, |left| left.bytes);
         self.forget(&leftover);
-        Some(leftover)
+        Some((leftover, bytes))
     }
 }
 
@@ -417,9 +460,16 @@ mod tests {
 
     use super::*;
 
+    /// What a disk says that does not say how large it is.
+    fn no_size(_: &Path) -> Option<u64> {
+        None
+    }
+
     fn put(cache: &Arc<Cache>, bytes: &[u8]) -> Content {
         let content = merkle::content_of(bytes);
-        let room = cache.make_room(DISK, content).expect("there is room");
+        let room = cache
+            .make_room(DISK, content, no_size)
+            .expect("there is room");
         let (store, name) = (cache.store(DISK), name_of(content).expect("a name"));
         let stored = store.expect("a directory").put(
             DISK,
@@ -455,17 +505,50 @@ mod tests {
             length: 2 * 8192 + 1,
             ..three
         };
-        let refused = cache.make_room(DISK, too_long).err();
+        let refused = cache.make_room(DISK, too_long, no_size).err();
         let most = 3 * 8192;
         let length = too_long.length;
         assert_eq!(refused, Some(Failure::ReadersInTheWay { length, most }));
         drop(read);
-        assert!(cache.make_room(DISK, too_long).is_ok());
+        assert!(cache.make_room(DISK, too_long, no_size).is_ok());
         assert!(cache.open(DISK, one).is_none(), "it has made room");
         let length = most + 1;
         let never = Content { length, ..three };
-        let refused = cache.make_room(DISK, never).err();
+        let refused = cache.make_room(DISK, never, no_size).err();
         assert_eq!(refused, Some(Failure::NoRoomToRead { length, most }));
+    }
+
+    #[test]
+    fn where_the_disk_is_short_what_nobody_reads_makes_room_though_more_may_be_kept() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let cache = Arc::new(Cache::new(dir.path().join("cache"), 100 * 8192));
+        let [one, two, three] = [1, 2, 3].map(|number| put(&cache, &[number; 8192]));
+        let read = cache.open(DISK, two).expect("is here");
+        let next = |number| Content {
+            length: 2 * 8192,
+            ..merkle::content_of(&[number])
+        };
+        let room = cache.make_room(DISK, next(4), |_| Some(2 * 8192));
+        drop(room.expect("there is room"));
+        let is_there = |content| cache.path_of(content).is_some_and(|path| path.exists());
+        assert_eq!([one, two, three].map(is_there), [true; 3], "all fits");
+        let _room = cache.make_room(DISK, next(5), |_| Some(8192));
+        let left = [one, two, three].map(is_there);
+        assert_eq!(left, [false, true, true], "it was used least lately");
+        // What is on its way for the other reader takes the disk as well.
+        let _other = cache.make_room(DISK, next(6), |_| Some(2 * 8192));
+        let left = [one, two, three].map(is_there);
+        assert_eq!(left, [false, true, false], "who reads it keeps it");
+        drop(read);
+
+        // It makes room for what is not read, too, where that is enough.
+        let device = fs::metadata(dir.path()).expect("is there").dev();
+        for (device, bytes) in [(device + 1, 8192), (device, 3 * 8192)] {
+            assert!(!cache.give_way(DISK, device, bytes));
+            assert!(is_there(two));
+        }
+        assert!(cache.give_way(DISK, device, 8192));
+        assert!(!is_there(two));
     }
 
     #[test]
@@ -508,7 +591,7 @@ mod tests {
         read.read(DISK, &mut bytes, 0).expect("is read");
         drop(read);
         drop(removing);
-        assert!(cache.make_room(DISK, one).is_ok());
+        assert!(cache.make_room(DISK, one, no_size).is_ok());
     }
 
     #[test]
@@ -522,7 +605,7 @@ mod tests {
         }
         let cache = Arc::new(Cache::new(dir.path().to_owned(), 2 * 8192));
         cache.store(DISK).expect("a directory");
-        let hold = cache.make_room(DISK, read).expect("there is room");
+        let hold = cache.make_room(DISK, read, no_size).expect("there is room");
         assert!(dir.path().join(&gone).exists(), "both fit");
         put(&cache, &[9; 8192]);
         assert!(!dir.path().join(&gone).exists());
@@ -542,8 +625,11 @@ mod tests {
         let cache = Arc::new(Cache::new(dir.path().to_owned(), u64::MAX));
         let root = merkle::content_of(&[1]).root;
         let [one, two] = [u64::MAX, u64::MAX - 1].map(|length| Content { root, length });
-        let _one = cache.make_room(DISK, one).expect("fits");
-        assert!(cache.make_room(DISK, two).is_ok(), "it is full at most");
+        let _one = cache.make_room(DISK, one, no_size).expect("fits");
+        assert!(
+            cache.make_room(DISK, two, no_size).is_ok(),
+            "it is full at most"
+        );
     }
 
     #[test]

@@ -170,16 +170,16 @@ mod tests {
         let begun = Instant::now();
         for is_needed in [false, true] {
             let coming = Arc::new(Coming::new());
-            coming.keep(cache.make_room(DISK, one).expect("there is room"));
+            coming.keep(cache.make_room(DISK, one, |_| None).expect("there is room"));
             assert_eq!(coming.is_left_since(), None, "its reader is still to come");
             let reader = coming.handle();
             assert_eq!(coming.is_left_since(), None, "it is read");
-            assert!(cache.make_room(DISK, two).is_err());
+            assert!(cache.make_room(DISK, two, |_| None).is_err());
             drop(reader);
             assert!(coming.is_left_since().is_some());
             if is_needed {
                 coming.dismiss();
-                assert!(cache.make_room(DISK, two).is_ok());
+                assert!(cache.make_room(DISK, two, |_| None).is_ok());
             }
             coming.is_left().await;
             assert_eq!(begun.elapsed(), WITHOUT_READERS);

@@ -131,6 +131,12 @@ impl Readings {
         true
     }
 
+    /// Removes so many bytes of what was read from this disk, if there are so many that no reader
+    /// needs. Returns whether there were.
+    pub fn give_way(&self, disk: DiskThread, device: u64, bytes: u64) -> bool {
+        self.cache.give_way(disk, device, bytes)
+    }
+
     fn coming(&self) -> MutexGuard<'_, BTreeMap<Content, Arc<Coming>>> {
         self.coming.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -5,6 +5,7 @@
 //! never do: a question about a file costs no fetch. What is here already is read from where it
 //! is; the rest comes into the cache.
 
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -333,8 +334,12 @@ impl Job {
         self.coming = Some((content, Arc::clone(&coming)));
         loop {
             let cache = Arc::clone(&self.peer.readings.cache);
-            let room = thorp_disk::spawn(move |disk| cache.make_room(disk, content)).await;
-            match room.map_err(|_| self.peer.ended())? {
+            let promises = self.peer.promises.clone();
+            let room = thorp_disk::spawn(move |disk| {
+                let free = |at: &Path| promises.left_at(disk, at).map(|left| left.free);
+                cache.make_room(disk, content, free)
+            });
+            match room.await.map_err(|_| self.peer.ended())? {
                 Ok(room) => {
                     coming.keep(room);
                     return Ok(None);
