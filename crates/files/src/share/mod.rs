@@ -96,6 +96,7 @@ pub use v1::ReadSoFar;
 pub use left_out::{LeftOutCause, Skipped};
 pub use warning::{IgnoreProblem, ShareWarning};
 
+use crate::stamp::Stamp;
 use crate::store::{Partial, Store, StoreError};
 use cache::Cache;
 use index::Index;
@@ -369,6 +370,22 @@ impl Share {
         }
         let (file, _) = self.shared.open_as_hashed(name, content)?;
         Ok(file)
+    }
+
+    /// Whether the file of that name is known to have this content without being read: so it was
+    /// hashed, and its stamp shows every change since. Where it does not, reading tells.
+    pub fn is_known_to_hold(&self, _: DiskThread, name: &Name, content: Content) -> bool {
+        let shared = &*self.shared;
+        let Some(listed) = read(&shared.index).record(name) else {
+            return false;
+        };
+        let there = shared.dir.symlink_metadata(name.as_str());
+        let is_as_hashed = there.is_ok_and(|meta| {
+            meta.is_file() && meta.len() == content.length && Stamp::new(&meta) == listed.stamp
+        });
+        // What is remembered had a stamp that a later change cannot bear.
+        let remembered = || shared.cache.roots(&[(name.clone(), listed.stamp)]);
+        is_as_hashed && listed.root == Some(content.root) && remembered() == [listed.root]
     }
 
     /// The file in which a large one arrives, as [`Store::partial`] has it.

@@ -78,6 +78,23 @@ impl Folder {
         }
     }
 
+    /// Whether exactly this content goes by that name. Reads the file, for as long as `go_on` says,
+    /// unless it is one of a share that was hashed and has not changed since.
+    pub fn holds(
+        &self,
+        disk: DiskThread,
+        name: &Name,
+        content: Content,
+        go_on: impl Fn() -> bool,
+    ) -> Result<bool, StoreError> {
+        if let Self::Share(share) = self
+            && share.is_known_to_hold(disk, name, content)
+        {
+            return Ok(true);
+        }
+        self.store().holds(disk, name, content, go_on)
+    }
+
     /// What is to be remarked once about where files were put; a share says it itself.
     pub fn remark(&self) -> Option<Note> {
         match self {
@@ -113,7 +130,7 @@ impl Folder {
         errors: &Errors,
         go_on: impl Fn() -> bool,
     ) -> Looked {
-        let is_equal = |content: Content| self.store().holds(disk, &look.target, content, go_on);
+        let is_equal = |content: Content| self.holds(disk, &look.target, content, go_on);
         match seen {
             Ok(Destination::Free) => Looked::Free,
             Ok(Destination::Exists { .. }) => match look.content.map(is_equal) {
@@ -380,6 +397,11 @@ impl Errors {
 
 #[cfg(test)]
 mod tests {
+    use std::cell::Cell;
+    use std::fs::File;
+    use std::os::unix::fs::FileExt;
+    use std::time::{Duration, SystemTime};
+
     use thorp_disk::testing::DISK;
     use thorp_files::share::Options;
 
@@ -427,6 +449,52 @@ mod tests {
         std::fs::remove_file(&path).expect("is removed");
         std::fs::rename(dir.path().join("elsewhere"), &path).expect("is back");
         assert_eq!(delivery.copy(DISK, &share), Storage::Kept);
+    }
+
+    #[tokio::test]
+    async fn what_the_share_has_hashed_is_known_to_be_here_and_what_has_changed_since_is_read() {
+        let [path, state] = [(); 2].map(|()| tempfile::tempdir().expect("a directory"));
+        let at = path.path().join("f");
+        std::fs::write(&at, b"bytes").expect("is written");
+        let file = File::options().write(true).open(&at).expect("opens");
+        file.set_modified(SystemTime::UNIX_EPOCH).expect("is set");
+        let options = Options {
+            cache: Some(state.path().to_owned()),
+            watch: false,
+            ..Options::default()
+        };
+        let (share, mut events) = Share::open(DISK, path.path(), options).expect("a share");
+        let look = Look {
+            target: "f".parse().expect("a name"),
+            content: Some(merkle::content_of(b"bytes")),
+            mtime: None,
+        };
+        while share
+            .listed(&look.target)
+            .is_none_or(|entry| entry.root.is_none())
+        {
+            events.recv().await.expect("the share is open");
+        }
+        let folder = Folder::Share(share);
+        let looked = |look: &Look| {
+            let read = Cell::new(false);
+            let go_on = || {
+                read.set(true);
+                true
+            };
+            let looks = std::slice::from_ref(look);
+            let looked = folder.look_at_all(DISK, looks, &Errors::default(), go_on);
+            (looked, read.get())
+        };
+        assert_eq!(looked(&look), (vec![Looked::Equal], false));
+        // As long as before.
+        file.write_all_at(b"other", 0).expect("is written");
+        assert_eq!(looked(&look), (vec![Looked::SameName], true));
+        let other = Look {
+            content: Some(merkle::content_of(b"other")),
+            ..look
+        };
+        assert_eq!(looked(&other), (vec![Looked::Equal], true));
     }
 
     #[test]

@@ -215,7 +215,7 @@ impl Look {
                 length: part.length,
                 root,
             };
-            let is_right = self.store().holds(disk, &part.name, content, go_on)?;
+            let is_right = self.folder.holds(disk, &part.name, content, go_on)?;
             return Ok(if is_right { Found::Right } else { Found::Other });
         }
         Ok(self.found_by_pieces(disk, number, alike, go_on))
