@@ -274,7 +274,8 @@ impl Store {
     }
 
     /// Stores a copy of `from`, of any length, as [`put`](Self::put) does. It is
-    /// verified while it is copied, and gets its name afterwards.
+    /// verified while it is copied, and gets its name afterwards; with `set_aside`,
+    /// what is in the way is renamed right before.
     pub fn copy(
         &self,
         disk: DiskThread,
@@ -282,12 +283,19 @@ impl Store {
         content: Content,
         attributes: Option<Attributes>,
         from: &File,
-        replace: Replace,
+        (replace, set_aside): (Replace, Option<&str>),
     ) -> Result<Stored, StoreError> {
-        if replace == Replace::No && self.check(disk, name)? != Destination::Free {
-            return Err(StoreError::Exists {
-                path: self.path_of(name),
-            });
+        // What is known to fail is not copied first.
+        let is_taken = |name: &Name| -> Result<bool, StoreError> {
+            Ok(self.check(disk, name)? != Destination::Free)
+        };
+        if (replace == Replace::No || set_aside.is_some()) && is_taken(name)? {
+            let other = set_aside.map(|other| self.aside(name, other));
+            let other = other.transpose()?;
+            if other.as_ref().map_or(Ok(true), is_taken)? {
+                let path = self.path_of(other.as_ref().unwrap_or(name));
+                return Err(StoreError::Exists { path });
+            }
         }
         let folder = self.folder(name)?;
         let failed = |error| self.failed(name, error);
@@ -301,8 +309,10 @@ impl Store {
         if content.length > MAX_INLINE {
             file.sync_all().map_err(failed)?;
         }
+        let aside = self.set_aside(disk, name, set_aside)?;
         self.give_name(&folder, &part.name, name.base(), replace)
             .map_err(failed)?;
+        Aside::stays(aside);
         part.renamed = true;
         Ok(Stored {
             path: self.path_of(name),
@@ -310,19 +320,21 @@ impl Store {
         })
     }
 
-    /// Renames the file `name`, if there is one: gives it another last part.
-    /// Nothing is replaced.
-    pub fn set_aside(&self, disk: DiskThread, name: &Name, base: &str) -> Result<(), StoreError> {
-        let other = match name.with_base(base) {
-            Ok(other) if !base.contains('/') => other,
-            _ => {
-                return Err(StoreError::NameTooLong {
-                    path: self.path.join(base),
-                });
-            }
+    /// Renames the file `name`, if there is one and it is to be: gives it another last part.
+    /// Nothing is replaced. It has its name back unless [`Aside::stays`] says that another file
+    /// has it now.
+    fn set_aside(
+        &self,
+        disk: DiskThread,
+        name: &Name,
+        base: Option<&str>,
+    ) -> Result<Option<Aside<'_>>, StoreError> {
+        let Some(base) = base else {
+            return Ok(None);
         };
+        let other = self.aside(name, base)?;
         if self.check(disk, name)? == Destination::Free {
-            return Ok(());
+            return Ok(None);
         }
         let folder = match name.folder() {
             Some(folder) => self.dir.open_dir(folder),
@@ -331,7 +343,24 @@ impl Store {
         let folder = folder.map_err(|error| self.failed(name, error))?;
         self.naming
             .rename_new(&folder, name.base(), other.base())
-            .map_err(|error| self.failed(&other, error))
+            .map_err(|error| self.failed(&other, error))?;
+        Ok(Some(Aside {
+            store: self,
+            folder,
+            base: name.base().to_owned(),
+            meanwhile: other.base().to_owned(),
+            stays: false,
+        }))
+    }
+
+    /// The name of a file with another last part.
+    fn aside(&self, name: &Name, base: &str) -> Result<Name, StoreError> {
+        match name.with_base(base) {
+            Ok(other) if !base.contains('/') => Ok(other),
+            _ => Err(StoreError::NameTooLong {
+                path: self.path.join(base),
+            }),
+        }
     }
 
     /// Removes the temporary files of interrupted fetches from the directory
@@ -484,6 +513,35 @@ fn copied(from: &File, to: &File, length: u64) -> io::Result<Content> {
     })?;
     to.set_len(hasher.length())?;
     Ok(hasher.finish())
+}
+
+/// A file that has made way for another one. Dropped, it has its name back, if that is free.
+struct Aside<'a> {
+    store: &'a Store,
+    folder: Dir,
+    base: String,
+    /// What it is called instead.
+    meanwhile: String,
+    stays: bool,
+}
+
+impl Aside<'_> {
+    /// What it has made way for has its name.
+    fn stays(aside: Option<Self>) {
+        if let Some(mut aside) = aside {
+            aside.stays = true;
+        }
+    }
+}
+
+impl Drop for Aside<'_> {
+    fn drop(&mut self) {
+        if !self.stays {
+            // Where it cannot be, it stays under the name that its user chose for it.
+            let naming = &self.store.naming;
+            let _ = naming.rename_new(&self.folder, &self.meanwhile, &self.base);
+        }
+    }
 }
 
 /// The temporary name of a file that is being written. Dropping it removes the file.

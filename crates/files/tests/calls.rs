@@ -150,6 +150,7 @@ fn store(dir: &Path, files: u32) {
                         attributes: Some(Attributes::default()),
                         bytes: &bytes,
                         replace: Replace::No,
+                        set_aside: None,
                     },
                 )
                 .expect("is stored");
@@ -205,6 +206,7 @@ fn put(share: &Share, numbers: &[u32]) {
                     attributes: Some(Attributes::default()),
                     bytes: &bytes,
                     replace: Replace::No,
+                    set_aside: None,
                 },
             )
             .expect("is stored");

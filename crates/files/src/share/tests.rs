@@ -634,6 +634,7 @@ async fn a_fetched_file_is_listed_with_its_root_and_never_without() {
                 attributes: Some(at(1_000)),
                 bytes: b"fetched",
                 replace,
+                set_aside: None,
             },
         )
     };
@@ -684,6 +685,7 @@ async fn what_is_in_the_way_of_a_fetched_file_stays_listed() {
             attributes: None,
             bytes: b"theirs",
             replace: Replace::No,
+            set_aside: None,
         },
     );
     assert!(
@@ -895,6 +897,7 @@ async fn a_directory_that_is_moved_away_is_no_longer_shared_nor_written_to() {
             attributes: None,
             bytes: b"2",
             replace: Replace::No,
+            set_aside: None,
         },
     );
     assert!(
@@ -1177,6 +1180,7 @@ async fn a_file_on_its_way_is_listed_as_a_part_and_then_whole_or_not_at_all() {
                 attributes: Some(at(7)),
                 bytes: b"whole",
                 replace: Replace::No,
+                set_aside: None,
             },
         )
     };
@@ -1296,6 +1300,7 @@ async fn the_pieces_of_a_file_that_says_it_is_from_the_future_are_hashed_once_an
             attributes: Some(at(far)),
             bytes: &bytes,
             replace: Replace::No,
+            set_aside: None,
         },
     );
     let stamp = stored.expect("stored").stamp;
@@ -1324,6 +1329,7 @@ async fn a_fetched_file_is_not_read_after_a_restart_either() {
                 attributes: Some(at(7)),
                 bytes: b"fetched",
                 replace: Replace::No,
+                set_aside: None,
             },
         )
         .expect("stored");

@@ -31,7 +31,7 @@ use thorp_wire::merkle::{LEAF, leaf_hashes};
 use thorp_wire::reserved::large_part_of;
 use thorp_wire::{Attributes, Content, Name};
 
-use super::{BUFFER, Replace, Store, StoreError, Stored, failed};
+use super::{Aside, BUFFER, Replace, Store, StoreError, Stored, failed};
 use crate::attributes;
 use crate::holes;
 use crate::stamp::Stamp;
@@ -113,7 +113,7 @@ impl Store {
     }
 
     /// Gives a file its name, now that all of it has been verified; with
-    /// `set_aside`, what is in the way is renamed first.
+    /// `set_aside`, what is in the way is renamed right before.
     pub fn finish(
         &self,
         disk: DiskThread,
@@ -133,9 +133,7 @@ impl Store {
                 "another program has changed its length while it was fetched; get it again",
             )));
         }
-        if let Some(other) = set_aside {
-            self.set_aside(disk, &partial.0.target, other)?;
-        }
+        let aside = self.set_aside(disk, &partial.0.target, set_aside)?;
         let named = self.give_name(
             &partial.0.folder,
             &partial.0.part,
@@ -147,6 +145,7 @@ impl Store {
             attributes::give_time_of_now(&partial.0.file);
         }
         named.map_err(io)?;
+        Aside::stays(aside);
         partial.0.named.store(true, Ordering::Relaxed);
         partial.0.sync_name();
         Ok(Stored {

@@ -12,10 +12,12 @@ use std::io::{self, Write};
 
 use cap_std::fs::{Dir, File};
 use rustix::fs::OFlags;
+use rustix::io::Errno;
 use thorp_disk::DiskThread;
 use thorp_wire::{Attributes, Content, Name, merkle};
 
-use super::{Destination, Part, Replace, Store, StoreError, Stored};
+use super::naming::name_nameless;
+use super::{Aside, Destination, Part, Replace, Store, StoreError, Stored};
 use crate::attributes;
 use crate::stamp::Stamp;
 
@@ -33,6 +35,8 @@ pub struct SmallFile<'a> {
     pub bytes: &'a [u8],
     /// Whether it replaces what goes by its name.
     pub replace: Replace,
+    /// What goes by its name is renamed right before, to this last part.
+    pub set_aside: Option<&'a str>,
 }
 
 /// Small files that are put into a store one right after the other. It is not to be kept for
@@ -92,11 +96,11 @@ impl Batch<'_> {
             return Err(StoreError::Mismatch { path });
         }
         let was_open = self.is_open(name);
-        let written = match self.write(file)? {
+        let written = match self.write(disk, file)? {
             // The folder was removed since it was opened.
             Err(error) if was_open && error.kind() == io::ErrorKind::NotFound => {
                 self.folder = None;
-                self.write(file)?
+                self.write(disk, file)?
             }
             written => written,
         };
@@ -121,7 +125,11 @@ impl Batch<'_> {
     }
 
     /// Writes a file into its folder.
-    fn write(&mut self, file: SmallFile<'_>) -> Result<io::Result<File>, StoreError> {
+    fn write(
+        &mut self,
+        disk: DiskThread,
+        file: SmallFile<'_>,
+    ) -> Result<io::Result<File>, StoreError> {
         let (store, name) = (self.store, file.name);
         if !self.is_open(name) {
             self.folder = Some(Folder {
@@ -137,43 +145,69 @@ impl Batch<'_> {
             return Ok(Err(io::ErrorKind::NotFound.into()));
         };
         if file.replace == Replace::No && store.naming.begins_nameless() && *has_nameless {
-            match write_nameless(dir, file) {
+            match store.write_nameless(disk, dir, file)? {
                 Ok(Some(placed)) => return Ok(Ok(placed)),
                 Ok(None) => *has_nameless = false,
                 Err(error) => return Ok(Err(error)),
             }
         }
-        Ok(store.write_named(dir, file))
+        store.write_named(disk, dir, file)
     }
 }
 
 impl Store {
     /// Writes a file under a temporary name, and gives it its own one.
-    fn write_named(&self, folder: &Dir, file: SmallFile<'_>) -> io::Result<File> {
-        let (mut written, mut part) = Part::create(folder, file.content)?;
-        written.write_all(file.bytes)?;
-        attributes::give(&written, file.attributes);
-        self.give_name(folder, &part.name, file.name.base(), file.replace)?;
-        part.renamed = true;
-        Ok(written)
+    fn write_named(
+        &self,
+        disk: DiskThread,
+        folder: &Dir,
+        file: SmallFile<'_>,
+    ) -> Result<io::Result<File>, StoreError> {
+        let written = Part::create(folder, file.content).and_then(|(mut written, part)| {
+            written.write_all(file.bytes)?;
+            attributes::give(&written, file.attributes);
+            Ok((written, part))
+        });
+        let (written, mut part) = match written {
+            Ok(written) => written,
+            Err(error) => return Ok(Err(error)),
+        };
+        let aside = self.set_aside(disk, file.name, file.set_aside)?;
+        let named = self.give_name(folder, &part.name, file.name.base(), file.replace);
+        if named.is_ok() {
+            part.renamed = true;
+            Aside::stays(aside);
+        }
+        Ok(named.map(|()| written))
     }
-}
 
-/// Writes a file that has no name, and gives it one that is free; nothing, where the file system
-/// has no such files.
-fn write_nameless(folder: &Dir, file: SmallFile<'_>) -> io::Result<Option<File>> {
-    let flags = OFlags::WRONLY | OFlags::TMPFILE | OFlags::CLOEXEC;
-    let mode = attributes::mode_of_new(file.attributes);
-    // Other reasons for a failure are met again under a temporary name.
-    let Ok(nameless) = rustix::fs::openat(folder, ".", flags, mode) else {
-        return Ok(None);
-    };
-    let mut nameless = File::from_std(nameless.into());
-    nameless.write_all(file.bytes)?;
-    attributes::give_time(&nameless, file.attributes);
-    match super::naming::name_nameless(&nameless, folder, file.name.base()) {
-        Ok(()) => Ok(Some(nameless)),
-        Err(taken @ rustix::io::Errno::EXIST) => Err(taken.into()),
-        Err(_) => Ok(None),
+    /// Writes a file that has no name, and gives it one that is free; nothing, where the file
+    /// system has no such files.
+    fn write_nameless(
+        &self,
+        disk: DiskThread,
+        folder: &Dir,
+        file: SmallFile<'_>,
+    ) -> Result<io::Result<Option<File>>, StoreError> {
+        let flags = OFlags::WRONLY | OFlags::TMPFILE | OFlags::CLOEXEC;
+        let mode = attributes::mode_of_new(file.attributes);
+        // Other reasons for a failure are met again under a temporary name.
+        let Ok(nameless) = rustix::fs::openat(folder, ".", flags, mode) else {
+            return Ok(Ok(None));
+        };
+        let mut nameless = File::from_std(nameless.into());
+        if let Err(error) = nameless.write_all(file.bytes) {
+            return Ok(Err(error));
+        }
+        attributes::give_time(&nameless, file.attributes);
+        let aside = self.set_aside(disk, file.name, file.set_aside)?;
+        Ok(match name_nameless(&nameless, folder, file.name.base()) {
+            Ok(()) => {
+                Aside::stays(aside);
+                Ok(Some(nameless))
+            }
+            Err(taken @ Errno::EXIST) => Err(taken.into()),
+            Err(_) => Ok(None),
+        })
     }
 }

@@ -1,6 +1,7 @@
 use super::*;
 use naming::Way;
 use rustix::io::Errno;
+use rustix::mount::{MountFlags, UnmountFlags, mount, unmount};
 use std::fs;
 use std::os::unix::fs::symlink;
 use std::sync::Barrier;
@@ -35,8 +36,16 @@ fn put(store: &Store, to: &str, bytes: &[u8], replace: Replace) -> Result<Stored
             attributes: None,
             bytes,
             replace,
+            set_aside: None,
         },
     )
+}
+
+/// For good, as if another file had taken its name.
+fn set_aside(store: &Store, from: &str, base: &str) -> Result<(), StoreError> {
+    let aside = store.set_aside(DISK, &name(from), Some(base))?;
+    Aside::stays(aside);
+    Ok(())
 }
 
 /// Every file and folder beneath, names in order.
@@ -78,6 +87,7 @@ fn files_of_every_size_and_name_arrive_whole() {
                 attributes: Some(at(-7)),
                 bytes: &bytes,
                 replace: Replace::No,
+                set_aside: None,
             },
         );
         let stored = stored.expect("stored");
@@ -118,6 +128,7 @@ fn bytes_that_are_not_the_content_leave_no_trace() {
             attributes: None,
             bytes: b"wrong",
             replace: Replace::Yes,
+            set_aside: None,
         },
     );
     assert!(
@@ -135,6 +146,7 @@ fn bytes_that_are_not_the_content_leave_no_trace() {
             attributes: None,
             bytes: b"right",
             replace: Replace::Yes,
+            set_aside: None,
         },
     );
     assert!(
@@ -312,7 +324,7 @@ fn what_is_set_aside_takes_the_other_name_and_replaces_nothing() {
         put(&store, existing, existing.as_bytes(), Replace::No).expect("stored");
     }
     for (from, base, to) in [("a.txt", "old.txt", "old.txt"), ("deep/b", "c", "deep/c")] {
-        store.set_aside(DISK, &name(from), base).expect("set aside");
+        set_aside(&store, from, base).expect("set aside");
         assert_eq!(
             store.check(DISK, &name(from)).expect("free"),
             Destination::Free
@@ -320,18 +332,74 @@ fn what_is_set_aside_takes_the_other_name_and_replaces_nothing() {
         let there = fs::read(dir.path().join(to)).expect("there");
         assert_eq!(there, from.as_bytes());
     }
-    let refused = store.set_aside(DISK, &name("old.txt"), "taken");
+    let refused = set_aside(&store, "old.txt", "taken");
     assert!(
         matches!(refused, Err(StoreError::Exists { .. })),
         "{refused:?}"
     );
-    assert!(store.set_aside(DISK, &name("old.txt"), "../out").is_err());
-    assert!(store.set_aside(DISK, &name("old.txt"), "deep/in").is_err());
+    assert!(set_aside(&store, "old.txt", "../out").is_err());
+    assert!(set_aside(&store, "old.txt", "deep/in").is_err());
     let kept = fs::read(dir.path().join("old.txt")).expect("still there");
     assert_eq!(kept, b"a.txt");
-    store
-        .set_aside(DISK, &name("missing"), "x")
-        .expect("nothing in the way");
+    set_aside(&store, "missing", "x").expect("nothing in the way");
+}
+
+#[test]
+fn what_was_set_aside_has_its_name_back_where_nothing_took_it_unless_another_file_has() {
+    let (dir, store) = store();
+    let read = |name: &str| fs::read(dir.path().join(name)).expect("there");
+    put(&store, "f", b"mine", Replace::No).expect("stored");
+    let aside = store.set_aside(DISK, &name("f"), Some("old"));
+    assert_eq!(everything(dir.path()), ["old"]);
+    drop(aside);
+    assert_eq!(everything(dir.path()), ["f"]);
+    let aside = store.set_aside(DISK, &name("f"), Some("old"));
+    put(&store, "f", b"another program's", Replace::No).expect("stored");
+    drop(aside);
+    assert_eq!(read("f"), b"another program's");
+    assert_eq!(read("old"), b"mine");
+}
+
+#[test]
+fn a_file_keeps_its_name_where_the_disk_has_no_room_for_what_it_is_to_make_way_for() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let flags = MountFlags::NOSUID | MountFlags::NODEV;
+    if mount("small", dir.path(), "tmpfs", flags, c"size=256k").is_err() {
+        return; // Only root mounts.
+    }
+    let mut store = Store::open(DISK, dir.path()).expect("a store");
+    let (bytes, elsewhere) = (vec![7; 200_000], tempfile::tempdir());
+    let content = content_of(&bytes);
+    let from = elsewhere.expect("a directory");
+    fs::write(from.path().join("f"), &bytes).expect("is written");
+    let from = fs::File::open(from.path().join("f")).expect("opens");
+    let from = File::from_std(from);
+    fs::write(dir.path().join("f"), vec![1; 100_000]).expect("is written");
+    let mut refused = Vec::new();
+    let ways = [Naming::default(), Naming::by(&[Way::Link])];
+    for naming in ways {
+        store.naming = naming;
+        let stored = store.put(
+            DISK,
+            SmallFile {
+                name: &name("f"),
+                content,
+                attributes: None,
+                bytes: &bytes,
+                replace: Replace::No,
+                set_aside: Some("old"),
+            },
+        );
+        refused.push(stored);
+        let place = (Replace::No, Some("old"));
+        refused.push(store.copy(DISK, &name("f"), content, None, &from, place));
+    }
+    let there = everything(dir.path());
+    unmount(dir.path(), UnmountFlags::DETACH).expect("unmounted");
+    for stored in refused {
+        assert!(matches!(stored, Err(StoreError::Full { .. })), "{stored:?}");
+    }
+    assert_eq!(there, ["f"]);
 }
 
 #[test]
@@ -383,6 +451,7 @@ fn a_pipe_in_the_way_is_told_and_not_waited_for() {
                     attributes: None,
                     bytes: b"x",
                     replace: Replace::No,
+                    set_aside: None,
                 },
             )
             .map(drop),
@@ -432,6 +501,7 @@ fn where_nothing_can_be_renamed_without_replacing_thorp_looks_first_and_replaces
                     attributes: None,
                     bytes: b"new",
                     replace: Replace::No,
+                    set_aside: None,
                 },
             )
         };
@@ -439,10 +509,8 @@ fn where_nothing_can_be_renamed_without_replacing_thorp_looks_first_and_replaces
         assert_eq!(store.has_looked_first(), ways == [Way::Look]);
         fs::write(dir.path().join("mine"), "mine").expect("writes");
         assert!(matches!(put("mine"), Err(StoreError::Exists { .. })));
-        store
-            .set_aside(DISK, &name("mine"), "old")
-            .expect("is free");
-        let taken = store.set_aside(DISK, &name("f"), "old");
+        set_aside(&store, "mine", "old").expect("is free");
+        let taken = set_aside(&store, "f", "old");
         assert!(matches!(taken, Err(StoreError::Exists { .. })), "{taken:?}");
         assert_eq!(fs::read(dir.path().join("old")).expect("reads"), b"mine");
         assert_eq!(fs::read(dir.path().join("f")).expect("reads"), b"new");
@@ -474,6 +542,7 @@ fn of_many_who_look_and_then_rename_one_gets_the_name() {
                                 attributes: None,
                                 bytes: &[number],
                                 replace: Replace::No,
+                                set_aside: None,
                             },
                         )
                         .is_ok()

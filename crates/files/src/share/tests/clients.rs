@@ -113,6 +113,7 @@ async fn a_fetched_file_is_read_for_clients_though_its_root_is_known() {
             attributes: Some(at(5)),
             bytes: b"fetched",
             replace: Replace::No,
+            set_aside: None,
         },
     );
     stored.expect("stored");

@@ -33,6 +33,7 @@ async fn a_share_that_cannot_be_looked_at_stays_listed_for_a_while() {
             attributes: None,
             bytes: b"2",
             replace: Replace::No,
+            set_aside: None,
         },
     );
     assert!(matches!(stored, Err(StoreError::Io { .. })), "{stored:?}");

@@ -208,6 +208,7 @@ async fn a_fetched_file_takes_the_place_of_a_link() {
             attributes: None,
             bytes: b"new",
             replace: Replace::No,
+            set_aside: None,
         },
     );
     assert!(matches!(taken, Err(StoreError::Exists { .. })), "{taken:?}");
@@ -220,6 +221,7 @@ async fn a_fetched_file_takes_the_place_of_a_link() {
                 attributes: None,
                 bytes: b"new",
                 replace: Replace::Yes,
+                set_aside: None,
             },
         )
         .expect("stored");

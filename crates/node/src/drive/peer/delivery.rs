@@ -11,7 +11,7 @@ use thorp_files::store::{
     self, Destination, FileIdentity, Partial, Replace, SmallFile, Store, StoreError, Stored,
 };
 use thorp_wire::merkle::Hash;
-use thorp_wire::{Attributes, Content, InfoHash, Name, merkle};
+use thorp_wire::{Attributes, Content, InfoHash, Name};
 
 use crate::api::{Failure, Note};
 
@@ -210,12 +210,9 @@ impl Delivery {
             Err(_) => return Storage::Mismatch,
         };
         let store = self.terms.folder.store();
-        let aside = match &self.terms.set_aside {
-            Some(other) => store.set_aside(disk, name, other),
-            None => Ok(()),
-        };
-        let copy = || store.copy(disk, name, content, attributes, &file, self.terms.replace);
-        match aside.and_then(|()| self.place(disk, copy)) {
+        let place = (self.terms.replace, self.terms.set_aside.as_deref());
+        let copy = || store.copy(disk, name, content, attributes, &file, place);
+        match self.place(disk, copy) {
             Ok(_) => Storage::Kept,
             Err(StoreError::Mismatch { .. }) => Storage::Mismatch,
             Err(error) => Storage::Failed(self.note(error)),
@@ -225,19 +222,13 @@ impl Delivery {
     /// Verifies the bytes and puts them where they belong.
     fn put(&self, disk: DiskThread, batch: &mut Batch<'_>, bytes: &[u8]) -> Result<(), StoreError> {
         let (name, content, attributes) = self.listed();
-        if let Some(other) = &self.terms.set_aside {
-            // Nothing makes way for what is not what was asked for.
-            if merkle::content_of(bytes) != content {
-                return Err(StoreError::Mismatch { path: self.path() });
-            }
-            self.terms.folder.store().set_aside(disk, name, other)?;
-        }
         let file = SmallFile {
             name,
             content,
             attributes,
             bytes,
             replace: self.terms.replace,
+            set_aside: self.terms.set_aside.as_deref(),
         };
         self.place(disk, || match batch {
             Batch::Share(share) => share.store(disk, file).map(drop),
@@ -400,15 +391,39 @@ mod tests {
     use std::cell::Cell;
     use std::fs::File;
     use std::os::unix::fs::FileExt;
-    use std::time::{Duration, SystemTime};
+    use std::path::Path;
+    use std::time::{Duration, Instant, SystemTime};
 
     use thorp_disk::testing::DISK;
     use thorp_files::share::Options;
+    use thorp_wire::merkle;
 
     use super::*;
 
     fn denied(path: &str) -> StoreError {
         StoreError::Denied { path: path.into() }
+    }
+
+    /// Where a file of this name goes.
+    fn delivery_to(to: &Path, name: &str, content: Content, set_aside: Option<&str>) -> Delivery {
+        let store = Store::open(DISK, to).expect("a store");
+        let name: Name = name.parse().expect("a name");
+        let terms = Terms {
+            folder: Folder::Directory(Arc::new(store)),
+            replace: Replace::No,
+            set_aside: set_aside.map(str::to_owned),
+            by_content: false,
+            errors: Errors::default(),
+            arrived: Arrived::default(),
+        };
+        let item = Item {
+            listed: name.clone(),
+            target: name,
+            attributes: Attributes::default(),
+            content,
+            v1: None,
+        };
+        Delivery::new(terms, item)
     }
 
     #[tokio::test]
@@ -425,23 +440,7 @@ mod tests {
         while share.open_listed(DISK, &name, content).is_err() {
             events.recv().await.expect("the share is open");
         }
-        let store = Store::open(DISK, &to).expect("a store");
-        let terms = Terms {
-            folder: Folder::Directory(Arc::new(store)),
-            replace: Replace::No,
-            set_aside: None,
-            by_content: false,
-            errors: Errors::default(),
-            arrived: Arrived::default(),
-        };
-        let item = Item {
-            listed: name.clone(),
-            target: name,
-            attributes: Attributes::default(),
-            content,
-            v1: None,
-        };
-        let delivery = Delivery::new(terms, item);
+        let delivery = delivery_to(&to, "f", content, None);
         // Looking at the share leads in a circle: no disk says so of what is gone.
         std::fs::rename(&path, dir.path().join("elsewhere")).expect("is moved");
         std::os::unix::fs::symlink("share", &path).expect("links");
@@ -449,6 +448,39 @@ mod tests {
         std::fs::remove_file(&path).expect("is removed");
         std::fs::rename(dir.path().join("elsewhere"), &path).expect("is back");
         assert_eq!(delivery.copy(DISK, &share), Storage::Kept);
+    }
+
+    #[tokio::test]
+    async fn what_is_to_be_set_aside_keeps_its_name_where_nothing_takes_its_place() {
+        let [path, to] = [(); 2].map(|()| tempfile::tempdir().expect("a directory"));
+        std::fs::write(path.path().join("f"), b"bytes").expect("is written");
+        let options = Options {
+            watch: false,
+            ..Options::default()
+        };
+        let (share, mut events) = Share::open(DISK, path.path(), options).expect("a share");
+        let content = merkle::content_of(b"bytes");
+        let name: Name = "f".parse().expect("a name");
+        while share.open_listed(DISK, &name, content).is_err() {
+            events.recv().await.expect("the share is open");
+        }
+        std::fs::write(to.path().join("f"), b"mine").expect("is written");
+        let delivery = delivery_to(to.path(), "f", content, Some("old"));
+        let read = |name: &str| std::fs::read(to.path().join(name)).ok();
+        // It is written to where it lies: it may have grown.
+        let file = File::options().write(true).open(path.path().join("f"));
+        file.and_then(|file| file.write_all_at(b"other", 0))
+            .expect("is written");
+        assert_eq!(delivery.copy(DISK, &share), Storage::Mismatch);
+        let wrong = [((), delivery.clone(), b"wrong".to_vec())];
+        let stored = Delivery::store_all(DISK, wrong.into_iter());
+        assert_eq!(stored, [((), Storage::Mismatch)]);
+        assert_eq!((read("f"), read("old")), (Some(b"mine".to_vec()), None));
+        let right = [((), delivery, b"bytes".to_vec())];
+        let stored = Delivery::store_all(DISK, right.into_iter());
+        assert_eq!(stored, [((), Storage::Kept)]);
+        let both = (Some(b"bytes".to_vec()), Some(b"mine".to_vec()));
+        assert_eq!((read("f"), read("old")), both);
     }
 
     #[tokio::test]
@@ -469,11 +501,16 @@ mod tests {
             content: Some(merkle::content_of(b"bytes")),
             mtime: None,
         };
-        while share
-            .listed(&look.target)
-            .is_none_or(|entry| entry.root.is_none())
-        {
+        let is_hashed = || share.listed(&look.target)?.root;
+        while is_hashed().is_none() {
             events.recv().await.expect("the share is open");
+        }
+        // It is remembered a moment after it is listed.
+        let content = look.content.expect("is asked for");
+        let begun = Instant::now();
+        while !share.is_known_to_hold(DISK, &look.target, content) {
+            assert!(begun.elapsed() < Duration::from_secs(30), "not remembered");
+            std::thread::yield_now();
         }
         let folder = Folder::Share(share);
         let looked = |look: &Look| {

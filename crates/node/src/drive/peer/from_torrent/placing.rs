@@ -192,6 +192,7 @@ impl Job<'_> {
                 attributes: None,
                 bytes: &[],
                 replace,
+                set_aside: None,
             };
             let made = match &folder {
                 Folder::Share(share) => share.store(disk, empty),

@@ -479,6 +479,7 @@ mod tests {
                 attributes: None,
                 bytes,
                 replace: Replace::Yes,
+                set_aside: None,
             },
         );
         stored.expect("is stored");
