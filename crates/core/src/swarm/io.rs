@@ -217,6 +217,11 @@ pub enum Input {
     },
     /// A dialled holder has answered; its handshake will tell whether it has the file.
     Reached,
+    /// A dialled source is this peer itself. It is not dialled again.
+    Itself {
+        /// The source.
+        source: SourceId,
+    },
     /// Both handshakes of a connection are done: it is used for this file now.
     Opened {
         /// The id of the connection from now on.

@@ -1,5 +1,6 @@
 //! Connections that open and close.
 
+use thorp_wire::ClientId;
 use thorp_wire::session::Message;
 
 use crate::bound::Account;
@@ -9,6 +10,7 @@ use super::io::{Offer, Output, SessionId, SourceId, Why};
 use super::pieces::Pieces;
 use super::session::Session;
 use super::sources::Was;
+use super::twins::{GreetedClient, Remains};
 use super::{Piece, Swarm};
 
 impl Swarm {
@@ -78,6 +80,30 @@ impl Swarm {
             .collect()
     }
 
+    /// A client has said who it is, to which this peer has said `ours`. Returns whether the
+    /// connection stays: [`Input::Opened`](super::Input::Opened) or [`Input::Closed`](super::Input::Closed)
+    /// follows then, and neither if it does not. Drain [`poll_output`](Self::poll_output) afterwards.
+    pub fn greeted(
+        &mut self,
+        now: Instant,
+        id: SessionId,
+        client: GreetedClient,
+        ours: ClientId,
+    ) -> bool {
+        match self.twins.greeted(id, client, ours) {
+            Remains::All => true,
+            Remains::New(old) => {
+                let why = "there are two connections";
+                self.drop_session(now, old, Why::Useless(why.into()));
+                true
+            }
+            Remains::Old(old) => {
+                self.sources.set_aside(now, SourceId::Client(client.at), old);
+                false
+            }
+        }
+    }
+
     fn is_full_for(&self, member: bool) -> bool {
         if member {
             self.places.total() >= self.limits.sessions as u64
@@ -105,6 +131,7 @@ impl Swarm {
         self.forget_session(now, id, None, reason);
         // It may never have been opened.
         self.hashes.closed(id);
+        self.part(now, id);
         if let Some((_, blocks)) = self.ended.remove(&id) {
             for block in blocks {
                 self.pieces.unclaim(block);
@@ -181,6 +208,7 @@ impl Swarm {
         };
         let was = was.unwrap_or(fruit);
         self.sources.disconnected(now, session.source, was, reason);
+        self.part(now, id);
         self.turn = None;
         self.wake = true;
         for (piece, source) in unproven {
@@ -190,6 +218,16 @@ impl Swarm {
             self.rechoke(now, None);
         }
         true
+    }
+
+    /// A client's session is over. Where there is another one with it, its address is not dialled.
+    fn part(&mut self, now: Instant, id: SessionId) {
+        if let Some((source, other)) = self.twins.closed(id) {
+            self.sources.parted(now, id);
+            if let Some(other) = other {
+                self.sources.set_aside(now, source, other);
+            }
+        }
     }
 
     /// Excludes a source that sent data or hashes that are not of this file.

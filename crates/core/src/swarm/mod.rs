@@ -19,6 +19,7 @@
 //! choke      which peers are served when many want bytes
 //! suggesting which pieces the members of a crowd are told to ask for
 //! sources    which holders to dial, what each has given, and when none is left
+//! twins      which of two connections with a client stays
 //! ```
 //!
 //! [`Swarm`] routes between them. Its methods are in `linking` (connections open and close),
@@ -46,6 +47,7 @@ mod sources;
 mod suggesting;
 mod suspects;
 mod torrent;
+mod twins;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
@@ -61,6 +63,7 @@ pub use io::{
     Awaited, Config, Contact, Have, Input, NamedSource, Offer, Output, ReaderId, SessionId,
     SourceId, Stuck, SwarmLimits, SwarmProgress, TorrentConfig, Why,
 };
+pub use twins::GreetedClient;
 
 use doubts::Doubts;
 use hashes::Hashes;
@@ -72,6 +75,7 @@ use sources::Sources;
 use suggesting::Suggesting;
 use suspects::Suspects;
 use torrent::PieceHashing;
+use twins::Twins;
 
 /// Why a swarm cannot be made for a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
@@ -105,6 +109,7 @@ pub struct Swarm {
     /// The pieces of a torrent that are being hashed; `None` for a file of the group.
     torrent: Option<PieceHashing>,
     sources: Sources,
+    twins: Twins,
     suggesting: Suggesting,
     sessions: BTreeMap<SessionId, Session>,
     /// The accounts charged for the places of members' sessions, and of clients'.
@@ -209,6 +214,7 @@ impl Swarm {
             readers: Readers::default(),
             torrent: None,
             sources: Sources::new(now, me),
+            twins: Twins::default(),
             suggesting: Suggesting::new(number),
             sessions: BTreeMap::new(),
             places: SharedBound::new(limits.sessions as u64),
@@ -254,6 +260,7 @@ impl Swarm {
             Input::DialFailed { source, reason } => self.sources.dial_failed(now, source, &reason),
             Input::HolderBusy { source } => self.sources.on_busy(now, source),
             Input::Reached => self.sources.on_reached(),
+            Input::Itself { source } => self.sources.on_itself(source),
             Input::Opened {
                 session,
                 source,

@@ -13,7 +13,7 @@ use thorp_wire::frame::Holder;
 
 use crate::time::Instant;
 
-use super::io::{Contact, NamedSource, SourceId, SwarmLimits};
+use super::io::{Contact, NamedSource, SessionId, SourceId, SwarmLimits};
 
 /// The most sources that are remembered.
 const KNOWN: usize = 1024;
@@ -22,9 +22,11 @@ const HOPELESS: u32 = 2;
 /// Of how many machines it is remembered that their clients sent wrong data.
 const LYING_CLIENTS: usize = 1024;
 /// A holder that could not be reached is dialled again after this long; the wait doubles with each
-/// failure, up to the longest.
+/// failure, up to the longest. Of clients there are many, and most of those that trackers name have
+/// gone.
 const FIRST_WAIT: Duration = Duration::from_secs(1);
 const LONGEST_WAIT: Duration = Duration::from_secs(30);
+const LONGEST_CLIENT_WAIT: Duration = Duration::from_mins(10);
 /// When to look for more holders first; the interval doubles each time, up to the longest. The
 /// first is short because peers that fetch the file at the same time soon have pieces for one
 /// another, and the tracker soon lists them.
@@ -73,6 +75,11 @@ enum State {
     Idle,
     Dialling,
     Connected { dialled: bool },
+    /// There is another session with this client: it is not dialled while that lasts, or until
+    /// then.
+    Twin { session: SessionId, until: Instant },
+    /// It is this peer.
+    Itself,
 }
 
 /// What a connection was worth while it lasted.
@@ -197,7 +204,7 @@ impl Sources {
             && source.state == State::Dialling
         {
             source.state = State::Idle;
-            source.failed(now);
+            source.failed(now, longest_wait(id));
             source.busy = false;
             self.failed(id, reason);
         }
@@ -211,7 +218,7 @@ impl Sources {
             && source.state == State::Dialling
         {
             source.state = State::Idle;
-            source.failed(now);
+            source.failed(now, longest_wait(id));
             source.busy = true;
             self.failed(id, "it has no place for one more now");
         }
@@ -282,7 +289,7 @@ impl Sources {
                 source.failures = 0;
                 source.not_before = now + FIRST_WAIT;
             }
-            Was::Fruitless => source.failed(now),
+            Was::Fruitless => source.failed(now, longest_wait(id)),
             Was::Bad => {
                 source.failures += 1;
                 source.not_before = now + LEFT_ALONE;
@@ -293,6 +300,34 @@ impl Sources {
             self.known.remove(&id);
         }
         self.failed(id, reason);
+    }
+
+    /// There is a session with this client, from or to another address. Who is the same is what
+    /// clients say of themselves, so it is dialled again after a while, though that session lasts.
+    pub fn set_aside(&mut self, now: Instant, id: SourceId, session: SessionId) {
+        if let Some(source) = self.known.get_mut(&id)
+            && matches!(source.state, State::Idle | State::Dialling)
+        {
+            let until = now + LONGEST_CLIENT_WAIT;
+            source.state = State::Twin { session, until };
+        }
+    }
+
+    /// A session with a client is over: its other addresses may be dialled.
+    pub fn parted(&mut self, now: Instant, session: SessionId) {
+        for source in self.known.values_mut() {
+            if matches!(source.state, State::Twin { session: of, .. } if of == session) {
+                source.state = State::Idle;
+                source.not_before = source.not_before.max(now + FIRST_WAIT);
+            }
+        }
+    }
+
+    /// A dialled source is this peer itself.
+    pub fn on_itself(&mut self, id: SourceId) {
+        if let Some(source) = self.known.get_mut(&id) {
+            source.state = State::Itself;
+        }
     }
 
     /// Excludes a source that sent wrong data, and discounts what it gave. A client is excluded by
@@ -425,24 +460,40 @@ impl Known {
     }
 
     fn is_candidate(&self, now: Instant) -> bool {
-        self.named.is_some() && self.state == State::Idle && !self.lied && now >= self.not_before
+        let is_free = match self.state {
+            State::Idle => true,
+            State::Twin { until, .. } => now >= until,
+            State::Dialling | State::Connected { .. } | State::Itself => false,
+        };
+        self.named.is_some() && is_free && !self.lied && now >= self.not_before
     }
 
     /// Whether others are more likely to have something.
     fn is_hopeless(&self) -> bool {
         let fails = self.failures >= HOPELESS && !self.busy;
-        self.state == State::Idle && (self.lied || fails)
+        match self.state {
+            State::Idle => self.lied || fails,
+            State::Twin { .. } | State::Itself => true,
+            State::Dialling | State::Connected { .. } => false,
+        }
     }
 
-    fn failed(&mut self, now: Instant) {
+    fn failed(&mut self, now: Instant, longest: Duration) {
         let wait = FIRST_WAIT * 2u32.saturating_pow(self.failures.min(10));
         self.failures += 1;
-        self.not_before = now + wait.min(LONGEST_WAIT);
+        self.not_before = now + wait.min(longest);
+    }
+}
+
+fn longest_wait(id: SourceId) -> Duration {
+    match id {
+        SourceId::Member(_) => LONGEST_WAIT,
+        SourceId::Client(_) => LONGEST_CLIENT_WAIT,
     }
 }
 
 /// The machine of a client: of an IPv6 address its network, of which a machine has all addresses.
-fn place_of(client: SocketAddr) -> IpAddr {
+pub fn place_of(client: SocketAddr) -> IpAddr {
     match client.ip().to_canonical() {
         IpAddr::V6(ip) => Ipv6Addr::from_bits(ip.to_bits() & !u128::from(u64::MAX)).into(),
         ip @ IpAddr::V4(_) => ip,
@@ -566,6 +617,42 @@ mod tests {
             assert_eq!(dialled(&mut sources, at(now + wait - 1), 9), []);
             now += wait;
         }
+    }
+
+    #[test]
+    fn a_client_that_is_not_there_is_dialled_less_and_less_often_down_to_every_ten_minutes() {
+        let (mut sources, client) = one_client();
+        let mut now = 0;
+        for wait in [1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 600, 600] {
+            assert_eq!(dialled(&mut sources, at(now), 9), [client]);
+            sources.dial_failed(at(now), client, "refused");
+            assert_eq!(dialled(&mut sources, at(now + wait - 1), 9), []);
+            now += wait;
+        }
+        // One that is there, and has something, is not waited for.
+        assert_eq!(dialled(&mut sources, at(now), 9), [client]);
+        sources.connected(at(now), client, true);
+        sources.disconnected(at(now), client, Was::Useful, "it has gone");
+        assert_eq!(dialled(&mut sources, at(now + 1), 9), [client]);
+    }
+
+    fn one_client() -> (Sources, SourceId) {
+        let mut sources = sources(Vec::new());
+        let client = SocketAddr::from(([10, 0, 0, 1], 6881));
+        let mut rng = fastrand::Rng::with_seed(1);
+        sources.add_clients(at(0), vec![client], &mut rng);
+        (sources, SourceId::Client(client))
+    }
+
+    #[test]
+    fn an_address_that_is_this_peer_itself_is_not_dialled_again_though_it_is_named_again() {
+        let (mut sources, client) = one_client();
+        assert_eq!(dialled(&mut sources, at(0), 9), [client]);
+        sources.on_itself(client);
+        sources.dial_failed(at(0), client, "it is this peer itself");
+        let again = client.client().into_iter().collect();
+        sources.add_clients(at(1), again, &mut fastrand::Rng::with_seed(1));
+        assert_eq!(dialled(&mut sources, at(100_000), 9), []);
     }
 
     #[test]

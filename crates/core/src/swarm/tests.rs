@@ -3,6 +3,7 @@
 #![expect(clippy::cast_precision_loss, reason = "figures to be compared")]
 
 mod cancelled;
+mod clients;
 mod costs;
 mod crowd;
 mod reading;

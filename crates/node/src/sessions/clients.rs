@@ -8,13 +8,14 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use thorp_core::bound::Account;
-use thorp_core::swarm::{Have, Offer, SourceId};
+use thorp_core::swarm::{GreetedClient, Have, Offer, SourceId};
 use thorp_files::share::SharedTorrent;
 use thorp_wire::InfoHash;
 use thorp_wire::session::Handshake;
 use thorp_wire::session::handshake::name_of;
 use thorp_wire::session::message::ORDINARY_REQUEST;
 use thorp_wire::torrent::build::Privacy;
+use thorp_wire::{ClientId, InfoHash};
 use tokio::sync::mpsc;
 use tokio::time::timeout;
 
@@ -30,12 +31,13 @@ use super::{Transfer, Transfers, alone};
 use crate::net::listener::Client;
 use crate::net::{dial, keep_few_unsent};
 
+/// Why a connection ends before it is used.
+const ITSELF: &str = "it is this peer itself";
+const TWICE: &str = "there is another connection with it";
+
 impl Transfers {
     /// A client has connected.
     pub fn on_client(&self, client: Client) {
-        if client.handshake.peer == *self.0.client_id.as_bytes() {
-            return tracing::debug!(remote = %client.remote, "it is this peer itself");
-        }
         let Some(seat) = self.client_seat(client.remote.ip()) else {
             return tracing::debug!(remote = %client.remote, "there is no place for this client");
         };
@@ -70,8 +72,17 @@ impl Transfers {
         greeting::say(&mut outward, &answer, extended.as_ref())
             .await
             .map_err(|why| why.to_string())?;
+        // Only now, so that the end that has dialled knows as well.
+        if handshake.peer == *self.0.client_id.as_bytes() {
+            return Err(ITSELF.to_owned());
+        }
+        let session = self.next_session();
+        let greeted = greeted(&handshake, remote, false);
+        if !transfer.greeted(session, greeted, self.0.client_id) {
+            return Err(TWICE.to_owned());
+        }
         let opening = Opening {
-            session: self.next_session(),
+            session,
             source: SourceId::Client(remote),
             account: Account::Address(remote.ip()),
             dialled: false,
@@ -141,13 +152,18 @@ impl Transfers {
             return Err("it speaks of another torrent".to_owned());
         }
         if theirs.peer == *self.0.client_id.as_bytes() {
-            return Err("it is this peer itself".to_owned());
+            transfer.is_itself(client);
+            return Err(ITSELF.to_owned());
         }
         if transfer.is_over() {
             return Ok(());
         }
+        let session = self.next_session();
+        if !transfer.greeted(session, greeted(&theirs, client, true), self.0.client_id) {
+            return Err(TWICE.to_owned());
+        }
         let opening = Opening {
-            session: self.next_session(),
+            session,
             source: SourceId::Client(client),
             account: Account::Address(client.ip()),
             dialled: true,
@@ -276,6 +292,16 @@ impl Transfers {
 enum Version {
     V1,
     V2,
+}
+
+/// Who a client is, as far as its handshake says.
+fn greeted(handshake: &Handshake, at: SocketAddr, dialled: bool) -> GreetedClient {
+    GreetedClient {
+        client: ClientId::new(handshake.peer),
+        torrent: InfoHash::new(handshake.name),
+        at,
+        dialled,
+    }
 }
 
 /// What a client supports, as far as its handshake says. Of a torrent of version 1 it knows no

@@ -13,7 +13,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, Weak};
 use thorp_core::bound::Account;
 use thorp_core::exchange::ClientExchange;
 use thorp_core::swarm::{
-    Awaited, Input, NamedSource, Offer, Output, SessionId, SourceId, Stuck, Swarm, SwarmProgress,
+    Awaited, GreetedClient, Input, NamedSource, Offer, Output, SessionId, SourceId, Stuck, Swarm, SwarmProgress,
 };
 use thorp_core::time::Instant;
 use thorp_disk::DiskThread;
@@ -23,7 +23,7 @@ use thorp_wire::frame::Holder;
 use thorp_wire::layout::{Block, Layout, Piece};
 use thorp_wire::merkle::Hash;
 use thorp_wire::session::{HashRange, Message, PeerExchange, Span};
-use thorp_wire::{Content, InfoHash};
+use thorp_wire::{ClientId, Content, InfoHash};
 use tokio::sync::{Notify, Semaphore, mpsc};
 
 use super::files::FileBytes;
@@ -387,6 +387,21 @@ impl Transfer {
 
     pub fn dial_failed(&self, source: SourceId, reason: String) {
         self.handle(Input::DialFailed { source, reason });
+    }
+
+    /// A client that was dialled is this peer itself.
+    pub(super) fn is_itself(&self, client: SocketAddr) {
+        let source = SourceId::Client(client);
+        self.handle(Input::Itself { source });
+    }
+
+    /// A client has said who it is, to which this peer has said `ours`. Whether its connection
+    /// stays: it is [opened](Self::opened) or [closed](Self::closed) then.
+    pub(super) fn greeted(&self, session: SessionId, client: GreetedClient, ours: ClientId) -> bool {
+        let mut state = self.lock();
+        let stays = state.swarm.greeted(self.now(), session, client, ours);
+        self.drain(&mut state);
+        stays
     }
 
     /// A holder has no place for one more at the moment.

@@ -26,6 +26,7 @@ use tokio::time::timeout;
 
 mod kept;
 mod together;
+mod twins;
 
 use super::*;
 use crate::sessions::line::Broken;
