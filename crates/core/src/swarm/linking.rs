@@ -28,15 +28,16 @@ impl Swarm {
         self.sources.on_session();
         if self.sources.is_liar(source) {
             let why = "it has sent what is not of this file".into();
-            return self.refuse(id, Why::Fault(why));
+            return self.refuse(now, (id, source, dialled), Why::Fault(why));
         }
         if source == SourceId::Member(self.me) {
-            return self.refuse(id, Why::Useless("it is this end itself".into()));
+            let why = Why::Useless("it is this end itself".into());
+            return self.refuse(now, (id, source, dialled), why);
         }
         if let Some(other) = self.by_source.get(&source).copied() {
             let second = || Why::Useless("there are two connections".into());
             if self.is_better(other, dialled) {
-                return self.refuse(id, second());
+                return self.refuse(now, (id, source, dialled), second());
             }
             self.drop_session(now, other, second());
         }
@@ -50,7 +51,7 @@ impl Swarm {
         };
         let Ok(gave_way) = places.ask(id, account, 1) else {
             let full = "there are connections enough for this file";
-            return self.refuse(id, Why::Useless(full.into()));
+            return self.refuse(now, (id, source, dialled), Why::Useless(full.into()));
         };
         for other in gave_way {
             let why = "others have no place at all";
@@ -123,7 +124,16 @@ impl Swarm {
         standing.dialled != new_dialled && by_the_lower(standing.dialled)
     }
 
-    fn refuse(&mut self, id: SessionId, why: Why) {
+    fn refuse(
+        &mut self,
+        now: Instant,
+        (id, source, dialled): (SessionId, SourceId, bool),
+        why: Why,
+    ) {
+        if dialled {
+            let (Why::Fault(reason) | Why::Useless(reason) | Why::Stopping(reason)) = &why;
+            self.sources.dial_failed(now, source, reason);
+        }
         self.outputs.push_back(Output::Close(id, Some(why)));
     }
 

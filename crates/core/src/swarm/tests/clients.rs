@@ -28,12 +28,16 @@ struct Play {
 
 impl Play {
     fn new() -> Self {
+        Self::with(SwarmLimits::default())
+    }
+
+    fn with(limits: SwarmLimits) -> Self {
         let config = Config {
             content: File::of(1 << 20).content,
             me: PeerId::new([0; 32]),
             seed: 1,
             have: Have::Nothing,
-            limits: SwarmLimits::default(),
+            limits,
         };
         let mut play = Self {
             swarm: Swarm::new(Instant::default(), config).expect("it has pieces"),
@@ -202,4 +206,21 @@ fn a_client_is_another_one_in_another_torrent() {
         dialled: true,
     };
     assert!(play.swarm.greeted(play.now, SessionId(2), greeted, OURS));
+}
+
+#[test]
+fn a_dialled_client_for_which_there_is_no_place_is_dialled_again_later() {
+    let mut play = Play::with(SwarmLimits {
+        clients: 8,
+        ..SwarmLimits::default()
+    });
+    for session in 1..=8 {
+        play.meets(session, GREATER, &format!("10.{session}.0.1:50000"), false);
+    }
+    play.names(&[LISTENS]);
+    assert_eq!(play.dialled_in(1), [address(LISTENS)]);
+    play.meets(9, LESSER, LISTENS, true);
+    assert_eq!(play.closed, [SessionId(9)], "there is no place");
+    play.ends(1);
+    assert_eq!(play.dialled_in(2), [address(LISTENS)]);
 }
