@@ -18,6 +18,8 @@ use crate::support::seeder::{Made, Manner, Seeder};
 use crate::support::village::{listening, named, sharing};
 use crate::support::{Node, PATIENCE, Running, Village, skip};
 
+mod magnets;
+
 /// A group whose tracker brings clients of any torrent together.
 struct Hall {
     village: Village,

@@ -1,7 +1,7 @@
 //! Clients asked what a torrent is of which a magnet link names the info-hash alone.
 //!
 //! Owns which clients are asked, a few at a time. The first one that sends what the info-hash
-//! proves ends it.
+//! proves ends it. The fetch goes on with these clients, and with what trackers were told.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 use thorp_core::dialled::{HeardOver, may_be_dialled};
 use thorp_core::swarm::{Contact, Stuck};
 use thorp_core::torrent::{TorrentEvent, TorrentFetch};
+use thorp_wire::InfoHash;
 use thorp_wire::torrent::{Magnet, PieceProofs, PieceSpace, TorrentError};
 use tokio::task::JoinSet;
 use tokio::time::{MissedTickBehavior, interval};
@@ -48,7 +49,7 @@ impl Job<'_> {
             info_hashes: sought.iter().map(|sought| sought.info_hash()).collect(),
             is_private: false,
         };
-        let mut seeking = Seeking::start(self.peer, &seeks, None);
+        let mut seeking = Seeking::start(self.peer, &seeks);
         let mut fetch = TorrentFetch::new(self.now(), self.get.wait.into(), seeking.rows());
         let mut named = magnet.peers.clone();
         // A link may come from anywhere.
@@ -82,7 +83,8 @@ impl Job<'_> {
                         None => Err("it was not asked".to_owned()),
                     };
                     drop(hope);
-                    answer.map_err(|why| format!("{client}: {why}"))
+                    let told = answer.map(|metadata| (metadata, (client, is_v2)));
+                    told.map_err(|why| format!("{client}: {why}"))
                 });
             }
             tokio::select! {
@@ -96,7 +98,18 @@ impl Job<'_> {
                     Heard::Trackers(event) => fetch.handle(self.now(), event),
                 },
                 Some(answer) = asked.join_next() => match answer {
-                    Ok(Ok(metadata)) => return on_disk(move |_| found(metadata, tiers, named)).await?,
+                    Ok(Ok((metadata, by))) => {
+                        let mut described = on_disk(move |_| found(metadata, tiers)).await??;
+                        let info = &described.torrent.info;
+                        // A private torrent's clients are named by its own trackers alone.
+                        described.clients = if info.is_private() {
+                            info.info_hashes().take(1).map(|of| (of, named.clone())).collect()
+                        } else {
+                            known.clients(by, &sought)
+                        };
+                        described.seeking = Some(seeking);
+                        return Ok(described);
+                    }
                     Ok(Err(why)) => {
                         tracing::debug!(%why, "a client does not say what a torrent is");
                         last = Some(why);
@@ -124,11 +137,7 @@ impl Job<'_> {
 }
 
 /// What is known of a torrent now.
-fn found(
-    metadata: Metadata,
-    tiers: Vec<Vec<String>>,
-    clients: Vec<SocketAddr>,
-) -> Result<Described, Failure> {
+fn found(metadata: Metadata, tiers: Vec<Vec<String>>) -> Result<Described, Failure> {
     let Metadata { info, layers } = metadata;
     let bytes = || {
         let space = PieceSpace::of(&info)?;
@@ -142,7 +151,8 @@ fn found(
     Ok(Described {
         torrent: bytes.into(),
         tiers,
-        clients,
+        clients: Vec::new(),
+        seeking: None,
         layers,
     })
 }
@@ -168,6 +178,25 @@ impl Known {
             }
         }
         self.0.len() > before
+    }
+
+    /// All of them, by torrent: before the others the one that has told what the torrent is.
+    fn clients(
+        &self,
+        told: (SocketAddr, bool),
+        sought: &[Sought],
+    ) -> Vec<(InfoHash, Vec<SocketAddr>)> {
+        let (mut first, mut others) = (Vec::new(), Vec::new());
+        for of in sought {
+            let is_v2 = matches!(of, Sought::V2(_));
+            if told.1 == is_v2 {
+                first.push((of.info_hash(), vec![told.0]));
+            }
+            let keys = self.0.keys().copied();
+            let alike = keys.filter(|(client, of)| *of == is_v2 && *client != told.0);
+            others.push((of.info_hash(), alike.map(|(client, _)| client).collect()));
+        }
+        first.into_iter().chain(others).collect()
     }
 
     /// One that may be asked now, and whether for the first time: those first that were not asked.

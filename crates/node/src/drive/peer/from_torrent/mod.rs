@@ -24,7 +24,6 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use data_encoding::BASE64;
-use thorp_core::dialled::{HeardOver, may_be_dialled};
 use thorp_core::swarm::SourceId;
 use thorp_core::time;
 use thorp_core::torrent::{TorrentEvent, TorrentFetch, TorrentMissed};
@@ -130,8 +129,11 @@ impl Source {
 struct Described {
     torrent: Arc<TorrentBytes>,
     tiers: Vec<Vec<String>>,
-    /// Clients that it names itself.
-    clients: Vec<SocketAddr>,
+    /// Clients that are known already, in the order in which they are dialled: each with the
+    /// torrent that it may have. They may be dialled.
+    clients: Vec<(InfoHash, Vec<SocketAddr>)>,
+    /// Its trackers, where they are asked already.
+    seeking: Option<Seeking>,
     /// The hashes of the pieces of its files, as far as they are known.
     layers: BTreeMap<Root, Vec<Hash>>,
 }
@@ -150,6 +152,7 @@ fn described(encoded: &str) -> Result<Described, Failure> {
         torrent: Arc::new(bytes),
         tiers: torrent.tiers().to_vec(),
         clients: Vec::new(),
+        seeking: None,
     })
 }
 
@@ -172,7 +175,8 @@ struct Job<'a> {
 }
 
 impl Job<'_> {
-    async fn run(&self, described: Described) -> Result<Done, Failure> {
+    async fn run(&self, mut described: Described) -> Result<Done, Failure> {
+        let seeking = described.seeking.take();
         let torrent = &described.torrent;
         let mut plan = Plan::of(&torrent.info, self.get.hidden)?;
         for name in &plan.reserved {
@@ -194,10 +198,11 @@ impl Job<'_> {
             self.failed(name.to_string(), Failure::Exists).await;
         }
         let fetched = if plan.is_all_there() {
+            drop(seeking);
             self.discard_left(torrent).await?;
             None
         } else {
-            Some(self.fetch(&described, &plan, &turn).await?)
+            Some(self.fetch((&described, seeking), &plan, &turn).await?)
         };
         let (fetched, arrived) = fetched.unzip();
         let is_whole = plan.is_whole();
@@ -219,10 +224,10 @@ impl Job<'_> {
         placed.done()
     }
 
-    /// Fetches what is not there into a partial file.
+    /// Fetches what is not there into a partial file. Its trackers may be asked already.
     async fn fetch(
         &self,
-        described: &Described,
+        (described, seeking): (&Described, Option<Seeking>),
         plan: &Plan,
         turn: &TorrentTurn,
     ) -> Result<((Fetching, Arc<Partial>), Arrived), Failure> {
@@ -251,7 +256,7 @@ impl Job<'_> {
             })
             .await;
         }
-        let gathered = self.gather(&mut fetching, &partial, described, plan);
+        let gathered = self.gather(&mut fetching, &partial, (described, seeking), plan);
         let promise = tokio::select! {
             gathered = gathered => gathered?,
             error = self.closed() => return Err(error.into()),
@@ -337,7 +342,7 @@ impl Job<'_> {
         &self,
         fetching: &mut Fetching,
         partial: &Arc<Partial>,
-        described: &Described,
+        (described, seeking): (&Described, Option<Seeking>),
         plan: &Plan,
     ) -> Result<Option<Arc<Promise>>, Failure> {
         let transfer = Arc::clone(&fetching.transfer);
@@ -347,14 +352,14 @@ impl Job<'_> {
             info_hashes: info.info_hashes().collect(),
             is_private: info.is_private(),
         };
-        let mut seeking = Seeking::start(self.peer, &seeks, Some(&transfer));
+        let mut seeking = Seeking::go_on(self.peer, &seeks, seeking, &transfer);
         let mut fetch = TorrentFetch::new(self.now(), self.get.wait.into(), seeking.rows());
+        for event in seeking.said() {
+            fetch.handle(self.now(), event);
+        }
         let mut known = BTreeSet::new();
-        // Strangers name these: a torrent may come from anywhere.
-        let mut named = described.clients.clone();
-        named.retain(|client| may_be_dialled(*client, HeardOver::Network));
         let first = described.torrent.info.info_hashes().next();
-        let mut told = (!named.is_empty()).then_some((first, named));
+        let mut told = described.clients.clone();
         let mut shown = Shown::new(plan);
         let mut promise = None;
         let mut ticks = interval(TOLD_EVERY);
@@ -362,7 +367,7 @@ impl Job<'_> {
         // So that what is there already is found to be all there is.
         transfer.clients(first.unwrap_or(InfoHash::new([0; 20])), Vec::new());
         loop {
-            if let Some((Some(torrent), clients)) = told.take() {
+            for (torrent, clients) in told.drain(..) {
                 let mut news = clients.clone();
                 news.retain(|client| known.len() < MOST_KNOWN && known.insert(*client));
                 if !news.is_empty() {
@@ -372,7 +377,7 @@ impl Job<'_> {
             }
             tokio::select! {
                 heard = seeking.heard() => match heard {
-                    Heard::Clients(torrent, clients) => told = Some((Some(torrent), clients)),
+                    Heard::Clients(torrent, clients) => told.push((torrent, clients)),
                     Heard::Trackers(event) => fetch.handle(self.now(), event),
                 },
                 happening = fetching.happenings.recv() => match happening {

@@ -5,7 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
-use std::sync::{Arc, Weak};
+use std::sync::{Arc, OnceLock, Weak};
 
 use thorp_core::announces::{Announces, Trackers};
 use thorp_core::torrent::{TorrentEvent, TrackerRow};
@@ -21,13 +21,18 @@ use crate::system;
 
 /// Asks until it is dropped.
 pub(super) struct Seeking {
-    asked: Vec<Announcing>,
+    asked: BTreeMap<InfoHash, Announcing>,
     /// How many rows of trackers are asked.
     rows: usize,
+    /// What each row has said last; of no row what keeps a tracker from being asked.
+    said: BTreeMap<Option<TrackerRow>, TorrentEvent>,
+    /// Of which trackers are told how much has come. It is not known as long as nobody has said
+    /// what the torrent is.
+    transfer: Arc<OnceLock<Weak<Transfer>>>,
     /// As much as the trackers' intervals allow, so the channel needs no bound of its own.
     heard: mpsc::UnboundedReceiver<Heard>,
-    /// So that it is never closed.
-    _speaks: mpsc::UnboundedSender<Heard>,
+    /// Held, so that it is never closed.
+    speaks: mpsc::UnboundedSender<Heard>,
 }
 
 /// Which torrent is sought.
@@ -47,14 +52,16 @@ pub(super) enum Heard {
 }
 
 impl Seeking {
-    /// Begins to ask. There is no transfer as long as it is not known what the torrent is.
-    pub fn start(peer: &Peer, seeks: &Seeks<'_>, transfer: Option<&Arc<Transfer>>) -> Self {
+    /// Begins to ask.
+    pub fn start(peer: &Peer, seeks: &Seeks<'_>) -> Self {
         let (speaks, heard) = mpsc::unbounded_channel();
         let mut seeking = Self {
-            asked: Vec::new(),
+            asked: BTreeMap::new(),
             rows: 0,
+            said: BTreeMap::new(),
+            transfer: Arc::default(),
             heard,
-            _speaks: speaks.clone(),
+            speaks,
         };
         let trackers = trackers_of(seeks.tiers, seeks.is_private, own_trackers(peer));
         let trackers = trackers.trusting(trusted_trackers(peer));
@@ -62,16 +69,48 @@ impl Seeking {
             let why = format!("{}: {why}", printable(url));
             tracing::debug!(%why, "a tracker of a torrent cannot be asked");
             // It may be the only one.
-            let _ = speaks.send(Heard::Trackers(TorrentEvent::Refused { why }));
+            let refused = Heard::Trackers(TorrentEvent::Refused { why });
+            let _ = seeking.speaks.send(refused);
         }
-        for torrent in seeks.info_hashes.iter().copied() {
-            let rows = trackers
-                .rows()
-                .map(|urls| Row::new(&mut seeking.rows, urls));
-            let asked = ask(peer, transfer, (torrent, trackers.clone()), rows, &speaks);
-            seeking.asked.push(asked);
-        }
+        seeking.ask(peer, seeks);
         seeking
+    }
+
+    /// Goes on with what was asked `before` it was known what the torrent is, where there is
+    /// such: a tracker that was told the end and the beginning within a moment names no clients.
+    /// For a private torrent it starts anew, since not all trackers may be asked for it.
+    pub fn go_on(
+        peer: &Peer,
+        seeks: &Seeks<'_>,
+        before: Option<Self>,
+        transfer: &Arc<Transfer>,
+    ) -> Self {
+        let is_of_it = |before: &Self| {
+            let mut asked = before.asked.keys();
+            !seeks.is_private && asked.all(|torrent| seeks.info_hashes.contains(torrent))
+        };
+        let mut seeking = match before.filter(is_of_it) {
+            Some(before) => before,
+            None => Self::start(peer, seeks),
+        };
+        // A link need not name both versions.
+        seeking.ask(peer, seeks);
+        let _ = seeking.transfer.set(Arc::downgrade(transfer));
+        seeking
+    }
+
+    /// Asks for those torrents for which it does not ask yet.
+    fn ask(&mut self, peer: &Peer, seeks: &Seeks<'_>) {
+        let trackers = trackers_of(seeks.tiers, seeks.is_private, own_trackers(peer));
+        for torrent in seeks.info_hashes.iter().copied() {
+            if self.asked.contains_key(&torrent) {
+                continue;
+            }
+            let rows = trackers.rows().map(|urls| Row::new(&mut self.rows, urls));
+            let about = (torrent, trackers.clone());
+            let asked = ask(peer, &self.transfer, about, rows, &self.speaks);
+            self.asked.insert(torrent, asked);
+        }
     }
 
     /// How many rows of trackers are asked.
@@ -79,22 +118,34 @@ impl Seeking {
         self.rows
     }
 
+    /// What the trackers have said so far, as it is by now.
+    pub fn said(&self) -> impl Iterator<Item = TorrentEvent> {
+        self.said.values().cloned()
+    }
+
     /// What is said next.
     pub async fn heard(&mut self) -> Heard {
-        match self.heard.recv().await {
-            Some(heard) => heard,
-            None => std::future::pending().await,
+        let Some(heard) = self.heard.recv().await else {
+            return std::future::pending().await;
+        };
+        if let Heard::Trackers(event) = &heard {
+            let row = match event {
+                TorrentEvent::Answered(row) | TorrentEvent::Failed { row, .. } => Some(*row),
+                _ => None,
+            };
+            self.said.insert(row, event.clone());
         }
+        heard
     }
 
     /// More sources are wanted.
     pub fn wants_more(&self) {
-        self.asked.iter().for_each(Announcing::wants_more);
+        self.asked.values().for_each(Announcing::wants_more);
     }
 
     /// All of it is there.
     pub fn completed(&self) {
-        self.asked.iter().for_each(Announcing::completed);
+        self.asked.values().for_each(Announcing::completed);
     }
 }
 
@@ -122,17 +173,17 @@ fn trackers_of(tiers: &[Vec<String>], is_private: bool, own: BTreeSet<TrackerUrl
 
 fn ask(
     peer: &Peer,
-    transfer: Option<&Arc<Transfer>>,
+    transfer: &Arc<OnceLock<Weak<Transfer>>>,
     (torrent, trackers): (InfoHash, Trackers),
     mut rows: [Row; 2],
     speaks: &mpsc::UnboundedSender<Heard>,
 ) -> Announcing {
-    let amounts_of = transfer.map(Arc::downgrade);
+    let transfer = Arc::clone(transfer);
     let speaks = speaks.clone();
     Announcing::start(
         peer.transfers.announcer(torrent),
         |now| Announces::new(now, trackers, false, system::random()),
-        move || amounts(amounts_of.as_ref()),
+        move || amounts(transfer.get()),
         move |told| match told {
             Told::Peers(clients) => {
                 tracing::debug!(%torrent, clients = clients.len(), "clients are known");
