@@ -11,6 +11,7 @@
 mod http;
 mod udp;
 
+use std::collections::BTreeSet;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
@@ -34,7 +35,8 @@ pub(crate) use udp::UdpConnections;
 
 /// How long it may take to look up the name of a tracker.
 const LOOKUP: Duration = Duration::from_secs(15);
-/// How many addresses of a tracker's name are tried, and how long after one the next.
+/// How many addresses of a tracker's name are tried of each family, and how long after one the
+/// next. Once one has answered, the other family has as long to answer, too.
 const MOST_ADDRESSES: usize = 4;
 const STAGGER: Duration = Duration::from_secs(2);
 /// The port that is announced where this peer listens nowhere: that of `discard`.
@@ -224,7 +226,7 @@ pub(crate) enum AnnounceError {
     Answer(#[from] AnswerError),
 }
 
-/// Announces to a tracker, at the first of its addresses that answers.
+/// Announces to a tracker.
 async fn announce(
     asking: &Asking,
     said: Announce,
@@ -239,10 +241,80 @@ async fn announce(
             // A torrent may come from anywhere: `0.0.0.0` would be this machine, too.
             && (asking.is_own || may_be_dialled(*address, HeardOver::Loopback))
     };
-    let addresses = resolved.filter(is_reached).take(MOST_ADDRESSES);
-    let mut waiting: Vec<SocketAddr> = addresses.collect();
+    let reached = resolved.filter(is_reached).collect();
+    announce_to(reached, Arc::new((asking.clone(), said, announcer))).await
+}
+
+/// Announces to a tracker over both families of addresses (BEP 7): each lists this peer with one
+/// address, and names clients of it.
+async fn announce_to(
+    addresses: Vec<SocketAddr>,
+    asking: Arc<(Asking, Announce, Announcer)>,
+) -> Result<TrackerAnswer, AnnounceError> {
+    let (v4, v6) = addresses.into_iter().partition(SocketAddr::is_ipv4);
+    let mut v4 = std::pin::pin!(announce_to_first(v4, Arc::clone(&asking)));
+    let mut v6 = std::pin::pin!(announce_to_first(v6, asking));
+    let (first, other) = tokio::select! {
+        biased;
+        first = &mut v4 => (first, Other::V6),
+        first = &mut v6 => (first, Other::V4),
+    };
+    let other = async {
+        match other {
+            Other::V4 => v4.await,
+            Other::V6 => v6.await,
+        }
+    };
+    match first {
+        Ok(first) => Ok(match timeout(STAGGER, other).await {
+            Ok(Ok(other)) => both(first, other),
+            // What is silent over one family may have no way there.
+            Ok(Err(_)) | Err(_) => first,
+        }),
+        Err(why) => other.await.map_err(|later| match later {
+            AnnounceError::NoAddress => why,
+            // It has got further.
+            later => later,
+        }),
+    }
+}
+
+/// The family that has not answered yet.
+enum Other {
+    V4,
+    V6,
+}
+
+/// What a tracker has answered over both families. It is asked again when both allow it.
+fn both(one: TrackerAnswer, other: TrackerAnswer) -> TrackerAnswer {
+    let answers = [&one, &other].into_iter();
+    // Each names what may be dialled as far as it was heard itself.
+    let peers = answers.flat_map(|answer| {
+        let peers = answer.peers.iter().copied();
+        peers.filter(|peer| may_be_dialled(*peer, answer.heard))
+    });
+    let peers: BTreeSet<SocketAddr> = peers.collect();
+    let is_loopback = [one.heard, other.heard].contains(&HeardOver::Loopback);
+    TrackerAnswer {
+        interval: one.interval.max(other.interval),
+        min_interval: one.min_interval.max(other.min_interval),
+        tracker_id: one.tracker_id.or(other.tracker_id),
+        peers: peers.into_iter().collect(),
+        heard: if is_loopback {
+            HeardOver::Loopback
+        } else {
+            HeardOver::Network
+        },
+    }
+}
+
+/// Announces to a tracker at the first of these addresses that answers.
+async fn announce_to_first(
+    mut waiting: Vec<SocketAddr>,
+    asking: Arc<(Asking, Announce, Announcer)>,
+) -> Result<TrackerAnswer, AnnounceError> {
+    waiting.truncate(MOST_ADDRESSES);
     waiting.reverse();
-    let asking = Arc::new((asking.clone(), said, announcer));
     let (mut attempts, mut last) = (JoinSet::new(), AnnounceError::NoAddress);
     loop {
         if let Some(address) = waiting.pop() {

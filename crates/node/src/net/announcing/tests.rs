@@ -310,6 +310,10 @@ impl Tracker {
         }
     }
 
+    fn at(&self) -> SocketAddr {
+        address(self.url.trim_start_matches("udp://"))
+    }
+
     async fn heard(&mut self) -> (UdpRequest, TokioInstant) {
         self.heard.recv().await.expect("is up")
     }
@@ -340,6 +344,60 @@ async fn a_tracker_tells_of_other_clients_by_datagrams_of_both_families() {
         };
         assert_eq!(announce, ours());
     }
+}
+
+/// Asks a tracker that has these addresses.
+async fn ask_at(addresses: Vec<SocketAddr>) -> Result<TrackerAnswer, AnnounceError> {
+    let asking = Asking {
+        is_own: true,
+        ..asking("udp://localhost:1")
+    };
+    announce_to(addresses, Arc::new((asking, ours(), announcer(None)))).await
+}
+
+#[tokio::test]
+async fn a_tracker_with_addresses_of_both_families_is_told_and_names_clients_over_each() {
+    let mut v4 = Tracker::start("127.0.0.1:0", |_, _| Does::Answer).await;
+    let mut v6 = Tracker::start("[::1]:0", |_, _| Does::Answer).await;
+    let told = ask_at(vec![v6.at(), v4.at()]).await.expect("is answered");
+    assert_eq!(told.peers, ["10.0.0.1:5", "[fd00::1]:5"].map(address));
+    assert_eq!(told.interval, Some(60));
+    for tracker in [&mut v4, &mut v6] {
+        assert_eq!(tracker.id_used().await, 101);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_tracker_that_fails_over_one_family_is_believed_over_the_other_within_two_seconds() {
+    let answers = Tracker::start("127.0.0.1:0", |_, _| Does::Answer).await;
+    let silent = Tracker::start("[::1]:0", |_, _| Does::Nothing).await;
+    let refuses = Tracker::start("[::1]:0", |_, _| Does::Refuse).await;
+    for (other, seconds) in [(&silent, 2), (&refuses, 0)] {
+        let begun = TokioInstant::now();
+        let told = ask_at(vec![other.at(), answers.at()]).await;
+        assert_eq!(told.expect("is answered").peers, [address("10.0.0.1:5")]);
+        assert_eq!(begun.elapsed().as_secs(), seconds);
+    }
+    // Only if it fails over both it has failed.
+    let refuses_too = Tracker::start("127.0.0.1:0", |_, _| Does::Refuse).await;
+    let answer = ask_at(vec![refuses.at(), refuses_too.at()]).await;
+    assert!(matches!(answer, Err(AnnounceError::Answer(_))), "{answer:?}");
+}
+
+#[test]
+fn what_is_named_over_the_network_is_not_dialled_on_loopback_though_the_other_family_is() {
+    let answer = |heard, peers: &[&str]| TrackerAnswer {
+        min_interval: Some(30),
+        peers: peers.iter().map(|peer| address(peer)).collect(),
+        heard,
+        ..TrackerAnswer::default()
+    };
+    let told = both(
+        answer(HeardOver::Loopback, &["127.0.0.1:5"]),
+        answer(HeardOver::Network, &["127.0.0.1:6", "10.0.0.1:7"]),
+    );
+    assert_eq!(told.peers, ["10.0.0.1:7", "127.0.0.1:5"].map(address));
+    assert_eq!((told.min_interval, told.heard), (Some(30), HeardOver::Loopback));
 }
 
 #[tokio::test]
