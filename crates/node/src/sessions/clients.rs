@@ -2,7 +2,8 @@
 //!
 //! Owns from what a client has said to which file it gets, how one is called that may have a
 //! file, and when a connection ends whatever the client does. A client that means no torrent of
-//! the share is closed without a word, as it is where no client is served.
+//! the share, and none that is sought or fetched, is closed without a word, as it is where no client
+//! is served.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -10,7 +11,6 @@ use std::sync::Arc;
 use thorp_core::bound::Account;
 use thorp_core::swarm::{GreetedClient, Have, Offer, SourceId};
 use thorp_files::share::SharedTorrent;
-use thorp_wire::InfoHash;
 use thorp_wire::session::Handshake;
 use thorp_wire::session::handshake::name_of;
 use thorp_wire::session::message::ORDINARY_REQUEST;
@@ -51,17 +51,26 @@ impl Transfers {
     }
 
     async fn attend_client(&self, client: Client, seat: &Seat) -> Result<(), String> {
+        let info_hash = InfoHash::new(client.handshake.name);
+        let mut cut = std::pin::pin!(self.cut_client(seat.wanted.notified()));
+        let meant = tokio::select! {
+            meant = self.torrent(info_hash) => meant,
+            why = &mut cut => return Err(why),
+        };
+        let (info, version, transfer) = match meant {
+            Ok(meant) => meant,
+            Err(why) => {
+                return tokio::select! {
+                    asked = self.ask_caller(client) => asked.unwrap_or(Err(why)),
+                    why = &mut cut => Err(why),
+                };
+            }
+        };
         let Client {
             stream,
             handshake,
             remote,
         } = client;
-        let info_hash = InfoHash::new(handshake.name);
-        let mut cut = std::pin::pin!(self.cut_client(seat.wanted.notified()));
-        let (info, version, transfer) = tokio::select! {
-            meant = self.torrent(info_hash) => meant?,
-            why = &mut cut => return Err(why),
-        };
         keep_few_unsent(&stream);
         let (read, write) = stream.into_split();
         let (mut inward, mut outward) = (Inward::new(read), Outward::new(write));

@@ -79,6 +79,7 @@ use crate::net::announcing::{Announcer, UdpConnections};
 use callers::TURNED_AWAY_AT_ONCE;
 use calls::Idle;
 use files::FileBytes;
+use metadata::SoughtRow;
 pub(crate) use metadata::{Metadata, Sought};
 pub(crate) use reading::{READ, TransferReader};
 use seats::Seats;
@@ -149,6 +150,8 @@ struct Table {
     seats: Seats<PeerId>,
     client_seats: Seats<IpAddr>,
     idle: BTreeMap<PeerId, Vec<Idle>>,
+    /// Torrents of which it is not known yet what they are.
+    sought: BTreeMap<InfoHash, SoughtRow>,
     /// Of torrents that are being fetched. A row that is done with goes with the next one.
     torrent_turns: BTreeMap<Content, Arc<Semaphore>>,
     /// Fetches that have ended lately, and when; the latest last.
@@ -536,6 +539,7 @@ impl Table {
             seats: Seats::of_members(),
             client_seats: Seats::of_clients(),
             idle: BTreeMap::new(),
+            sought: BTreeMap::new(),
             torrent_turns: BTreeMap::new(),
             ended: VecDeque::new(),
         }

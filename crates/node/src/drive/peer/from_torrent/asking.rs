@@ -62,6 +62,7 @@ impl Job<'_> {
         }
         let name = self.name.clone();
         self.tell(Event::Note(Note::AsksWhatItIs { name })).await;
+        let mut callers = self.peer.transfers.ask_callers(&sought);
         let mut asked = JoinSet::new();
         // Each that is asked for the first time has one of these: those that have not answered
         // before keep nobody waiting.
@@ -70,7 +71,7 @@ impl Job<'_> {
         let mut wanted_at = Instant::now() + WANTED_EVERY;
         let mut ticks = interval(TOLD_EVERY);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        loop {
+        let (metadata, by) = loop {
             while asked.len() < AT_ONCE
                 && let Some(((client, is_v2), is_first)) = known.next()
             {
@@ -83,7 +84,7 @@ impl Job<'_> {
                         None => Err("it was not asked".to_owned()),
                     };
                     drop(hope);
-                    let told = answer.map(|metadata| (metadata, (client, is_v2)));
+                    let told = answer.map(|metadata| (metadata, Some((client, is_v2))));
                     told.map_err(|why| format!("{client}: {why}"))
                 });
             }
@@ -97,19 +98,12 @@ impl Job<'_> {
                     }
                     Heard::Trackers(event) => fetch.handle(self.now(), event),
                 },
+                (metadata, of, listens) = callers.told() => {
+                    let is_v2 = matches!(of, Sought::V2(_));
+                    break (metadata, listens.map(|client| (client, is_v2)));
+                }
                 Some(answer) = asked.join_next() => match answer {
-                    Ok(Ok((metadata, by))) => {
-                        let mut described = on_disk(move |_| found(metadata, tiers)).await??;
-                        let info = &described.torrent.info;
-                        // A private torrent's clients are named by its own trackers alone.
-                        described.clients = if info.is_private() {
-                            info.info_hashes().take(1).map(|of| (of, named.clone())).collect()
-                        } else {
-                            known.clients(by, &sought)
-                        };
-                        described.seeking = Some(seeking);
-                        return Ok(described);
-                    }
+                    Ok(Ok(told)) => break told,
                     Ok(Err(why)) => {
                         tracing::debug!(%why, "a client does not say what a torrent is");
                         last = Some(why);
@@ -132,7 +126,18 @@ impl Job<'_> {
                     }
                 }
             }
-        }
+        };
+        let mut described = on_disk(move |_| found(metadata, tiers)).await??;
+        let info = &described.torrent.info;
+        // A private torrent's clients are named by its own trackers alone.
+        described.clients = if info.is_private() {
+            let of = info.info_hashes().next();
+            of.map(|of| (of, named)).into_iter().collect()
+        } else {
+            known.clients(by, &sought)
+        };
+        described.seeking = Some(seeking);
+        Ok(described)
     }
 }
 
@@ -183,18 +188,19 @@ impl Known {
     /// All of them, by torrent: before the others the one that has told what the torrent is.
     fn clients(
         &self,
-        told: (SocketAddr, bool),
+        told: Option<(SocketAddr, bool)>,
         sought: &[Sought],
     ) -> Vec<(InfoHash, Vec<SocketAddr>)> {
         let (mut first, mut others) = (Vec::new(), Vec::new());
         for of in sought {
             let is_v2 = matches!(of, Sought::V2(_));
-            if told.1 == is_v2 {
-                first.push((of.info_hash(), vec![told.0]));
+            if let Some((client, _)) = told.filter(|told| told.1 == is_v2) {
+                first.push((of.info_hash(), vec![client]));
             }
-            let keys = self.0.keys().copied();
-            let alike = keys.filter(|(client, of)| *of == is_v2 && *client != told.0);
-            others.push((of.info_hash(), alike.map(|(client, _)| client).collect()));
+            let keys = self.0.keys().filter(|(_, of)| *of == is_v2);
+            let alike = keys.map(|(client, _)| *client);
+            let alike = alike.filter(|client| told.is_none_or(|told| told.0 != *client));
+            others.push((of.info_hash(), alike.collect()));
         }
         first.into_iter().chain(others).collect()
     }

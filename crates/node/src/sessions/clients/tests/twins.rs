@@ -23,7 +23,7 @@ async fn a_client_that_has_called_gets_no_second_connection_where_it_listens() {
     let dialled = async {
         while let Some(happening) = fetching.happenings.recv().await {
             if let Happening::Dial(source) = happening {
-                ground.swarms.call(&transfer, source);
+                ground.transfers.call(&transfer, source);
                 break;
             }
         }
@@ -51,7 +51,7 @@ async fn a_peer_that_dials_itself_finds_out() {
     let (fetching, _dir) = ground.fetch_own_torrent();
     let transfer = Arc::clone(&fetching.transfer);
     transfer.clients(torrent_of(&transfer), vec![ground.at]);
-    let called = ground.swarms.call_client(&transfer, ground.at).await;
+    let called = ground.transfers.call_client(&transfer, ground.at).await;
     assert_eq!(called, Err(ITSELF.to_owned()));
 }
 
