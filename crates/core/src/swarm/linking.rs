@@ -99,7 +99,8 @@ impl Swarm {
                 true
             }
             Remains::Old(old) => {
-                self.sources.set_aside(now, SourceId::Client(client.at), old);
+                self.sources
+                    .set_aside(now, SourceId::Client(client.at), old);
                 false
             }
         }

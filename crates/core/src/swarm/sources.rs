@@ -74,10 +74,15 @@ struct Known {
 enum State {
     Idle,
     Dialling,
-    Connected { dialled: bool },
+    Connected {
+        dialled: bool,
+    },
     /// There is another session with this client: it is not dialled while that lasts, or until
     /// then.
-    Twin { session: SessionId, until: Instant },
+    Twin {
+        session: SessionId,
+        until: Instant,
+    },
     /// It is this peer.
     Itself,
 }

@@ -13,7 +13,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, Weak};
 use thorp_core::bound::Account;
 use thorp_core::exchange::ClientExchange;
 use thorp_core::swarm::{
-    Awaited, GreetedClient, Input, NamedSource, Offer, Output, SessionId, SourceId, Stuck, Swarm, SwarmProgress,
+    Awaited, GreetedClient, Input, NamedSource, Offer, Output, SessionId, SourceId, Stuck, Swarm,
+    SwarmProgress,
 };
 use thorp_core::time::Instant;
 use thorp_disk::DiskThread;
@@ -397,7 +398,12 @@ impl Transfer {
 
     /// A client has said who it is, to which this peer has said `ours`. Whether its connection
     /// stays: it is [opened](Self::opened) or [closed](Self::closed) then.
-    pub(super) fn greeted(&self, session: SessionId, client: GreetedClient, ours: ClientId) -> bool {
+    pub(super) fn greeted(
+        &self,
+        session: SessionId,
+        client: GreetedClient,
+        ours: ClientId,
+    ) -> bool {
         let mut state = self.lock();
         let stays = state.swarm.greeted(self.now(), session, client, ours);
         self.drain(&mut state);

@@ -110,7 +110,9 @@ impl Play {
     }
 
     fn names(&mut self, clients: &[&str]) {
-        self.say(Input::Clients(clients.iter().map(|at| address(at)).collect()));
+        self.say(Input::Clients(
+            clients.iter().map(|at| address(at)).collect(),
+        ));
     }
 
     /// Which clients are dialled in so many seconds.
@@ -137,7 +139,10 @@ fn a_client_that_has_called_is_not_dialled_on_and_on_where_it_listens() {
     assert!(play.meets(1, GREATER, CALLS_FROM, false));
     play.names(&[LISTENS]);
     assert_eq!(play.dialled_in(1), [address(LISTENS)]);
-    assert!(!play.meets(2, GREATER, LISTENS, true), "it is there already");
+    assert!(
+        !play.meets(2, GREATER, LISTENS, true),
+        "it is there already"
+    );
     play.names(&[LISTENS]);
     assert_eq!(play.dialled_in(599), []);
     assert_eq!(play.dialled_in(1), [address(LISTENS)], "it may be another");

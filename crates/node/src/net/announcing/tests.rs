@@ -381,7 +381,10 @@ async fn a_tracker_that_fails_over_one_family_is_believed_over_the_other_within_
     // Only if it fails over both it has failed.
     let refuses_too = Tracker::start("127.0.0.1:0", |_, _| Does::Refuse).await;
     let answer = ask_at(vec![refuses.at(), refuses_too.at()]).await;
-    assert!(matches!(answer, Err(AnnounceError::Answer(_))), "{answer:?}");
+    assert!(
+        matches!(answer, Err(AnnounceError::Answer(_))),
+        "{answer:?}"
+    );
 }
 
 #[test]
@@ -397,7 +400,10 @@ fn what_is_named_over_the_network_is_not_dialled_on_loopback_though_the_other_fa
         answer(HeardOver::Network, &["127.0.0.1:6", "10.0.0.1:7"]),
     );
     assert_eq!(told.peers, ["10.0.0.1:7", "127.0.0.1:5"].map(address));
-    assert_eq!((told.min_interval, told.heard), (Some(30), HeardOver::Loopback));
+    assert_eq!(
+        (told.min_interval, told.heard),
+        (Some(30), HeardOver::Loopback)
+    );
 }
 
 #[tokio::test]
