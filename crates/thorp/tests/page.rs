@@ -1,10 +1,12 @@
 //! The page's door: who gets in, and who does not. Real processes and real sockets; requests are
 //! written by hand, so that they can be wrong in any way.
 
+use std::ffi::OsStr;
 use std::fmt::Write as _;
 use std::fs;
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
+use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::process::CommandExt as _;
 use std::path::Path;
@@ -222,6 +224,41 @@ fn the_token_of_programs_reads_and_does_nothing_else() {
     assert_eq!(page.get("/get/1.txt", &[]).status, 401, "not without it");
     assert_ne!(page.get("/get/1.txt", &[(name, &value)]).status, 401);
     assert_eq!(page.enter(&token).status, 403, "it is no code");
+}
+
+#[test]
+fn a_page_tells_of_a_share_and_a_state_directory_whose_paths_are_no_text() {
+    let village = Village::new();
+    let there =
+        "cd \"$(printf 'odd\\377')\" && exec \"$@\" --state \"$(printf '../../kept\\377')\"";
+    let node = village.node("oak").under(&["sh", "-c", there, "sh"]);
+    let dir = node.share().join(OsStr::from_bytes(b"odd\xff"));
+    fs::create_dir(&dir).unwrap();
+    fs::write(dir.join("1.txt"), "one").unwrap();
+    let peer = node.start(&["share", "--lines", "--listen", "127.0.0.1:0"]);
+    peer.wait_for_line("its first line", |line| line.starts_with("Sharing "));
+    let port = port_of(&node);
+    let page = Page { node, peer, port };
+    let bearer = page.bearer();
+    let (name, value) = bearer_header(&bearer);
+    let known = [(name, &*value)];
+    let about = page.get("/api/node", &known);
+    assert_eq!(about.status, 200, "{}", about.body);
+    let about = about.json();
+    for (field, text, bytes) in [
+        ("share", "/odd\u{fffd}", "2f6f6464ff"),
+        (
+            "token_file",
+            "/kept\u{fffd}/token",
+            "2f6b657074ff2f746f6b656e",
+        ),
+    ] {
+        let path = &about[field];
+        assert!(path["text"].as_str().unwrap().ends_with(text), "{path}");
+        assert!(path["bytes"].as_str().unwrap().ends_with(bytes), "{path}");
+    }
+    // It goes on.
+    page.node.run(&["status"]).exits(0);
 }
 
 fn mode(path: &Path) -> u32 {

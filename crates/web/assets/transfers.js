@@ -129,7 +129,7 @@ function drawUpload(row, upload) {
 
 function drawOver(row, job) {
   const isDone = job.state === "done";
-  const places = job.fetched.slice(-NAMED).map((file) => h("li", {}, h("code", {}, shown(file.path)), came(file)));
+  const places = job.fetched.slice(-NAMED).map((file) => h("li", {}, h("code", {}, shown(file.path.text ?? file.path)), came(file)));
   const unnamed = job.files - places.length;
   const failed = job.failed.slice(-NAMED).map((file) => h("li", { class: "bad" }, shown(file.name), ": ", file.message));
   draw(row, {

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use axum::Json;
 use axum::extract::State;
 use serde_json::{Value, json};
+use thorp_node::api::JsonPath;
 use thorp_node::page::TOKEN_FILE;
 use thorp_node::snapshot::SnapshotRow;
 
@@ -20,15 +21,17 @@ pub(super) async fn about(State(shared): State<Arc<Shared>>) -> Result<Json<Valu
         Some(SnapshotRow::Tracker(status)) => (status.id, None, None),
         _ => return Err(Refusal::Stopping),
     };
+    let token_file = shared.state.join(TOKEN_FILE);
     Ok(Json(json!({
         "id": id,
         "name": name,
-        "share": share,
+        // As it is, a path that is no UTF-8 cannot be written as JSON.
+        "share": share.as_deref().map(JsonPath::of),
         "kind": if is_peer { "peer" } else { "tracker" },
         "version": env!("CARGO_PKG_VERSION"),
         "keeps_ca": shared.node.ask_keeper.is_some(),
         "asks_village": is_peer,
-        "token_file": shared.state.join(TOKEN_FILE),
+        "token_file": JsonPath::of(&token_file),
         "limit": MOST_ROWS,
     })))
 }
