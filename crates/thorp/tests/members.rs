@@ -446,8 +446,16 @@ fn a_group_of_ones_own_is_ended_only_by_purging_it_with_a_yes() {
     let oak = village.node("oak");
     let running = oak.start(&["share", "--lines", "--listen", "127.0.0.1:0"]);
     sharing(&running);
-    oak.run(&["leave"]).exits(1).says("thorp tracker --backup");
-    oak.run(&["leave", "--purge"]).exits(2).says("--yes");
+    // What is advised is about this directory, and not about the usual one.
+    let there = |words: &str| format!("{words} --state {}", oak.state().display());
+    oak.run(&["leave"])
+        .exits(1)
+        .says(&there("thorp tracker --backup FILE"))
+        .says(&there("thorp leave --purge"));
+    oak.run(&["leave", "--purge"])
+        .exits(2)
+        .says("--yes")
+        .says(&there("thorp tracker --backup FILE"));
     // It is still there.
     oak.run(&["status"]).exits(0);
     let (code, events) = oak.json(&["leave", "--purge", "--yes"]);
@@ -555,9 +563,9 @@ fn a_group_moves_to_another_machine_and_its_members_follow_without_an_invite() {
     assert_eq!(events[0]["event"], "restored");
     assert_documented(&events[0]);
     assert_eq!(events[0]["members"], before.len());
-    new.run(&["tracker", "--restore", backup])
-        .exits(4)
-        .says("nothing is overwritten");
+    let taken = new.run(&["tracker", "--restore", backup]).exits(4);
+    let purge = format!("thorp leave --purge --state {}", new.state().display());
+    taken.says("nothing is overwritten").says(&purge);
     let (_tracker, address) = tracker(&new, "127.0.0.9:0");
     assert_eq!(members(&new).len(), before.len());
 

@@ -26,9 +26,9 @@ use thorp_node::log::{self, LogFile};
 
 use super::context::{Context, on_disk};
 use crate::exit::{Complaint, Exit, Result, failure};
-use crate::quoting::for_shell;
 use crate::signals::Signals;
 use crate::state::{self, NodeKind};
+use crate::words::there;
 use crate::{node, out, units};
 
 /// Set for the child by its parent.
@@ -174,8 +174,7 @@ fn say_where(context: &Context, who: NodeKind, process: u32, state: &Path) -> Re
         "thorp stop".to_owned()
     } else {
         // Without that it ends the peer of this machine, where one runs.
-        let state = for_shell(&state.display().to_string());
-        format!("thorp stop --state {state}")
+        format!("thorp stop {}", there(state))
     };
     context.say(&format!(
         "It goes on without this terminal, as process {process}; to end it: {stop}. \

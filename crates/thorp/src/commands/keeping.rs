@@ -12,7 +12,6 @@ use thorp_node::launch;
 use super::context::{Context, on_disk};
 use crate::exit::{Exit, Result, broken_off, failure};
 use crate::out::{self, Flow};
-use crate::quoting::for_shell;
 use crate::state::{self, NodeKind};
 use crate::{units, words};
 
@@ -90,7 +89,7 @@ pub async fn restore(context: &Context, file: &Path) -> Result {
         "thorp tracker".to_owned()
     } else {
         // Without that it makes a new group.
-        format!("thorp tracker --state {}", for_shell(&shown.to_string()))
+        format!("thorp tracker {}", words::there(&state))
     };
     context.say(&format!(
         "Restored a group of {members} to {shown}. Start its tracker: {start}\n\

@@ -10,6 +10,7 @@ use crate::args::LeaveArgs;
 use crate::exit::{Complaint, Exit, Result};
 use crate::out;
 use crate::state::NodeKind;
+use crate::words::there;
 
 pub async fn run(context: &Context, args: &LeaveArgs) -> Result {
     let state = context.state(NodeKind::Peer)?;
@@ -18,8 +19,9 @@ pub async fn run(context: &Context, args: &LeaveArgs) -> Result {
     if args.purge && keeps {
         let question = format!(
             "{} holds the CA of a group: without it the group ends, for all its members. \
-             To be able to bring it back, save it first: thorp tracker --backup FILE",
-            state.display()
+             To be able to bring it back, save it first (thorp tracker --backup FILE {})",
+            state.display(),
+            there(&state)
         );
         let yes = "Remove it, and end the group.";
         context.confirm(&question, yes, args.yes).await?;
@@ -63,10 +65,11 @@ async fn tracker_alone(context: &Context) -> Result<String> {
     let is_other = state != context.state(NodeKind::Peer)?;
     Ok(
         if is_other && matches!(launch::standing(&state).await, Ok(Standing::Keeper)) {
-            let shown = state.display();
             format!(
-                "\nThe group that the tracker keeps in {shown} stays; to end it: \
-             thorp leave --purge --state {shown}"
+                "\nThe group that the tracker keeps in {} stays; to end it: \
+             thorp leave --purge {}",
+                state.display(),
+                there(&state)
             )
         } else {
             String::new()

@@ -517,7 +517,8 @@ fn keeps_the_group(role: MemberRole) -> &'static str {
     match role {
         MemberRole::Host => {
             "is the peer on this machine, which keeps the group's CA. To stop it: thorp stop; \
-             to end the group: thorp leave --purge"
+             to end the group: thorp leave --purge; both with --state DIR if it was started with \
+             that"
         }
         MemberRole::Tracker | MemberRole::Member => {
             "is the group's tracker: without it there is no group. To move it to another machine: \

@@ -15,8 +15,7 @@ use thorp_node::net::listener::ListenError;
 use thorp_node::state::StateError;
 
 use super::failure::{changed_ca, disk_failed};
-use super::{REMOVED, escaped, failure, trouble};
-use crate::quoting::for_shell;
+use super::{REMOVED, escaped, failure, there, trouble};
 
 /// Why a node cannot be started or asked, in a sentence.
 pub fn launch(error: &LaunchError) -> String {
@@ -51,8 +50,10 @@ pub fn launch(error: &LaunchError) -> String {
         ),
         LaunchError::KeepsTheGroup { state } => format!(
             "This machine keeps the CA of its own group, in {}: without it the group ends. \
-             Save it first: thorp tracker --backup FILE; then end it: thorp leave --purge.",
-            state.display()
+             Save it first: thorp tracker --backup FILE {at}; then end it: \
+             thorp leave --purge {at}",
+            state.display(),
+            at = there(state)
         ),
         LaunchError::Failure(why) => failure(why),
         LaunchError::Join(error) => not_joined(error),
@@ -140,9 +141,9 @@ fn identity(error: &IdentityError) -> String {
 fn state(error: &StateError) -> String {
     let advice = match error {
         StateError::InUse { path, .. } => {
-            let path = for_shell(&path.display().to_string());
+            let at = there(path);
             return format!(
-                "{error}: end that one first (thorp stop --state {path}), or choose another \
+                "{error}: end that one first (thorp stop {at}), or choose another \
                  directory with --state"
             );
         }
@@ -181,13 +182,14 @@ fn listen(error: &ListenError) -> String {
 
 fn backup(error: &BackupError) -> String {
     match error {
-        BackupError::NotEmpty { .. } => format!(
+        BackupError::NotEmpty { path, .. } => format!(
             "{error}: choose another directory with --state, or end that group first \
-             (thorp leave --purge)"
+             (thorp leave --purge {})",
+            there(path)
         ),
         BackupError::Twice { owner, .. } => format!(
-            "{error}: use that one, or first end it there: thorp leave --purge --state {}",
-            owner.display()
+            "{error}: use that one, or first end it there: thorp leave --purge {}",
+            there(owner)
         ),
         BackupError::File {
             action,

@@ -68,6 +68,12 @@ fn page_trouble(why: &PageTrouble) -> String {
     }
 }
 
+/// The flag by which a command is about this state directory. Without it a command that is advised
+/// would be about the usual one, which may be another group's.
+pub fn there(state: &Path) -> String {
+    format!("--state {}", for_shell(&state.display().to_string()))
+}
+
 /// Of which group this machine is a member, until when, in seconds since 1970.
 pub fn member_of(
     name: Option<&str>,

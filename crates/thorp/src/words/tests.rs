@@ -112,7 +112,7 @@ fn failures() -> Vec<(Failure, &'static str)> {
                 role: MemberRole::Host,
             },
             "oak is the peer on this machine, which keeps the group's CA. To stop it: thorp stop; \
-             to end the group: thorp leave --purge",
+             to end the group: thorp leave --purge; both with --state DIR if it was started with that",
         ),
         (
             Failure::Ambiguous {
@@ -983,14 +983,34 @@ fn what_keeps_a_node_from_starting_comes_with_what_to_type() {
             ListenError::AllTaken { first: 1, last: 2 }.into(),
             "all ports from 1 to 2 are taken; choose another with --listen",
         ),
+    ] {
+        assert_eq!(launch(&error), sentence);
+    }
+    assert_eq!(
+        invite(InviteError::NotAnInvite),
+        "this is not an invite: an invite is one line that starts with thorp1, \
+         as `thorp invite` prints it"
+    );
+}
+
+#[test]
+fn a_group_that_is_in_the_way_is_told_with_the_command_that_ends_it_and_no_other() {
+    let state = || PathBuf::from("/s");
+    for (error, sentence) in [
         (
             BackupError::NotEmpty {
-                path: state(),
+                path: "/my group".into(),
                 holds: "ca.p8",
             }
             .into(),
-            "/s keeps a group already (ca.p8 is there), and nothing is overwritten: choose another \
-             directory with --state, or end that group first (thorp leave --purge)",
+            "/my group keeps a group already (ca.p8 is there), and nothing is overwritten: choose \
+             another directory with --state, or end that group first (thorp leave --purge --state \
+             '/my group')",
+        ),
+        (
+            LaunchError::KeepsTheGroup { state: state() },
+            "This machine keeps the CA of its own group, in /s: without it the group ends. Save it \
+             first: thorp tracker --backup FILE --state /s; then end it: thorp leave --purge --state /s",
         ),
         (
             BackupError::Twice {
@@ -1004,11 +1024,6 @@ fn what_keeps_a_node_from_starting_comes_with_what_to_type() {
     ] {
         assert_eq!(launch(&error), sentence);
     }
-    assert_eq!(
-        invite(InviteError::NotAnInvite),
-        "this is not an invite: an invite is one line that starts with thorp1, \
-         as `thorp invite` prints it"
-    );
 }
 
 #[test]
