@@ -35,8 +35,8 @@ pub enum AuthorityError {
     /// The group is full: remove some members first.
     #[error("the group is full: it has {MAX_MEMBERS} members; the others have to be removed first")]
     Full,
-    /// There are too many invites: wait until some have expired.
-    #[error("there are {MAX_INVITES} invites already")]
+    /// Too many invites can still be used: wait until some have expired.
+    #[error("there are {MAX_INVITES} invites already that can still be used")]
     TooManyInvites,
     /// The tables exist, but the CA's key does not.
     #[error("the group's key (ca.p8) is missing though it has members")]

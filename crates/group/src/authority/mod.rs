@@ -65,10 +65,6 @@ pub const FILES: [&str; 5] = [
 
 /// How long an invite is valid, unless the user says otherwise.
 pub const INVITE_VALIDITY: Duration = Duration::from_hours(24);
-/// How long an expired invite is remembered, in seconds, so that its user can be told that it has
-/// expired.
-const INVITE_MEMORY: u64 = 30 * 24 * 3600;
-
 /// How many new members wait to be told of; of more, the first ones are left out.
 const NEW_MEMBERS_UNTOLD: usize = 16;
 
@@ -304,21 +300,13 @@ impl Authority {
         let mut token = Token([0; 16]);
         getrandom::fill(&mut token.0).map_err(|_| AuthorityError::Signing)?;
         let now = unix_seconds(now);
-        self.change(disk, |tables| {
-            tables
-                .invites
-                .retain(|row| row.ends.saturating_add(INVITE_MEMORY) > now);
-            if tables.invites.len() >= MAX_INVITES {
-                return Err(AuthorityError::TooManyInvites);
-            }
-            tables.invites.push(InviteRow {
-                hash: tables::hash(&token),
-                uses: uses.clamp(1, MAX_USES),
-                ends: now.saturating_add(validity.as_secs()),
-                used_by: Vec::new(),
-            });
-            Ok(())
-        })?;
+        let row = InviteRow {
+            hash: tables::hash(&token),
+            uses: uses.clamp(1, MAX_USES),
+            ends: now.saturating_add(validity.as_secs()),
+            used_by: Vec::new(),
+        };
+        self.change(disk, |tables| tables.add_invite(row, now))?;
         Ok(token)
     }
 

@@ -14,11 +14,15 @@ use crate::clock::unix_seconds;
 use crate::state::{StateDir, StateError};
 
 use super::error::{AuthorityError, NotInvited};
-use super::limits::MAX_MEMBERS;
+use super::limits::{MAX_INVITES, MAX_MEMBERS};
 
 pub(super) const MEMBERS_FILE: &str = "members.json";
 pub(super) const INVITES_FILE: &str = "invites.json";
 pub(super) const POLICY_FILE: &str = "policy.json";
+
+/// How long an expired invite is remembered, in seconds, if there is room, so that its user can be
+/// told that it has expired.
+const INVITE_MEMORY: u64 = 30 * 24 * 3600;
 
 /// All tables.
 #[derive(Clone, Default)]
@@ -144,6 +148,20 @@ impl Tables {
         wanted.numbered(free)
     }
 
+    /// Adds an invite. Where there are as many as may be, the first one that lets no machine in any
+    /// more is forgotten for it: one that has expired, or is used up.
+    pub(super) fn add_invite(&mut self, row: InviteRow, now: u64) -> Result<(), AuthorityError> {
+        self.invites
+            .retain(|row| row.ends.saturating_add(INVITE_MEMORY) > now);
+        if self.invites.len() >= MAX_INVITES {
+            let over = self.invites.iter().position(|row| row.is_over(now));
+            self.invites
+                .remove(over.ok_or(AuthorityError::TooManyInvites)?);
+        }
+        self.invites.push(row);
+        Ok(())
+    }
+
     /// Uses an invite up by one, unless this key has used it before.
     pub(super) fn redeem(
         &mut self,
@@ -174,10 +192,10 @@ impl Tables {
         if row.used_by.contains(&id.to_string()) {
             return Ok((at, true));
         }
-        if now >= row.ends {
+        if row.has_expired(now) {
             return Err(NotInvited::Expired);
         }
-        if row.used_by.len() >= row.uses as usize {
+        if row.is_used_up() {
             return Err(NotInvited::Used);
         }
         Ok((at, false))
@@ -215,6 +233,21 @@ pub(super) struct InviteRow {
     pub(super) uses: u32,
     pub(super) ends: u64,
     pub(super) used_by: Vec<String>,
+}
+
+impl InviteRow {
+    fn has_expired(&self, now: u64) -> bool {
+        now >= self.ends
+    }
+
+    fn is_used_up(&self) -> bool {
+        self.used_by.len() >= self.uses as usize
+    }
+
+    /// Whether it lets no other machine in.
+    fn is_over(&self, now: u64) -> bool {
+        self.has_expired(now) || self.is_used_up()
+    }
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]

@@ -84,6 +84,66 @@ fn an_invite_ends() {
 }
 
 #[test]
+fn a_thousand_invites_that_are_used_up_or_have_expired_leave_room_for_the_next_ones() {
+    let now = SystemTime::now();
+    let seconds = unix_seconds(now);
+    let open = |number: u8| InviteRow {
+        hash: tables::hash(&Token([number; 16])),
+        uses: 1,
+        ends: seconds + 60,
+        used_by: Vec::new(),
+    };
+    let over = |number: usize| InviteRow {
+        hash: format!("{number:064}"),
+        uses: 1,
+        // Every other one has just expired, and those between are used up.
+        ends: seconds + 60 * (number as u64 % 2),
+        used_by: vec!["oak".into(); number % 2],
+    };
+    let (_temporary, state) = state();
+    let mut rows = vec![open(1)];
+    rows.extend((0..MAX_INVITES - 2).map(over));
+    rows.push(open(2));
+    state.write_json(DISK, INVITES_FILE, &rows).expect("writes");
+    let authority = Authority::load_or_create(DISK, Arc::new(state)).expect("a CA");
+    let make = || authority.invite(DISK, 1, INVITE_VALIDITY, now);
+    let mut tokens: Vec<_> = (0..3).map(|_| make().expect("there is room")).collect();
+    // Whoever was invited before is let in, the first as well as the last.
+    tokens.extend([Token([1; 16]), Token([2; 16])]);
+    for token in tokens {
+        authority
+            .admit(DISK, &join(&key(), Some(&token)), now)
+            .expect("is invited");
+    }
+}
+
+#[test]
+fn invites_that_can_still_be_used_are_bounded_and_none_of_them_gives_way() {
+    let mut tables = Tables::default();
+    let invite = |number: usize| InviteRow {
+        hash: number.to_string(),
+        uses: 2,
+        ends: 100,
+        used_by: vec!["oak".into()],
+    };
+    for number in 0..MAX_INVITES {
+        tables
+            .add_invite(invite(number), 99)
+            .expect("there is room");
+    }
+    let full = tables.add_invite(invite(MAX_INVITES), 99);
+    assert!(matches!(full, Err(AuthorityError::TooManyInvites)));
+    assert_eq!(tables.invites.len(), MAX_INVITES);
+    assert_eq!(tables.invites[0].hash, "0");
+    // A second later all have expired.
+    tables
+        .add_invite(invite(MAX_INVITES), 100)
+        .expect("the first one is forgotten");
+    assert_eq!(tables.invites.len(), MAX_INVITES);
+    assert_eq!(tables.invites[0].hash, "1");
+}
+
+#[test]
 fn names_are_unique_kept_and_survive_a_restart() {
     let (temporary, state) = state();
     let authority = Authority::load_or_create(DISK, Arc::new(state)).expect("a CA");

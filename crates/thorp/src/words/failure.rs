@@ -199,8 +199,8 @@ pub fn failure(failure: &Failure) -> String {
              make a new group and invite the others"
         ),
         Failure::TooManyInvites { most } => format!(
-            "there are {most} invites already; wait until some have expired, or make one for \
-             several machines"
+            "there are {most} invites already that can still be used; wait until some have \
+             expired, or make one for several machines (thorp invite --uses N)"
         ),
         Failure::CaKeyMissing => "the group's key (ca.p8) is missing though it has members; \
              restore it from a backup, or move members.json away to make a new group"

@@ -188,8 +188,8 @@ fn failures() -> Vec<(Failure, &'static str)> {
         ),
         (
             Failure::TooManyInvites { most: 7 },
-            "there are 7 invites already; wait until some have expired, or make one for several \
-             machines",
+            "there are 7 invites already that can still be used; wait until some have expired, or \
+             make one for several machines (thorp invite --uses N)",
         ),
         (
             Failure::CaKeyMissing,
