@@ -603,6 +603,20 @@ fn a_tracker_has_a_page_too_and_a_removal_there_is_one() {
 }
 
 #[test]
+fn an_invite_for_more_machines_than_there_may_be_is_refused_and_not_cut() {
+    let village = Village::new();
+    let page = Page::start(&village, &[]);
+    let bearer = page.bearer();
+    let (name, value) = bearer_header(&bearer);
+    let known = [(name, &*value)];
+    for (uses, status) in [(0, 400), (1, 200), (10_000, 200), (10_001, 400)] {
+        let asked = json!({ "uses": uses, "seconds": 60 });
+        let answer = page.post("/api/invites", &known, &asked);
+        assert_eq!(answer.status, status, "{uses}: {}", answer.body);
+    }
+}
+
+#[test]
 fn a_job_fetches_into_the_share_and_can_be_paused_and_taken_up_again() {
     let village = Village::new();
     let (_tracker, address) = village.tracker();

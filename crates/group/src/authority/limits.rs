@@ -5,5 +5,5 @@ pub const MAX_MEMBERS: usize = 100_000;
 /// The maximum number of invites that are remembered: those that can still be used, and as many of
 /// the others as there is room for.
 pub const MAX_INVITES: usize = 1_000;
-/// The maximum number of uses of one invite.
-pub(super) const MAX_USES: u32 = 10_000;
+/// The maximum number of uses of one invite. Whoever asks for more is refused before it gets here.
+pub const MAX_USES: u32 = 10_000;

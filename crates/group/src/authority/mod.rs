@@ -41,8 +41,7 @@ use crate::identity::{self, Identity};
 use crate::record::{self, Records};
 use crate::state::{StateDir, StateError};
 
-pub use limits::MAX_INVITES;
-use limits::MAX_USES;
+pub use limits::{MAX_INVITES, MAX_USES};
 pub use tables::Tracks;
 use tables::{INVITES_FILE, InviteRow, MEMBERS_FILE, POLICY_FILE, Policy, Tables};
 

@@ -72,7 +72,7 @@ use office::Office;
 use owner::free_state;
 use running::Held;
 pub use running::{Access, RunningPeer, RunningTracker};
-pub use thorp_group::authority::{INVITE_VALIDITY, Tracks};
+pub use thorp_group::authority::{INVITE_VALIDITY, MAX_USES, Tracks};
 pub use thorp_group::state::EMBEDDED;
 pub use visit::{ask, ask_node};
 

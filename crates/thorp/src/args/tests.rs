@@ -149,6 +149,7 @@ fn tracker_invite_join() {
         panic!()
     };
     assert_eq!((invite.uses, invite.expires), (1, Duration::from_hours(24)));
+    read(&["invite", "--uses", "10000"]).expect("so many may be let in");
     let Verb::Join(join) = verb(&["join", "-"]) else {
         panic!()
     };
@@ -308,7 +309,7 @@ fn the_time_to_wait_follows_the_equals_sign_and_may_be_left_out() {
 
 #[test]
 fn what_is_refused_as_usage() {
-    let lines: [&[&str]; 17] = [
+    let lines: [&[&str]; 18] = [
         &["get", "a", "--wait=soon"],
         &[],
         &["dance"],
@@ -323,6 +324,7 @@ fn what_is_refused_as_usage() {
         &["remove"],
         &["tracker", "--backup", "a", "--restore", "b"],
         &["invite", "--uses", "0"],
+        &["invite", "--uses", "10001"],
         &["invite", "--expires", "soon"],
         &["peers", "--set", "lookup.hops=9"],
         &["completions", "perl"],

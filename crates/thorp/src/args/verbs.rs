@@ -8,6 +8,7 @@ use clap_complete::Shell;
 use clap_complete::engine::ArgValueCompleter;
 use thorp_node::MemberName;
 use thorp_node::address::{ListenAddress, NetAddress, OuterAddress};
+use thorp_node::launch::MAX_USES;
 
 use super::help::{
     CLEAN_EXAMPLES, COMPLETIONS_EXAMPLES, FIND_EXAMPLES, GET_EXAMPLES, INVITE_EXAMPLES,
@@ -155,9 +156,9 @@ pub struct TrackerArgs {
 #[derive(Debug, clap::Args)]
 #[command(after_long_help = INVITE_EXAMPLES)]
 pub struct InviteArgs {
-    /// How many machines may join with it
+    /// How many machines may join with it, at most 10000
     #[arg(long, value_name = "N", default_value_t = 1, env = "THORP_USES",
-          value_parser = clap::value_parser!(u32).range(1..))]
+          value_parser = clap::value_parser!(u32).range(1..=i64::from(MAX_USES)))]
     pub uses: u32,
 
     /// How long it is good for, such as 30m, 24h or 7d

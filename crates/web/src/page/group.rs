@@ -8,6 +8,7 @@ use qrcodegen::{QrCode, QrCodeEcc};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use thorp_node::api::{Command, Event, Failure};
+use thorp_node::launch::MAX_USES;
 
 use super::asked::Asked;
 use crate::refusal::Refusal;
@@ -55,7 +56,7 @@ pub(super) async fn invite(
     State(shared): State<Arc<Shared>>,
     Asked(Invitation { uses, seconds }): Asked<Invitation>,
 ) -> Result<Json<Value>, Refusal> {
-    if uses == 0 || !(1..=LONGEST).contains(&seconds) {
+    if !(1..=MAX_USES).contains(&uses) || !(1..=LONGEST).contains(&seconds) {
         return Err(Refusal::BadRequest);
     }
     for event in ask(&shared, Command::Invite { uses, seconds }).await? {
