@@ -32,8 +32,11 @@ pub enum AuthorityError {
     /// The certificate request is invalid, through a fault of the asking machine's program.
     #[error("the certificate request is not one: {0}")]
     Request(&'static str),
-    /// The group is full: remove some members first.
-    #[error("the group is full: it has {MAX_MEMBERS} members; the others have to be removed first")]
+    /// The group is full, and removals make no room: make a new group.
+    #[error(
+        "the group is full: its table has {MAX_MEMBERS} machines, and those that were removed stay \
+         in it; its owner has to make a new group"
+    )]
     Full,
     /// Too many invites can still be used: wait until some have expired.
     #[error("there are {MAX_INVITES} invites already that can still be used")]

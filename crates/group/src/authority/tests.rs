@@ -288,6 +288,18 @@ fn a_disk_that_fails_is_no_refusal_for_good_and_the_tracker_learns_of_it() {
 }
 
 #[test]
+fn whoever_finds_a_group_full_is_not_told_that_removals_make_room() {
+    let refusal = AuthorityError::Full.refusal();
+    assert_eq!(refusal.reason, Reason::NotServed);
+    let text = refusal.text.to_string();
+    assert!(
+        text.contains("those that were removed stay in it"),
+        "{text}"
+    );
+    assert!(!text.contains("have to be removed"), "{text}");
+}
+
+#[test]
 fn members_learn_whether_ordinary_clients_are_served_and_the_tracker_remembers_which_torrents() {
     let (temporary, state) = state();
     let authority = Authority::load_or_create(DISK, Arc::new(state)).expect("a CA");
