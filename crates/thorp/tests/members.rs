@@ -584,6 +584,40 @@ fn a_group_moves_to_another_machine_and_its_members_follow_without_an_invite() {
 }
 
 #[test]
+fn whoever_joined_after_the_backup_that_was_restored_is_removed_by_its_whole_id() {
+    let village = Village::new();
+    let (hall, elm) = (village.node("hall"), village.node("elm"));
+    let (first, address) = tracker(&hall, "127.0.0.1:0");
+    hall.run(&["tracker", "--backup", "group.backup"]).exits(0);
+    join(&elm, &hall);
+    hall.run(&["leave", "--purge", "--yes"]).exits(0);
+    first.finish(PATIENCE).exits(0);
+    hall.run(&["tracker", "--restore", "group.backup"]).exits(0);
+    let (_tracker, _) = tracker(&hall, &address);
+    // Its certificate is good, and the table does not have it.
+    let peer = share(&elm, "127.0.0.2:0");
+    assert!(members(&hall).iter().all(|row| row["name"] != "elm"));
+    hall.run(&["remove", "elm", "--yes"]).exits(3);
+    let (_, events) = hall.json(&["peers"]);
+    let row = named(&events, "peer").next().unwrap();
+    assert_eq!(row["name"], "elm");
+    let id = row["id"].as_str().unwrap();
+    hall.run(&["remove", id])
+        .exits(2)
+        .says("has no member with this id")
+        .says("--yes");
+    hall.run(&["remove", id, "--yes"])
+        .exits(0)
+        .says("is no longer a member.");
+    peer.finish(PATIENCE)
+        .exits(9)
+        .says("this machine was removed from the group");
+    hall.run(&["remove", id])
+        .exits(0)
+        .says("was removed before");
+}
+
+#[test]
 fn whoever_leaves_beside_a_tracker_is_told_that_it_stays() {
     let village = Village::new();
     let (hall, home) = (village.node("hall"), village.node("home"));

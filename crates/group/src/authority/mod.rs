@@ -190,13 +190,7 @@ impl Authority {
         self.records.adopt(record.clone())?;
         self.change_above(disk, above, |tables| {
             for id in &record.record().removed {
-                if !tables.members.contains_key(id) {
-                    let name = MemberName::nearest(&id.short());
-                    tables.add(*id, Some(&name), SystemTime::UNIX_EPOCH)?;
-                }
-                if let Some(row) = tables.members.get_mut(id) {
-                    row.removed = true;
-                }
+                tables.remove(*id);
             }
             Ok(())
         })
@@ -274,7 +268,9 @@ impl Authority {
     }
 
     /// Removes a member: its key gets no further certificate, even with an invite, and a new
-    /// record tells all members. Its name stays taken. Returns whether the key was a member's.
+    /// record tells all members. Its name stays taken. A key without a row is removed as well: after
+    /// a restore the tables do not have a machine that joined after the backup, and its certificate
+    /// is good nevertheless. Returns whether the key was not removed before.
     pub fn remove(&self, disk: DiskThread, id: PeerId) -> Result<bool, AuthorityError> {
         if self.own().contains(&id) {
             return Err(AuthorityError::Own);
@@ -283,8 +279,7 @@ impl Authority {
             if tables.removed().count() >= GroupRecord::MAX_REMOVED {
                 return Err(AuthorityError::TooManyRemoved);
             }
-            let row = tables.members.get_mut(&id).filter(|row| !row.removed);
-            Ok(row.map(|row| row.removed = true).is_some())
+            Ok(tables.remove(id))
         })
     }
 
@@ -513,8 +508,8 @@ impl Authority {
         let number = newest.map_or(0, |newest| newest.number);
         let record = {
             let tables = self.tables();
-            // A key that an earlier record removes stays removed, even if the table was full and
-            // has no row for it.
+            // A key that an earlier record removes stays removed, even if the table has no row for
+            // it: an older version made none where the table was full.
             let before = newest.map_or(&[][..], |newest| &newest.removed);
             let removed: BTreeSet<PeerId> =
                 tables.removed().chain(before.iter().copied()).collect();

@@ -115,15 +115,31 @@ impl Tables {
             return Err(AuthorityError::Full);
         }
         let name = wanted.cloned().unwrap_or_else(|| MemberName::nearest(""));
-        let name = self.free_name(name);
+        Ok(self.insert(id, name, unix_seconds(now), false))
+    }
+
+    /// Marks a key as removed, also one that has no row: a machine that joined after the backup
+    /// was made that was restored. A full table has room for that too, so that nobody is safe
+    /// from removal; their number has a bound of its own. Returns whether the key was not marked
+    /// before.
+    pub(super) fn remove(&mut self, id: PeerId) -> bool {
+        let Some(row) = self.members.get_mut(&id) else {
+            self.insert(id, MemberName::nearest(&id.short()), 0, true);
+            return true;
+        };
+        !std::mem::replace(&mut row.removed, true)
+    }
+
+    fn insert(&mut self, id: PeerId, wanted: MemberName, since: u64, removed: bool) -> MemberName {
+        let name = self.free_name(wanted);
         self.names.insert(name.clone());
         let row = Row {
             name: name.clone(),
-            since: unix_seconds(now),
-            removed: false,
+            since,
+            removed,
         };
         self.members.insert(id, row);
-        Ok(name)
+        name
     }
 
     /// The name that is wanted, or one with a number that is free: the first one as a rule,
@@ -286,6 +302,23 @@ mod tests {
         let mut id = [0; 32];
         id[..4].copy_from_slice(&number.to_be_bytes());
         PeerId::new(id)
+    }
+
+    #[test]
+    fn a_full_table_lets_nobody_in_but_keeps_nobody_from_being_removed() {
+        let mut tables = Tables::default();
+        for number in 0..MAX_MEMBERS {
+            let number = u32::try_from(number).expect("is small");
+            let name = MemberName::nearest(&format!("m{number}"));
+            tables.insert(id(number), name, 0, false);
+        }
+        assert!(tables.remove(id(0)));
+        let full = tables.add(id(u32::MAX), None, SystemTime::now());
+        assert!(matches!(full, Err(AuthorityError::Full)));
+        // One that joined after a backup has no row.
+        assert!(tables.remove(id(u32::MAX)));
+        assert!(!tables.remove(id(u32::MAX)));
+        assert!(tables.removed().eq([id(0), id(u32::MAX)]));
     }
 
     #[test]

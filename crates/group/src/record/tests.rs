@@ -191,6 +191,33 @@ fn a_restored_authority_learns_from_its_members_who_was_removed() {
 }
 
 #[test]
+fn whoever_joined_after_the_backup_is_removed_from_the_restored_group_as_well() {
+    let group = Group::new();
+    let (restored, dir) = before_all(&group);
+    let ash = Identity::generate().expect("a key");
+    group.admit(&ash, "ash");
+    assert!(restored.members().is_empty(), "it does not know of it");
+    for is_news in [true, false] {
+        let removed = restored.remove(DISK, ash.id()).expect("removes");
+        assert_eq!(removed, is_news);
+    }
+    let record = restored.records().newest().expect("is made");
+    assert!(record.record().removes(&ash.id()));
+    drop(restored);
+    let state = StateDir::open(DISK, dir.path().join("state")).expect("opens again");
+    let restored = Authority::load_or_create(DISK, Arc::new(state)).expect("is there");
+    assert!(restored.is_removed(ash.id()));
+    restored.set_open(DISK, true).expect("opens");
+    let join = thorp_wire::frame::Join {
+        token: None,
+        request: ash.certificate_request().expect("a request"),
+        name: None,
+    };
+    let again = restored.admit(DISK, &join, std::time::SystemTime::now());
+    assert!(again.is_err(), "it stays removed");
+}
+
+#[test]
 fn a_record_that_would_let_somebody_in_again_is_not_adopted() {
     let group = Group::new();
     let (ash, known) = removal(&group, "ash");

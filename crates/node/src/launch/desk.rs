@@ -126,19 +126,33 @@ pub async fn shared_by(state: &Path) -> Option<PathBuf> {
     None
 }
 
-/// Returns the member that a user means by a name or by the beginning of an id.
-pub fn meant<'a>(members: &'a [GroupMember], who: &str) -> Result<&'a GroupMember, Failure> {
+/// Whom a user means.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MeantMember<'a> {
+    /// A member that the group's table has.
+    Listed(&'a GroupMember),
+    /// A machine that the table does not have, by its whole id. After a restore that is one that
+    /// joined after the backup.
+    Unlisted(PeerId),
+}
+
+/// Returns the member that a user means by a name, by the beginning of an id, or by a whole id,
+/// which need not be in the table.
+pub fn meant<'a>(members: &'a [GroupMember], who: &str) -> Result<MeantMember<'a>, Failure> {
     let by_id = |row: &GroupMember| who.len() >= SHORTEST_ID && row.id.starts_with(who);
     let mut fits = members.iter().filter(|row| row.name == who || by_id(row));
     match (fits.next(), fits.next()) {
-        (Some(row), None) => Ok(row),
+        (Some(row), None) => Ok(MeantMember::Listed(row)),
         (Some(_), Some(_)) => Err(Failure::SeveralMembers {
             who: who.to_owned(),
         }),
-        (None, _) => Err(Failure::NoMemberCalled {
-            who: who.to_owned(),
-            least: SHORTEST_ID,
-        }),
+        (None, _) => {
+            let unknown = |_| Failure::NoMemberCalled {
+                who: who.to_owned(),
+                least: SHORTEST_ID,
+            };
+            who.parse().map(MeantMember::Unlisted).map_err(unknown)
+        }
     }
 }
 
@@ -230,23 +244,27 @@ impl Desk {
         id: &str,
         present: Option<&BTreeSet<PeerId>>,
     ) -> Result<Vec<Event>, Failure> {
-        let row = self.rows(None).find(|row| row.id == id);
-        let unknown = || Failure::NoMemberWithId { id: id.to_owned() };
-        removable(&row.ok_or_else(unknown)?)?;
-        let id: PeerId = id.parse().map_err(|_| unknown())?;
+        let unknown = |_| Failure::NoMemberWithId { id: id.to_owned() };
+        let id: PeerId = id.parse().map_err(unknown)?;
+        let row = |present| self.rows(present).find(|row| row.id == id.to_string());
+        // Whoever the table does not have is removed as well, but for what keeps the group.
+        let name = row(None).map_or_else(|| id.short(), |row| row.name);
+        removable(&name, self.role_of(id))?;
         self.authority.remove(disk, id)?;
-        let row = self.rows(present).find(|row| row.id == id.to_string());
-        Ok(row.into_iter().map(Event::Member).collect())
+        Ok(row(present).into_iter().map(Event::Member).collect())
     }
 
-    fn rows(&self, present: Option<&BTreeSet<PeerId>>) -> impl Iterator<Item = GroupMember> {
-        let role = |id| match Some(id) {
+    fn role_of(&self, id: PeerId) -> MemberRole {
+        match Some(id) {
             id if id == self.tracker => MemberRole::Tracker,
             id if id == self.host => MemberRole::Host,
             _ => MemberRole::Member,
-        };
+        }
+    }
+
+    fn rows(&self, present: Option<&BTreeSet<PeerId>>) -> impl Iterator<Item = GroupMember> {
         self.authority.members().into_iter().map(move |row| {
-            let role = role(row.id);
+            let role = self.role_of(row.id);
             GroupMember {
                 id: row.id.to_string(),
                 name: row.name.to_string(),
@@ -262,11 +280,11 @@ impl Desk {
 }
 
 /// Refuses to remove a member that keeps the group, since that would end the group.
-pub fn removable(row: &GroupMember) -> Result<(), Failure> {
-    match row.role {
+pub fn removable(name: &str, role: MemberRole) -> Result<(), Failure> {
+    match role {
         MemberRole::Member => Ok(()),
-        role @ (MemberRole::Tracker | MemberRole::Host) => Err(Failure::KeepsTheGroup {
-            name: row.name.clone(),
+        MemberRole::Tracker | MemberRole::Host => Err(Failure::KeepsTheGroup {
+            name: name.to_owned(),
             role,
         }),
     }
@@ -367,17 +385,26 @@ mod tests {
     #[test]
     fn a_member_is_meant_by_its_name_or_by_enough_of_its_id() {
         let members = [row("oak", 'a'), row("elm", 'b'), row("bbbbbbbb", 'c')];
-        let named = |who| meant(&members, who).map(|row| row.name.clone());
+        let named = |who| {
+            meant(&members, who).map(|meant| match meant {
+                MeantMember::Listed(row) => row.name.clone(),
+                MeantMember::Unlisted(id) => id.to_string(),
+            })
+        };
         assert_eq!(named("oak"), Ok("oak".into()));
         assert_eq!(named("aaaaaaaa"), Ok("oak".into()));
-        let whole = "b".repeat(52);
-        assert_eq!(named(&whole), Ok("elm".into()));
+        let whole = "a".repeat(52);
+        assert_eq!(named(&whole), Ok("oak".into()));
+        // The whole id of a machine that has no row stands for itself.
+        let other = PeerId::new([7; 32]).to_string();
+        assert_eq!(named(&other), Ok(other.clone()));
         for (who, kind) in [
             // A member named like the beginning of another's id does not hide that one.
             ("bbbbbbbb", ErrorKind::Ambiguous),
             ("aaaaaaa", ErrorKind::NotFound),
             ("", ErrorKind::NotFound),
             ("ash", ErrorKind::NotFound),
+            (&other[..51], ErrorKind::NotFound),
         ] {
             assert_eq!(named(who).expect_err("refused").kind(), kind, "{who}");
         }
@@ -396,14 +423,38 @@ mod tests {
 
     #[test]
     fn neither_the_tracker_nor_its_host_can_be_removed() {
-        for role in [MemberRole::Tracker, MemberRole::Host] {
-            let own = GroupMember {
-                role,
-                ..row("oak", 'a')
-            };
-            let name = own.name.clone();
-            assert_eq!(removable(&own), Err(Failure::KeepsTheGroup { name, role }));
+        let (_temporary, state) = state();
+        let mut desk = Desk::open(DISK, Arc::new(state)).expect("opens");
+        let [tracker, host] = [7, 8].map(|byte| PeerId::new([byte; 32]));
+        (desk.tracker, desk.host) = (Some(tracker), Some(host));
+        // Also where the table does not have them.
+        for (id, role) in [(tracker, MemberRole::Tracker), (host, MemberRole::Host)] {
+            let name = id.short();
+            let kept = Err(Failure::KeepsTheGroup { name, role });
+            assert_eq!(removed(&desk, &id.to_string()), kept);
         }
-        removable(&row("oak", 'a')).expect("can be");
+        assert_eq!(desk.rows(None).count(), 0);
+    }
+
+    #[test]
+    fn whoever_has_no_row_is_removed_by_a_whole_id() {
+        let (_temporary, state) = state();
+        let desk = Desk::open(DISK, Arc::new(state)).expect("opens");
+        let id = PeerId::new([7; 32]);
+        for _ in 0..2 {
+            let answer = removed(&desk, &id.to_string()).expect("is removed");
+            let [Event::Member(row)] = &answer[..] else {
+                panic!("{answer:?}");
+            };
+            assert!(row.removed && row.id == id.to_string() && row.name == id.short());
+        }
+        assert!(!desk.authority.records().allows(&id));
+        let short = id.short();
+        let unknown = Failure::NoMemberWithId { id: short.clone() };
+        assert_eq!(removed(&desk, &short), Err(unknown), "it is no whole one");
+    }
+
+    fn removed(desk: &Desk, id: &str) -> Result<Vec<Event>, Failure> {
+        desk.answer(DISK, &Command::Remove { id: id.into() }, None)
     }
 }

@@ -60,7 +60,8 @@ use crate::tracker::Tracker;
 pub use clerk::Clerk;
 pub use common::Common;
 pub use desk::{
-    ask_keeper, ask_running, has_ca, invite, is_by_invitation, meant, removable, restore, shared_by,
+    MeantMember, ask_keeper, ask_running, has_ca, invite, is_by_invitation, meant, removable,
+    restore, shared_by,
 };
 pub use failure::LaunchError;
 use joining::join_group;
