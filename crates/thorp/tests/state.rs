@@ -414,6 +414,38 @@ fn a_state_directory_of_another_user_is_refused_whatever_is_typed() {
 }
 
 #[test]
+fn a_state_directory_may_lie_in_a_directory_of_another_user() {
+    let village = Village::new();
+    let node = village.node("node");
+    let srv = node.state().with_file_name("srv");
+    fs::create_dir(&srv).unwrap();
+    // Nor is it taken for a peer's because of what lies there.
+    fs::write(srv.join("thorp-state"), "1\n").unwrap();
+    if chown(&srv, Some(OTHER), None).is_err() {
+        return skip(
+            "a_state_directory_may_lie_in_a_directory_of_another_user",
+            "root",
+        );
+    }
+    let at = |name: &str| srv.join(name).display().to_string();
+    for name in ["x", "tracker"] {
+        node.run(&["members", "--state", &at(name)])
+            .exits(9)
+            .says("is not a member of a group, and keeps none");
+    }
+    let state = at("tracker");
+    let listen = ["--lines", "--listen", "127.0.0.1:0", "--state", &state];
+    let tracker = node.start(&[&["tracker"], &listen[..]].concat());
+    listening(&tracker);
+    node.run(&["invite", "--state", &state]).exits(0);
+    node.run(&["members", "--state", &state]).exits(0);
+    node.run(&["stop", "--state", &state]).exits(0);
+    tracker.finish(PATIENCE).exits(0);
+    // Without a process that runs there, the directory itself is looked into.
+    node.run(&["members", "--state", &state]).exits(0);
+}
+
+#[test]
 fn a_socket_that_another_user_serves_is_told_nothing() {
     let test = "a_socket_that_another_user_serves_is_told_nothing";
     let village = Village::new();

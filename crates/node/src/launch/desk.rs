@@ -198,11 +198,10 @@ impl Desk {
     ) -> Result<Self, StateError> {
         let path = state.path();
         let key_of = |path| identity::peek_key(disk, path, identity::KEY_FILE);
-        let outer = path.parent().filter(|_| path.ends_with(EMBEDDED));
         Ok(Self {
             authority,
             tracker: key_of(path)?,
-            host: outer.map(key_of).transpose()?.flatten(),
+            host: around(disk, path).map(key_of).transpose()?.flatten(),
             seen,
             state,
         })
@@ -353,13 +352,22 @@ async fn running(
 fn elsewhere(disk: DiskThread, states: &[PathBuf]) -> Result<LaunchError, StateError> {
     let places = states
         .iter()
-        .flat_map(|state| [Some(state.as_path()), state.parent()]);
+        .flat_map(|state| [Some(state.as_path()), around(disk, state)]);
     for place in places.flatten() {
         if let Some((_, trackers)) = Membership::peek(disk, place)? {
             return Ok(LaunchError::CaElsewhere { trackers });
         }
     }
     Ok(LaunchError::NoGroupHere)
+}
+
+/// Returns the state directory of the peer around a tracker with this one, if there is a peer.
+///
+/// Any directory may be called as that of such a tracker is: /srv/tracker. What is around it then
+/// is nobody's state directory, as a rule another user's, and no reason to refuse anything.
+fn around(disk: DiskThread, state: &Path) -> Option<&Path> {
+    let outer = state.parent().filter(|_| state.ends_with(EMBEDDED))?;
+    matches!(StateDir::is_there(disk, outer), Ok(true)).then_some(outer)
 }
 
 #[cfg(test)]
