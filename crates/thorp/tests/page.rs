@@ -203,6 +203,28 @@ fn a_code_is_good_once_and_only_its_bearer_opens_the_api() {
 }
 
 #[test]
+fn where_the_pages_bearer_has_ended_a_browser_asks_its_user_for_no_password() {
+    let village = Village::new();
+    let page = Page::start(&village, &[("1.txt", "one")]);
+    let (name, value) = bearer_header("ended");
+    for headers in [&[][..], &[(name, &*value)]] {
+        for path in API {
+            let answer = page.get(path, headers);
+            assert_eq!(answer.code(), (401, "no-bearer".into()), "{path}");
+            let way_in = answer.header("www-authenticate").unwrap();
+            assert!(!way_in.contains("basic"), "{path}: {way_in}");
+        }
+        // A program sends what its .netrc has when it is asked.
+        for path in ["/get/1.txt", "/metrics"] {
+            let answer = page.get(path, headers);
+            assert_eq!(answer.code(), (401, "no-bearer".into()), "{path}");
+            let way_in = answer.header("www-authenticate").unwrap();
+            assert!(way_in.starts_with("basic "), "{path}: {way_in}");
+        }
+    }
+}
+
+#[test]
 fn the_token_of_programs_reads_and_does_nothing_else() {
     let village = Village::new();
     let page = Page::start(&village, &[]);

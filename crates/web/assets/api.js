@@ -55,7 +55,8 @@ export async function request(method, path, body, signal) {
   let response;
   try {
     const sent = body === undefined ? undefined : JSON.stringify(body);
-    response = await fetch(`/api/${path}`, { method, headers, body: sent, signal, cache: "no-store" });
+    // Nothing but the bearer says who asks; and where that has ended, a browser asks for no password.
+    response = await fetch(`/api/${path}`, { method, headers, body: sent, signal, cache: "no-store", credentials: "omit" });
   } catch (error) {
     if (error.name === "AbortError") throw error;
     throw new Refusal(0, "unreachable", "The node cannot be reached: it has ended, or is restarting.");

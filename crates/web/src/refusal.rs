@@ -122,9 +122,12 @@ impl IntoResponse for Refusal {
         let json = HeaderValue::from_static("application/json");
         let mut answer = (self.status(), [(header::CONTENT_TYPE, json)], body).into_response();
         if self == Self::NoBearer {
-            // A program that has the token in a `.netrc` sends it when it is asked.
-            let basic = HeaderValue::from_static("Basic realm=\"thorp\"");
-            answer.headers_mut().insert(header::WWW_AUTHENTICATE, basic);
+            // HTTP wants to be told how one gets in. A browser does not know this way, and asks
+            // nothing: the page itself says what to do.
+            let bearer = HeaderValue::from_static("Bearer realm=\"thorp\"");
+            answer
+                .headers_mut()
+                .insert(header::WWW_AUTHENTICATE, bearer);
         }
         answer
     }

@@ -15,6 +15,7 @@ mod site;
 use std::sync::Arc;
 
 use axum::extract::{Request, State};
+use axum::http::{HeaderValue, header};
 use axum::middleware::{Next, from_fn, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use axum::{Extension, Router};
@@ -62,7 +63,16 @@ pub(crate) async fn for_readers(
             on_known(&request);
             next.run(request).await
         }
-        Err(refusal) => refusal.into_response(),
+        Err(refusal) => {
+            let is_unknown = refusal == Refusal::NoBearer;
+            let mut answer = refusal.into_response();
+            if is_unknown {
+                // A program that has the token in a `.netrc` sends it when it is asked.
+                let basic = HeaderValue::from_static("Basic realm=\"thorp\"");
+                answer.headers_mut().insert(header::WWW_AUTHENTICATE, basic);
+            }
+            answer
+        }
     }
 }
 
