@@ -43,15 +43,25 @@ impl LogFile {
         self.directory.join(FILE)
     }
 
-    /// Adds a line, with its end. A full log is set aside, in place of the one before.
+    /// Adds a line, with its end. A full log is set aside, in place of the one before. After a
+    /// failure the line is lost, and the next one tries the same again.
     pub fn add(&mut self, disk: DiskThread, line: &[u8]) -> io::Result<()> {
         if self.length > 0 && self.length + line.len() as u64 > MOST {
-            fs::rename(self.path(), self.directory.join(OLD_FILE))?;
-            self.file = open(disk, &self.directory)?;
-            self.length = 0;
+            self.begin_anew(disk)?;
         }
         self.file.write_all(line)?;
         self.length += line.len() as u64;
+        Ok(())
+    }
+
+    fn begin_anew(&mut self, disk: DiskThread) -> io::Result<()> {
+        match fs::rename(self.path(), self.directory.join(OLD_FILE)) {
+            // A user has removed it, or it was set aside before and no new one could be opened.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            other => other?,
+        }
+        self.file = open(disk, &self.directory)?;
+        self.length = 0;
         Ok(())
     }
 }
@@ -94,6 +104,42 @@ mod tests {
         let last = text.lines().last().expect("a line");
         assert!(last.starts_with(&format!("{number} ")), "{last}");
         assert_eq!(fs::read_dir(state.path()).expect("read").count(), 2);
+    }
+
+    #[test]
+    fn a_log_that_was_removed_begins_anew_when_it_is_full() {
+        let state = tempfile::tempdir().expect("a directory");
+        let mut log = full(state.path());
+        fs::remove_file(log.path()).expect("removed");
+        log.add(DISK, b"next\n").expect("added");
+        assert_eq!(fs::read(log.path()).expect("is there"), b"next\n");
+    }
+
+    #[test]
+    fn a_log_that_could_not_be_begun_anew_is_when_that_can_be_done_again() {
+        let temporary = tempfile::tempdir().expect("a directory");
+        let (state, away) = (temporary.path().join("s"), temporary.path().join("away"));
+        fs::create_dir(&state).expect("is made");
+        let mut log = full(&state);
+        // As after a failure between setting the old one aside and opening the new one.
+        fs::rename(&state, &away).expect("moved");
+        fs::remove_file(away.join(FILE)).expect("removed");
+        for _ in 0..2 {
+            log.add(DISK, b"lost\n").expect_err("has no directory");
+        }
+        fs::rename(&away, &state).expect("moved back");
+        for line in [b"one\n", b"two\n"] {
+            log.add(DISK, line).expect("added");
+        }
+        assert_eq!(fs::read(log.path()).expect("is there"), b"one\ntwo\n");
+    }
+
+    /// A log that is as long as it may be.
+    fn full(state: &Path) -> LogFile {
+        let mut log = LogFile::open(DISK, state).expect("opened");
+        let line = vec![b'x'; usize::try_from(MOST).expect("fits")];
+        log.add(DISK, &line).expect("added");
+        log
     }
 
     #[test]
