@@ -4,7 +4,7 @@
 use std::ffi::OsStr;
 use std::fmt::Write as _;
 use std::fs;
-use std::io::{Read, Write};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::PermissionsExt as _;
@@ -622,6 +622,49 @@ fn a_tracker_has_a_page_too_and_a_removal_there_is_one() {
         .json();
     assert_eq!(removed["members"][0]["removed"], true, "{removed}");
     peer.finish(PATIENCE).exits(9);
+}
+
+#[test]
+fn a_stream_begins_with_all_jobs_so_that_a_page_forgets_those_that_have_gone_meanwhile() {
+    let village = Village::new();
+    let page = Page::start(&village, &[]);
+    let bearer = page.bearer();
+    let (name, value) = bearer_header(&bearer);
+    let known = [(name, &*value)];
+    let job = page.post("/api/jobs", &known, &json!({ "names": ["none.txt"] }));
+    let id = job.json()["id"].as_u64().unwrap();
+    poll("nobody to have it", PATIENCE, || {
+        let jobs = page.get("/api/jobs", &known).json();
+        (jobs["jobs"][0]["state"] == "failed").then_some(())
+    });
+    let mut first = BufReader::new(page.follow(&bearer));
+    let told = next_jobs(&mut first);
+    assert_eq!(told["all"], true, "{told}");
+    assert_eq!(told["jobs"][0]["id"], id, "{told}");
+    let turn = |what: &str| page.post(&format!("/api/jobs/{id}/{what}"), &known, &json!({}));
+    turn("resume");
+    let told = next_jobs(&mut first);
+    assert_eq!(told["all"], false, "only what has changed: {told}");
+    drop(first);
+    poll("it to be forgotten", PATIENCE, || {
+        (turn("dismiss").status == 200).then_some(())
+    });
+    let told = next_jobs(&mut BufReader::new(page.follow(&bearer)));
+    assert_eq!((&told["all"], &told["jobs"]), (&json!(true), &json!([])));
+}
+
+/// Reads until the next line about jobs.
+fn next_jobs(events: &mut impl BufRead) -> Value {
+    loop {
+        let mut line = String::new();
+        assert_ne!(events.read_line(&mut line).unwrap(), 0, "it has ended");
+        // Between the lines are those of the chunks that they come in.
+        if let Ok(event) = serde_json::from_str::<Value>(&line)
+            && event["event"] == "jobs"
+        {
+            return event;
+        }
+    }
 }
 
 #[test]

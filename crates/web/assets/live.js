@@ -61,6 +61,8 @@ function happened(event) {
       }
       break;
     case "jobs":
+      // Others may have gone while no stream told of it.
+      if (event.all) known.jobs.clear();
       for (const job of event.jobs) known.jobs.set(job.id, job);
       touch("jobs");
       break;

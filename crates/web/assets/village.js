@@ -6,7 +6,7 @@ import { h, put, say } from "./dom.js";
 import { Members } from "./members.js";
 import { member, plain, shown } from "./names.js";
 import { picture } from "./picture.js";
-import { known, on, take } from "./store.js";
+import { drop, known, on, take } from "./store.js";
 import { count, many, size, span, trip } from "./units.js";
 
 /** A neighbour promises a sign of life every minute. */
@@ -70,9 +70,13 @@ export function view(root) {
   };
 }
 
-/** Has the rows of all neighbours made anew. */
+/** Has the rows of all neighbours made anew, and drops those of whom there is none any more. */
 async function readPeers() {
+  // Who comes while it is asked may not be on the page, and stays.
+  const gone = new Set(known.peers.keys());
   const [page] = await api.pages({ part: "peers", at: "start", limit: 1000, names: 20 });
+  for (const { id } of page.rows) gone.delete(id);
+  if (!page.more) gone.forEach((id) => drop({ id }));
   page.rows.forEach(take);
 }
 

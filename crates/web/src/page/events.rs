@@ -1,6 +1,7 @@
 //! `GET /api/events`: what changes, as lines of JSON.
 
 use std::collections::BTreeSet;
+use std::mem;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -105,6 +106,8 @@ struct TellJobs {
     /// The latest change that it knows.
     change: u64,
     told: BTreeSet<u64>,
+    /// Whether it has been told of all of them, so that it can forget those of an earlier stream.
+    has_all: bool,
     /// Whether something has changed since.
     is_due: bool,
     next: Instant,
@@ -116,6 +119,7 @@ impl TellJobs {
             news: shared.jobs.news(),
             change: 0,
             told: BTreeSet::new(),
+            has_all: false,
             is_due: true,
             next: Instant::now(),
         }
@@ -139,7 +143,10 @@ impl TellJobs {
         let gone = self.told.difference(&all);
         let gone = gone.map(|id| line(&json!({ "event": "job-gone", "id": id })));
         let mut lines: String = gone.collect();
-        lines.push_str(&line(&json!({ "event": "jobs", "jobs": jobs })));
+        let is_first = !mem::replace(&mut self.has_all, true);
+        lines.push_str(&line(
+            &json!({ "event": "jobs", "all": is_first, "jobs": jobs }),
+        ));
         self.told = all;
         Some(lines)
     }
