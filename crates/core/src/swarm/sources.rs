@@ -150,6 +150,23 @@ impl Sources {
         }
     }
 
+    /// Whether this source may be dialled, now or later. Clients that cannot be reached are forgotten
+    /// when others need their places.
+    pub fn knows(&self, id: SourceId) -> bool {
+        let known = self.known.get(&id);
+        known.is_some_and(|known| known.named.is_some())
+    }
+
+    /// Returns where the members are that may have the file.
+    pub fn addresses_of_members(&self) -> BTreeSet<SocketAddr> {
+        let named = self.known.values().filter_map(|known| known.named.as_ref());
+        let addresses = named.filter_map(|named| match named {
+            NamedSource::Member(holder) => Some(&holder.addresses),
+            NamedSource::Client(_) => None,
+        });
+        addresses.flatten().copied().collect()
+    }
+
     /// Forgets the client that has failed most often or lied, so that another source has its place.
     /// Returns whether there was such a client.
     fn forget_a_hopeless_client(&mut self) -> bool {

@@ -4,7 +4,7 @@
 //! the sessions' outboxes while the lock is held, which takes no disk and no
 //! network. Bytes go by it, between the sessions and the file.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -35,7 +35,8 @@ use super::run::Run;
 use super::torrent::TorrentBytes;
 use super::traffic::{LastTold, Traffic};
 
-/// Of how many clients it is known as which torrent they have the file.
+/// Of how many clients it is remembered as which torrent they have the file, beside those that the
+/// swarm may dial.
 const MOST_CLIENTS: usize = 1024;
 
 /// See the module.
@@ -78,8 +79,6 @@ pub(super) struct State {
     sessions: BTreeMap<SessionId, Attached>,
     deadline: Option<Instant>,
     pub(super) stage: Stage,
-    /// Where the members are that have the file.
-    members: BTreeSet<SocketAddr>,
     /// As which torrent clients may have the file.
     torrents: BTreeMap<SocketAddr, InfoHash>,
     /// The one of these that is not private.
@@ -173,7 +172,6 @@ impl Transfer {
                 readers: Readers::default(),
                 sessions: BTreeMap::new(),
                 deadline: None,
-                members: BTreeSet::new(),
                 torrents: BTreeMap::new(),
                 public_torrent: None,
                 v1_torrent: None,
@@ -335,19 +333,15 @@ impl Transfer {
     /// These clients may have the file, as this torrent.
     pub fn clients(&self, torrent: InfoHash, mut clients: Vec<SocketAddr>) {
         let mut state = self.lock();
-        // Members are in swarms, too, and are asked as members.
-        clients.retain(|client| !state.members.contains(client));
-        for client in &clients {
-            let known = state.torrents.get(client);
-            // One that has both is of more use with v2.
-            if known.is_some() && state.v1_torrent == Some(torrent) {
-                continue;
-            }
-            if state.torrents.len() < MOST_CLIENTS || known.is_some() {
-                state.torrents.insert(*client, torrent);
-            }
+        if !clients.is_empty() {
+            // Members are in swarms, too, and are asked as members.
+            let members = state.swarm.addresses_of_members();
+            clients.retain(|client| !members.contains(client));
         }
-        self.drive(&mut state, Input::Clients(clients));
+        let named = clients.clone();
+        state.swarm.handle(self.now(), Input::Clients(clients));
+        state.remember(torrent, &named);
+        self.drain(&mut state);
     }
 
     /// Clients of this torrent may be told of one another.
@@ -377,13 +371,7 @@ impl Transfer {
 
     /// These may have the file.
     pub fn holders(&self, holders: Vec<Holder>) {
-        let mut state = self.lock();
-        for holder in &holders {
-            if state.members.len() < MOST_CLIENTS {
-                state.members.extend(&holder.addresses);
-            }
-        }
-        self.drive(&mut state, Input::Holders(holders));
+        self.handle(Input::Holders(holders));
     }
 
     pub fn dial_failed(&self, source: SourceId, reason: String) {
@@ -780,6 +768,29 @@ impl Transfer {
     pub(super) fn lock(&self) -> MutexGuard<'_, State> {
         // A swarm that panicked is as good as its next answer.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    /// Remembers that these clients may have the file as this torrent, as far as the swarm may dial
+    /// them. Those that it has forgotten, to dial others, are forgotten here as well.
+    fn remember(&mut self, torrent: InfoHash, clients: &[SocketAddr]) {
+        let Self {
+            swarm,
+            torrents,
+            v1_torrent,
+            ..
+        } = self;
+        let is_source = |client: &SocketAddr| swarm.knows(SourceId::Client(*client));
+        if torrents.len() + clients.len() > MOST_CLIENTS {
+            torrents.retain(|client, _| is_source(client));
+        }
+        for client in clients.iter().filter(|client| is_source(client)) {
+            // One that has both is of more use with v2.
+            if !torrents.contains_key(client) || *v1_torrent != Some(torrent) {
+                torrents.insert(*client, torrent);
+            }
+        }
     }
 }
 

@@ -2,6 +2,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use thorp_core::get::FetchId;
+use thorp_core::swarm::Input;
 use thorp_disk::testing::DISK;
 use thorp_files::share::{Options, Share, ShareEvent};
 use thorp_files::store::Store;
@@ -439,6 +440,34 @@ impl Ground {
         assert_eq!(client.hears().await, Ok(Message::HaveAll));
         (client, theirs.exchange)
     }
+}
+
+#[tokio::test]
+async fn a_client_can_be_dialled_after_thousands_were_named_that_cannot_be_reached() {
+    let ground = Ground::new().await;
+    let (mut fetching, _dir) = ground.fetch_own_torrent();
+    let transfer = Arc::clone(&fetching.transfer);
+    let fetched = transfer.torrent().expect("it is of a torrent");
+    let torrent = fetched.info.info_hashes().next().expect("it has one");
+    let client = |ip: u8, port: u16| SocketAddr::from(([10, 0, 0, ip], port));
+    tokio::time::pause();
+    for ip in 0..5 {
+        transfer.clients(torrent, (1..=500).map(|port| client(ip, port)).collect());
+        // Each was dialled twice by then.
+        for _ in 0..60 {
+            while let Ok(happening) = fetching.happenings.try_recv() {
+                if let Happening::Dial(source) = happening {
+                    transfer.dial_failed(source.id(), "it is off".to_owned());
+                }
+            }
+            tokio::time::advance(Duration::from_millis(250)).await;
+            transfer.handle(Input::Tick);
+        }
+    }
+    let late = client(9, 1);
+    transfer.clients(torrent, vec![late]);
+    assert_eq!(transfer.torrent_at(late), Some(torrent));
+    assert_eq!(transfer.torrent_at(client(0, 1)), None, "it gave way");
 }
 
 #[tokio::test]

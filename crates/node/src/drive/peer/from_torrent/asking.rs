@@ -173,16 +173,30 @@ fn stuck(reason: String) -> Stuck {
 }
 
 impl Known {
-    /// Adds clients; whether there is a new one among them.
+    /// Adds clients; whether there is a new one among them. Where there are too many, each gets the
+    /// place of the one that was asked longest ago, if any was.
     fn add(&mut self, clients: impl Iterator<Item = SocketAddr>, of: Sought) -> bool {
-        let before = self.0.len();
+        let mut is_one_new = false;
         let is_v2 = matches!(of, Sought::V2(_));
         for client in clients {
-            if self.0.len() < MOST_KNOWN {
-                self.0.entry((client, is_v2)).or_default();
+            let key = (client, is_v2);
+            let is_new = !self.0.contains_key(&key);
+            if is_new && (self.0.len() < MOST_KNOWN || self.forget_one()) {
+                self.0.insert(key, None);
+                is_one_new = true;
             }
         }
-        self.0.len() > before
+        is_one_new
+    }
+
+    /// Forgets the client that was asked longest ago. Whether one was asked.
+    fn forget_one(&mut self) -> bool {
+        let asked = self
+            .0
+            .iter()
+            .filter_map(|(key, at)| Some((*at.as_ref()?, *key)));
+        let first = asked.min();
+        first.is_some_and(|(_, key)| self.0.remove(&key).is_some())
     }
 
     /// All of them, by torrent: before the others the one that has told what the torrent is.
@@ -215,5 +229,36 @@ impl Known {
         let (key, at) = due.by_ref().min_by_key(|(_, at)| **at)?;
         let is_first = at.replace(now + AGAIN).is_none();
         Some((*key, is_first))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use thorp_wire::InfoHash;
+
+    use super::*;
+
+    const OF: Sought = Sought::V1(InfoHash::new([1; 20]));
+
+    fn clients(ip: u8, number: usize) -> impl Iterator<Item = SocketAddr> {
+        let ports = (1..=u16::MAX).take(number);
+        ports.map(move |port| SocketAddr::from(([10, 0, 0, ip], port)))
+    }
+
+    #[test]
+    fn a_client_gets_the_place_of_the_one_asked_longest_ago_where_too_many_are_known() {
+        let mut known = Known::default();
+        assert!(known.add(clients(1, MOST_KNOWN), OF));
+        assert!(!known.add(clients(2, 1), OF), "none was asked yet");
+        let first = known.next().expect("one may be asked");
+        let second = known.next().expect("another may be asked");
+        assert!(known.add(clients(2, 1), OF));
+        assert!(!known.add(clients(2, 1), OF), "it is known");
+        assert_eq!(known.0.len(), MOST_KNOWN);
+        assert!(!known.0.contains_key(&first.0) && known.0.contains_key(&second.0));
+        // It has a turn of its own, and is asked for the first time.
+        let asked: Vec<_> = std::iter::from_fn(|| known.next()).collect();
+        let late = clients(2, 1).next().expect("there is one");
+        assert!(asked.contains(&((late, false), true)));
     }
 }

@@ -46,13 +46,11 @@ use crate::sessions::{Fetching, Happening, TorrentBytes, TorrentTurn, Transfer, 
 
 use placing::Arrived;
 use plan::Plan;
-use seeking::{Heard, Seeking, Seeks, may_group_know};
+use seeking::{Heard, Named, Seeking, Seeks, may_group_know};
 use there::FilesThere;
 
 /// Nothing is said of a silence that is shorter.
 const SILENT_AFTER: Duration = Duration::from_secs(2);
-/// Of so many clients it is known that they were named before.
-const MOST_KNOWN: usize = 4096;
 
 /// Fetches what a user wants of a torrent, and tells what becomes of it.
 pub(super) async fn run(peer: &Peer, get: GetTorrent, events: &Events) -> Result<Done, Failure> {
@@ -357,7 +355,7 @@ impl Job<'_> {
         for event in seeking.said() {
             fetch.handle(self.now(), event);
         }
-        let mut known = BTreeSet::new();
+        let mut known = Named::default();
         let first = described.torrent.info.info_hashes().next();
         let mut told = described.clients.clone();
         let mut shown = Shown::new(plan);
@@ -368,9 +366,7 @@ impl Job<'_> {
         transfer.clients(first.unwrap_or(InfoHash::new([0; 20])), Vec::new());
         loop {
             for (torrent, clients) in told.drain(..) {
-                let mut news = clients.clone();
-                news.retain(|client| known.len() < MOST_KNOWN && known.insert(*client));
-                if !news.is_empty() {
+                if known.are_new_among(&clients) {
                     fetch.handle(self.now(), TorrentEvent::Clients);
                 }
                 transfer.clients(torrent, clients);

@@ -19,6 +19,9 @@ use crate::net::announcing::{Amounts, Announcing, Told};
 use crate::sessions::Transfer;
 use crate::system;
 
+/// Of so many clients it is remembered that they were named before.
+const MOST_NAMED: usize = 4096;
+
 /// Asks until it is dropped.
 pub(super) struct Seeking {
     asked: BTreeMap<InfoHash, Announcing>,
@@ -146,6 +149,28 @@ impl Seeking {
     /// All of it is there.
     pub fn completed(&self) {
         self.asked.values().for_each(Announcing::completed);
+    }
+}
+
+/// The clients that were named.
+#[derive(Debug, Default)]
+pub(super) struct Named(BTreeSet<SocketAddr>);
+
+impl Named {
+    /// Whether there are clients among these that were not named before. Where too many were, they
+    /// are forgotten, and count as new once more.
+    pub fn are_new_among(&mut self, clients: &[SocketAddr]) -> bool {
+        let mut are_new = false;
+        for client in clients {
+            if self.0.contains(client) {
+                continue;
+            }
+            if self.0.len() >= MOST_NAMED {
+                self.0.clear();
+            }
+            are_new |= self.0.insert(*client);
+        }
+        are_new
     }
 }
 
@@ -303,6 +328,18 @@ mod tests {
         assert_eq!(asked(&["udp://a:1"], true), (1, 0));
         assert_eq!(asked(&["https://a/announce"], true), (0, 0), "it names one");
         assert_eq!(asked(&[], true), (0, 1));
+    }
+
+    #[test]
+    fn a_client_that_is_named_for_the_first_time_is_new_however_many_were_named_before() {
+        let client = |number: u32| SocketAddr::from((number.to_be_bytes(), 6881));
+        let mut named = Named::default();
+        for number in 0..3 * 4096 {
+            assert!(named.are_new_among(&[client(number)]), "{number}");
+            assert!(!named.are_new_among(&[client(number)]), "{number}");
+            assert!(named.0.len() <= MOST_NAMED);
+        }
+        assert!(!named.are_new_among(&[]));
     }
 
     fn why_of(said: Option<TorrentEvent>) -> Option<String> {
