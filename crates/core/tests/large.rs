@@ -390,6 +390,8 @@ impl World {
             Output::Stuck(stuck) => self.tell(LargeEvent::Stuck(stuck)),
             Output::Blame(liar) => self.tell(LargeEvent::Lied(liar)),
             Output::Widen => self.tell(LargeEvent::WantsHolders),
+            // There are no clients here.
+            Output::WantsClients { .. } => {}
         }
     }
 

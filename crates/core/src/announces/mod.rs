@@ -16,6 +16,7 @@ use std::collections::{BTreeSet, VecDeque};
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use thorp_wire::announce::url::Transport;
 use thorp_wire::announce::{AnnounceEvent, TrackerUrl, TrackerUrlError};
 use thorp_wire::torrent::MOST_TRACKERS;
 
@@ -28,7 +29,8 @@ use order::Order;
 const SHORTEST_INTERVAL: Duration = Duration::from_secs(30);
 const LONGEST_INTERVAL: Duration = Duration::from_hours(2);
 const USUAL_INTERVAL: Duration = Duration::from_mins(30);
-/// How soon a tracker is asked again that has not said how soon it may be.
+/// How soon a tracker is asked again that has not said how soon it may be. Over UDP none can say so,
+/// and the interval has to pass (BEP 15): it is asked sooner only for a fetch that has no source.
 const USUAL_LEAST: Duration = Duration::from_mins(2);
 /// A tracker that has failed is not asked again for so long, twice as long after each further
 /// failure, up to the longest wait.
@@ -125,7 +127,10 @@ pub enum Input {
     /// A tracker has not answered an [`Output::Announce`], or has refused it.
     Failed(TrackerNumber),
     /// The fetch has too few sources.
-    WantsMore,
+    WantsMore {
+        /// Whether it has none at all.
+        has_none: bool,
+    },
     /// The torrent has turned out to be private, as its info dictionary says.
     IsPrivate,
     /// The last piece has come.
@@ -205,6 +210,8 @@ struct Tracker {
     /// How many times in a row it has failed.
     failures: u32,
     not_before: Instant,
+    /// The same for a fetch that has no source.
+    not_before_at_need: Instant,
     id: Option<Vec<u8>>,
 }
 
@@ -256,7 +263,7 @@ impl Announces {
             Input::Tick => {}
             Input::Answered(tracker, answer) => self.answered(now, tracker, answer),
             Input::Failed(tracker) => self.failed(now, tracker),
-            Input::WantsMore => self.on_wants_more(now),
+            Input::WantsMore { has_none } => self.on_wants_more(now, has_none),
             Input::IsPrivate => self.on_private(),
             Input::Completed => self.completed(now),
             Input::Stop => self.stop(now),
@@ -292,7 +299,11 @@ impl Announces {
         let least = bounded(answer.min_interval, USUAL_LEAST, interval);
         let tracker = &mut self.trackers[number.0];
         tracker.failures = 0;
-        tracker.not_before = now + least;
+        tracker.not_before = match tracker.url.transport() {
+            Transport::Http => now + least,
+            Transport::Udp => now + interval,
+        };
+        tracker.not_before_at_need = now + least;
         tracker.knows = event != AnnounceEvent::Stopped;
         tracker.has_news &= event != AnnounceEvent::Completed;
         tracker.id = answer.tracker_id.or(tracker.id.take());
@@ -322,6 +333,7 @@ impl Announces {
             let tracker = &mut self.trackers[number.0];
             let wait = FIRST_WAIT * 2_u32.saturating_pow(tracker.failures.min(10));
             tracker.not_before = now + wait.min(LONGEST_WAIT);
+            tracker.not_before_at_need = tracker.not_before;
             tracker.failures = tracker.failures.saturating_add(1);
         }
     }
@@ -332,8 +344,13 @@ impl Announces {
     }
 
     /// Asks sooner, as soon as the trackers allow it.
-    fn on_wants_more(&mut self, now: Instant) {
+    fn on_wants_more(&mut self, now: Instant, has_none: bool) {
         self.wants_more = true;
+        if has_none {
+            for tracker in &mut self.trackers {
+                tracker.not_before = tracker.not_before.min(tracker.not_before_at_need);
+            }
+        }
         for order in &mut self.orders {
             order.hurry(now, &self.trackers);
         }
@@ -429,6 +446,7 @@ impl Tracker {
             has_news: false,
             failures: 0,
             not_before: now,
+            not_before_at_need: now,
             id: None,
         }
     }

@@ -160,7 +160,7 @@ fn a_tracker_that_names_no_peers_keeps_no_other_one_from_being_asked_while_peers
     assert_eq!(play.host(), "a");
     play.answer_without_peers(60);
     assert!(play.asked.is_empty(), "and no more are wanted");
-    play.say(Input::WantsMore);
+    play.say(Input::WantsMore { has_none: true });
     assert_eq!((play.host(), play.asked[0].wanted), ("b".to_owned(), 200));
     play.answer_without_peers(60);
     assert_eq!((play.host(), play.asked[0].wanted), ("c".to_owned(), 200));
@@ -230,15 +230,37 @@ fn a_fetch_with_too_few_sources_asks_for_more_peers_but_not_before_it_may() {
         (Some(0), 30),
         (Some(u32::MAX), 1800),
     ] {
-        let mut play = Play::of(&[&["udp://a:1"]]);
-        assert_eq!(play.asked[0].wanted, 50);
-        play.answer(1800, said);
-        play.say(Input::WantsMore);
-        play.wait(kept - 1);
-        assert!(play.asked.is_empty(), "{said:?}");
-        play.wait(1);
-        assert_eq!(play.only().wanted, 200, "{said:?}");
+        for has_none in [false, true] {
+            let mut play = Play::of(&[&["http://a/announce"]]);
+            assert_eq!(play.asked[0].wanted, 50);
+            play.answer(1800, said);
+            play.say(Input::WantsMore { has_none });
+            play.wait(kept - 1);
+            assert!(play.asked.is_empty(), "{said:?}");
+            play.wait(1);
+            assert_eq!(play.only().wanted, 200, "{said:?}");
+        }
     }
+}
+
+#[test]
+fn over_udp_a_tracker_is_asked_before_its_interval_only_for_a_fetch_that_has_no_source() {
+    for (has_none, kept) in [(false, 1800), (true, 120)] {
+        let mut play = Play::of(&[&["udp://a:1"]]);
+        play.answer(1800, None);
+        play.say(Input::WantsMore { has_none });
+        play.wait(kept - 1);
+        assert!(play.asked.is_empty(), "{kept}");
+        play.wait(1);
+        assert_eq!(play.only().wanted, 200, "{kept}");
+    }
+    let mut play = Play::of(&[&["udp://a:1"]]);
+    play.answer(1800, None);
+    play.say(Input::WantsMore { has_none: false });
+    play.wait(600);
+    assert!(play.asked.is_empty());
+    play.say(Input::WantsMore { has_none: true });
+    assert_eq!(play.asked.len(), 1, "its last source has gone");
 }
 
 #[test]
@@ -409,7 +431,7 @@ enum Did {
     Waited(u64),
     Answered(usize, Option<u32>, Option<u32>),
     Failed(usize),
-    WantedMore,
+    WantedMore(bool),
     WasPrivate,
     Completed,
 }
@@ -421,7 +443,7 @@ fn did() -> impl Strategy<Value = Did> {
         4 => (any::<usize>(), seconds(), seconds())
             .prop_map(|(which, interval, least)| Did::Answered(which, interval, least)),
         4 => any::<usize>().prop_map(Did::Failed),
-        2 => Just(Did::WantedMore),
+        2 => any::<bool>().prop_map(Did::WantedMore),
         1 => Just(Did::WasPrivate),
         1 => Just(Did::Completed),
     ]
@@ -486,7 +508,7 @@ proptest! {
                         play.say(Input::Failed(asking.tracker));
                     }
                 }
-                Some(Did::WantedMore) => play.say(Input::WantsMore),
+                Some(Did::WantedMore(has_none)) => play.say(Input::WantsMore { has_none }),
                 Some(Did::WasPrivate) => {
                     is_private = true;
                     play.say(Input::IsPrivate);

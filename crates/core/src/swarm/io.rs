@@ -378,6 +378,12 @@ pub enum Output {
     Blame(SourceId),
     /// Find more holders. Repeated at growing intervals while the fetch goes on.
     Widen,
+    /// Find clients: there are fewer sources than this peer would dial. Comes with
+    /// [`Widen`](Self::Widen), as long as that is so.
+    WantsClients {
+        /// Whether no session has anything that is missing.
+        has_none: bool,
+    },
 }
 
 /// The state of a fetch that makes no progress.

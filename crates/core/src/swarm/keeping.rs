@@ -110,6 +110,17 @@ impl Swarm {
         self.outputs.extend(holders.into_iter().map(Output::Dial));
     }
 
+    /// Asks for clients of trackers, if there are not as many sources as may be dialled. Those with
+    /// something that is missing count, and those that were not tried yet.
+    pub(super) fn ask_for_clients(&mut self) {
+        let sessions = self.sessions.values();
+        let connected = sessions.filter(|session| session.am_interested).count();
+        if connected + self.sources.untried() < self.limits.dialled {
+            let has_none = connected == 0;
+            self.outputs.push_back(Output::WantsClients { has_none });
+        }
+    }
+
     /// Whether missing bytes may come from this session.
     fn is_hopeful(&self, now: Instant, session: &Session) -> bool {
         let choked_for_long = session

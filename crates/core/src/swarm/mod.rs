@@ -502,6 +502,7 @@ impl Swarm {
         }
         if !self.pieces.is_complete() && self.sources.widens(now) {
             self.outputs.push_back(Output::Widen);
+            self.ask_for_clients();
         }
         self.ask_for_leaves(now);
         if std::mem::take(&mut self.wake) {

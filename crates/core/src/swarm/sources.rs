@@ -220,6 +220,15 @@ impl Sources {
         sources.any(|source| source.failures == 0 && source.is_candidate(now))
     }
 
+    /// Returns how many sources there is no connection to, of which no attempt has failed.
+    pub fn untried(&self) -> usize {
+        let is_untried = |source: &&Known| {
+            let is_away = matches!(source.state, State::Idle | State::Dialling);
+            is_away && source.failures == 0 && source.named.is_some() && !source.lied
+        };
+        self.known.values().filter(is_untried).count()
+    }
+
     /// A dialled holder could not be reached.
     pub fn dial_failed(&mut self, now: Instant, id: SourceId, reason: &str) {
         if let Some(source) = self.known.get_mut(&id)

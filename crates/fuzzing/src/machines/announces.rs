@@ -58,7 +58,8 @@ struct Play {
 
 impl Play {
     fn input(&mut self, source: &mut Source<'_>) -> Input {
-        match source.byte() % 8 {
+        let byte = source.byte();
+        match byte % 8 {
             0 => {
                 self.now += Duration::from_secs(source.byte().into());
                 Input::Tick
@@ -68,7 +69,9 @@ impl Play {
                 self.now = at.map_or(self.now, |at| self.now.max(at - Instant::default()));
                 Input::Tick
             }
-            2 => Input::WantsMore,
+            2 => Input::WantsMore {
+                has_none: byte >= 128,
+            },
             3 if source.below(8) == 0 => Input::IsPrivate,
             3 if source.below(8) == 0 => Input::Completed,
             3 if source.below(64) == 0 => Input::Stop,

@@ -123,6 +123,9 @@ pub(crate) enum Happening {
     Dial(NamedSource),
     /// More holders are wanted.
     Widen,
+    /// There are too few sources, or none at all: clients are wanted of trackers, sooner than these
+    /// are asked anyway.
+    WantsClients { has_none: bool },
     /// Who sent what is not of this file.
     Blame(SourceId),
     /// So many bytes are to be written still.
@@ -673,6 +676,9 @@ impl Transfer {
             Output::Stuck(stuck) => self.report(Happening::Stuck(stuck)),
             Output::Blame(source) => self.report(Happening::Blame(source)),
             Output::Widen => self.report(Happening::Widen),
+            Output::WantsClients { has_none } => {
+                self.report(Happening::WantsClients { has_none });
+            }
         }
         None
     }

@@ -367,6 +367,7 @@ impl Scene {
             }
             // There are no clients, no torrents and no readers here.
             Output::Dial(NamedSource::Client(_))
+            | Output::WantsClients { .. }
             | Output::HashPiece(_)
             | Output::Readable(_)
             | Output::ToCome(_)

@@ -58,6 +58,8 @@ struct World {
     told: Vec<Message>,
     to_come: Option<u64>,
     blamed: BTreeSet<SourceId>,
+    /// Each time that clients were wanted of trackers: whether there were no sources.
+    wants_clients: Vec<bool>,
     stuck: Option<Stuck>,
     complete: bool,
     /// Whether a piece is being hashed that was not when a block last came.
@@ -118,6 +120,7 @@ impl World {
             told: Vec::new(),
             to_come: None,
             blamed: BTreeSet::new(),
+            wants_clients: Vec::new(),
             stuck: None,
             complete: false,
             is_hashing: false,
@@ -263,6 +266,7 @@ impl World {
                 Output::ToCome(bytes) => self.to_come = Some(bytes),
                 Output::Complete { .. } => self.complete = true,
                 Output::Stuck(stuck) => self.stuck = Some(stuck),
+                Output::WantsClients { has_none } => self.wants_clients.push(has_none),
                 Output::Blame(liar) => {
                     self.blamed.insert(liar);
                 }
@@ -342,6 +346,25 @@ fn a_client_that_hangs_up_before_its_wrong_piece_is_hashed_is_blamed_and_not_dia
     assert!(!world.complete && world.stuck.is_some());
     assert_eq!(world.blamed, BTreeSet::from([SourceId::Client(address(0))]));
     assert_eq!(world.swarm.sources(), [], "nothing of it is of use");
+}
+
+#[test]
+fn trackers_are_asked_for_clients_only_while_there_are_fewer_sources_than_may_be_dialled() {
+    let slow = Client {
+        pace: Duration::from_millis(400),
+        ..GOOD
+    };
+    for (clients, are_few) in [(3, true), (30, false)] {
+        let mut world = World::new(32_768, &[2_000_000], false, &vec![slow; clients]);
+        world.play();
+        assert!(world.complete);
+        assert_eq!(!world.wants_clients.is_empty(), are_few, "{clients}");
+        assert!(!world.wants_clients.contains(&true), "there are some");
+    }
+    let mut world = World::new(32_768, &[2_000_000], false, &[]);
+    world.play();
+    assert!(world.stuck.is_some() && !world.wants_clients.is_empty());
+    assert!(!world.wants_clients.contains(&false), "there are none");
 }
 
 #[test]

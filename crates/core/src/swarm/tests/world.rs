@@ -541,6 +541,8 @@ impl World {
                 let members = sources.into_iter().filter_map(SourceId::member);
                 self.nodes[node].from = members.collect();
             }
+            // There are no clients here.
+            Output::WantsClients { .. } => {}
             Output::Readable(reader) => {
                 self.nodes[node].told.insert(reader);
             }

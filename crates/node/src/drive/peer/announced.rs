@@ -41,9 +41,10 @@ impl Seeking {
         Self(seeking.collect())
     }
 
-    /// More sources are wanted.
-    pub(super) fn wants_more(&self) {
-        self.0.iter().for_each(Announcing::wants_more);
+    /// More sources are wanted; perhaps there are none.
+    pub(super) fn wants_more(&self, has_none: bool) {
+        let asked = self.0.iter();
+        asked.for_each(|announcing| announcing.wants_more(has_none));
     }
 
     /// All of the file is there.

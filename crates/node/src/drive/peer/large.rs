@@ -153,12 +153,8 @@ impl FileTask<'_> {
                         // What comes for readers comes as they read: no get has to wait for it.
                         self.promise = Some(promise).filter(|_| !self.is_read);
                     }
-                    Some(happening) => {
-                        if matches!(happening, Happening::Widen) {
-                            seeking.wants_more();
-                        }
-                        self.happened(fetching, happening).await?;
-                    }
+                    Some(Happening::WantsClients { has_none }) => seeking.wants_more(has_none),
+                    Some(happening) => self.happened(fetching, happening).await?,
                     None => return Err(Over::NotWanted),
                 },
                 _ = ticks.tick() => {
@@ -189,8 +185,10 @@ impl FileTask<'_> {
     async fn happened(&self, fetching: &Fetching, happening: Happening) -> Result<(), Over> {
         self.meter.set(&fetching.transfer.progress());
         let event = match happening {
-            // That is for the sessions.
-            Happening::Dial(_) | Happening::ToCome(_) => return Ok(()),
+            // That is for the sessions, the disk and the trackers.
+            Happening::Dial(_) | Happening::ToCome(_) | Happening::WantsClients { .. } => {
+                return Ok(());
+            }
             Happening::Widen => get::LargeEvent::WantsHolders,
             Happening::Blame(liar) => get::LargeEvent::Lied(liar),
             Happening::Failed(error) => return Err(error.into()),

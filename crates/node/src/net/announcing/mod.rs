@@ -103,9 +103,9 @@ impl Announcing {
         Self(inputs)
     }
 
-    /// The fetch has too few sources.
-    pub fn wants_more(&self) {
-        self.say(Input::WantsMore);
+    /// The fetch has too few sources, or none at all.
+    pub fn wants_more(&self, has_none: bool) {
+        self.say(Input::WantsMore { has_none });
     }
 
     /// The last piece has come.

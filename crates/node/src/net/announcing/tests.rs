@@ -571,7 +571,7 @@ async fn a_torrent_is_announced_from_its_start_to_its_end() {
     assert_eq!(again, (AnnounceEvent::None, 5, Some(50)));
     assert_eq!((at - begun).as_secs(), 60);
     assert!(peers_in.recv().await.is_some(), "it is answered");
-    announcing.wants_more();
+    announcing.wants_more(true);
     assert_eq!(said().await.0, (AnnounceEvent::None, 5, Some(200)));
     left.store(0, Ordering::Relaxed);
     announcing.completed();

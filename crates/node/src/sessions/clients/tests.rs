@@ -388,7 +388,7 @@ impl Ground {
                 match fetching.happenings.recv().await.expect("goes on") {
                     Happening::Dial(source) => self.transfers.call(&transfer, source),
                     Happening::Complete(sources) => return sources,
-                    Happening::ToCome(_) | Happening::Widen => {}
+                    Happening::ToCome(_) | Happening::Widen | Happening::WantsClients { .. } => {}
                     other => panic!("{other:?}"),
                 }
             }

@@ -113,7 +113,7 @@ impl Job<'_> {
                 _ = ticks.tick() => {
                     if asked.is_empty() && Instant::now() >= wanted_at {
                         wanted_at = Instant::now() + WANTED_EVERY;
-                        seeking.wants_more();
+                        seeking.wants_more(true);
                     }
                     let is_hopeful = Arc::strong_count(&first) > 1;
                     if !is_hopeful && let Some(reason) = &last {

@@ -378,7 +378,9 @@ impl Job<'_> {
                 },
                 happening = fetching.happenings.recv() => match happening {
                     Some(Happening::Dial(source)) => self.peer.transfers.call(&transfer, source),
-                    Some(Happening::Widen) => seeking.wants_more(),
+                    // No member is a source of a torrent.
+                    Some(Happening::Widen) => {}
+                    Some(Happening::WantsClients { has_none }) => seeking.wants_more(has_none),
                     Some(Happening::Blame(source)) => {
                         fetch.handle(self.now(), TorrentEvent::Blamed(source));
                     }

@@ -141,9 +141,10 @@ impl Seeking {
         heard
     }
 
-    /// More sources are wanted.
-    pub fn wants_more(&self) {
-        self.asked.values().for_each(Announcing::wants_more);
+    /// More sources are wanted; perhaps there are none.
+    pub fn wants_more(&self, has_none: bool) {
+        let asked = self.asked.values();
+        asked.for_each(|announcing| announcing.wants_more(has_none));
     }
 
     /// All of it is there.
