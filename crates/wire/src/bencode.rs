@@ -5,7 +5,9 @@
 //! 64-bit integers, enough for the length of any file.
 //!
 //! Some other programs write dictionaries with their keys in another order.
-//! [`Value::parse_in_any_order`] reads these as well: torrents and the answers of trackers.
+//! [`Value::parse_in_any_order`] reads these as well: info dictionaries, and messages of clients.
+//! Whole torrents and the answers of trackers may have other bytes behind them, too
+//! ([`Value::first_of`]).
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -46,7 +48,7 @@ impl<'a> Value<'a> {
     }
 
     /// Parses the first value of `bytes`, whose keys may be in any order, and returns it with the
-    /// bytes that follow: some messages append other data (BEP 9).
+    /// bytes that follow: some messages append other data (BEP 9), and some programs a line's end.
     pub fn first_of(bytes: &'a [u8]) -> Result<(Self, &'a [u8]), NotBencode> {
         Self::first(bytes, Keys::AnyOrder)
     }

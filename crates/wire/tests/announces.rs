@@ -246,6 +246,20 @@ fn answers_of_other_trackers_are_read() {
 }
 
 #[test]
+fn what_a_tracker_says_behind_its_answer_is_ignored() {
+    let answer = b"d8:intervali900e5:peers6:\xc0\x00\x02\x01\x1a\xe1e";
+    let expected = Announced::decode(answer).expect("an answer");
+    assert_eq!(expected.peers.len(), 1);
+    for behind in ["\n", "\r\n\r\n", "<!-- 3 ms -->"] {
+        let read = Announced::decode(&[&answer[..], behind.as_bytes()].concat());
+        assert_eq!(read.as_ref(), Ok(&expected), "{behind:?}");
+    }
+    let refused = Announced::decode(b"d14:failure reason11:not for youe\n");
+    assert_eq!(refused, Err(AnswerError::Refused("not for you".into())));
+    assert_eq!(answer::decode_scrape(b"d5:filesdee\n"), Ok(Vec::new()));
+}
+
+#[test]
 fn what_is_no_answer_is_told_from_a_refusal() {
     let long = vec![b'x'; answer::LONGEST_ANSWER + 1];
     assert!(matches!(

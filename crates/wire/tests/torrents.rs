@@ -253,6 +253,19 @@ fn an_info_dictionary_out_of_order_keeps_its_hash() {
 }
 
 #[test]
+fn what_is_behind_a_torrent_is_ignored_but_not_what_is_behind_an_info_dictionary() {
+    let info = single(b"a").encode();
+    let torrent = [b"d4:info", &info[..], b"e"].concat();
+    let expected = Torrent::decode(&torrent).expect("a torrent");
+    for behind in ["\n", "\r\n", "<script>"] {
+        let read = Torrent::decode(&[&torrent[..], behind.as_bytes()].concat());
+        assert_eq!(read.as_ref(), Ok(&expected), "{behind:?}");
+        let read = Info::decode(&[&info[..], behind.as_bytes()].concat());
+        assert!(matches!(read, Err(TorrentError::Malformed(_))), "{read:?}");
+    }
+}
+
+#[test]
 fn trackers_come_in_tiers_and_are_bounded() {
     let torrent = |tiers: Vec<Vec<&str>>| {
         let tiers = tiers

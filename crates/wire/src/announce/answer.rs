@@ -115,7 +115,8 @@ pub struct Announced {
 }
 
 impl Announced {
-    /// Reads an answer. Its peers may be packed, or be a list of dictionaries (BEP 3).
+    /// Reads an answer. Its peers may be packed, or be a list of dictionaries (BEP 3). What follows
+    /// its dictionary is ignored.
     pub fn decode(bytes: &[u8]) -> Result<Self, AnswerError> {
         let answer = dictionary(bytes)?;
         let peers = answer.get("peers");
@@ -172,7 +173,7 @@ pub enum AnswerError {
     /// The answer has more than [`LONGEST_ANSWER`] bytes.
     #[error("the tracker's answer has {0} bytes, at most {LONGEST_ANSWER} are read")]
     TooLong(usize),
-    /// The answer is not bencode.
+    /// The answer does not begin with bencode.
     #[error("the tracker's answer is {0}")]
     Malformed(#[from] NotBencode),
     /// The answer is bencode, but lacks what was asked for.
@@ -184,7 +185,8 @@ fn dictionary(bytes: &[u8]) -> Result<Value<'_>, AnswerError> {
     if bytes.len() > LONGEST_ANSWER {
         return Err(AnswerError::TooLong(bytes.len()));
     }
-    let answer = Value::parse_in_any_order(bytes)?;
+    // Trackers written in PHP often end an answer with a line's end.
+    let (answer, _) = Value::first_of(bytes)?;
     if !answer.is_dictionary() {
         return Err(AnswerError::NoAnswer("dictionary"));
     }

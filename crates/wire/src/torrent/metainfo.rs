@@ -18,12 +18,14 @@ pub struct Torrent {
 }
 
 impl Torrent {
-    /// Reads a torrent and checks it as far as that is possible without its files.
+    /// Reads a torrent and checks it as far as that is possible without its files. What follows its
+    /// dictionary is ignored, as other programs ignore it.
     pub fn decode(bytes: &[u8]) -> Result<Self, TorrentError> {
         if bytes.len() > LONGEST_TORRENT {
             return Err(TorrentError::TooLong(bytes.len()));
         }
-        let torrent = Value::parse_in_any_order(bytes)?;
+        // Some editors and web pages add a line's end.
+        let (torrent, _) = Value::first_of(bytes)?;
         let info = torrent.get("info").ok_or(TorrentError::Missing("info"))?;
         let info = Info::decode(info.raw())?;
         let layers = match info.v2() {
