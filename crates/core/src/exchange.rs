@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use thorp_wire::InfoHash;
 use thorp_wire::session::exchange::MOST_EXCHANGED;
+use thorp_wire::session::extended::number_after;
 use thorp_wire::session::{ExchangedPeer, PeerExchange};
 
 use crate::dialled::{HeardOver, may_be_dialled};
@@ -86,8 +87,8 @@ impl ClientExchange {
         self.changed();
     }
 
-    /// A client has said by which number it wants to be told of others, and on which port it
-    /// listens. It may say so again.
+    /// A client has said by which number it wants to be told of others (0: not at all), and on which
+    /// port it listens. It may say so again; what it does not say is as it was.
     pub fn on_handshake(&mut self, session: SessionId, number: Option<u8>, port: Option<u16>) {
         let Some(client) = self.clients.get_mut(&session) else {
             return;
@@ -96,7 +97,7 @@ impl ClientExchange {
             return;
         };
         client.handshakes_left = left;
-        client.number = number;
+        client.number = number_after(client.number, number);
         if let Some(port) = port.filter(|port| *port != 0)
             && client.listens != Some(client.remote)
         {
@@ -321,9 +322,19 @@ mod tests {
         exchange.opened(at(0), SessionId(3), ONE, listens(3), true);
         assert_eq!(told(&mut exchange, 0), [(1, vec![listens(3)], vec![])]);
         // It takes its number back.
-        exchange.on_handshake(SessionId(1), None, Some(6881));
+        exchange.on_handshake(SessionId(1), Some(0), Some(6881));
         exchange.closed(SessionId(3));
         assert_eq!(exchange.next_deadline(), None);
+    }
+
+    #[test]
+    fn a_client_that_says_more_of_itself_is_told_of_others_as_before() {
+        let mut exchange = ClientExchange::default();
+        comes(&mut exchange, 0, 1, ONE);
+        exchange.on_handshake(SessionId(1), None, None);
+        comes(&mut exchange, 1, 2, ONE);
+        let both = [(1, vec![listens(2)], vec![]), (2, vec![listens(1)], vec![])];
+        assert_eq!(told(&mut exchange, 1), both);
     }
 
     #[test]
@@ -460,7 +471,7 @@ mod tests {
                     Did::Said(n, wants, has_port) => {
                         if let Some(session) = sessions.get(&n) {
                             let port = has_port.then_some(6881);
-                            exchange.on_handshake(*session, wants.then_some(1), port);
+                            exchange.on_handshake(*session, Some(wants.into()), port);
                         }
                     }
                     Did::Went(n) => {

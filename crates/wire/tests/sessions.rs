@@ -10,7 +10,7 @@ use proptest::prelude::*;
 use thorp_wire::Root;
 use thorp_wire::layout::{LARGEST_PIECE, Layout, MOST_PIECES};
 use thorp_wire::session::exchange::{ExchangeError, ExchangedPeer, PeerExchange};
-use thorp_wire::session::extended::ExtendedError;
+use thorp_wire::session::extended::{ExtendedError, number_after};
 use thorp_wire::session::handshake::{Extensions, HANDSHAKE};
 use thorp_wire::session::message::{LONGEST_EXTENDED, LONGEST_REQUEST, PIECE_HEAD, PREFIX};
 use thorp_wire::session::metadata::{
@@ -147,8 +147,8 @@ proptest! {
         longest_request in option::of(any::<u32>()),
         length in option::of(0..=u64::MAX / 2),
         busy in any::<bool>(),
-        metadata in option::of(1..=u8::MAX),
-        exchange in option::of(1..=u8::MAX),
+        metadata in option::of(any::<u8>()),
+        exchange in option::of(any::<u8>()),
         metadata_length in option::of(any::<u32>()),
         your_ip in option::of(any::<IpAddr>()),
     ) {
@@ -354,10 +354,22 @@ fn what_others_understand_is_read_and_nonsense_is_passed_over() {
     // An address of five bytes, messages with numbers that are none, and keys out of order.
     let text = b"d6:yourip5:aaaaa1:md6:ut_pexi256e11:ut_metadatai0eee";
     let read = ExtendedHandshake::decode(text);
-    assert_eq!(read, Ok(ExtendedHandshake::default()));
+    let taken_back = ExtendedHandshake {
+        metadata: Some(0),
+        ..ExtendedHandshake::default()
+    };
+    assert_eq!(read, Ok(taken_back));
     let read = ExtendedHandshake::decode(b"d1:mle6:yourip16:0123456789abcdefe");
     let ip = read.expect("a handshake").your_ip;
     assert_eq!(ip, Some(IpAddr::from(*b"0123456789abcdef")));
+}
+
+#[test]
+fn a_later_handshake_changes_only_the_numbers_that_it_names() {
+    let known = [None, Some(3)];
+    for (said, now) in [(None, known), (Some(0), [None; 2]), (Some(5), [Some(5); 2])] {
+        assert_eq!(known.map(|known| number_after(known, said)), now);
+    }
 }
 
 #[test]

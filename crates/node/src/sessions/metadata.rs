@@ -13,6 +13,7 @@ use std::time::Duration;
 use thorp_core::dialled::{HeardOver, may_be_dialled};
 use thorp_wire::layout::{Layout, MOST_PIECES};
 use thorp_wire::merkle::{self, Hash};
+use thorp_wire::session::extended::number_after;
 use thorp_wire::session::message::{LONGEST_REQUEST, MessageLimits};
 use thorp_wire::session::metadata::{LONGEST_METADATA, METADATA_BLOCK, metadata_block_length};
 use thorp_wire::session::{
@@ -244,7 +245,8 @@ impl Asking {
                 self.port = said.port.or(self.port);
                 let length = said.metadata_length;
                 let length = length.filter(|length| (1..=LONGEST_METADATA).contains(length));
-                break said.metadata.zip(length).ok_or_else(refused)?;
+                let number = number_after(None, said.metadata);
+                break number.zip(length).ok_or_else(refused)?;
             }
         };
         let mut raw = Vec::new();

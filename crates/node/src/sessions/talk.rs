@@ -8,6 +8,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use thorp_wire::InfoHash;
+use thorp_wire::session::extended::number_after;
 use thorp_wire::session::metadata::{METADATA_BLOCK, MetadataError, metadata_block_length};
 use thorp_wire::session::{ExtendedHandshake, Message, MetadataMessage, PeerExchange};
 use thorp_wire::torrent::is_private;
@@ -41,7 +42,7 @@ pub(super) enum Said {
     Handshake {
         /// So many requests may wait at it.
         most_requests: Option<u32>,
-        /// By this number it wants to be told of other clients.
+        /// By this number it wants to be told of other clients, if it says so; 0 ends that.
         exchange: Option<u8>,
         /// Where it listens.
         port: Option<u16>,
@@ -98,8 +99,8 @@ impl Talk {
         match number {
             ExtendedHandshake::NUMBER => {
                 let said = ExtendedHandshake::decode(payload)?;
-                // It may say so again, and turns off what it does not name any more.
-                self.metadata = said.metadata;
+                // It may say so again, and change a number.
+                self.metadata = number_after(self.metadata, said.metadata);
                 Ok(Said::Handshake {
                     most_requests: said.requests,
                     exchange: said.exchange,
@@ -216,7 +217,17 @@ mod tests {
         }
         assert_eq!(Some(&whole[..]), talk.info.as_deref());
         assert_eq!(answer(ask(&mut talk, 3)).1, MetadataMessage::Reject(3));
+    }
+
+    #[test]
+    fn a_client_that_says_more_of_itself_keeps_the_number_that_it_has_named_before() {
+        let mut talk = talk(100);
+        with_number(&mut talk, Some(9));
         with_number(&mut talk, None);
+        assert_eq!(answer(ask(&mut talk, 0)).0, 9, "it has only said more");
+        with_number(&mut talk, Some(3));
+        assert_eq!(answer(ask(&mut talk, 0)).0, 3);
+        with_number(&mut talk, Some(0));
         assert_eq!(
             ask(&mut talk, 0),
             Said::Nothing,

@@ -24,10 +24,10 @@ pub struct ExtendedHandshake {
     /// The port on which the sender listens (`p`).
     pub port: Option<u16>,
     /// The number by which the sender wants to be sent messages about the info dictionary
-    /// (`ut_metadata` in `m`). `None` if it does not understand them.
+    /// (`ut_metadata` in `m`). `None` if it does not say: see [`number_after`].
     pub metadata: Option<u8>,
     /// The number by which the sender wants to be told of other clients (`ut_pex` in `m`). `None`
-    /// if it does not want to be.
+    /// if it does not say.
     pub exchange: Option<u8>,
     /// The length in bytes of the info dictionary, if the sender has it (`metadata_size`).
     pub metadata_length: Option<u32>,
@@ -107,8 +107,7 @@ impl ExtendedHandshake {
         }
         let [metadata, exchange] = MESSAGES.map(|name| {
             let number = said.get("m")?.get(name)?.integer()?;
-            // 0 takes back what an earlier handshake has said.
-            u8::try_from(number).ok().filter(|number| *number != 0)
+            u8::try_from(number).ok()
         });
         Ok(Self {
             metadata,
@@ -123,6 +122,13 @@ impl ExtendedHandshake {
             busy: number::<i64>(said, "thorp_busy")?.is_some_and(|busy| busy != 0),
         })
     }
+}
+
+/// Returns by which number an end wants messages of a kind after a handshake in which it has said
+/// this of them, if it wanted them by the number `known` before. A handshake changes what it names
+/// and nothing else, and the number 0 means that there are to be none (BEP 10).
+pub fn number_after(known: Option<u8>, said: Option<u8>) -> Option<u8> {
+    said.or(known).filter(|number| *number != 0)
 }
 
 /// What is wrong with an extension handshake. Close the session with this reason.
