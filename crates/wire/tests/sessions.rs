@@ -415,8 +415,13 @@ fn messages_about_metadata_say_what_is_to_be_done_with_them() {
         read("d5:piecei0ee"),
         Err(MetadataError::Impossible("msg_type"))
     );
-    let beyond = "d8:msg_typei0e5:piecei512ee";
-    assert_eq!(read(beyond), Err(MetadataError::Impossible("piece")));
+    // No dictionary is read that has such a block, but there are longer ones that are asked for.
+    let beyond = |kind: u8| format!("d8:msg_typei{kind}e5:piecei512e10:total_sizei1ee");
+    assert_eq!(read(&beyond(0)), Ok(MetadataMessage::Request(512)));
+    assert_eq!(read(&beyond(2)), Ok(MetadataMessage::Reject(512)));
+    for text in [&beyond(1)[..], "d8:msg_typei0e5:piecei-1ee"] {
+        assert_eq!(read(text), Err(MetadataError::Impossible("piece")));
+    }
     assert_eq!(
         read("d8:msg_typei0e5:piecei0eex"),
         Err(MetadataError::Length(1))

@@ -9,6 +9,7 @@ use thorp_wire::announce::TrackerUrl;
 use thorp_wire::bencode::{Dictionary, encoded_list, encoded_string};
 use thorp_wire::layout::Layout;
 use thorp_wire::merkle::{LayerHasher, content_of, merged_layer};
+use thorp_wire::session::metadata::LONGEST_METADATA;
 use thorp_wire::torrent::build::{self, FolderFile, Privacy};
 use thorp_wire::torrent::{
     Info, LONGEST_TORRENT, MOST_TRACKERS, Magnet, MagnetError, Torrent, TorrentError, info_hash_v1,
@@ -405,6 +406,34 @@ fn what_is_made_of_a_folder_is_read_again() {
     let read = Torrent::decode(&build::torrent(&info, &[], &BTreeMap::new())).expect("a torrent");
     assert_eq!(names(read.info()), order);
     assert_eq!(read.info().length(), total);
+}
+
+#[test]
+fn the_pieces_of_a_folder_follow_from_the_length_of_all_its_files() {
+    let content = Content {
+        length: 1024 * 1024,
+        root: Root::new([7; 32]),
+    };
+    let files = |number: usize| -> Vec<FolderFile> {
+        let file = |at: usize| FolderFile {
+            name: format!("{at:06}").parse().expect("a name"),
+            content,
+        };
+        (0..number).map(file).collect()
+    };
+    for (number, kib) in [(1, 256), (256, 256), (257, 512), (5000, 8192)] {
+        let piece_length = build::folder_piece_length(&files(number));
+        assert_eq!(piece_length, kib * 1024, "{number}");
+    }
+    // 60 GB of them: a link to it can be used.
+    let files = files(60_000);
+    let pieces = 60_000 / 8;
+    let v1 = build::v1_folder_info("d", &files, &vec![[7; 20]; pieces], Privacy::Public);
+    let v2 = build::v2_folder_info("d", &files, Privacy::Public);
+    assert!(v1.len().max(v2.len()) < LONGEST_METADATA as usize);
+    for info in [v1, v2] {
+        Info::decode(&info).expect("a torrent");
+    }
 }
 
 #[test]

@@ -206,6 +206,13 @@ pub enum Failure {
         /// Why not.
         why: String,
     },
+    /// A torrent's info dictionary is longer than what clients are sent of a magnet link.
+    TooLongForLink {
+        /// The path of the file or folder in the share.
+        name: String,
+        /// How long the info dictionary is.
+        bytes: u64,
+    },
     /// A file of the share cannot be hashed.
     Unhashed {
         /// The file's path in the share.
@@ -401,6 +408,7 @@ impl Failure {
             | Self::NotATorrent { .. }
             | Self::Empty { .. }
             | Self::TorrentNotKept { .. }
+            | Self::TooLongForLink { .. }
             | Self::DiskFailed { .. } => ErrorKind::Other,
         }
     }

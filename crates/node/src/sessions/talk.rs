@@ -217,6 +217,10 @@ mod tests {
         }
         assert_eq!(Some(&whole[..]), talk.info.as_deref());
         assert_eq!(answer(ask(&mut talk, 3)).1, MetadataMessage::Reject(3));
+        for beyond in [512, u32::MAX] {
+            let refused = MetadataMessage::Reject(beyond);
+            assert_eq!(answer(ask(&mut talk, beyond)).1, refused);
+        }
     }
 
     #[test]

@@ -165,6 +165,13 @@ pub fn failure(failure: &Failure) -> String {
             named(name),
             one_line(why)
         ),
+        Failure::TooLongForLink { name, bytes } => format!(
+            "No client could use a link to {}: it would first have to be sent the list of its files \
+             and pieces, which has {}, and 8 MiB are the most. Give people the torrent \
+             (thorp torrent NAME -o FILE), or links to the folders in it",
+            named(name),
+            size(*bytes)
+        ),
         Failure::Empty { name } => format!(
             "{} is empty: there is nothing in it that a BitTorrent client could fetch",
             named(name)

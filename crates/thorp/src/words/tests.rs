@@ -383,6 +383,15 @@ fn failures() -> Vec<(Failure, &'static str)> {
             },
             "No other peer is sharing this file; this one shares a/f itself. To copy it: -o DIR",
         ),
+        (
+            Failure::TooLongForLink {
+                name: "a".to_owned(),
+                bytes: 9 * 1024 * 1024,
+            },
+            "No client could use a link to a: it would first have to be sent the list of its files \
+             and pieces, which has 9.0 MiB, and 8 MiB are the most. Give people the torrent \
+             (thorp torrent NAME -o FILE), or links to the folders in it",
+        ),
     ]
 }
 
@@ -446,6 +455,7 @@ fn number(failure: &Failure) -> usize {
         Failure::NoRoomToRead { .. } => 54,
         Failure::ReadersInTheWay { .. } => 55,
         Failure::OnlyHere { .. } => 56,
+        Failure::TooLongForLink { .. } => 57,
     }
 }
 
@@ -453,7 +463,7 @@ fn number(failure: &Failure) -> usize {
 fn every_failure_has_its_sentence() {
     let failures = failures();
     let numbers: Vec<_> = failures.iter().map(|(code, _)| number(code)).collect();
-    assert_eq!(numbers, (0..57).collect::<Vec<_>>());
+    assert_eq!(numbers, (0..58).collect::<Vec<_>>());
     for (code, sentence) in failures {
         assert_eq!(failure(&code), sentence);
     }

@@ -16,7 +16,7 @@ pub const LONGEST_METADATA: u32 = 8 * 1024 * 1024;
 /// A message about a block of the info dictionary.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum MetadataMessage {
-    /// Asks for the block of this number.
+    /// Asks for the block of this number, which there may not be.
     Request(u32),
     /// A block.
     Block {
@@ -67,12 +67,14 @@ impl MetadataMessage {
             number.ok_or(MetadataError::Impossible(key))
         };
         let kind = number("msg_type")?;
-        let block = u32::try_from(number("piece")?)
-            .ok()
-            .filter(|block| *block < LONGEST_METADATA / METADATA_BLOCK)
-            .ok_or(MetadataError::Impossible("piece"))?;
+        // Of which dictionary a block is asked for is not known here: whoever has it refuses.
+        let block = u32::try_from(number("piece")?);
+        let block = block.map_err(|_| MetadataError::Impossible("piece"))?;
         let (request, data, reject) = (REQUEST.into(), DATA.into(), REJECT.into());
         if kind == data {
+            if block >= LONGEST_METADATA / METADATA_BLOCK {
+                return Err(MetadataError::Impossible("piece"));
+            }
             let total = u32::try_from(number("total_size")?)
                 .ok()
                 .filter(|total| (1..=LONGEST_METADATA).contains(total))

@@ -59,11 +59,11 @@ pub struct FolderFile {
     pub content: Content,
 }
 
-/// Returns the length of the pieces of a folder's torrent: the largest one of its files.
+/// Returns the length of the pieces of a folder's torrent: that of a file as long as all of its
+/// files. So no piece is shorter than those of one of its files, and their number is bounded.
 pub fn folder_piece_length(files: &[FolderFile]) -> u32 {
-    let lengths = files.iter();
-    let lengths = lengths.map(|file| Layout::of(file.content.length).piece_length());
-    lengths.max().unwrap_or(Layout::of(0).piece_length())
+    let lengths = files.iter().map(|file| file.content.length);
+    Layout::of(lengths.fold(0, u64::saturating_add)).piece_length()
 }
 
 /// Puts the files of a folder into the order that they have in a torrent: that of the file tree.

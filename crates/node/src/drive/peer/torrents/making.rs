@@ -13,6 +13,7 @@ use thorp_disk::DiskThread;
 use thorp_files::share::{ReadError, Share};
 use thorp_wire::layout::Layout;
 use thorp_wire::merkle::{Hash, merged_layer};
+use thorp_wire::session::metadata::LONGEST_METADATA;
 use thorp_wire::torrent::MOST_FILES;
 use thorp_wire::torrent::build::{self, FolderFile, Privacy, folder_piece_length};
 use thorp_wire::{Content, Entry, Name, Root};
@@ -146,6 +147,9 @@ pub(super) async fn of_file(share: &Share, of: &TorrentOf, name: Name) -> Result
             let info = info.map_err(|error| refused(&why_unread(&error)))?;
             info.ok_or_else(|| refused(&"it has changed"))?
         };
+        if !whole {
+            must_fit_a_link(name.as_str(), info.len())?;
+        }
         // The other torrents of a file follow from its entry.
         let is_kept = !v2 && privacy == Privacy::Public;
         if is_kept {
@@ -280,6 +284,10 @@ impl FolderOf {
         let (share, privacy) = (&self.share, privacy(&self.of));
         let names = self.names()?;
         let piece_length = folder_piece_length(&self.files);
+        if !self.of.whole {
+            // Before its files are read for it.
+            must_fit_a_link(path, self.info_length(privacy))?;
+        }
         let mut layers = Layers::new();
         let info = if self.of.v2 {
             if self.of.whole {
@@ -305,6 +313,21 @@ impl FolderOf {
             info,
             layers,
         })
+    }
+
+    /// How long its info dictionary will be.
+    fn info_length(&self, privacy: Privacy) -> usize {
+        if self.of.v2 {
+            return build::v2_folder_info(&self.name, &self.files, privacy).len();
+        }
+        let pieces = self
+            .length
+            .div_ceil(folder_piece_length(&self.files).into());
+        let hashes = usize::try_from(pieces.saturating_mul(20)).unwrap_or(usize::MAX);
+        // The hashes have their length before them.
+        let more = hashes.saturating_add(hashes.to_string().len() - "0".len());
+        let rest = build::v1_folder_info(&self.name, &self.files, &[], privacy);
+        rest.len().saturating_add(more)
     }
 
     /// The paths of the files in the share.
@@ -353,6 +376,17 @@ impl FolderOf {
         let pieces = pieces.ok_or(Failure::PeerStopping)?;
         Ok(info(&pieces))
     }
+}
+
+/// Refuses what clients could not fetch by a link: they are sent the info dictionary first.
+fn must_fit_a_link(path: &str, info_length: usize) -> Result<(), Failure> {
+    if info_length > LONGEST_METADATA as usize {
+        return Err(Failure::TooLongForLink {
+            name: path.to_owned(),
+            bytes: info_length as u64,
+        });
+    }
+    Ok(())
 }
 
 /// Keeps a torrent that follows from no entry of the share.
@@ -437,5 +471,21 @@ fn progress(files: (u64, u64), bytes: (u64, u64), begun: Instant) -> Progress {
         rate,
         eta: length.saturating_sub(read).checked_div(rate),
         ..Progress::default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_link_that_no_client_could_use_is_refused() {
+        let longest = LONGEST_METADATA as usize;
+        assert_eq!(must_fit_a_link("d", longest), Ok(()));
+        let refused = Failure::TooLongForLink {
+            name: "d".to_owned(),
+            bytes: longest as u64 + 1,
+        };
+        assert_eq!(must_fit_a_link("d", longest + 1), Err(refused));
     }
 }
