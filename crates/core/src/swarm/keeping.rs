@@ -16,6 +16,9 @@ const LOOK_EVERY: Duration = Duration::from_millis(250);
 const SILENT_FOR_LONG: Duration = Duration::from_secs(30);
 /// A source that has choked this peer for this long does not count as hope.
 const CHOKED_FOR_LONG: Duration = Duration::from_mins(2);
+/// Clients that have what is missing and let this peer wait for its turn are waited for, without a
+/// byte from anywhere, for this long.
+const CLIENTS_TAKE_TURNS: Duration = Duration::from_mins(15);
 /// A session that neither end uses may be closed after this long to make room.
 const IDLE: Duration = Duration::from_secs(30);
 /// A fetch of which no source has a piece any more, and no known holder is left to be dialled, is
@@ -56,6 +59,7 @@ impl Swarm {
             }
         }
         self.dial(now);
+        let waited_for = self.count_clients_waited_for(now);
         let mut sessions = self.sessions.iter();
         let hope = sessions
             .any(|(id, session)| self.is_hopeful(now, session) && !self.hashes.has_failed(*id));
@@ -66,9 +70,14 @@ impl Swarm {
             (hope, PATIENCE)
         };
         if let Some(reason) = self.sources.why_stuck(now, hope, patience) {
-            let is_unproven = self.comes_unproven(now);
+            let reason = match waited_for {
+                _ if self.comes_unproven(now) => UNPROVEN.into(),
+                0 => reason,
+                1 => "one client has it and lets this peer wait".into(),
+                more => format!("{more} clients have it and let this peer wait"),
+            };
             self.outputs.push_back(Output::Stuck(Stuck {
-                reason: if is_unproven { UNPROVEN.into() } else { reason },
+                reason,
                 there: self.pieces.verified(),
                 contact: self.sources.contact(),
                 sources: self.source_ids(),
@@ -127,9 +136,27 @@ impl Swarm {
             .choked_since
             .is_some_and(|since| now - since >= CHOKED_FOR_LONG);
         let proven = session.received > 0 || self.sources.failures(session.source) == 0;
+        let takes_turns = lets_wait(session)
+            && self
+                .let_wait_since
+                .is_none_or(|since| now - since < CLIENTS_TAKE_TURNS);
         // What cannot be verified is not asked for.
         let is_of_use = session.offer.hashes || self.can_verify();
-        is_of_use && session.gives_hope(now) && !session.silent && !choked_for_long && proven
+        let may_send = proven && !choked_for_long || takes_turns;
+        is_of_use && session.gives_hope(now) && !session.silent && may_send
+    }
+
+    /// Returns how many clients let this peer wait for what is missing, and remembers since when that
+    /// is so without a byte that has come.
+    fn count_clients_waited_for(&mut self, now: Instant) -> usize {
+        let waited_for = self.sessions.values().filter(|session| lets_wait(session));
+        let number = waited_for.count();
+        // That one goes and another one comes begins no new time: strangers could go on so for ever.
+        let has_ended = self.let_wait_since.is_none_or(|since| since < self.received_at);
+        if has_ended {
+            self.let_wait_since = (number > 0).then_some(now);
+        }
+        number
     }
 
     /// Whether clients of v1 have what is missing, of which nobody says what it must hash to.
@@ -227,6 +254,12 @@ impl Swarm {
         self.drop_session(now, id, Why::Useless(why.into()));
         true
     }
+}
+
+/// Whether it is a client that has something that is missing and does not send it yet: clients serve
+/// a few others at a time, and take turns.
+fn lets_wait(session: &Session) -> bool {
+    !session.offer.member && session.choked && session.has_more_to_give()
 }
 
 #[expect(

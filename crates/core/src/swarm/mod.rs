@@ -135,6 +135,9 @@ pub struct Swarm {
     received: u64,
     /// When the last of that came; before, when the fetch began.
     received_at: Instant,
+    /// Since when clients let this peer wait that have something that is missing, if no byte has come
+    /// since.
+    let_wait_since: Option<Instant>,
     next_look: Instant,
     next_choke: Instant,
     next_swap: Instant,
@@ -230,6 +233,7 @@ impl Swarm {
             wake: false,
             received: 0,
             received_at: now,
+            let_wait_since: None,
             next_look: now,
             next_choke: now + choke::EVERY,
             next_swap: now + keeping::SWAP_EVERY,

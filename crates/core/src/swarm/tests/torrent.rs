@@ -32,6 +32,8 @@ struct Client {
     leaves: Option<u32>,
     /// It hangs up as soon as all of a piece is written.
     hangs_up: bool,
+    /// How long it lets this peer wait before it sends anything.
+    lets_wait: Duration,
 }
 
 const GOOD: Client = Client {
@@ -39,6 +41,7 @@ const GOOD: Client = Client {
     lies: None,
     leaves: None,
     hangs_up: false,
+    lets_wait: Duration::ZERO,
 };
 
 struct World {
@@ -69,8 +72,16 @@ struct World {
 #[derive(Clone, Copy)]
 enum Event {
     Open(usize),
+    Unchoke(usize),
     Block(usize, Span),
     Hash(Piece),
+}
+
+impl Event {
+    /// Whether it is that this client sends something.
+    fn is_of(self, of: usize) -> bool {
+        matches!(self, Self::Unchoke(client) | Self::Block(client, _) if client == of)
+    }
 }
 
 impl World {
@@ -157,9 +168,19 @@ impl World {
             Event::Open(client) => {
                 let session = SessionId(client as u64);
                 self.input(opening(client, session));
-                for message in [Message::HaveAll, Message::Unchoke] {
-                    self.input(Input::Message { session, message });
+                let message = Message::HaveAll;
+                self.input(Input::Message { session, message });
+                let wait = self.clients[client].lets_wait;
+                if wait.is_zero() {
+                    self.happens(Event::Unchoke(client));
+                } else {
+                    self.later(self.now + wait, Event::Unchoke(client));
                 }
+            }
+            Event::Unchoke(client) => {
+                let session = SessionId(client as u64);
+                let message = Message::Unchoke;
+                self.input(Input::Message { session, message });
             }
             Event::Block(client, span) => self.block(client, span),
             Event::Hash(piece) => {
@@ -348,6 +369,75 @@ fn a_client_that_hangs_up_before_its_wrong_piece_is_hashed_is_blamed_and_not_dia
     assert_eq!(world.swarm.sources(), [], "nothing of it is of use");
 }
 
+/// A client that lets this peer wait for so many minutes.
+fn busy(minutes: u64) -> Client {
+    Client {
+        lets_wait: Duration::from_mins(minutes),
+        ..GOOD
+    }
+}
+
+#[test]
+fn clients_that_have_it_are_waited_for_for_a_quarter_of_an_hour_until_they_send_something() {
+    let mut world = World::new(32_768, &[200_000], false, &[busy(20), busy(14)]);
+    world.play();
+    assert!(world.complete && world.disk == world.right);
+
+    for (clients, reason) in [
+        (1, "one client has it and lets this peer wait"),
+        (2, "2 clients have it and let this peer wait"),
+    ] {
+        let mut world = World::new(32_768, &[200_000], false, &vec![busy(16); clients]);
+        world.play();
+        let stuck = world.stuck.expect("is given up");
+        assert_eq!(stuck.reason, reason);
+        let waited = world.now - Instant::after_start(Duration::ZERO);
+        let minutes = waited.as_secs() / 60;
+        assert!((2..=15).contains(&minutes), "{minutes}");
+    }
+}
+
+#[test]
+fn a_client_that_has_it_is_waited_for_though_it_could_not_be_reached_before() {
+    let mut world = World::new(32_768, &[200_000], false, &[busy(1)]);
+    world.input(Input::Clients(vec![address(0)]));
+    world.events.clear();
+    let (source, reason) = (SourceId::Client(address(0)), "it is off".to_owned());
+    world.input(Input::DialFailed { source, reason });
+    world.play();
+    assert!(world.complete, "{:?}", world.stuck);
+}
+
+#[test]
+fn clients_that_come_and_go_and_never_send_anything_are_waited_for_no_longer() {
+    let mut world = World::new(32_768, &[200_000], false, &[busy(60), busy(60)]);
+    world.input(Input::Clients(vec![address(0), address(1)]));
+    // They go by turns, and the one is back before the other one goes.
+    let turn = Duration::from_secs(40);
+    let (mut goes, mut next) = (0, world.now + turn);
+    while world.stuck.is_none() {
+        let opened = world.events.keys().next().map(|(at, _)| *at);
+        let deadline = world.swarm.next_deadline().expect("it goes on");
+        world.now = world.now.max(deadline.min(opened.unwrap_or(deadline)));
+        assert!(world.now < Instant::after_start(Duration::from_mins(20)));
+        if world.now >= next {
+            next = world.now + turn;
+            world.events.retain(|_, event| !event.is_of(goes));
+            let (session, reason) = (SessionId(goes as u64), "it has gone".to_owned());
+            world.input(Input::Closed { session, reason });
+            goes = 1 - goes;
+        } else if opened.is_some_and(|at| at <= world.now) {
+            let (_, event) = world.events.pop_first().expect("there is one");
+            world.happens(event);
+        } else {
+            world.input(Input::Tick);
+        }
+    }
+    let waited = world.now - Instant::after_start(Duration::ZERO);
+    let minutes = waited.as_secs() / 60;
+    assert!((2..=15).contains(&minutes), "{minutes}");
+}
+
 #[test]
 fn trackers_are_asked_for_clients_only_while_there_are_fewer_sources_than_may_be_dialled() {
     let slow = Client {
@@ -525,6 +615,7 @@ proptest! {
                 lies,
                 leaves,
                 hangs_up,
+                ..GOOD
             })
             .collect();
         clients.push(GOOD);
