@@ -31,6 +31,7 @@ const USUAL: usize = 2 * CHUNK;
 const WRITE: usize = 64 * 1024;
 /// This little more is not written alone: a block is a power of two behind its head.
 const HEADS: usize = 1024;
+/// An end that takes nothing for so long is given up.
 const STUCK: Duration = Duration::from_secs(30);
 
 /// What comes in.
@@ -258,10 +259,15 @@ impl<W: AsyncWrite + Unpin> Outward<W> {
     pub async fn send(&mut self, bytes: &[u8]) -> Result<(), Broken> {
         let mut left = bytes;
         while !left.is_empty() {
-            let (chunk, rest) = left.split_at(chunk_of(left.len()));
-            timeout(STUCK, self.stream.write_all(chunk))
-                .await
-                .map_err(|_| Broken::Stuck)??;
+            let (mut chunk, rest) = left.split_at(chunk_of(left.len()));
+            while !chunk.is_empty() {
+                // A thin line takes a little at a time.
+                let written = timeout(STUCK, self.stream.write(chunk)).await;
+                match written.map_err(|_| Broken::Stuck)?? {
+                    0 => return Err(Broken::Closed),
+                    written => chunk = &chunk[written..],
+                }
+            }
             left = rest;
         }
         Ok(())
@@ -350,6 +356,28 @@ mod tests {
         says.await.expect("ends").expect("is read");
         let end = inward.head(limits()).await;
         assert!(matches!(end, Err(Broken::Closed)), "{end:?}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_end_that_takes_a_little_at_a_time_is_sent_all_and_one_that_takes_nothing_is_not() {
+        let (mut there, here) = duplex(1024);
+        let mut outward = Outward::new(here);
+        let takes = tokio::spawn(async move {
+            let (mut taken, mut some) = (0, [0; 1024]);
+            while taken < WRITE {
+                tokio::time::sleep(STUCK / 2).await;
+                taken += there.read(&mut some).await.expect("more comes");
+            }
+            there
+        });
+        let bytes = vec![7; WRITE];
+        let sent = outward.send(&bytes).await;
+        assert!(sent.is_ok(), "{sent:?}");
+        let _there = takes.await.expect("it ends");
+        let begun = tokio::time::Instant::now();
+        let sent = outward.send(&bytes).await;
+        assert!(matches!(sent, Err(Broken::Stuck)), "{sent:?}");
+        assert_eq!(begun.elapsed().as_secs(), STUCK.as_secs());
     }
 
     #[tokio::test]
