@@ -172,7 +172,10 @@ impl Swarm {
             session.sweep(now);
             let silence = now - session.heard;
             if session.silent {
-                if silence >= SILENT_FOR_LONG {
+                if session.choked && session.asked_number() == 0 {
+                    // It owes nothing any more, and may send what it is asked for later.
+                    session.silent = false;
+                } else if silence >= SILENT_FOR_LONG {
                     gone.push(*id);
                 }
             } else if session.asked_number() > 0 && silence >= SILENT {

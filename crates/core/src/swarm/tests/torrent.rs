@@ -64,6 +64,8 @@ struct World {
     /// Each time that clients were wanted of trackers: whether there were no sources.
     wants_clients: Vec<bool>,
     stuck: Option<Stuck>,
+    /// Whether this peer has closed a session.
+    is_closed: bool,
     complete: bool,
     /// Whether a piece is being hashed that was not when a block last came.
     is_hashing: bool,
@@ -133,6 +135,7 @@ impl World {
             blamed: BTreeSet::new(),
             wants_clients: Vec::new(),
             stuck: None,
+            is_closed: false,
             complete: false,
             is_hashing: false,
         }
@@ -156,6 +159,16 @@ impl World {
             self.now = self.now.max(at);
             self.happens(event);
         }
+    }
+
+    /// Lets so much time go by, in which no client does anything.
+    fn wait(&mut self, time: Duration) {
+        let until = self.now + time;
+        while let Some(at) = self.swarm.next_deadline().filter(|at| *at <= until) {
+            self.now = self.now.max(at);
+            self.input(Input::Tick);
+        }
+        self.now = until;
     }
 
     fn later(&mut self, at: Instant, event: Event) {
@@ -280,6 +293,7 @@ impl World {
                     self.later(soon, Event::Hash(piece));
                 }
                 Output::Close(session, _) => {
+                    self.is_closed = true;
                     let reason = "closed".to_owned();
                     self.swarm
                         .handle(self.now, Input::Closed { session, reason });
@@ -436,6 +450,32 @@ fn clients_that_come_and_go_and_never_send_anything_are_waited_for_no_longer() {
     let waited = world.now - Instant::after_start(Duration::ZERO);
     let minutes = waited.as_secs() / 60;
     assert!((2..=15).contains(&minutes), "{minutes}");
+}
+
+#[test]
+fn a_client_that_was_silent_and_lets_this_peer_wait_then_is_not_left() {
+    let silent = Client {
+        pace: Duration::from_mins(40),
+        ..GOOD
+    };
+    let mut world = World::new(32_768, &[200_000], false, &[silent]);
+    world.input(Input::Clients(vec![address(0)]));
+    let (_, event) = world.events.pop_first().expect("it is dialled");
+    world.happens(event);
+    assert!(!world.asked.is_empty());
+    let session = SessionId(0);
+    world.wait(Duration::from_secs(11));
+    let message = Message::Choke;
+    world.input(Input::Message { session, message });
+    for span in std::mem::take(&mut world.asked) {
+        let message = Message::Reject(span);
+        world.input(Input::Message { session, message });
+    }
+    world.wait(Duration::from_mins(1));
+    assert!(world.stuck.is_none() && !world.is_closed);
+    let message = Message::Unchoke;
+    world.input(Input::Message { session, message });
+    assert!(!world.asked.is_empty(), "it is asked again");
 }
 
 #[test]
