@@ -5,26 +5,44 @@
 
 /// Decodes a key or a value. `None` if a `%` is not followed by two hexadecimal digits.
 pub(crate) fn decode(text: &[u8]) -> Option<Vec<u8>> {
+    let (bytes, has_stray) = decoded(text);
+    (!has_stray).then_some(bytes)
+}
+
+/// The same, but a `%` that is not followed by two hexadecimal digits stands for itself: in what
+/// people have written.
+pub(crate) fn decode_leniently(text: &[u8]) -> Vec<u8> {
+    decoded(text).0
+}
+
+/// Returns the bytes, and whether a `%` is among them that was not escaped.
+fn decoded(text: &[u8]) -> (Vec<u8>, bool) {
     let mut bytes = Vec::with_capacity(text.len());
-    let mut rest = text;
-    loop {
-        rest = match rest {
-            [] => return Some(bytes),
-            [b'%', high, low, rest @ ..] => {
-                bytes.push(hex(*high)? << 4 | hex(*low)?);
-                rest
+    let (mut rest, mut has_stray) = (text, false);
+    while let [first, behind @ ..] = rest {
+        rest = behind;
+        let byte = match first {
+            b'+' => b' ',
+            b'%' => {
+                if let Some((byte, behind)) = escaped(behind) {
+                    rest = behind;
+                    byte
+                } else {
+                    has_stray = true;
+                    b'%'
+                }
             }
-            [b'%', ..] => return None,
-            [b'+', rest @ ..] => {
-                bytes.push(b' ');
-                rest
-            }
-            [byte, rest @ ..] => {
-                bytes.push(*byte);
-                rest
-            }
+            byte => *byte,
         };
+        bytes.push(byte);
     }
+    (bytes, has_stray)
+}
+
+/// Returns the byte that two hexadecimal digits stand for, and what is behind them.
+fn escaped(text: &[u8]) -> Option<(u8, &[u8])> {
+    let ([high, low], behind) = text.split_first_chunk::<2>()?;
+    Some((hex(*high)? << 4 | hex(*low)?, behind))
 }
 
 /// Appends bytes, of which all but the unreserved characters of RFC 3986 are escaped.

@@ -491,6 +491,21 @@ fn a_magnet_link_in_bytes() {
 }
 
 #[test]
+fn a_name_with_a_percent_sign_that_was_not_escaped_is_read_as_it_is() {
+    let hash = "11".repeat(20);
+    for (written, name) in [
+        ("100%", "100%"),
+        ("50%+off%2c+really", "50% off, really"),
+        ("%zz%4", "%zz%4"),
+    ] {
+        let link = format!("magnet:?dn={written}&xt=urn:btih:{hash}");
+        let read: Magnet = link.parse().expect("a link");
+        assert_eq!(read.name.as_deref(), Some(name));
+        assert_eq!(read.v1, Some(InfoHash::new([0x11; 20])));
+    }
+}
+
+#[test]
 fn what_is_no_magnet_link_is_refused_with_the_reason() {
     let hash = "11".repeat(20);
     for (link, why) in [
@@ -511,7 +526,8 @@ fn what_is_no_magnet_link_is_refused_with_the_reason() {
             &format!("magnet:?xt=urn:btmh:1220{hash}"),
             MagnetError::InfoHash,
         ),
-        ("magnet:?dn=%2", MagnetError::Escape),
+        ("magnet:?dn=%2", MagnetError::NoTopic),
+        ("magnet:?xt=urn:btih:%2", MagnetError::InfoHash),
         (
             &format!("magnet:?{}", "x".repeat(Magnet::MAX)),
             MagnetError::TooLong,

@@ -152,7 +152,9 @@ impl Swarm {
         let waited_for = self.sessions.values().filter(|session| lets_wait(session));
         let number = waited_for.count();
         // That one goes and another one comes begins no new time: strangers could go on so for ever.
-        let has_ended = self.let_wait_since.is_none_or(|since| since < self.received_at);
+        let has_ended = self
+            .let_wait_since
+            .is_none_or(|since| since < self.received_at);
         if has_ended {
             self.let_wait_since = (number > 0).then_some(now);
         }

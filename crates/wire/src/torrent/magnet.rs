@@ -60,7 +60,7 @@ impl FromStr for Magnet {
         let mut magnet = Self::default();
         for pair in query.split('&') {
             let (key, value) = pair.split_once('=').unwrap_or((pair, ""));
-            let value = percent::decode(value.as_bytes()).ok_or(MagnetError::Escape)?;
+            let value = percent::decode_leniently(value.as_bytes());
             // Names in other encodings are shown as well as they can be.
             let value = String::from_utf8_lossy(&value).into_owned();
             // Several values may be numbered: `xt.1`.
@@ -154,9 +154,6 @@ pub enum MagnetError {
     /// It does not begin like one.
     #[error("a magnet link begins with magnet:?")]
     NoMagnet,
-    /// A `%` is not followed by two hexadecimal digits.
-    #[error("a % in the magnet link is not followed by two hexadecimal digits")]
-    Escape,
     /// An info-hash has the wrong length or form.
     #[error(
         "an info-hash has 40 hexadecimal digits or 32 letters of base32 (xt=urn:btih:), \
