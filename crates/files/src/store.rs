@@ -40,6 +40,7 @@ use crate::stamp::{Stamp, last_written};
 pub use looking::Looking;
 use naming::Naming;
 pub use partial::Partial;
+pub(crate) use partial::{LOOK_EVERY, until_moved};
 pub use parts::{Placed, TorrentPart};
 pub use small::{Batch, SmallFile};
 
@@ -72,6 +73,15 @@ pub enum Replace {
 pub struct FileIdentity {
     device: u64,
     inode: u64,
+}
+
+impl FileIdentity {
+    fn of(meta: &Metadata) -> Self {
+        Self {
+            device: meta.dev(),
+            inode: meta.ino(),
+        }
+    }
 }
 
 /// What is at the place where a file is to go.
@@ -121,6 +131,12 @@ pub enum StoreError {
     /// The directory itself is no longer where it was.
     #[error("{} was moved, replaced or removed", shown(path))]
     Moved {
+        /// Where it was.
+        path: PathBuf,
+    },
+    /// A folder that a file is on its way into, or what has come of it, is no longer where it was.
+    #[error("{} was moved, replaced or removed while a file came", shown(path))]
+    FolderMoved {
         /// Where it was.
         path: PathBuf,
     },
@@ -224,10 +240,7 @@ impl Store {
     /// cannot be looked at.
     pub fn identity(&self, _: DiskThread, name: &Name) -> Option<FileIdentity> {
         let meta = self.dir.symlink_metadata(name.as_str()).ok()?;
-        Some(FileIdentity {
-            device: meta.dev(),
-            inode: meta.ino(),
-        })
+        Some(FileIdentity::of(&meta))
     }
 
     /// What is at the place of this file, by what was seen there.
@@ -309,6 +322,8 @@ impl Store {
         if content.length > MAX_INLINE {
             file.sync_all().map_err(failed)?;
         }
+        let identity = FileIdentity::of(&file.metadata().map_err(failed)?);
+        self.must_lead_to(name, &folder, &part.name, identity)?;
         let aside = self.set_aside(disk, name, set_aside)?;
         self.give_name(&folder, &part.name, name.base(), replace)
             .map_err(failed)?;
@@ -419,6 +434,51 @@ impl Store {
         opened.map_err(|error| self.failed(name, error))
     }
 
+    /// Whether the directory's path still leads to it. Its handle goes along where it is moved.
+    pub(crate) fn is_in_place(&self) -> io::Result<bool> {
+        let there = Metadata::from_just_metadata(std::fs::metadata(&self.path)?);
+        let open = self.dir.dir_metadata()?;
+        Ok(FileIdentity::of(&there) == FileIdentity::of(&open))
+    }
+
+    /// Refuses to go on where the directory is not where it was, or the folder of this name not
+    /// the one that has this temporary file: what is moved takes its handle along.
+    fn must_lead_to(
+        &self,
+        name: &Name,
+        folder: &Dir,
+        part: &str,
+        file: FileIdentity,
+    ) -> Result<(), StoreError> {
+        match self.is_in_place() {
+            Ok(true) => {}
+            Err(error) if !has_moved(&error) => return Err(failed(self.path.clone(), error)),
+            Ok(false) | Err(_) => {
+                let path = self.path.clone();
+                return Err(StoreError::FolderMoved { path });
+            }
+        }
+        let inside = Path::new(name.folder().unwrap_or_default());
+        match self.dir.symlink_metadata(inside.join(part)) {
+            Ok(there) if FileIdentity::of(&there) == file => return Ok(()),
+            Err(error) if !has_moved(&error) => return Err(failed(self.path_of(name), error)),
+            Ok(_) | Err(_) => {}
+        }
+        let path = self.path.join(inside);
+        let is_this = |there: &Metadata| {
+            let held = folder.dir_metadata();
+            held.is_ok_and(|held| FileIdentity::of(&held) == FileIdentity::of(there))
+        };
+        let there = match name.folder() {
+            Some(folder) => self.dir.metadata(folder),
+            None => self.dir.dir_metadata(),
+        };
+        // The folder is there: somebody has taken the file alone.
+        let is_there = there.as_ref().is_ok_and(is_this);
+        let path = if is_there { path.join(part) } else { path };
+        Err(StoreError::FolderMoved { path })
+    }
+
     fn opened(&self, name: &Name) -> io::Result<File> {
         let mut options = OpenOptions::new();
         // It may be a pipe by now, or a link.
@@ -495,6 +555,16 @@ fn failed(path: PathBuf, error: io::Error) -> StoreError {
             path,
             source: error,
         },
+    }
+}
+
+/// Whether this says that a path leads somewhere else by now, and nothing about the disk.
+fn has_moved(error: &io::Error) -> bool {
+    match error.kind() {
+        io::ErrorKind::NotFound | io::ErrorKind::NotADirectory => true,
+        // Out of the directory, by a link; the system's own refusals have a number.
+        io::ErrorKind::PermissionDenied => error.raw_os_error().is_none(),
+        _ => false,
     }
 }
 

@@ -54,6 +54,7 @@ impl From<StoreError> for Failure {
             StoreError::FolderInTheWay { path } => (path, Obstacle::Folder),
             StoreError::SpecialInTheWay { path } => (path, Obstacle::Special),
             StoreError::Moved { path } => (path, Obstacle::Moved),
+            StoreError::FolderMoved { path } => (path, Obstacle::FolderMoved),
             StoreError::LeadsOutside { path } => (path, Obstacle::LeadsOutside),
             StoreError::NameTooLong { path } => (path, Obstacle::NameTooLong),
             StoreError::ReadOnly { path } => (path, Obstacle::ReadOnly),

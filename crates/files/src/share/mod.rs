@@ -71,7 +71,6 @@ use std::ops::Bound;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, RwLock};
-use std::time::Duration;
 
 use cap_std::ambient_authority;
 use cap_std::fs::Dir;
@@ -79,7 +78,6 @@ use thiserror::Error;
 use thorp_disk::DiskThread;
 use thorp_wire::{Content, Entry, InfoHash, Name};
 use tokio::sync::mpsc;
-use tokio::time::sleep;
 
 #[cfg(feature = "testing")]
 pub use cache::fits as cached;
@@ -97,7 +95,7 @@ pub use left_out::{LeftOutCause, Skipped};
 pub use warning::{IgnoreProblem, ShareWarning};
 
 use crate::stamp::Stamp;
-use crate::store::{Partial, Store, StoreError};
+use crate::store::{self, Partial, Store, StoreError};
 use cache::Cache;
 use index::Index;
 use keeper::Keeper;
@@ -111,10 +109,6 @@ pub const CACHE: &str = "hashes";
 
 /// How many events may wait to be taken before the keeper waits.
 const EVENTS: usize = 64;
-
-/// How often to check that the directory is in its place, while a large file is
-/// written to it.
-const LOOK_EVERY: Duration = Duration::from_millis(250);
 
 /// Why a directory cannot be shared.
 #[derive(Debug, Error)]
@@ -399,19 +393,18 @@ impl Share {
         self.shared.store.partial(disk, name, content)
     }
 
-    /// Waits until the directory is not where it was: nothing may be written to
-    /// it then. A fetch that takes long waits for this meanwhile: if a
-    /// directory above the share is moved, the watcher does not report it.
-    pub async fn moved(&self) -> StoreError {
-        loop {
-            sleep(LOOK_EVERY).await;
-            let shared = Arc::clone(&self.shared);
-            let looked = thorp_disk::spawn(move |_| shared.must_be_in_place()).await;
-            if let Ok(Err(moved @ StoreError::Moved { .. })) = looked {
-                self.shared.inbox.poke();
-                return moved;
-            }
-        }
+    /// Waits until the directory is not where it was, or a large file that comes not where it is to
+    /// get its name: nothing may be written to it then. A fetch that takes long waits for this
+    /// meanwhile: if a directory above the share is moved, the watcher does not report it.
+    pub async fn moved(&self, partial: &Arc<Partial>) -> StoreError {
+        let (shared, partial) = (Arc::clone(&self.shared), Arc::clone(partial));
+        let moved = store::until_moved(move |disk| {
+            shared.must_be_in_place()?;
+            shared.store.must_be_in_place(disk, &partial)
+        });
+        let moved = moved.await;
+        self.shared.inbox.poke();
+        moved
     }
 }
 

@@ -17,11 +17,11 @@ use thorp_disk::DiskThread;
 use thorp_wire::frame::MAX_INLINE;
 use thorp_wire::{Content, Name, merkle};
 
-use super::LOOK_EVERY;
 use super::hash::open;
 use super::holding::{ReadError, refusal};
 use super::locks::read;
 use super::shared::{Share, Shared};
+use crate::store::LOOK_EVERY;
 
 /// Small files that are read one right after the other. It is not to be kept for longer.
 pub struct ReadBatch<'a> {

@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 use std::io;
-use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, RwLock};
@@ -278,17 +277,10 @@ impl Shared {
     /// Whether the directory's path still leads to the directory that is open.
     /// Otherwise it was moved, perhaps so that it is no longer shared.
     pub(super) fn place(&self) -> Place {
-        let looked =
-            std::fs::metadata(&self.path).and_then(|there| Ok((there, self.dir.dir_metadata()?)));
-        match looked {
-            Ok((there, open))
-                if there.ino() == cap_std::fs::MetadataExt::ino(&open)
-                    && there.dev() == cap_std::fs::MetadataExt::dev(&open) =>
-            {
-                Place::Here
-            }
+        match self.store.is_in_place() {
+            Ok(true) => Place::Here,
             Err(error) if !says_no(&error) => Place::Unknown(error),
-            Ok(_) | Err(_) => Place::Elsewhere,
+            Ok(false) | Err(_) => Place::Elsewhere,
         }
     }
 

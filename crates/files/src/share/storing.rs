@@ -10,11 +10,12 @@ use thorp_disk::DiskThread;
 use thorp_wire::merkle::Hash;
 use thorp_wire::{Attributes, Content, Name, Root};
 
-use super::LOOK_EVERY;
 use super::locks::write;
 use super::shared::{Share, Shared};
 use super::warning::ShareWarning;
-use crate::store::{self, Partial, Placed, Replace, SmallFile, StoreError, Stored, TorrentPart};
+use crate::store::{
+    self, LOOK_EVERY, Partial, Placed, Replace, SmallFile, StoreError, Stored, TorrentPart,
+};
 
 /// Small files that are put into the share one right after the other. Like that of a [store], it
 /// is not to be kept for longer.

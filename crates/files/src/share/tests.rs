@@ -14,7 +14,7 @@ use std::fs;
 use std::io::{Seek, SeekFrom, Write};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::symlink;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 use thorp_disk::testing::DISK;
@@ -935,11 +935,49 @@ async fn whoever_writes_for_long_is_told_when_a_directory_above_is_moved() {
     let dir = above.join("share");
     fs::create_dir_all(&dir).expect("made");
     let mut follower = Follower::at(&dir, Options::default()).await;
+    let partial = begun(&follower.share, "f");
     fs::rename(&above, base.path().join("elsewhere")).expect("moved");
-    let moved = timeout(Duration::from_secs(30), follower.share.moved()).await;
+    let moved = timeout(Duration::from_secs(30), follower.share.moved(&partial)).await;
     assert!(matches!(moved, Ok(StoreError::Moved { .. })), "{moved:?}");
     // And so are all other callers.
     follower.until(|f| f.warnings.iter().any(is_moved)).await;
+}
+
+#[tokio::test]
+async fn a_large_file_whose_folder_is_moved_out_or_removed_is_told_of_and_not_listed() {
+    let (dir, outside) = (tempdir(), tempdir());
+    let follower = Follower::of(&dir).await;
+    let folder = dir.path().join("folder");
+    for is_removed in [false, true] {
+        let partial = begun(&follower.share, "folder/f");
+        if is_removed {
+            fs::remove_dir_all(&folder).expect("removed");
+        } else {
+            fs::rename(&folder, outside.path().join("folder")).expect("moved");
+        }
+        let moved = timeout(Duration::from_secs(30), follower.share.moved(&partial)).await;
+        assert!(
+            matches!(moved, Ok(StoreError::FolderMoved { .. })),
+            "{moved:?}"
+        );
+        let finished = follower
+            .share
+            .finish(DISK, &partial, &[], None, Replace::No, None);
+        assert!(
+            matches!(finished, Err(StoreError::FolderMoved { .. })),
+            "{finished:?}"
+        );
+        assert_eq!(follower.share.listed(&name("folder/f")), None);
+    }
+    assert!(!outside.path().join("folder/f").exists());
+}
+
+/// A large file, some of which has come.
+fn begun(share: &Share, text: &str) -> Arc<Partial> {
+    let content = content_of(&large(3 * PIECE));
+    let partial = share.partial(DISK, &name(text), content).expect("a file");
+    partial.write(DISK, b"the first", 0).expect("written");
+    Arc::new(partial)
 }
 
 fn is_moved(warning: &ShareWarning) -> bool {

@@ -7,6 +7,9 @@
 //! hashes them first, and the file gets its final name only once the caller
 //! says that all of it is verified.
 //!
+//! Its folder may be moved or removed meanwhile, and takes the open file along: whoever writes to
+//! it [waits for that](Store::moved), and it is looked at once more before it gets its name.
+//!
 //! It is synced to disk before it gets that name, unlike small files: one sync
 //! costs little beside fetching it, and without it the cache of roots would
 //! trust a stamp whose bytes a power cut has taken.
@@ -19,10 +22,11 @@ use std::os::fd::AsFd;
 use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
+use std::time::Duration;
 
-use cap_std::fs::{Dir, MetadataExt as _, OpenOptions};
+use cap_std::fs::{Dir, Metadata, MetadataExt as _, OpenOptions};
 use rustix::fs::{FallocateFlags, FlockOperation, Mode, OFlags, StatVfs};
 use rustix::io::Errno;
 use thorp_disk::{DiskThread, LetGo};
@@ -30,14 +34,18 @@ use thorp_wire::layout::{Layout, Piece};
 use thorp_wire::merkle::{LEAF, leaf_hashes};
 use thorp_wire::reserved::large_part_of;
 use thorp_wire::{Attributes, Content, Name};
+use tokio::time::sleep;
 
-use super::{Aside, BUFFER, Replace, Store, StoreError, Stored, failed};
+use super::{Aside, BUFFER, FileIdentity, Replace, Store, StoreError, Stored, failed};
 use crate::attributes;
 use crate::holes;
 use crate::stamp::Stamp;
 
 /// How many fetches of the same content there may be at once, in one folder.
 const MOST_AT_ONCE: u32 = 16;
+
+/// How often to check that it is in its place, while it is written.
+pub(crate) const LOOK_EVERY: Duration = Duration::from_millis(250);
 
 /// See the module. Read and written from several threads.
 #[derive(Debug)]
@@ -125,9 +133,7 @@ impl Store {
         let io = |error| partial.failed(error);
         attributes::give(&partial.0.file, attributes);
         partial.0.file.sync_all().map_err(io)?;
-        if !partial.0.is_in_place().map_err(io)? {
-            return Err(io(io::ErrorKind::NotFound.into()));
-        }
+        self.must_be_in_place(disk, partial)?;
         if partial.0.file.metadata().map_err(io)?.len() != partial.0.content.length {
             return Err(io(io::Error::other(
                 "another program has changed its length while it was fetched; get it again",
@@ -153,6 +159,42 @@ impl Store {
             // After the rename, which changes the time of change.
             stamp: partial.stamp(disk).map_err(io)?,
         })
+    }
+
+    /// Refuses to go on where a file is not where it is to get its name: its folder, the directory
+    /// or the file itself was moved, replaced or removed since.
+    pub fn must_be_in_place(&self, _: DiskThread, partial: &Partial) -> Result<(), StoreError> {
+        let Open {
+            folder,
+            part,
+            file,
+            target,
+            ..
+        } = &*partial.0;
+        let open = Metadata::from_file(file).map_err(|error| partial.failed(error))?;
+        self.must_lead_to(target, folder, part, FileIdentity::of(&open))
+    }
+
+    /// Waits until a file is not where it is to get its name: nothing may be written to it then.
+    pub async fn moved(self: &Arc<Self>, partial: &Arc<Partial>) -> StoreError {
+        let (store, partial) = (Arc::clone(self), Arc::clone(partial));
+        until_moved(move |disk| store.must_be_in_place(disk, &partial)).await
+    }
+}
+
+/// Looks now and then, until that says that something has moved.
+pub(crate) async fn until_moved(
+    look: impl Fn(DiskThread) -> Result<(), StoreError> + Send + Sync + 'static,
+) -> StoreError {
+    let look = Arc::new(look);
+    loop {
+        sleep(LOOK_EVERY).await;
+        let look = Arc::clone(&look);
+        let looked = thorp_disk::spawn(move |disk| look(disk)).await;
+        if let Ok(Err(moved @ (StoreError::Moved { .. } | StoreError::FolderMoved { .. }))) = looked
+        {
+            return moved;
+        }
     }
 }
 
@@ -394,7 +436,7 @@ impl Open {
         let _ = folder.and_then(rustix::fs::fsync);
     }
 
-    /// Whether its temporary name still means this file.
+    /// Whether its temporary name still means this file, wherever the folder is by now.
     fn is_in_place(&self) -> io::Result<bool> {
         let named = self.folder.symlink_metadata(&self.part)?;
         let open = self.file.metadata()?;

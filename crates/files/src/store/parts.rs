@@ -15,7 +15,8 @@ use thorp_wire::{Content, Name};
 
 use super::partial::is_zero;
 use super::{
-    BUFFER, Destination, File, FileExt, Part, Partial, Replace, Store, StoreError, Stored,
+    BUFFER, Destination, File, FileExt, FileIdentity, Part, Partial, Replace, Store, StoreError,
+    Stored,
 };
 use crate::stamp::Stamp;
 
@@ -86,6 +87,8 @@ impl Store {
         if part.length > MAX_INLINE {
             file.sync_all().map_err(failed)?;
         }
+        let identity = FileIdentity::of(&file.metadata().map_err(failed)?);
+        self.must_lead_to(&part.name, &folder, &to.name, identity)?;
         self.give_name(&folder, &to.name, part.name.base(), replace)
             .map_err(failed)?;
         to.renamed = true;

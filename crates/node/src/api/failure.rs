@@ -428,6 +428,8 @@ pub enum Obstacle {
     Special,
     /// The directory was moved or removed.
     Moved,
+    /// A folder that a file was on its way into was moved or removed, or what had come of it.
+    FolderMoved,
     /// A symbolic link on the path leads out of the directory.
     LeadsOutside,
     /// The name is too long for the file system.

@@ -6,7 +6,7 @@ use std::os::unix::fs::{FileExt, MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::process::Command as Process;
 
-use thorp_node::api::{Command, ErrorKind, Event, Failure, Obstacle};
+use thorp_node::api::{Command, ErrorKind, Event, Failure, Get, Obstacle};
 use thorp_wire::session::{Message, Span};
 
 use super::mallory::{Mallory, entry};
@@ -172,6 +172,35 @@ async fn a_share_that_is_moved_away_ends_the_fetch_which_is_taken_up_when_it_is_
     fs::rename(&away, &elm.dir).expect("is moved back");
     let _oak = village.peer("oak", &[("f", &file.bytes)]).await;
     comes_but_for_what_is_there(&elm, &file).await;
+}
+
+#[tokio::test]
+async fn a_folder_that_is_moved_ends_the_fetch_into_it_and_no_byte_follows_it() {
+    let village = Village::new().await;
+    let file = long();
+    let slow = Holder::of(&village, "mallory", &file, Manner::soon_slow(MIB / 8)).await;
+    let elm = village.peer("elm", &[]).await;
+    let get = Get {
+        rename: Some("films/f".into()),
+        ..named("f")
+    };
+    let asked = elm.running.peer.command(Command::Get(get));
+    elm.has_received(MIB / 2).await;
+    let (folder, away) = (elm.dir.join("films"), village.dir("away").join("films"));
+    fs::rename(&folder, &away).expect("is moved");
+    let ended = answer(asked).await;
+    let moved = Failure::Unstorable {
+        path: folder,
+        obstacle: Obstacle::FolderMoved,
+        room: None,
+    };
+    assert_eq!(*ended.failed(ErrorKind::Other), moved);
+    slow.sees("nobody to listen any more", |seen| seen.ended == seen.calls)
+        .await;
+    assert!(slow.seen().sent < LONG, "{:?}", slow.seen());
+    assert!(!away.join("f").exists());
+    // The share is where it was, and the peer lives on.
+    elm.ask(Command::Status).await.done();
 }
 
 #[tokio::test]

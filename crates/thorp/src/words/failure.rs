@@ -556,6 +556,9 @@ fn unstorable(path: &str, obstacle: &Obstacle) -> String {
             "{path} was moved, replaced or removed: stop the peer (thorp stop) and share the \
              directory where it is now"
         ),
+        Obstacle::FolderMoved => {
+            format!("{path} was moved, replaced or removed while the file came: get it again")
+        }
         Obstacle::LeadsOutside => {
             format!("{path} leads out of the directory through a link: choose another name")
         }

@@ -502,6 +502,10 @@ fn where_a_file_cannot_be_put_is_said_with_the_way_out() {
              directory where it is now",
         ),
         (
+            Obstacle::FolderMoved,
+            "/home/oak/f was moved, replaced or removed while the file came: get it again",
+        ),
+        (
             Obstacle::LeadsOutside,
             "/home/oak/f leads out of the directory through a link: choose another name",
         ),

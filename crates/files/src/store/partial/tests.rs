@@ -4,6 +4,7 @@ use std::time::{Duration, SystemTime};
 use rustix::mount::{MountFlags, UnmountFlags, mount, unmount};
 use tempfile::TempDir;
 use thorp_wire::merkle::content_of;
+use tokio::time::timeout;
 
 use super::super::KEPT;
 use super::*;
@@ -132,6 +133,63 @@ fn what_came_to_be_in_the_way_is_not_replaced_and_the_part_stays() {
         b"mine"
     );
     assert_eq!(fs::read(dir.path().join("folder/f")).expect("reads"), bytes);
+}
+
+#[test]
+fn a_file_whose_folder_was_moved_replaced_or_removed_gets_its_name_once_that_is_back() {
+    let (_dir, store) = store();
+    let (bytes, content) = (bytes(), content_of(&bytes()));
+    let partial = store.partial(DISK, &name(), content).expect("a file");
+    partial.write(DISK, &bytes, 0).expect("is written");
+    let (folder, away) = (store.path().join("folder"), store.path().join("away"));
+    let part = folder.join(&partial.0.part);
+    let finish = || store.finish(DISK, &partial, None, Replace::No, None);
+    let is_refused_for = |moved: &Path| {
+        let refused = finish();
+        assert!(
+            matches!(&refused, Err(StoreError::FolderMoved { path }) if path == moved),
+            "{refused:?}"
+        );
+    };
+    fs::rename(&folder, &away).expect("is moved");
+    is_refused_for(&folder);
+    fs::create_dir(&folder).expect("is made anew");
+    is_refused_for(&folder);
+    fs::write(&part, b"another").expect("is written");
+    is_refused_for(&folder);
+    fs::remove_dir_all(&folder).expect("is removed");
+    fs::rename(&away, &folder).expect("is moved back");
+    fs::rename(&part, &away).expect("is moved");
+    is_refused_for(&part);
+    fs::rename(&away, &part).expect("is moved back");
+    let stored = finish().expect("is there");
+    assert_eq!(stored.path, folder.join("f"));
+    assert_eq!(fs::read(&stored.path).expect("reads"), bytes);
+}
+
+#[tokio::test]
+async fn whoever_writes_for_long_is_told_when_the_directory_is_moved_or_the_folder_removed() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let to = dir.path().join("to");
+    fs::create_dir(&to).expect("is made");
+    let store = Arc::new(Store::open(DISK, &to).expect("a store"));
+    let begin = || {
+        let partial = store.partial(DISK, &name(), content_of(&bytes()));
+        Arc::new(partial.expect("a file"))
+    };
+    let is_told = async |partial: &Arc<Partial>, moved: PathBuf| {
+        let told = timeout(Duration::from_secs(30), store.moved(partial)).await;
+        assert!(
+            matches!(&told, Ok(StoreError::FolderMoved { path }) if *path == moved),
+            "{told:?}"
+        );
+    };
+    let partial = begin();
+    fs::remove_dir_all(to.join("folder")).expect("is removed");
+    is_told(&partial, store.path().join("folder")).await;
+    let partial = begin();
+    fs::rename(&to, dir.path().join("away")).expect("is moved");
+    is_told(&partial, store.path().to_owned()).await;
 }
 
 #[test]

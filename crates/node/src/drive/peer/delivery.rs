@@ -95,6 +95,15 @@ impl Folder {
         self.store().holds(disk, name, content, go_on)
     }
 
+    /// Waits until nothing more may be written to a file that comes into it: the directory, or the
+    /// file's folder in it, is not where it was.
+    pub async fn closed(&self, partial: &Arc<Partial>) -> StoreError {
+        match self {
+            Self::Share(share) => share.moved(partial).await,
+            Self::Directory(store) => store.moved(partial).await,
+        }
+    }
+
     /// What is to be remarked once about where files were put; a share says it itself.
     pub fn remark(&self) -> Option<Note> {
         match self {
@@ -274,11 +283,8 @@ impl Delivery {
     }
 
     /// Waits until nothing more may be written there.
-    pub async fn closed(&self) -> StoreError {
-        match &self.terms.folder {
-            Folder::Share(share) => share.moved().await,
-            Folder::Directory(_) => std::future::pending().await,
-        }
+    pub async fn closed(&self, partial: &Arc<Partial>) -> StoreError {
+        self.terms.folder.closed(partial).await
     }
 
     /// Lists what there is of it, for as long as that is held, where it arrives

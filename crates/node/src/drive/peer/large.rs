@@ -114,7 +114,7 @@ impl FileTask<'_> {
         let seeking = Seeking::start(self.peer, &fetching.transfer, wanted);
         tokio::select! {
             gathered = self.gather(&mut fetching, &partial, &seeking) => gathered?,
-            error = delivery.closed() => return Err(error.into()),
+            error = delivery.closed(&partial) => return Err(error.into()),
         }
         seeking.completed();
         let layer = fetching.transfer.layer();

@@ -28,7 +28,7 @@ use thorp_core::swarm::SourceId;
 use thorp_core::time;
 use thorp_core::torrent::{TorrentEvent, TorrentFetch, TorrentMissed};
 use thorp_disk::DiskThread;
-use thorp_files::store::{Partial, Store, StoreError};
+use thorp_files::store::{Partial, Store};
 use thorp_wire::merkle::Hash;
 use thorp_wire::torrent::{Magnet, MagnetError, PieceProofs, PieceSpace, Torrent, TorrentError};
 use thorp_wire::{InfoHash, Name, Root};
@@ -257,7 +257,7 @@ impl Job<'_> {
         let gathered = self.gather(&mut fetching, &partial, (described, seeking), plan);
         let promise = tokio::select! {
             gathered = gathered => gathered?,
-            error = self.closed() => return Err(error.into()),
+            error = self.folder.closed(&partial) => return Err(error.into()),
         };
         let sources = fetching.transfer.sources().into_iter();
         let clients = telling::clients(sources.filter_map(|(source, _)| source.client()));
@@ -460,14 +460,6 @@ impl Job<'_> {
         Failure::Missed {
             name: self.name.clone(),
             miss,
-        }
-    }
-
-    /// Waits until nothing more may be written there.
-    async fn closed(&self) -> StoreError {
-        match &self.folder {
-            Folder::Share(share) => share.moved().await,
-            Folder::Directory(_) => std::future::pending().await,
         }
     }
 
