@@ -21,7 +21,8 @@ use super::DiskThread;
 /// A test may always wait.
 pub const DISK: DiskThread = DiskThread(PhantomData);
 
-/// A mounted file system with one file, `file`, until this is dropped. It answers as it is told.
+/// A mounted file system with one file, `file`, until this is dropped. It answers as it is told,
+/// and takes small letters for the same as large ones.
 pub struct FailingDisk {
     at: PathBuf,
     told: Arc<Told>,
@@ -37,6 +38,8 @@ struct Told {
     /// How many questions have been.
     asked: Mutex<usize>,
     bell: Condvar,
+    /// What its file is called.
+    called: Mutex<String>,
 }
 
 impl FailingDisk {
@@ -52,6 +55,7 @@ impl FailingDisk {
         let flags = MountFlags::NOSUID | MountFlags::NODEV;
         mount("failing", at, "fuse", flags, &*options).ok()?;
         let told = Arc::<Told>::default();
+        *told.called() = "file".to_owned();
         let (server, file) = (Arc::clone(&told), file.to_vec());
         // It ends when the file system is unmounted.
         thread::spawn(move || serve(device, &file, &server));
@@ -71,6 +75,11 @@ impl FailingDisk {
     pub fn answers_reads(&self, error: Errno) {
         let reads = &self.told.read_error;
         reads.store(error.raw_os_error(), Ordering::SeqCst);
+    }
+
+    /// Its file has another name from now on.
+    pub fn calls_its_file(&self, name: &str) {
+        *self.told.called() = name.to_owned();
     }
 
     /// It answers as a disk should.
@@ -100,6 +109,10 @@ impl Told {
     fn asked(&self) -> MutexGuard<'_, usize> {
         self.asked.lock().unwrap_or_else(PoisonError::into_inner)
     }
+
+    fn called(&self) -> MutexGuard<'_, String> {
+        self.called.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 impl Drop for FailingDisk {
@@ -123,13 +136,17 @@ fn serve(mut device: File, file: &[u8], told: &Told) {
         let read_fails = told.read_error.load(Ordering::SeqCst);
         *told.asked() += 1;
         told.bell.notify_all();
+        let called = told.called().clone();
         let answer = match opcode {
             // To be forgotten: there is no answer.
             2 | 42 => continue,
             26 => Ok(words(&[7, 31, 0, 0, 0, 4096, 1]).resized(64)),
             _ if fails != 0 => Err(fails),
             15 if read_fails != 0 => Err(read_fails),
-            1 if arguments == b"file\0" => {
+            1 if arguments
+                .strip_suffix(b"\0")
+                .is_some_and(|name| name.eq_ignore_ascii_case(called.as_bytes())) =>
+            {
                 Ok([longs(&[2, 0, 0, 0, 0]), attributes(2, file)].concat())
             }
             1 => Err(Errno::NOENT.raw_os_error()),
@@ -140,8 +157,10 @@ fn serve(mut device: File, file: &[u8], told: &Told) {
             17 => Ok(longs(&[9, 9, 9, 9, 9]).resized(80)),
             // Read, if it was not yet.
             28 if long(48) == 0 => {
-                let name = [words(&[4, 8]), b"file\0\0\0\0".to_vec()].concat();
-                Ok([longs(&[2, 1]), name].concat())
+                let length = u32::try_from(called.len()).unwrap_or(0);
+                let padded = called.len().next_multiple_of(8);
+                let name = called.into_bytes().resized(padded);
+                Ok([longs(&[2, 1]), words(&[length, 8]), name].concat())
             }
             18 | 25 | 28 | 29 => Ok(Vec::new()),
             _ => Err(Errno::NOSYS.raw_os_error()),

@@ -76,6 +76,8 @@ pub(super) struct Mark {
     pub stored: bool,
     /// More was reported than that something has got this name.
     pub more: bool,
+    /// It was removed or moved away, or has got other permissions.
+    pub may_be_gone: bool,
 }
 
 impl Inbox {
@@ -269,6 +271,7 @@ impl Mark {
             new: self.new || earlier.new,
             stored: self.stored || earlier.stored,
             more: self.more || earlier.more || self.new && earlier.new,
+            may_be_gone: self.may_be_gone || earlier.may_be_gone,
         }
     }
 
@@ -305,7 +308,7 @@ impl Mark {
                     ..*self
                 }
             }
-            Report::Other => {}
+            Report::Other => self.may_be_gone = true,
         }
     }
 }

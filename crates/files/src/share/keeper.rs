@@ -4,6 +4,7 @@
 //! ```text
 //! looking     a look at the disk, and what it changes in the listing
 //! known       files that are as they are listed
+//! letters     names that lead to something and are not there
 //! unreported  folders to be looked at again, and mounts
 //! unsure      what the disk does not tell of now
 //! unread      files that the disk does not give now
@@ -18,6 +19,7 @@
 //! asking the file system, which is the rest, would block a task.
 
 mod known;
+mod letters;
 mod looking;
 mod telling;
 mod unread;
@@ -25,6 +27,7 @@ mod unreported;
 mod unsure;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -333,7 +336,10 @@ impl Keeper {
         for (path, mark) in &pending.paths {
             let path = Path::new(path);
             let mark = self.patient(path, *mark);
-            if !self.is_as_listed(&mut folders, path, mark) {
+            if mark.may_be_gone && folders.has_in_other_letters(&self.shared.dir, path) {
+                let gone = Err(io::ErrorKind::NotFound.into());
+                self.examine_as(path, mark, gone)?;
+            } else if !self.is_as_listed(&mut folders, path, mark) {
                 self.examine(path, mark)?;
             }
         }

@@ -4,11 +4,14 @@
 //! was reported, that is known. Owns the look that otherwise tells so with one system call;
 //! whatever is not as it is listed is [examined](super::looking).
 
+use std::collections::HashSet;
+use std::ffi::OsString;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use cap_std::fs::Dir;
+use cap_std::fs::{Dir, MetadataExt};
 
+use super::letters::{in_other_letters, names_in};
 use super::{Keeper, Mark, name_of};
 use crate::share::locks::{lock, read};
 use crate::stamp::Stamp;
@@ -19,6 +22,8 @@ use crate::stamp::Stamp;
 #[derive(Default)]
 pub(super) struct Folders {
     last: Option<(PathBuf, Dir)>,
+    /// The names that it has, once they were asked for.
+    names: Option<HashSet<OsString>>,
 }
 
 /// What is at a path.
@@ -31,18 +36,52 @@ enum There {
 }
 
 impl Folders {
+    /// Whether a path leads to something that goes by another name only: a file system that takes
+    /// letters for the same leads there by all of them. No, where that is not known.
+    pub fn has_in_other_letters(&mut self, share: &Dir, path: &Path) -> bool {
+        let (Some(folder), Some(base)) = (path.parent(), path.file_name()) else {
+            return false;
+        };
+        let Some(other) = in_other_letters(base) else {
+            return false;
+        };
+        self.open(share, folder);
+        let Some((_, dir)) = &self.last else {
+            return false;
+        };
+        let Ok(other) = dir.symlink_metadata(&other) else {
+            return false;
+        };
+        let is_it =
+            |meta: cap_std::fs::Metadata| (meta.dev(), meta.ino()) == (other.dev(), other.ino());
+        if !dir.symlink_metadata(base).is_ok_and(is_it) {
+            return false;
+        }
+        if self.names.is_none() {
+            self.names = names_in(dir).ok();
+        }
+        let names = self.names.as_ref();
+        names.is_some_and(|names| !names.contains(base))
+    }
+
+    fn open(&mut self, share: &Dir, folder: &Path) {
+        if self.last.as_ref().is_some_and(|(last, _)| last == folder) {
+            return;
+        }
+        let opened = if folder.as_os_str().is_empty() {
+            share.try_clone()
+        } else {
+            share.open_dir(folder)
+        };
+        self.last = opened.ok().map(|dir| (folder.to_owned(), dir));
+        self.names = None;
+    }
+
     fn look(&mut self, share: &Dir, path: &Path) -> There {
         let (Some(folder), Some(base)) = (path.parent(), path.file_name()) else {
             return There::Other;
         };
-        if self.last.as_ref().is_none_or(|(last, _)| last != folder) {
-            let opened = if folder.as_os_str().is_empty() {
-                share.try_clone()
-            } else {
-                share.open_dir(folder)
-            };
-            self.last = opened.ok().map(|dir| (folder.to_owned(), dir));
-        }
+        self.open(share, folder);
         let Some((_, dir)) = &self.last else {
             return There::Other;
         };

@@ -1,12 +1,14 @@
 //! A look at the disk, and what it changes in the listing: one path, all beneath a
 //! folder, or the whole share.
 
+use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use cap_std::fs::Metadata;
 use thorp_wire::Name;
 
+use super::letters::in_other_letters_only;
 use super::{Closed, Keeper, Mark, Settling, name_of};
 use crate::share::left_out::LeftOutCause;
 use crate::share::links::{self, NoFile};
@@ -26,7 +28,18 @@ const TOLD: usize = 16 * LOCKED;
 impl Keeper {
     /// Updates the listing for one path and what is beneath it.
     pub(super) fn examine(&mut self, path: &Path, mark: Mark) -> Result<(), Closed> {
-        self.examine_itself(path, mark)?;
+        let looked = self.shared.dir.symlink_metadata(path);
+        self.examine_as(path, mark, looked)
+    }
+
+    /// The same, where this was seen there.
+    pub(super) fn examine_as(
+        &mut self,
+        path: &Path,
+        mark: Mark,
+        looked: io::Result<Metadata>,
+    ) -> Result<(), Closed> {
+        self.examine_itself(path, mark, looked)?;
         for link in self.links.depending_on(path) {
             if link != path {
                 self.follow(&link)?;
@@ -35,8 +48,12 @@ impl Keeper {
         Ok(())
     }
 
-    fn examine_itself(&mut self, path: &Path, mark: Mark) -> Result<(), Closed> {
-        let looked = self.shared.dir.symlink_metadata(path);
+    fn examine_itself(
+        &mut self,
+        path: &Path,
+        mark: Mark,
+        looked: io::Result<Metadata>,
+    ) -> Result<(), Closed> {
         match &looked {
             Err(error) if self.stays(path, error)? => return Ok(()),
             // Of a link it is known once it was followed.
@@ -328,15 +345,20 @@ impl Keeper {
             drop(index);
             new.extend(self.shared.remember_v1(remembered));
         }
-        let listed = read(&self.shared.index).beneath(folder);
-        differ.extend(listed.into_iter().filter(|name| {
+        let mut not_met = read(&self.shared.index).beneath(folder);
+        not_met.retain(|name| {
             let files = found.files.binary_search_by(|(found, _)| found.cmp(name));
             let path = Path::new(name.as_str());
             let links = found.links.binary_search_by(|found| (**found).cmp(path));
             files.is_err() && links.is_err()
-        }));
-        for name in differ {
-            self.look_again(&name, mark)?;
+        });
+        for name in in_other_letters_only(&self.shared.dir, &not_met) {
+            self.on_file_missing(name);
+        }
+        for name in differ.iter().chain(&not_met) {
+            if read(&self.shared.index).has_file_or_link(name) {
+                self.look_again(name, mark)?;
+            }
         }
         Ok(new)
     }

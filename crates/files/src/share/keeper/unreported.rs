@@ -116,6 +116,7 @@ pub(super) const FOUND: Mark = Mark {
     new: true,
     stored: false,
     more: true,
+    may_be_gone: false,
 };
 
 #[cfg(test)]

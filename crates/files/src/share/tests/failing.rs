@@ -5,6 +5,7 @@ use rustix::io::Errno;
 use thorp_disk::testing::FailingDisk;
 
 use super::alone::skip;
+use super::inbox::Report;
 use super::*;
 
 const FILE: &[u8] = b"what is on the disk\n";
@@ -106,6 +107,43 @@ async fn what_is_reported_while_the_share_cannot_be_looked_at_is_seen_to_afterwa
         follower.until(|f| f.history.len() >= told + 2).await;
         assert!(follower.has("file", FILE));
     }
+}
+
+#[tokio::test]
+async fn a_name_goes_where_a_file_system_has_the_file_in_other_letters_only() {
+    let test = "a_name_goes_where_a_file_system_has_the_file_in_other_letters_only";
+    let dir = tempdir();
+    let Some(disk) = mounted(test, dir.path()) else {
+        return;
+    };
+    // Changes there are not reported.
+    let mut follower = looking_often(dir.path()).await;
+    follower.until_hashed().await;
+    disk.calls_its_file("File");
+    fs::metadata(dir.path().join("file")).expect("is found by both");
+    follower
+        .until(|f| f.names() == ["File"] && f.has("File", FILE))
+        .await;
+    // That it has gone is reported, and so is that it is there.
+    follower.end();
+    let mut follower = Follower::at(dir.path(), Options::default()).await;
+    follower.until_hashed().await;
+    disk.calls_its_file("FILE");
+    let inbox = &follower.share.shared.inbox;
+    inbox.report(vec![
+        ("File".into(), Report::Other),
+        ("FILE".into(), Report::MovedHere),
+    ]);
+    follower
+        .until(|f| f.names() == ["FILE"] && f.has("FILE", FILE))
+        .await;
+    // One that may have gone and is there.
+    let told = follower.history.len();
+    let inbox = &follower.share.shared.inbox;
+    inbox.report(vec![("FILE".into(), Report::Other)]);
+    inbox.written("FILE");
+    follower.until(|f| f.history.len() >= told + 2).await;
+    assert!(follower.has("FILE", FILE));
 }
 
 #[tokio::test]
