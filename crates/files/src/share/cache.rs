@@ -3,7 +3,7 @@
 //! Owns one file for each share (redb: a B-tree with atomic commits) and what
 //! is to be written to it next. A row gives a root for a name and the stamp
 //! that the file had; the caller has to check that the file still has that
-//! stamp.
+//! stamp. A folder that is moved takes its rows along: its files keep their stamps.
 //!
 //! If it is damaged, full or missing, files are hashed again. So are those that
 //! were not committed when the machine lost power. Commits are for many files at
@@ -14,6 +14,7 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::io;
+use std::ops::Bound;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::time::{Duration, Instant, SystemTime};
@@ -273,6 +274,23 @@ impl Cache {
         self.change(V1, name, None)
     }
 
+    /// Folders were moved, in this order: what is known of a file is known of it under its new
+    /// name, too. A row says by its stamp which file it is of, so one that is of another file by
+    /// now does no harm.
+    pub fn follow(&self, moved: &[(String, String)]) -> Result<(), ShareWarning> {
+        let mut state = lock(&self.0);
+        for (from, to) in moved {
+            let from = format!("{from}/");
+            if state.has_rows_beneath(&from) {
+                // They are in the file then.
+                state.commit()?;
+                let followed = state.follow(&from, &format!("{to}/"));
+                state.or_give_up(followed)?;
+            }
+        }
+        Ok(())
+    }
+
     /// When to [`commit`](Self::commit).
     pub fn due(&self) -> Option<Instant> {
         let state = lock(&self.0);
@@ -394,6 +412,50 @@ impl State {
         let written = write(database, [(FILES, &self.pending), (V1, &self.pending_v1)]);
         self.forget_pending();
         self.or_give_up(written)
+    }
+
+    /// Whether anything is known of a file whose name begins like this.
+    fn has_rows_beneath(&self, prefix: &str) -> bool {
+        let range = (Bound::Included(prefix), Bound::Unbounded);
+        let waits = |pending: &Pending| {
+            let next = pending.range::<str, _>(range).next();
+            next.is_some_and(|(name, _)| name.as_str().starts_with(prefix))
+        };
+        if waits(&self.pending) || waits(&self.pending_v1) {
+            return true;
+        }
+        let File::Open(database) = &self.file else {
+            return false;
+        };
+        let has = |table: Rows| -> Result<bool, redb::Error> {
+            let table = database.begin_read()?.open_table(table)?;
+            let next = table.range::<&str>(prefix..)?.next().transpose()?;
+            Ok(next.is_some_and(|(name, _)| name.value().starts_with(prefix)))
+        };
+        let mut tables = [FILES, V1].into_iter();
+        tables.any(|table| has(table).unwrap_or(false))
+    }
+
+    /// Writes the rows of names that begin in one way under names that begin in another.
+    fn follow(&self, from: &str, to: &str) -> Result<(), redb::Error> {
+        let File::Open(database) = &self.file else {
+            return Ok(());
+        };
+        let before = database.begin_read()?;
+        let transaction = database.begin_write()?;
+        for table in [FILES, V1] {
+            let rows = before.open_table(table)?;
+            let mut table = transaction.open_table(table)?;
+            for row in rows.range::<&str>(from..)? {
+                let (name, row) = row?;
+                let Some(rest) = name.value().strip_prefix(from) else {
+                    break;
+                };
+                table.insert(format!("{to}{rest}").as_str(), row.value())?;
+            }
+        }
+        transaction.commit()?;
+        Ok(())
     }
 
     fn pending_in(&mut self, table: Rows) -> &mut Pending {

@@ -21,6 +21,10 @@ use crate::stamp::Stamp;
 /// More paths than this at once, and walking the share is cheaper.
 const PATHS: usize = 50_000;
 
+/// Of how many moves at once it is remembered where they came from. What else was moved is hashed
+/// anew.
+const MOVES: usize = 1024;
+
 /// Where watcher, hashing threads and readers leave messages for the keeper.
 #[derive(Default)]
 pub(super) struct Inbox {
@@ -33,6 +37,8 @@ pub(super) struct Inbox {
 pub(super) struct Pending {
     /// Paths relative to the share. As bytes, they need not be compared part by part.
     pub paths: BTreeMap<OsString, Mark>,
+    /// What was moved within the share, from where to where, in this order: folders perhaps.
+    pub moved: Vec<(String, String)>,
     /// What files were called by the system before they had a name, of those that were stored.
     nameless: HashSet<OsString>,
     /// Files that changed while they were read.
@@ -180,6 +186,9 @@ impl Inbox {
         pending.rescan = pending.rescan.max(earlier.rescan);
         pending.changed.extend(earlier.changed);
         pending.not_now.extend(earlier.not_now);
+        let since = std::mem::replace(&mut pending.moved, earlier.moved);
+        pending.moved.extend(since);
+        pending.moved.truncate(MOVES);
         for (path, mark) in earlier.paths {
             let since = pending.paths.entry(path).or_default();
             *since = since.after(mark);
@@ -215,6 +224,22 @@ impl Inbox {
                 if pending.rescan != Some(Rescan::Whole) && is_entry && !is_of_stored {
                     pending.paths.entry(path).or_default().merge(report);
                 }
+            }
+        });
+    }
+
+    /// This was moved within the share. It is reported of both paths as well, afterwards.
+    pub fn moved(&self, from: &Path, to: &Path) {
+        // What is no name was not listed, and a temporary file is none.
+        let (Some(from), Some(to)) = (from.to_str(), to.to_str()) else {
+            return;
+        };
+        if Path::new(from).file_name().is_none_or(is_part) {
+            return;
+        }
+        self.add(|pending| {
+            if pending.moved.len() < MOVES {
+                pending.moved.push((from.to_owned(), to.to_owned()));
             }
         });
     }

@@ -322,6 +322,10 @@ impl Keeper {
     }
 
     fn look_at(&mut self, pending: &Pending) -> Result<(), Closed> {
+        // First: what is found under a new name is known then.
+        if let Err(warning) = self.shared.cache.follow(&pending.moved) {
+            self.warn(warning)?;
+        }
         if pending.rescan == Some(Rescan::Mounts) {
             self.on_mounts_changed()?;
         }

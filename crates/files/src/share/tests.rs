@@ -317,6 +317,43 @@ async fn a_file_is_followed_through_its_life() {
 }
 
 #[tokio::test]
+async fn a_folder_that_is_renamed_is_not_read_again_now_or_after_a_restart() {
+    let (dir, cache) = (tempdir(), tempdir());
+    let options = || Options {
+        cache: Some(cache.path().to_owned()),
+        ..Options::default()
+    };
+    let bytes = large(2 * PIECE);
+    put(&dir, "old/small", "small");
+    put(&dir, "old/deep/large", &bytes);
+    let mut follower = Follower::with(&dir, options()).await;
+    follower.until_hashed().await;
+    let opened = follower.share.totals().opened;
+    let moved = |from: &str, to: &str| {
+        fs::rename(dir.path().join(from), dir.path().join(to)).expect("renamed");
+    };
+    moved("old", "new");
+    let is_there = |f: &Follower| {
+        f.listing.len() == 2 && f.has("new/small", b"small") && f.has("new/deep/large", &bytes)
+    };
+    follower.until(is_there).await;
+    assert_eq!(follower.share.totals().opened, opened);
+    follower.end();
+
+    let mut follower = Follower::with(&dir, options()).await;
+    follower.until(is_there).await;
+    assert_eq!(follower.share.totals().opened, 0);
+    let content = content_of(&bytes);
+    let read = follower.share.open_content(DISK, content).expect("here");
+    assert_eq!(read.layer().len(), 2);
+
+    // What is another file by then is read.
+    fs::write(dir.path().join("new/small"), "other").expect("written");
+    moved("new", "old");
+    follower.until(|f| f.has("old/small", b"other")).await;
+}
+
+#[tokio::test]
 async fn a_file_that_is_still_being_written_is_listed_and_hashed_when_that_ends() {
     use std::io::Write;
     let dir = tempdir();

@@ -70,10 +70,18 @@ impl Watch {
             .with_event_kinds(ASKED)
             // The target of a symlink is not part of the share, so it is not watched.
             .with_follow_symlinks(false);
+        let mut moves = Moves::default();
         let mut watcher = RecommendedWatcher::new(
             move |event: notify::Result<notify::Event>| match event {
                 Ok(event) if event.need_rescan() => inbox.overflow(),
-                Ok(event) => inbox.report(reports(&root, &event)),
+                Ok(event) => {
+                    let reports = reports(&root, &event);
+                    if let Some((from, to)) = moves.follow(&event, &reports) {
+                        // First: whoever looks at the new place knows what has come there.
+                        inbox.moved(&from, &to);
+                    }
+                    inbox.report(reports);
+                }
                 Err(error) => inbox.blind(&WatchError::from(error).to_string()),
             },
             config,
@@ -101,6 +109,36 @@ impl Watch {
         match self.watcher.watch(&path, RecursiveMode::NonRecursive) {
             Err(error) if !has_nothing_to_report(&error) => Err(error.into()),
             _ => Ok(true),
+        }
+    }
+}
+
+/// Puts the two halves of a move within the share together.
+#[derive(Default)]
+struct Moves {
+    /// What was moved away last, and the number that the system has given the move.
+    begun: Option<(usize, PathBuf)>,
+}
+
+impl Moves {
+    /// Returns from where to where, at the second half.
+    fn follow(
+        &mut self,
+        event: &notify::Event,
+        reports: &[(PathBuf, Report)],
+    ) -> Option<(PathBuf, PathBuf)> {
+        let number = event.attrs.tracker()?;
+        let (path, _) = reports.first()?;
+        match event.kind {
+            EventKind::Modify(ModifyKind::Name(RenameMode::From)) => {
+                self.begun = Some((number, path.clone()));
+                None
+            }
+            EventKind::Modify(ModifyKind::Name(RenameMode::To)) => {
+                let (_, from) = self.begun.take().filter(|(begun, _)| *begun == number)?;
+                Some((from, path.clone()))
+            }
+            _ => None,
         }
     }
 }

@@ -218,6 +218,43 @@ fn nothing_is_opened_or_removed_through_a_link_or_waited_for_at_a_pipe() {
 }
 
 #[test]
+fn a_folder_that_is_moved_takes_what_is_known_of_its_files_along_and_nothing_else() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let cache = open(&dir, "/share");
+    let keep = |text: &str| {
+        let kept = cache.keep(&name(text), &stamp(9), ROOT, &[]);
+        kept.expect("kept");
+    };
+    let pair = |from: &str, to: &str| (from.to_owned(), to.to_owned());
+    let knows = |text: &str| root(&cache, text, stamp(9)) == Some(ROOT);
+    keep("a/one");
+    keep("a/deep/two");
+    keep("ab/three");
+    cache.commit().expect("committed");
+    keep("a/four");
+    let hash = InfoHash::new([3; 20]);
+    cache
+        .keep_v1(&name("a/one"), &stamp(9), hash, &[[4; 20]])
+        .expect("kept");
+    let moves = [pair("none", "x"), pair("a", "b"), pair("b", "c/d")];
+    cache.follow(&moves).expect("followed");
+    assert!(
+        ["c/d/one", "c/d/deep/two", "c/d/four"]
+            .into_iter()
+            .all(knows)
+    );
+    let torrents = cache.info_hashes(&[(name("c/d/one"), stamp(9))]);
+    assert_eq!(torrents, [Some(hash)]);
+    assert!(!["bb/three", "c/db/three", "x"].into_iter().any(knows));
+    // A row is good for the file that had this stamp.
+    let inode = 6;
+    let other = Stamp { inode, ..stamp(9) };
+    assert_eq!(root(&cache, "c/d/one", other), None);
+    cache.close();
+    cache.follow(&moves).expect("nothing to do");
+}
+
+#[test]
 fn a_file_that_another_process_has_is_left_alone() {
     let dir = tempfile::tempdir().expect("a directory");
     let first = open(&dir, "/share");
