@@ -5,7 +5,10 @@
 //! opened, the share is looked for, and a task is woken. So what waits is dealt with by the
 //! [handful](Handful), by a thread that goes on with what has come meanwhile: a fast disk keeps one
 //! thread busy. Where that gets on slowly while much waits, the disk is a slow one, which works
-//! best with many requests at once, so more threads are started, one after the other.
+//! best with many requests at once, so more threads are started, one after the other. And a disk
+//! may not answer at all: so that the others' things do not wait with it, another thread is started
+//! where nothing is taken up for long, however little waits and whether more comes or not. Only
+//! where as many things as there may be threads wait for such a disk does all else wait, too.
 //!
 //! Long work needs a thread of its own: [`spawn`](crate::spawn).
 
@@ -13,6 +16,8 @@ use std::collections::VecDeque;
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
+
+use tokio::time::sleep;
 
 use crate::DiskThread;
 
@@ -25,6 +30,8 @@ const MOST: usize = 64;
 /// For how long things are added to a handful: the first of them waits that long to be told of.
 /// If no thing was taken up for as long, the disk is slow.
 const MOMENT: Duration = Duration::from_millis(1);
+/// If no thing was taken up for as long though one waits, a disk may not answer.
+const STUCK: Duration = Duration::from_millis(100);
 
 /// Things that wait for the disk, and what is done with them. Clones share it.
 pub struct Pile<T> {
@@ -39,8 +46,10 @@ struct State<T> {
     threads: usize,
     /// Whether one of them has not begun yet.
     is_starting: bool,
-    /// When a thing was taken up last.
+    /// When a thing was taken up, or a thread began, last.
     taken: Option<Instant>,
+    /// Whether it is looked now and then whether the threads get on.
+    is_watched: bool,
 }
 
 /// Things that are dealt with one after the other.
@@ -65,6 +74,37 @@ impl<T: Send + 'static> Pile<T> {
     pub fn push(&self, thing: T) {
         let mut state = lock(&self.state);
         state.waiting.push_back(thing);
+        let is_watched = std::mem::replace(&mut state.is_watched, true);
+        self.begin_another_if_wanted(state);
+        if !is_watched {
+            // It keeps nothing alive: where nobody has the pile any more, nothing waits.
+            let (state, deal) = (Arc::downgrade(&self.state), Arc::downgrade(&self.deal));
+            tokio::spawn(async move {
+                loop {
+                    sleep(STUCK).await;
+                    let (Some(state), Some(deal)) = (state.upgrade(), deal.upgrade()) else {
+                        return;
+                    };
+                    if !(Self { state, deal }).goes_on() {
+                        return;
+                    }
+                }
+            });
+        }
+    }
+
+    /// Whether things wait: then it is seen to that a thread takes them up.
+    fn goes_on(&self) -> bool {
+        let mut state = lock(&self.state);
+        if state.waiting.is_empty() {
+            state.is_watched = false;
+            return false;
+        }
+        self.begin_another_if_wanted(state);
+        true
+    }
+
+    fn begin_another_if_wanted(&self, mut state: MutexGuard<'_, State<T>>) {
         let wants_another = state.threads == 0 || state.is_slow();
         if state.is_starting || state.threads == THREADS || !wants_another {
             return;
@@ -77,7 +117,10 @@ impl<T: Send + 'static> Pile<T> {
     }
 
     fn deal_with_all(&self, thread: DiskThread) {
-        lock(&self.state).is_starting = false;
+        let mut state = lock(&self.state);
+        state.is_starting = false;
+        state.taken = Some(Instant::now());
+        drop(state);
         loop {
             let mut state = lock(&self.state);
             if state.waiting.is_empty() {
@@ -96,10 +139,11 @@ impl<T: Send + 'static> Pile<T> {
 }
 
 impl<T> State<T> {
-    /// Whether much waits, and nothing was taken up for a moment.
+    /// Whether much waits, and nothing was taken up for a moment; or little, and nothing for long.
     fn is_slow(&self) -> bool {
-        self.waiting.len() > self.threads * WAITING_FOR_EACH
-            && self.taken.is_none_or(|taken| taken.elapsed() >= MOMENT)
+        let is_much = self.waiting.len() > self.threads * WAITING_FOR_EACH;
+        let long = if is_much { MOMENT } else { STUCK };
+        self.taken.is_none_or(|taken| taken.elapsed() >= long)
     }
 }
 
@@ -127,6 +171,7 @@ impl<T> Default for State<T> {
             threads: 0,
             is_starting: false,
             taken: None,
+            is_watched: false,
         }
     }
 }
@@ -152,10 +197,12 @@ fn lock<T>(state: &Mutex<State<T>>) -> MutexGuard<'_, State<T>> {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
     use std::sync::OnceLock;
     use std::sync::atomic::{AtomicUsize, Ordering};
 
     use tokio::sync::mpsc;
+    use tokio::time::timeout;
 
     use super::*;
 
@@ -183,6 +230,37 @@ mod tests {
         all.sort_unstable();
         assert!(all.into_iter().eq(0..1000));
         while lock(&pile.state).threads > 0 {
+            tokio::task::yield_now().await;
+        }
+    }
+
+    #[tokio::test]
+    async fn one_thing_whose_disk_does_not_answer_keeps_no_other_waiting_though_none_comes_after_it()
+     {
+        let gate = Arc::new(OnceLock::new());
+        let (done, mut ended) = mpsc::unbounded_channel();
+        let opens = Arc::clone(&gate);
+        let pile = Pile::new(move |_, handful| {
+            for (is_stuck, number) in handful {
+                if is_stuck {
+                    opens.wait();
+                }
+                done.send(number).expect("somebody waits");
+            }
+        });
+        pile.push((true, 0));
+        for number in 1..=WAITING_FOR_EACH {
+            pile.push((false, number));
+        }
+        let mut others = BTreeSet::new();
+        while others.len() < WAITING_FOR_EACH {
+            let next = timeout(Duration::from_secs(30), ended.recv());
+            others.extend(next.await.expect("it is dealt with"));
+        }
+        assert!(others.into_iter().eq(1..=WAITING_FOR_EACH));
+        gate.set(()).expect("nobody else has opened it");
+        assert_eq!(ended.recv().await, Some(0));
+        while lock(&pile.state).is_watched {
             tokio::task::yield_now().await;
         }
     }

@@ -55,7 +55,7 @@ impl FailingDisk {
         let flags = MountFlags::NOSUID | MountFlags::NODEV;
         mount("failing", at, "fuse", flags, &*options).ok()?;
         let told = Arc::<Told>::default();
-        *told.called() = "file".to_owned();
+        "file".clone_into(&mut told.called());
         let (server, file) = (Arc::clone(&told), file.to_vec());
         // It ends when the file system is unmounted.
         thread::spawn(move || serve(device, &file, &server));
@@ -79,7 +79,7 @@ impl FailingDisk {
 
     /// Its file has another name from now on.
     pub fn calls_its_file(&self, name: &str) {
-        *self.told.called() = name.to_owned();
+        name.clone_into(&mut self.told.called());
     }
 
     /// It answers as a disk should.

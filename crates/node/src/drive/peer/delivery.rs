@@ -177,22 +177,24 @@ impl Delivery {
         self.terms.errors.note(error)
     }
 
-    /// Puts the bytes of small files where they belong, and says what becomes of each in the core's
-    /// words.
+    /// Puts the bytes of small files where they belong, and tells what becomes of each in the
+    /// core's words: of those of one directory together, and before the next one, whose disk may
+    /// not answer.
     pub fn store_all<T>(
         disk: DiskThread,
         files: impl Iterator<Item = (T, Self, Vec<u8>)>,
-    ) -> Vec<(T, Storage)> {
-        let (mut files, mut stored) = (files.peekable(), Vec::new());
+        mut tell: impl FnMut(Vec<(T, Storage)>),
+    ) {
+        let mut files = files.peekable();
         while let Some((_, first, _)) = files.peek() {
             let folder = first.terms.folder.clone();
-            let mut batch = folder.batch();
+            let (mut batch, mut stored) = (folder.batch(), Vec::new());
             let goes_there = |(_, next, _): &(T, Self, Vec<u8>)| next.terms.folder.is(&folder);
             while let Some((what, delivery, bytes)) = files.next_if(goes_there) {
                 stored.push((what, delivery.store(disk, &mut batch, &bytes)));
             }
+            tell(stored);
         }
-        stored
     }
 
     fn store(&self, disk: DiskThread, batch: &mut Batch<'_>, bytes: &[u8]) -> Storage {
@@ -406,6 +408,17 @@ mod tests {
 
     use super::*;
 
+    fn terms(folder: Folder) -> Terms {
+        Terms {
+            folder,
+            replace: Replace::No,
+            set_aside: None,
+            by_content: false,
+            errors: Errors::default(),
+            arrived: Arrived::default(),
+        }
+    }
+
     fn denied(path: &str) -> StoreError {
         StoreError::Denied { path: path.into() }
     }
@@ -415,12 +428,8 @@ mod tests {
         let store = Store::open(DISK, to).expect("a store");
         let name: Name = name.parse().expect("a name");
         let terms = Terms {
-            folder: Folder::Directory(Arc::new(store)),
-            replace: Replace::No,
             set_aside: set_aside.map(str::to_owned),
-            by_content: false,
-            errors: Errors::default(),
-            arrived: Arrived::default(),
+            ..terms(Folder::Directory(Arc::new(store)))
         };
         let item = Item {
             listed: name.clone(),
@@ -478,13 +487,16 @@ mod tests {
         file.and_then(|file| file.write_all_at(b"other", 0))
             .expect("is written");
         assert_eq!(delivery.copy(DISK, &share), Storage::Mismatch);
+        let stored = |files: [((), Delivery, Vec<u8>); 1]| {
+            let mut all = Vec::new();
+            Delivery::store_all(DISK, files.into_iter(), |some| all.extend(some));
+            all
+        };
         let wrong = [((), delivery.clone(), b"wrong".to_vec())];
-        let stored = Delivery::store_all(DISK, wrong.into_iter());
-        assert_eq!(stored, [((), Storage::Mismatch)]);
+        assert_eq!(stored(wrong), [((), Storage::Mismatch)]);
         assert_eq!((read("f"), read("old")), (Some(b"mine".to_vec()), None));
         let right = [((), delivery, b"bytes".to_vec())];
-        let stored = Delivery::store_all(DISK, right.into_iter());
-        assert_eq!(stored, [((), Storage::Kept)]);
+        assert_eq!(stored(right), [((), Storage::Kept)]);
         let both = (Some(b"bytes".to_vec()), Some(b"mine".to_vec()));
         assert_eq!((read("f"), read("old")), both);
     }
@@ -538,6 +550,42 @@ mod tests {
             ..look
         };
         assert_eq!(looked(&other), (vec![Looked::Equal], true));
+    }
+
+    #[test]
+    fn what_has_become_of_small_files_is_told_before_another_directory_is_written_to() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let folders = ["one", "other"].map(|folder| {
+            let path = dir.path().join(folder);
+            std::fs::create_dir(&path).expect("is made");
+            Folder::Directory(Arc::new(Store::open(DISK, &path).expect("a store")))
+        });
+        let [one, other] = folders;
+        let file = |number: u8, folder: &Folder| {
+            let item = Item {
+                listed: "f".parse().expect("a name"),
+                target: number.to_string().parse().expect("a name"),
+                attributes: Attributes::default(),
+                content: merkle::content_of(b"bytes"),
+                v1: None,
+            };
+            (
+                number,
+                Delivery::new(terms(folder.clone()), item),
+                b"bytes".to_vec(),
+            )
+        };
+        let files = [file(1, &one), file(2, &one), file(3, &other)];
+        let mut told = Vec::new();
+        Delivery::store_all(DISK, files.into_iter(), |stored| {
+            let is_in_other = dir.path().join("other/3").exists();
+            told.push((stored, is_in_other));
+        });
+        let (first, second) = (
+            vec![(1, Storage::Kept), (2, Storage::Kept)],
+            vec![(3, Storage::Kept)],
+        );
+        assert_eq!(told, [(first, false), (second, true)]);
     }
 
     #[test]

@@ -113,9 +113,10 @@ impl Gets {
     pub(super) fn new(share: Option<Share>, events: mpsc::Sender<Event>) -> Self {
         let told = events.clone();
         let arrived = Pile::new(move |disk, arrived| {
-            let stored = Delivery::store_all(disk, arrived);
-            // If the peer is gone, the files are there all the same.
-            let _ = told.blocking_send(Event::Stored(stored));
+            Delivery::store_all(disk, arrived, |stored| {
+                // If the peer is gone, the files are there all the same.
+                let _ = told.blocking_send(Event::Stored(stored));
+            });
         });
         Self {
             waiting: HashMap::new(),
