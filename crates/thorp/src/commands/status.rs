@@ -21,15 +21,18 @@ use crate::{units, words, wrap};
 const ROWS: usize = 1000;
 
 pub async fn run(context: &Context, args: StatusArgs) -> Result {
-    if args.left_out {
-        return match left_out(context).await {
-            Ok(exit) => Ok(exit),
-            Err(failure) => Err(with_group(context, failure).await),
-        };
-    }
-    match context.answer_of_running(Command::Status).await {
-        Ok((_, exit)) => Ok(exit),
-        Err(failure) => Err(with_group(context, failure).await),
+    let answered = if args.left_out {
+        left_out(context).await
+    } else {
+        let answered = context.answer_of_running(Command::Status).await;
+        answered.map(|(_, exit)| exit)
+    };
+    match answered {
+        // A user who has interrupted it does not wait for the disk once more.
+        Err(failure) if failure.kind != ErrorKind::Unfinished => {
+            Err(with_group(context, failure).await)
+        }
+        answered => answered,
     }
 }
 
@@ -43,7 +46,8 @@ async fn left_out(context: &Context) -> Result {
         Pager::none()
     };
     let mut out = pager.data();
-    let end = list_left_out(context, &mut out).await;
+    let listed = list_left_out(context, &mut out);
+    let end = context.unless_interrupted(&mut signals, None, listed).await;
     drop(out);
     pager.close(&mut signals).await;
     end
