@@ -379,21 +379,37 @@ impl Swarm {
         let owed: Vec<Block> = owed
             .filter(|block| block.piece().number() == piece)
             .collect();
-        let silent = session.silent;
-        for block in owed {
-            session.cancel(now, block);
-            self.outputs
-                .push_back(super::Output::Send(id, Message::Cancel(span_of(block))));
-            if !silent {
-                self.pieces.release(block);
-            }
-        }
+        self.cancel(now, id, &owed);
         if !self.sessions.values().any(|session| session.offers(piece)) {
             for session in self.sessions.values_mut() {
                 session.unbar(piece);
             }
         }
         self.wake = true;
+    }
+
+    /// Cancels requests to a session.
+    fn cancel(&mut self, now: Instant, id: SessionId, blocks: &[Block]) {
+        let Some(session) = self.sessions.get_mut(&id) else {
+            return;
+        };
+        for block in blocks {
+            session.cancel(now, *block);
+        }
+        self.not_coming(id, blocks);
+        for block in blocks {
+            self.send(id, Message::Cancel(span_of(*block)));
+        }
+    }
+
+    /// A client has said how many requests it accepts: it would not answer those beyond.
+    pub(super) fn on_most_requests(&mut self, now: Instant, id: SessionId, most: u32) {
+        let Some(session) = self.sessions.get_mut(&id) else {
+            return;
+        };
+        session.offer.most_requests = Some(most);
+        let beyond: Vec<Block> = session.asked().skip(session.most_asked()).collect();
+        self.cancel(now, id, &beyond);
     }
 
     /// Lets other sessions work on this session's pieces.

@@ -38,6 +38,11 @@ impl Swarm {
             let most = pipeline::LARGEST + u64::from(LONGEST_REQUEST);
             assert!(bytes <= most, "too much is outstanding: {bytes}");
             assert!(session.asked_number() <= MOST_REQUESTS);
+            let accepts = session.offer.most_requests.unwrap_or(u32::MAX).max(1);
+            assert!(
+                session.asked_number() <= accepts as usize,
+                "more is asked of a source at once than it accepts"
+            );
         }
         let (members, clients) = (self.places.total(), self.client_places.total());
         assert!(members <= self.limits.sessions as u64);

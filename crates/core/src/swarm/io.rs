@@ -235,7 +235,8 @@ pub enum Input {
         /// What the other end supports.
         offer: Offer,
     },
-    /// A client has said how many requests it accepts, after its handshake.
+    /// A client has said how many requests it accepts, after its handshake. Of those that are
+    /// outstanding, the ones beyond are cancelled.
     MostRequests {
         /// The connection.
         session: SessionId,

@@ -273,11 +273,7 @@ impl Swarm {
                 dialled,
                 offer,
             } => self.opened(now, session, source, account, dialled, offer),
-            Input::MostRequests { session, most } => {
-                if let Some(session) = self.sessions.get_mut(&session) {
-                    session.offer.most_requests = Some(most);
-                }
-            }
+            Input::MostRequests { session, most } => self.on_most_requests(now, session, most),
             Input::Closed { session, reason } => self.closed(now, session, &reason),
             Input::Message { session, message } => self.message(now, session, message),
             Input::Flowing { session, bytes } => self.flowing(now, session, bytes),

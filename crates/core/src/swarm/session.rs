@@ -473,11 +473,15 @@ impl Session {
 
     /// Whether one more request may be made, whatever its length.
     pub fn may_ask(&self) -> bool {
-        let most = self
-            .offer
-            .most_requests
-            .map_or(UNTOLD_REQUESTS, |most| most as usize);
-        !self.choked && self.asked.len() < most.clamp(1, MOST_REQUESTS)
+        !self.choked && self.asked.len() < self.most_asked()
+    }
+
+    /// Returns how many requests may be outstanding: as many as the other end accepts, but one at
+    /// least.
+    pub fn most_asked(&self) -> usize {
+        let most = self.offer.most_requests;
+        let most = most.map_or(UNTOLD_REQUESTS, |most| most as usize);
+        most.clamp(1, MOST_REQUESTS)
     }
 
     /// Records a request for a block.

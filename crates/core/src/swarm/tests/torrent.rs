@@ -34,6 +34,9 @@ struct Client {
     hangs_up: bool,
     /// How long it lets this peer wait before it sends anything.
     lets_wait: Duration,
+    /// How many requests it accepts, as it says at first and then again with each block: one of
+    /// these and the other in turn.
+    accepts: [u32; 2],
 }
 
 const GOOD: Client = Client {
@@ -42,6 +45,7 @@ const GOOD: Client = Client {
     leaves: None,
     hangs_up: false,
     lets_wait: Duration::ZERO,
+    accepts: [250, 250],
 };
 
 struct World {
@@ -181,6 +185,7 @@ impl World {
             Event::Open(client) => {
                 let session = SessionId(client as u64);
                 self.input(opening(client, session));
+                self.says_how_many(client, 0);
                 let message = Message::HaveAll;
                 self.input(Input::Message { session, message });
                 let wait = self.clients[client].lets_wait;
@@ -203,6 +208,12 @@ impl World {
         }
     }
 
+    fn says_how_many(&mut self, client: usize, at: usize) {
+        let session = SessionId(client as u64);
+        let most = self.clients[client].accepts[at % 2];
+        self.input(Input::MostRequests { session, most });
+    }
+
     fn block(&mut self, client: usize, span: Span) {
         let session = SessionId(client as u64);
         let Client {
@@ -217,6 +228,7 @@ impl World {
             let reason = "it has gone".to_owned();
             return self.input(Input::Closed { session, reason });
         }
+        self.says_how_many(client, sent as usize);
         let Some(block) = self.swarm.on_piece(self.now, session, span) else {
             return self.drain();
         };
@@ -320,7 +332,7 @@ fn opening(client: usize, session: SessionId) -> Input {
         offer: Offer {
             fast: true,
             longest_request: 16 * 1024,
-            most_requests: Some(250),
+            most_requests: None,
             member: false,
             // As a hybrid torrent's: it is not asked for any.
             hashes: true,
@@ -498,6 +510,34 @@ fn trackers_are_asked_for_clients_only_while_there_are_fewer_sources_than_may_be
 }
 
 #[test]
+fn a_client_is_never_asked_for_more_at_once_than_it_says_that_it_accepts() {
+    let client = Client {
+        accepts: [3, 3],
+        ..GOOD
+    };
+    let mut world = World::new(65_536, &[1_000_000], false, &[client]);
+    world.happens(Event::Open(0));
+    assert_eq!(world.asked.len(), 3);
+    for came in 0..2 {
+        world.happens(Event::Block(0, world.asked[came]));
+        assert_eq!(world.asked.len(), 4 + came, "one for each that has come");
+    }
+    // It accepts fewer from now on: what it would not answer any more is cancelled.
+    let session = SessionId(0);
+    world.told.clear();
+    for (most, cancelled) in [(3, 0), (1, 2), (0, 2)] {
+        world.input(Input::MostRequests { session, most });
+        let cancels = world.told.iter();
+        let cancels = cancels.filter(|said| matches!(said, Message::Cancel(_)));
+        assert_eq!(cancels.count(), cancelled, "{:?}", world.told);
+    }
+    assert_eq!(world.asked.len(), 5);
+    world.clients[0].accepts = [2, 1];
+    world.play();
+    assert!(world.complete && world.disk == world.right);
+}
+
+#[test]
 fn pieces_that_only_unwanted_files_have_are_not_asked_for_and_not_announced() {
     let lengths = [50_000, 100_000, 50_000];
     let mut world = World::new(20_000, &lengths, true, &[GOOD]);
@@ -637,12 +677,14 @@ proptest! {
         lengths in prop::collection::vec(-40_000i64..120_000, 1..6),
         piece_length in prop_oneof![1000u32..70_000, Just(16_384), Just(65_536)],
         only_even in any::<bool>(),
+        good_accepts in [0u32..300, 0u32..300],
         others in prop::collection::vec(
             (
                 1u64..300,
                 prop::option::of(1u32..9),
                 prop::option::of(0u32..30),
                 any::<bool>(),
+                [0u32..20, 0u32..20],
             ),
             0..4,
         ),
@@ -650,15 +692,16 @@ proptest! {
         prop_assume!(lengths.iter().step_by(2).any(|length| *length > 0));
         let mut clients: Vec<Client> = others
             .into_iter()
-            .map(|(pace, lies, leaves, hangs_up)| Client {
+            .map(|(pace, lies, leaves, hangs_up, accepts)| Client {
                 pace: Duration::from_millis(pace),
                 lies,
                 leaves,
                 hangs_up,
+                accepts,
                 ..GOOD
             })
             .collect();
-        clients.push(GOOD);
+        clients.push(Client { accepts: good_accepts, ..GOOD });
         let mut world = World::new(piece_length, &lengths, only_even, &clients);
         world.play();
         prop_assert!(world.complete, "{:?}", world.stuck);
