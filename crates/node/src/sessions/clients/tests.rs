@@ -27,6 +27,7 @@ use tokio::time::timeout;
 
 mod asked;
 mod kept;
+mod silence;
 mod together;
 mod twins;
 

@@ -8,7 +8,10 @@ use super::*;
 
 impl Ground {
     /// A connection on which a client is asked for the blocks of a fetch. Returns the client's end.
-    fn asks(&self, transfer: &Arc<Transfer>) -> (Inward<impl AsyncRead>, Outward<impl AsyncWrite>) {
+    pub fn asks(
+        &self,
+        transfer: &Arc<Transfer>,
+    ) -> (Inward<impl AsyncRead>, Outward<impl AsyncWrite>) {
         let (there, here) = duplex(1 << 20);
         let fetched = transfer.torrent().expect("is one");
         let torrent = fetched.info.info_hashes().next().expect("it has one");
