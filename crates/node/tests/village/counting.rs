@@ -9,7 +9,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use tempfile::TempDir;
 use thorp_disk::testing::DISK;
-use thorp_group::authority::Authority;
+use thorp_group::authority::{Authority, Tracks};
 use thorp_group::identity::{Identity, Membership};
 use thorp_group::join::JoinService;
 use thorp_group::state::StateDir;
@@ -20,7 +20,14 @@ use thorp_node::launch::Group;
 use thorp_node::net::listener::{Incoming, Listen, Listener, Running, Service};
 use thorp_node::share;
 use thorp_wire::frame::{Ack, Hello, Update, VERSION};
-use thorp_wire::{Body, Frame};
+use thorp_wire::merkle::content_of;
+use thorp_wire::session::Handshake;
+use thorp_wire::session::handshake::HANDSHAKE;
+use thorp_wire::torrent::build::{Privacy, v2_info};
+use thorp_wire::torrent::info_hash_v2;
+use thorp_wire::{Body, ClientId, Frame};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
 use tokio::runtime::{self, Handle};
 use tokio::sync::mpsc;
 
@@ -42,10 +49,16 @@ pub struct Hall {
 
 impl Hall {
     pub async fn open() -> Self {
+        Self::of_a_group(Tracks::Off).await
+    }
+
+    /// The record that it gives to every machine says whether ordinary clients are served.
+    async fn of_a_group(tracks: Tracks) -> Self {
         let dir = tempfile::tempdir().expect("a directory");
         let state = StateDir::open(DISK, dir.path().join("hall")).expect("a state directory");
         let authority = Arc::new(Authority::load_or_create(DISK, Arc::new(state)).expect("a CA"));
         authority.set_open(DISK, true).expect("opens");
+        authority.set_tracks(DISK, tracks).expect("decides");
         let (identity, clock) = (Identity::generate().expect("a key"), Clock::system());
         let name = "hall".parse().expect("a name");
         let certificate = authority.tracker_certificate(DISK, &identity, &name, SystemTime::now());
@@ -242,7 +255,7 @@ fn a_peer_that_serves_clients_holds_no_file_open_and_has_no_task_for_one_while_i
 
 /// How many tasks there are while a peer serves so many files to clients, and no client comes.
 async fn idle_with(files: usize) -> usize {
-    let mut hall = Hall::open().await;
+    let mut hall = Hall::of_a_group(Tracks::Group).await;
     let (peer, mut account) = hall.peer_with(files, &[("share.bittorrent", "true")]).await;
     while account.of_v1.len() < files {
         account.next().await;
@@ -257,7 +270,24 @@ async fn idle_with(files: usize) -> usize {
         assert_eq!(open_beneath(&peer.dir), Vec::<PathBuf>::new());
         least = least.min(Handle::current().metrics().num_alive_tasks());
     }
+    answers_a_client(&peer, "00000", b"0").await;
     least
+}
+
+/// Asserts that an ordinary client is answered that means a file by its torrent.
+async fn answers_a_client(peer: &Villager, base: &str, bytes: &[u8]) {
+    let info = v2_info(base, content_of(bytes), Privacy::Private);
+    let torrent = info_hash_v2(&info).truncated();
+    let handshake = Handshake::of_client(torrent, ClientId::new([9; 20]));
+    let stream = TcpStream::connect(peer.address()).await;
+    let mut stream = stream.expect("connects");
+    let said = stream.write_all(&handshake.encode()).await;
+    said.expect("is read");
+    let mut answer = [0; HANDSHAKE];
+    let came = within("an answer", stream.read_exact(&mut answer)).await;
+    came.expect("it serves clients");
+    let answer = Handshake::decode(&answer).expect("a handshake");
+    assert_eq!(answer.name, *torrent.as_bytes());
 }
 
 /// The files beneath a directory that this process holds open.
