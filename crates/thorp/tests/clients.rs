@@ -19,7 +19,7 @@ use thorp_wire::{ClientId, Content, InfoHash, Root};
 
 use crate::support::process::{memory, poll};
 use crate::support::village::{listening, named, sharing};
-use crate::support::{Node, PATIENCE, Running, Village, uninterrupted};
+use crate::support::{Node, PATIENCE, Running, Village, mutated, uninterrupted};
 
 const SOME: InfoHash = InfoHash::new([0xf7; 20]);
 
@@ -342,19 +342,6 @@ fn flood(to: SocketAddr, datagrams: impl Iterator<Item = Vec<u8>>) {
     for datagram in datagrams {
         socket.send(&datagram).unwrap();
     }
-}
-
-/// Changes some bytes, and cuts some off.
-fn mutated(random: &mut fastrand::Rng, said: &[u8]) -> Vec<u8> {
-    let mut said = said.to_vec();
-    for _ in 0..random.usize(1..6) {
-        let at = random.usize(..said.len());
-        said[at] = random.u8(..);
-    }
-    if random.bool() {
-        said.truncate(random.usize(..=said.len()));
-    }
-    said
 }
 
 #[test]

@@ -13,12 +13,13 @@ use thorp_wire::ClientId;
 use thorp_wire::announce::{Announce, AnnounceEvent, query};
 use thorp_wire::merkle::content_of;
 
-use crate::support::process::poll;
+use crate::support::process::{Line, poll};
 use crate::support::seeder::{Made, Manner, Seeder};
 use crate::support::village::{listening, named, sharing};
 use crate::support::{Node, PATIENCE, Running, Village, skip};
 
 mod magnets;
+mod refused;
 
 /// A group whose tracker brings clients of any torrent together.
 struct Hall {
@@ -264,6 +265,34 @@ fn a_fetch_that_was_killed_goes_on_from_what_was_there() {
 }
 
 #[test]
+fn while_a_torrent_comes_its_user_is_told_how_far_it_is() {
+    let hall = Hall::serving();
+    let bytes = some(2_000_000, 5);
+    let made = Made::file("big", &bytes, 131_072, false);
+    let ann = hall.visitor("ann");
+    let torrent = made.write(&ann, &hall.url());
+    let seeder = Seeder::announced(&made, Manner::Waits(70), &hall.at);
+    let fetch = ann.start(&["--json", "get", torrent.to_str().unwrap()]);
+    let progress = |line: &Line| {
+        let event: Value = serde_json::from_str(&line.text).ok()?;
+        (event["event"] == "progress").then_some(event)
+    };
+    let told = fetch.wait_until("some of it to be told", PATIENCE, |lines| {
+        let mut told = lines.iter().filter_map(progress);
+        told.find(|event| event["bytes"].as_u64() > Some(0) && event["rate"].as_u64() > Some(0))
+    });
+    assert!(told["bytes"].as_u64() < Some(2_000_000), "{told}");
+    assert_eq!(
+        (&told["of_bytes"], &told["of_files"]),
+        (&2_000_000.into(), &1.into())
+    );
+    assert_eq!(told["sources"], 1, "{told}");
+    seeder.go_on();
+    fetch.finish(PATIENCE).exits(0);
+    assert_eq!(ann.bytes("big"), bytes);
+}
+
+#[test]
 fn where_no_client_is_known_the_exit_code_says_whether_all_trackers_have_answered() {
     let hall = Hall::serving();
     let bytes = some(100_000, 6);
@@ -311,38 +340,6 @@ fn a_torrents_file_replaces_what_is_there_only_when_its_user_says_so() {
     let (code, events) = get(&ann, &torrent, &["--overwrite"]);
     assert_eq!(code, Some(0), "{events:#?}");
     assert_eq!(ann.bytes("f"), bytes);
-}
-
-#[test]
-fn what_is_no_torrent_or_a_hostile_one_is_refused_with_the_reason_and_nothing_is_written() {
-    let hall = Hall::serving();
-    let ann = hall.visitor("ann");
-    let path = ann.state().with_file_name("given.torrent");
-    let refused = |torrent: Vec<u8>, why: &str| {
-        fs::write(&path, torrent).unwrap();
-        let end = ann.run(&["get", path.to_str().unwrap()]).exits(1);
-        end.says(why);
-        assert_eq!(files_in(&ann.share()), Vec::<PathBuf>::new());
-    };
-    let whole = |raw: Vec<u8>| [b"d4:info", &raw[..], b"e"].concat();
-    refused(b"what?".to_vec(), "This torrent cannot be fetched");
-    for name in ["..", "a/../../b", "/etc"] {
-        let made = Made::folder(name, &[("f", b"x", "")], 16_384);
-        refused(whole(made.raw), "This torrent cannot be fetched");
-    }
-    let made = Made::folder("n", &[("../../f", b"x", "")], 16_384);
-    refused(whole(made.raw), "This torrent cannot be fetched");
-    let made = Made::folder("n", &[("link", b"", "l")], 16_384);
-    refused(whole(made.raw), "symbolic link");
-    let made = Made::file("n", b"x", 65 << 20, false);
-    refused(whole(made.raw), "64 MiB");
-    let made = Made::folder("n", &[(".profile", b"x", "")], 16_384);
-    fs::write(&path, whole(made.raw)).unwrap();
-    ann.run(&["get", path.to_str().unwrap()])
-        .exits(5)
-        .says("--hidden");
-    let typed = ["get", path.to_str().unwrap(), "--as", "x"];
-    ann.run(&typed).exits(2).says("--as");
 }
 
 #[test]

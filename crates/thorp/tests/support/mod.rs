@@ -50,6 +50,19 @@ pub fn uninterrupted<T>(mut work: impl FnMut() -> io::Result<T>) -> io::Result<T
     }
 }
 
+/// Changes some bytes, and cuts some off.
+pub fn mutated(random: &mut fastrand::Rng, said: &[u8]) -> Vec<u8> {
+    let mut said = said.to_vec();
+    for _ in 0..random.usize(1..6) {
+        let at = random.usize(..said.len());
+        said[at] = random.u8(..);
+    }
+    if random.bool() {
+        said.truncate(random.usize(..=said.len()));
+    }
+    said
+}
+
 /// Says that `test` cannot run here, and why. With `THORP_REQUIRE_ALL=1`, as in
 /// CI, that is a failure.
 ///

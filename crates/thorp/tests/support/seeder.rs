@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::io::{Read, Result, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Condvar, Mutex};
 
 use thorp_wire::announce::{Announce, AnnounceEvent, query};
 use thorp_wire::torrent::build;
@@ -103,6 +103,8 @@ pub enum Manner {
     Lies,
     /// Sends so many blocks, and nothing more.
     Stops(u64),
+    /// Sends so many blocks, and the others once it is told to go on.
+    Waits(u64),
 }
 
 /// Seeds until it is dropped.
@@ -118,6 +120,8 @@ struct Shared {
     called: AtomicU64,
     sent: AtomicU64,
     is_gone: AtomicBool,
+    /// Whether it was told to go on.
+    goes_on: (Mutex<bool>, Condvar),
 }
 
 impl Seeder {
@@ -135,6 +139,7 @@ impl Seeder {
             called: AtomicU64::new(0),
             sent: AtomicU64::new(0),
             is_gone: AtomicBool::new(false),
+            goes_on: (Mutex::new(false), Condvar::new()),
         });
         let own = Arc::clone(&shared);
         std::thread::spawn(move || {
@@ -185,6 +190,13 @@ impl Seeder {
         self.shared.called.load(Ordering::Relaxed)
     }
 
+    /// Lets one go on that [waits](Manner::Waits).
+    pub fn go_on(&self) {
+        let (goes_on, told) = &self.shared.goes_on;
+        *goes_on.lock().expect("no session panics") = true;
+        told.notify_all();
+    }
+
     /// How many blocks it has sent.
     pub fn sent(&self) -> u64 {
         self.shared.sent.load(Ordering::Relaxed)
@@ -194,6 +206,7 @@ impl Seeder {
 impl Drop for Seeder {
     fn drop(&mut self) {
         self.shared.is_gone.store(true, Ordering::Relaxed);
+        self.go_on();
         // So that it stops to listen.
         let _ = TcpStream::connect(self.at);
     }
@@ -255,6 +268,11 @@ impl Shared {
         let (piece, begin, length) = (number(0), number(4), number(8));
         if matches!(self.manner, Manner::Stops(most) if self.sent.load(Ordering::Relaxed) >= most) {
             return Ok(());
+        }
+        if matches!(self.manner, Manner::Waits(most) if self.sent.load(Ordering::Relaxed) >= most) {
+            let (goes_on, told) = &self.goes_on;
+            let waits = told.wait_while(goes_on.lock().expect("no session panics"), |go| !*go);
+            drop(waits.expect("no session panics"));
         }
         let begin = piece * self.made.piece_length as usize + begin;
         let mut bytes = self.made.bytes[begin..begin + length].to_vec();
