@@ -12,12 +12,14 @@ use serde_json::Value;
 use thorp_wire::announce::{
     Announce, AnnounceEvent, Announced, AnswerError, Stride, UdpAnswer, UdpRequest, answer, query,
 };
+use thorp_wire::merkle::content_of;
 use thorp_wire::session::utp;
 use thorp_wire::torrent::build::{Privacy, v2_info};
 use thorp_wire::torrent::info_hash_v2;
 use thorp_wire::{ClientId, Content, InfoHash, Root};
 
 use crate::support::process::{memory, poll};
+use crate::support::seeder::{Made, Manner, Seeder};
 use crate::support::village::{listening, named, sharing};
 use crate::support::{Node, PATIENCE, Running, Village, mutated, uninterrupted};
 
@@ -165,7 +167,7 @@ fn a_tracker_for_any_torrent_brings_clients_together_until_it_is_told_not_to() {
 }
 
 /// Asserts that ordinary clients get nothing there.
-fn gives_no_byte(at: SocketAddr) {
+pub fn gives_no_byte(at: SocketAddr) {
     let handshake = [
         &b"\x13BitTorrent protocol"[..],
         &[0; 8],
@@ -285,6 +287,63 @@ fn a_client_finds_those_members_of_a_files_swarm_that_serve_clients() {
     });
     assert_eq!(swarms(&hall)["leechers"], 2);
     drop(silent);
+}
+
+#[test]
+fn a_member_that_serves_no_clients_looks_for_none_while_it_fetches() {
+    let village = Village::new();
+    let nodes = ["hall", "oak", "elm", "fir"].map(|name| village.node(name));
+    let [hall, oak, elm, fir] = &nodes;
+    let (_tracker, at) = tracker(hall, &["--bittorrent"]);
+    let to = at.to_string();
+    let bytes: Vec<u8> = (0..=250).cycle().take(2_000_000).collect();
+    oak.file("film", &bytes);
+    let starts = |node: &Node, flags: &[&str]| {
+        let share = ["share", "--lines", "--listen", "127.0.0.1:0"];
+        let running = node.start(&[&share[..], &["--tracker", &to], flags].concat());
+        sharing(&running);
+        running
+    };
+    let holder = starts(oak, &["--bittorrent"]);
+    let _silent = starts(elm, &[]);
+    let _serving = starts(fir, &["--bittorrent"]);
+    poll("the torrents of the file", PATIENCE, || {
+        (swarms(hall)["torrents"] == 3).then_some(())
+    });
+    let torrent = v2_info("film", content_of(&bytes), Privacy::Private);
+    let torrent = info_hash_v2(&torrent).truncated();
+    let made = Made::file("film", &bytes, 65_536, false);
+    let client = Seeder::announced_as(&made, torrent, Manner::Honest, &to);
+    // A seeder of each, and the client.
+    let nobody_else = |swarms: &Value| swarms["seeders"] == 4 && swarms["leechers"] == 0;
+    assert!(nobody_else(&swarms(hall)), "{}", swarms(hall));
+
+    // The holder takes its time: who looks for clients would have found this one.
+    holder.signal("STOP");
+    let get = |node: &Node| node.start(&["--json", "get", "film"]);
+    let without = get(elm);
+    without.wait_until("its fetch to wait for the holder", PATIENCE, |lines| {
+        let mut events = lines.iter().map(|line| parsed(&line.text));
+        events.find(|event| event["silent"].is_u64() && event["of_bytes"] == bytes.len())
+    });
+    assert_eq!(client.called(), 0);
+    assert!(nobody_else(&swarms(hall)), "{}", swarms(hall));
+    let with = get(fir);
+    poll(
+        "a member that serves clients to look for them",
+        PATIENCE,
+        || (client.called() > 0 && !nobody_else(&swarms(hall))).then_some(()),
+    );
+    holder.signal("CONT");
+    for (node, fetch) in [(elm, without), (fir, with)] {
+        fetch.finish(PATIENCE).exits(0);
+        assert!(node.bytes("film") == bytes);
+    }
+}
+
+/// A line of JSON; null, if it is none.
+fn parsed(line: &str) -> Value {
+    serde_json::from_str(line).unwrap_or_default()
 }
 
 #[test]

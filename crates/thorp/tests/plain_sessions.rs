@@ -24,6 +24,7 @@ use thorp_wire::torrent::build::{Privacy, v2_info};
 use thorp_wire::torrent::info_hash_v2;
 use thorp_wire::{ClientId, InfoHash};
 
+use crate::clients::gives_no_byte;
 use crate::support::process::{memory, poll};
 use crate::support::village::{listening, named, sharing};
 use crate::support::{Net, Node, Running, Village, skip};
@@ -371,6 +372,10 @@ fn a_plain_handshake_gets_no_byte_where_the_group_or_the_member_serves_no_client
         let ground = Ground::with(tracker, share, &files);
         let mut client = ByHand::greets(&ground.at, hash, bytes.len(), Extensions::ALL);
         assert!(client.is_closed(), "{tracker:?} {share:?}");
+        if share.is_empty() {
+            // Nor is anything else answered that clients ask.
+            gives_no_byte(ground.at.parse().unwrap());
+        }
     }
     // Where both do, it is the info-hash that counts.
     let ground = Ground::new(&files);
