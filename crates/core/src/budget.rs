@@ -93,8 +93,8 @@ const ALL_COSTLY: Rate = Rate {
 };
 
 /// As much of what the addresses of one network have cost together counts for each of them: so a
-/// quarter of the time for costly work stays out of a network's reach, and a tenth of that for names,
-/// however many addresses it has.
+/// quarter of the time for costly work stays out of a network's reach, and a tenth of that for
+/// names, however many addresses it has.
 const OF_NETWORK: u64 = ALL_COSTLY.burst.unsigned_abs() / 2;
 
 /// A token bucket: a burst at first, then a fixed amount a second.
@@ -252,8 +252,8 @@ impl Lately {
 }
 
 /// A place in the order of what accounts have cost lately. All their costs are halved at the same
-/// moment, so time does not change that order; an account moves back as it costs more, and so does one
-/// whose network has cost more than counts, for as long as it has.
+/// moment, so time does not change that order; an account moves back as it costs more, and so does
+/// one whose network has cost more than counts, for as long as it has.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct CostRank {
     magnitude: u64,

@@ -87,8 +87,8 @@ impl ClientExchange {
         self.changed();
     }
 
-    /// A client has said by which number it wants to be told of others (0: not at all), and on which
-    /// port it listens. It may say so again; what it does not say is as it was.
+    /// A client has said by which number it wants to be told of others (0: not at all), and on
+    /// which port it listens. It may say so again; what it does not say is as it was.
     pub fn on_handshake(&mut self, session: SessionId, number: Option<u8>, port: Option<u16>) {
         let Some(client) = self.clients.get_mut(&session) else {
             return;

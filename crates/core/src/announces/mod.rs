@@ -29,8 +29,9 @@ use order::Order;
 const SHORTEST_INTERVAL: Duration = Duration::from_secs(30);
 const LONGEST_INTERVAL: Duration = Duration::from_hours(2);
 const USUAL_INTERVAL: Duration = Duration::from_mins(30);
-/// How soon a tracker is asked again that has not said how soon it may be. Over UDP none can say so,
-/// and the interval has to pass (BEP 15): it is asked sooner only for a fetch that has no source.
+/// How soon a tracker is asked again that has not said how soon it may be. Over UDP none can say
+/// so, and the interval has to pass (BEP 15): it is asked sooner only for a fetch that has no
+/// source.
 const USUAL_LEAST: Duration = Duration::from_mins(2);
 /// A tracker that has failed is not asked again for so long, twice as long after each further
 /// failure, up to the longest wait.

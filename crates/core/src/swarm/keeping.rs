@@ -146,12 +146,13 @@ impl Swarm {
         is_of_use && session.gives_hope(now) && !session.silent && may_send
     }
 
-    /// Returns how many clients let this peer wait for what is missing, and remembers since when that
-    /// is so without a byte that has come.
+    /// Returns how many clients let this peer wait for what is missing, and remembers since when
+    /// that is so without a byte that has come.
     fn count_clients_waited_for(&mut self, now: Instant) -> usize {
         let waited_for = self.sessions.values().filter(|session| lets_wait(session));
         let number = waited_for.count();
-        // That one goes and another one comes begins no new time: strangers could go on so for ever.
+        // That one goes and another one comes begins no new time: strangers could go on so for
+        // ever.
         let has_ended = self
             .let_wait_since
             .is_none_or(|since| since < self.received_at);
@@ -261,8 +262,8 @@ impl Swarm {
     }
 }
 
-/// Whether it is a client that has something that is missing and does not send it yet: clients serve
-/// a few others at a time, and take turns.
+/// Whether it is a client that has something that is missing and does not send it yet: clients
+/// serve a few others at a time, and take turns.
 fn lets_wait(session: &Session) -> bool {
     !session.offer.member && session.choked && session.has_more_to_give()
 }

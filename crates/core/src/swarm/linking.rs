@@ -82,8 +82,9 @@ impl Swarm {
     }
 
     /// A client has said who it is, to which this peer has said `ours`. Returns whether the
-    /// connection stays: [`Input::Opened`](super::Input::Opened) or [`Input::Closed`](super::Input::Closed)
-    /// follows then, and neither if it does not. Drain [`poll_output`](Self::poll_output) afterwards.
+    /// connection stays: [`Input::Opened`](super::Input::Opened) or
+    /// [`Input::Closed`](super::Input::Closed) follows then, and neither if it does not. Drain
+    /// [`poll_output`](Self::poll_output) afterwards.
     pub fn greeted(
         &mut self,
         now: Instant,

@@ -135,8 +135,8 @@ pub struct Swarm {
     received: u64,
     /// When the last of that came; before, when the fetch began.
     received_at: Instant,
-    /// Since when clients let this peer wait that have something that is missing, if no byte has come
-    /// since.
+    /// Since when clients let this peer wait that have something that is missing, if no byte has
+    /// come since.
     let_wait_since: Option<Instant>,
     next_look: Instant,
     next_choke: Instant,

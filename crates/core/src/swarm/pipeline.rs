@@ -2,9 +2,9 @@
 //!
 //! Owns the window of one session, or of one link for small files: how many bytes may be
 //! outstanding. The window begins small and grows as long as that increases the rate, or its bytes
-//! come at once and nothing does for most of the time, so that a fast link is kept full whatever its
-//! delay: it is doubled, or grows up to eightfold where both are so. A slow source is asked for no
-//! more than a second's worth.
+//! come at once and nothing does for most of the time, so that a fast link is kept full whatever
+//! its delay: it is doubled, or grows up to eightfold where both are so. A slow source is asked for
+//! no more than a second's worth.
 
 use std::time::Duration;
 

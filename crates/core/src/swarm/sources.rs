@@ -150,8 +150,8 @@ impl Sources {
         }
     }
 
-    /// Whether this source may be dialled, now or later. Clients that cannot be reached are forgotten
-    /// when others need their places.
+    /// Whether this source may be dialled, now or later. Clients that cannot be reached are
+    /// forgotten when others need their places.
     pub fn knows(&self, id: SourceId) -> bool {
         let known = self.known.get(&id);
         known.is_some_and(|known| known.named.is_some())

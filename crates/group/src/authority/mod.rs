@@ -268,9 +268,9 @@ impl Authority {
     }
 
     /// Removes a member: its key gets no further certificate, even with an invite, and a new
-    /// record tells all members. Its name stays taken. A key without a row is removed as well: after
-    /// a restore the tables do not have a machine that joined after the backup, and its certificate
-    /// is good nevertheless. Returns whether the key was not removed before.
+    /// record tells all members. Its name stays taken. A key without a row is removed as well:
+    /// after a restore the tables do not have a machine that joined after the backup, and its
+    /// certificate is good nevertheless. Returns whether the key was not removed before.
     pub fn remove(&self, disk: DiskThread, id: PeerId) -> Result<bool, AuthorityError> {
         if self.own().contains(&id) {
             return Err(AuthorityError::Own);

@@ -2,8 +2,8 @@
 //!
 //! Owns from what a client has said to which file it gets, how one is called that may have a
 //! file, and when a connection ends whatever the client does. A client that means no torrent of
-//! the share, and none that is sought or fetched, is closed without a word, as it is where no client
-//! is served.
+//! the share, and none that is sought or fetched, is closed without a word, as it is where no
+//! client is served.
 
 use std::net::SocketAddr;
 use std::sync::Arc;

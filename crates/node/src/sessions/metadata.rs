@@ -2,8 +2,8 @@
 //! of a v2 torrent the hashes of its files' pieces (BEP 52), which a magnet link has not.
 //!
 //! Owns one conversation for this alone, which has a bound in time and in bytes: with a client that
-//! is dialled, or with one that calls meanwhile. What comes is compared with the info-hash, and with
-//! the roots of the files.
+//! is dialled, or with one that calls meanwhile. What comes is compared with the info-hash, and
+//! with the roots of the files.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -115,7 +115,8 @@ impl Transfers {
     }
 }
 
-/// What a client has told that has called, of which torrent, and where it listens, if that is known.
+/// What a client has told that has called, of which torrent, and where it listens, if that is
+/// known.
 type ToldByCaller = (Metadata, Sought, Option<SocketAddr>);
 
 /// A torrent of which clients that call are asked what it is.

@@ -39,7 +39,8 @@ const MANY: usize = 2000;
 const WITHOUT_END: Duration = Duration::from_micros(16_667);
 /// Files that are so long that they come in pieces, over sessions.
 const LARGE: usize = 6;
-/// What the start of a process takes more or less, at times: the two cores have fifteen others to run.
+/// What the start of a process takes more or less, at times: the two cores have fifteen others to
+/// run.
 const NOISE: Duration = Duration::from_millis(50);
 /// What each of the peers may take, and the tracker.
 const MEMORY: u64 = 256 * super::figures::MIB;
