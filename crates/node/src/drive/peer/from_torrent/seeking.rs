@@ -66,9 +66,7 @@ impl Seeking {
             heard,
             speaks,
         };
-        let trackers = trackers_of(seeks.tiers, seeks.is_private, own_trackers(peer));
-        let trackers = trackers.trusting(trusted_trackers(peer));
-        for (url, why) in trackers.refused() {
+        for (url, why) in trackers(peer, seeks).refused() {
             let why = format!("{}: {why}", printable(url));
             tracing::debug!(%why, "a tracker of a torrent cannot be asked");
             // It may be the only one.
@@ -104,7 +102,7 @@ impl Seeking {
 
     /// Asks for those torrents for which it does not ask yet.
     fn ask(&mut self, peer: &Peer, seeks: &Seeks<'_>) {
-        let trackers = trackers_of(seeks.tiers, seeks.is_private, own_trackers(peer));
+        let trackers = trackers(peer, seeks);
         for torrent in seeks.info_hashes.iter().copied() {
             if self.asked.contains_key(&torrent) {
                 continue;
@@ -182,6 +180,11 @@ pub(super) fn may_group_know(peer: &Peer, tiers: &[Vec<String>]) -> bool {
     let is_own = |url: &String| url.parse().is_ok_and(|url| own.contains(&url));
     let mut named = tiers.iter().flatten().peekable();
     named.peek().is_none() || named.any(is_own)
+}
+
+fn trackers(peer: &Peer, seeks: &Seeks<'_>) -> Trackers {
+    let trackers = trackers_of(seeks.tiers, seeks.is_private, own_trackers(peer));
+    trackers.trusting(trusted_trackers(peer))
 }
 
 fn trackers_of(tiers: &[Vec<String>], is_private: bool, own: BTreeSet<TrackerUrl>) -> Trackers {
