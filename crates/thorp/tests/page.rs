@@ -493,13 +493,17 @@ fn a_thousand_connections_and_streams_leave_the_page_to_its_user() {
     assert_eq!(page.get("/api/node", &[(name, &value)]).status, 200);
     // A page that begins streams again and again has one.
     let mut streams: Vec<TcpStream> = Vec::new();
+    let mut said = String::new();
     for _ in 0..40 {
         let mut stream = page.follow(&bearer);
-        read_until(&mut stream, "200 OK");
+        said = read_until(&mut stream, "200 OK");
         streams.push(stream);
     }
     let mut last = streams.pop().unwrap();
-    read_until(&mut last, "\"jobs\"");
+    // It may have come with the head.
+    if !said.contains("\"jobs\"") {
+        read_until(&mut last, "\"jobs\"");
+    }
     for mut stream in streams {
         let mut rest = String::new();
         // It was told that the page is elsewhere, or has given way.
