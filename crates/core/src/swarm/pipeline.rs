@@ -1,10 +1,11 @@
 //! How much to ask of one source at once.
 //!
 //! Owns the window of one session, or of one link for small files: how many bytes may be
-//! outstanding. The window begins small and grows as long as that increases the rate, or its bytes
-//! come at once and nothing does for most of the time, so that a fast link is kept full whatever
-//! its delay: it is doubled, or grows up to eightfold where both are so. A slow source is asked for
-//! no more than a second's worth.
+//! outstanding. The window begins small and is doubled as long as that increases the rate, so that
+//! a fast link is kept full whatever its delay. Where its bytes come at once and nothing does for
+//! most of the time it grows more, up to eightfold, and where nothing does for nearly all of the
+//! time it is doubled even if that did not increase the rate. A slow source is asked for no more
+//! than a second's worth.
 
 use std::time::Duration;
 
@@ -222,9 +223,10 @@ impl Pipeline {
         if rate > self.rate_before * PAYS {
             self.rate_before = rate;
             self.window *= more.clamp(GROWS_LEAST, GROWS_MOST);
-        } else if more >= GROWS_LEAST {
+        } else if more >= GROWS_MOST {
             // A source that sends twice a second, as some clients do, may seem to be fast at first:
-            // a rate that does not grow from there says nothing.
+            // a rate that does not grow from there says nothing. In a crowd all sources are silent
+            // for a while, but send for longer than this.
             self.window *= GROWS_LEAST;
         } else if rate < self.rate_before / 2.0 {
             // The source has become slower, so a larger window may pay again from here.
