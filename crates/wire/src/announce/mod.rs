@@ -6,13 +6,15 @@
 //! udp      the datagrams of BEP 15, both ways
 //! compact  an address in 6 or 18 bytes
 //! url      the URL of a tracker
+//! http     the heads of requests and answers
 //! ```
 //!
-//! Over HTTP and UDP a client says the same [`Announce`]. Connections, the URL's host and
-//! HTTP itself belong to the node; which peers a client is told, `thorp-core` decides.
+//! Over HTTP and UDP a client says the same [`Announce`]. Connections and the URL's host
+//! belong to the node; which peers a client is told, `thorp-core` decides.
 
 pub mod answer;
 pub mod compact;
+pub mod http;
 pub mod query;
 pub mod udp;
 pub mod url;

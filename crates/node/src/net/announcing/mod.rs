@@ -21,6 +21,7 @@ use thiserror::Error;
 use thorp_core::announces::{Announces, Asking, Input, Output, TrackerAnswer};
 use thorp_core::dialled::{HeardOver, may_be_dialled};
 use thorp_core::time::Instant;
+use thorp_wire::announce::http::AnswerHeadError;
 use thorp_wire::announce::url::Transport;
 use thorp_wire::announce::{Announce, Announced, AnswerError, TrackerUrl};
 use thorp_wire::{ClientId, InfoHash};
@@ -218,10 +219,8 @@ pub(crate) enum AnnounceError {
     NotAnnounce,
     #[error("on this machine only the group's own tracker is asked by datagrams")]
     DatagramsHere,
-    #[error("it answers with HTTP status {0}")]
-    Status(u16),
-    #[error("it answers with something else than HTTP")]
-    NotHttp,
+    #[error("{0}")]
+    Head(#[from] AnswerHeadError),
     #[error("{0}")]
     Answer(#[from] AnswerError),
 }

@@ -11,6 +11,7 @@ use thorp_core::swarms::{Handed, Wanted};
 use thorp_wire::announce::{
     AnnounceReply, QueryError,
     answer::{encode_failure, encode_scrape},
+    http::{LONGEST_REQUEST_HEAD, RequestHead, RequestHeadError, Target, head_length},
     query,
 };
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
@@ -18,10 +19,6 @@ use tokio::time::timeout;
 
 use super::{Face, udp::NOT_TRACKED, wanted};
 
-/// The maximum length of a request's head, in bytes.
-const LONGEST_HEAD: usize = 10 * 1024;
-/// The maximum number of headers in it.
-const MOST_HEADERS: usize = 64;
 /// The most peers of each family in an answer.
 const MOST_PEERS: usize = 200;
 /// A client that has too few peers may announce itself again after so many seconds. In a small
@@ -117,8 +114,8 @@ async fn next_head<S: AsyncRead + Unpin>(
             if let Some(length) = head_length(buffer, searched) {
                 return Some(Head::Complete(length));
             }
-            searched = buffer.len().saturating_sub(END.len() - 1);
-            if buffer.len() >= LONGEST_HEAD {
+            searched = buffer.len();
+            if searched >= LONGEST_REQUEST_HEAD {
                 return Some(Head::TooLong);
             }
             read_more(stream, buffer, patience.head).await?;
@@ -135,7 +132,7 @@ async fn read_more<S: AsyncRead + Unpin>(
     let mut chunk = [0; 1024];
     let most = chunk
         .len()
-        .min(LONGEST_HEAD.saturating_sub(buffer.len()).max(1));
+        .min(LONGEST_REQUEST_HEAD.saturating_sub(buffer.len()).max(1));
     let read = timeout(within, stream.read(&mut chunk[..most])).await;
     match read {
         Ok(Ok(1..)) => {
@@ -146,65 +143,26 @@ async fn read_more<S: AsyncRead + Unpin>(
     }
 }
 
-/// What a head ends with: an empty line.
-const END: &[u8] = b"\r\n\r\n";
-
-/// Returns where a head ends, searching from here on.
-fn head_length(buffer: &[u8], from: usize) -> Option<usize> {
-    let mut rest = buffer[from..].windows(END.len());
-    let end = rest.position(|bytes| bytes == END);
-    end.map(|end| from + end + END.len())
-}
-
 /// Appends the response to a request. Returns whether the connection goes on.
 pub(crate) fn respond(head: &[u8], remote: SocketAddr, face: &Face, out: &mut Vec<u8>) -> bool {
-    let mut headers = [httparse::EMPTY_HEADER; MOST_HEADERS];
-    let mut request = httparse::Request::new(&mut headers);
-    let parsed = request.parse(head);
-    let (Ok(httparse::Status::Complete(_)), Some(method), Some(path)) =
-        (parsed, request.method, request.path)
-    else {
-        reply("400 Bad Request", b"", false, out);
-        return false;
-    };
-    let is_newer = request.version == Some(1);
-    let mut goes_on = is_newer;
-    for header in request.headers.iter() {
-        let is = |name: &str| header.name.eq_ignore_ascii_case(name);
-        let says = |word: &[u8]| {
-            let words = header.value.split(|byte| *byte == b',');
-            words
-                .into_iter()
-                .any(|said| said.trim_ascii().eq_ignore_ascii_case(word))
-        };
-        if is("connection") {
-            goes_on = if is_newer {
-                !says(b"close")
-            } else {
-                says(b"keep-alive")
+    let request = match RequestHead::parse(head) {
+        Ok(request) => request,
+        Err(error) => {
+            let status = match error {
+                RequestHeadError::Malformed | RequestHeadError::HasBody => "400 Bad Request",
+                RequestHeadError::OtherMethod => "405 Method Not Allowed",
             };
-        }
-        // What follows the head would be taken for a request.
-        if is("transfer-encoding") || (is("content-length") && header.value != b"0") {
-            reply("400 Bad Request", b"", false, out);
+            reply(status, b"", false, out);
             return false;
         }
-    }
-    if method != "GET" {
-        reply("405 Method Not Allowed", b"", false, out);
-        return false;
-    }
-    let (path, query) = path.split_once('?').unwrap_or((path, ""));
-    let body = match path {
-        "/announce" => announce(query.as_bytes(), remote, face),
-        "/scrape" => scrape(query.as_bytes(), face),
-        _ => {
-            reply("404 Not Found", b"", goes_on, out);
-            return goes_on;
-        }
     };
-    reply("200 OK", &body, goes_on, out);
-    goes_on
+    let (status, body) = match request.target {
+        Target::Announce(query) => ("200 OK", announce(query, remote, face)),
+        Target::Scrape(query) => ("200 OK", scrape(query, face)),
+        Target::Other => ("404 Not Found", Vec::new()),
+    };
+    reply(status, &body, request.goes_on, out);
+    request.goes_on
 }
 
 fn announce(query: &[u8], remote: SocketAddr, face: &Face) -> Vec<u8> {

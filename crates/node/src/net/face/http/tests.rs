@@ -151,7 +151,7 @@ async fn a_connection_ends_when_the_client_wants_that_or_says_something_else() {
 async fn a_head_that_is_too_long_is_refused_before_it_has_ended() {
     let face = Face::for_tests(true);
     let mut stream = client(&face, "10.0.0.1:4000", SOON);
-    let long = format!("GET /announce?{} ", "a".repeat(LONGEST_HEAD));
+    let long = format!("GET /announce?{} ", "a".repeat(LONGEST_REQUEST_HEAD));
     let (status, _) = asks(&mut stream, long.as_bytes()).await;
     assert_eq!(status, "HTTP/1.1 431 Request Header Fields Too Large");
     assert!(has_ended(&mut stream).await);
