@@ -212,7 +212,8 @@ impl ClientExchange {
             .filter(|(_, other)| other.torrent == client.torrent)
             .filter_map(|(id, other)| Some((other.listens?, *id)))
             .filter(|(address, _)| may_be_dialled(*address, heard))
-            .filter(|(address, _)| client.listens != Some(*address))
+            // A client may dial from where it listens, and be dialled there.
+            .filter(|(address, _)| ![Some(client.remote), client.listens].contains(&Some(*address)))
             .collect()
     }
 
