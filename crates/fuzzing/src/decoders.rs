@@ -7,7 +7,7 @@ use std::hint::black_box;
 
 use rustls::pki_types::CertificateDer;
 use thorp_core::matching::{Pattern, fit, looks_like_a_pattern, nfc};
-use thorp_files::share::cached as cached_in;
+use thorp_files::share::{KeptTorrent, cached as cached_in};
 use thorp_files::stamp::Stamp;
 use thorp_group::address::{ListenAddress, NetAddress};
 use thorp_group::backup::Backup;
@@ -15,6 +15,7 @@ use thorp_group::certificate;
 use thorp_group::invite::Invite;
 use thorp_node::api::{Event, command_of, event_of, line_of, line_of_command};
 use thorp_node::config::{Config, Setting};
+use thorp_wire::announce::http::{AnswerHead, RequestHead, Target, head_length};
 use thorp_wire::announce::query::{read_announce, read_scrape, write_announce, write_scrape};
 use thorp_wire::announce::{
     Announced, MOST_PEERS, MOST_SCRAPED, Stride, TrackerUrl, UdpAnswer, UdpRequest, answer,
@@ -191,7 +192,35 @@ pub(crate) fn announce(bytes: &[u8]) {
     }
 }
 
-/// What a tracker answers over HTTP.
+/// What a client sends to a tracker over HTTP.
+pub(crate) fn request(bytes: &[u8]) {
+    let Some(length) = head_length(bytes, 0) else {
+        return;
+    };
+    assert!(bytes[..length].ends_with(b"\r\n\r\n"));
+    let cut = length / 2;
+    assert_eq!(head_length(bytes, cut), Some(length), "it comes in two");
+    if let Ok(RequestHead {
+        target: Target::Announce(query) | Target::Scrape(query),
+        ..
+    }) = RequestHead::parse(&bytes[..length])
+    {
+        announce(query);
+    }
+}
+
+/// What a tracker answers over HTTP, its head included.
+pub(crate) fn reply(bytes: &[u8]) {
+    let whole = AnswerHead::parse(bytes);
+    if let Ok(Some(head)) = whole {
+        assert!(head.length <= bytes.len());
+        let first = AnswerHead::parse(&bytes[..head.length]);
+        assert_eq!(first, whole, "nothing of the body counts");
+        announced(&bytes[head.length..]);
+    }
+}
+
+/// The body of what a tracker answers over HTTP.
 pub(crate) fn announced(bytes: &[u8]) {
     if let Ok(announced) = Announced::decode(bytes) {
         assert!(announced.peers.len() <= MOST_PEERS);
@@ -374,6 +403,11 @@ pub(crate) fn cached(bytes: &[u8]) {
         assert_eq!(layer.len(), pieces as usize);
         black_box(root);
     }
+}
+
+/// A torrent that is kept on disk.
+pub(crate) fn kept(bytes: &[u8]) {
+    KeptTorrent::check(bytes);
 }
 
 pub(crate) fn config(bytes: &[u8]) {

@@ -8,7 +8,7 @@
 //! ```text
 //! decoders   bytes from a stranger, a member, a disk or a user
 //! machines   sequences of inputs to a peer, a tracker, a swarm of a file or a torrent, a store of
-//!            swarms and the announces of a torrent
+//!            swarms, and what a torrent's fetch has beside its swarm
 //! source     values out of bytes
 //! seeds      bytes to begin with
 //! ```
@@ -31,7 +31,7 @@ pub struct FuzzTarget {
 }
 
 /// All of them.
-pub const TARGETS: [FuzzTarget; 31] = [
+pub const TARGETS: [FuzzTarget; 36] = [
     target("frame", decoders::frame, 4096),
     target("record", decoders::record, 1024),
     target("handshake", decoders::handshake, 68),
@@ -44,6 +44,8 @@ pub const TARGETS: [FuzzTarget; 31] = [
     target("magnet", decoders::magnet, 512),
     target("announce", decoders::announce, 512),
     target("announced", decoders::announced, 512),
+    target("request", decoders::request, 1024),
+    target("reply", decoders::reply, 512),
     target("datagram", decoders::datagram, 512),
     target("tracker-url", decoders::tracker_url, 256),
     target("hashes", decoders::hashes, 2048),
@@ -54,6 +56,7 @@ pub const TARGETS: [FuzzTarget; 31] = [
     target("backup", decoders::backup, 4096),
     target("certificate", decoders::certificate, 2048),
     target("cached", decoders::cached, 512),
+    target("kept", decoders::kept, 2048),
     target("config", decoders::config, 1024),
     target("command", decoders::command, 1024),
     target("answer", decoders::answer, 2048),
@@ -63,6 +66,8 @@ pub const TARGETS: [FuzzTarget; 31] = [
     target("torrent-swarm", machines::torrent_swarm, 4096),
     target("swarms", machines::swarms, 4096),
     target("announces", machines::announces, 1024),
+    target("torrent-fetch", machines::torrent_fetch, 512),
+    target("clients", machines::clients, 1024),
 ];
 
 const fn target(name: &'static str, run: fn(&[u8]), longest: usize) -> FuzzTarget {

@@ -64,6 +64,7 @@ pub fn seeds() -> Vec<(&'static str, Vec<u8>)> {
     }
     seeds.extend(announces());
     seeds.extend(torrents());
+    seeds.push(("kept", kept()));
     for (name, texts) in TEXTS {
         seeds.extend(texts.iter().map(|text| (*name, text.as_bytes().to_vec())));
     }
@@ -83,6 +84,8 @@ pub fn seeds() -> Vec<(&'static str, Vec<u8>)> {
         seeds.push(("torrent-swarm", any(3000)));
         seeds.push(("swarms", any(1500)));
         seeds.push(("announces", any(600)));
+        seeds.push(("torrent-fetch", any(200)));
+        seeds.push(("clients", any(600)));
         let mut sequence = vec![random.u8(..)];
         for _ in 0..random.usize(5..60) {
             let kind = match random.u8(..3) {
@@ -336,6 +339,23 @@ fn torrents() -> Vec<(&'static str, Vec<u8>)> {
     torrents.map(|torrent| ("torrent", torrent)).into()
 }
 
+/// As it is on disk.
+fn kept() -> Vec<u8> {
+    let content = merkle::content_of(b"hello");
+    let info = build::v1_info("a", 5, &[[7; 20]], Privacy::Private);
+    let root = content.root.as_bytes();
+    let parts: [&[u8]; 7] = [
+        b"d5:filesll3:d/a1:532:",
+        root,
+        b"ee4:info",
+        &info,
+        b"6:layersd32:",
+        root,
+        b"0:e6:numberi1ee",
+    ];
+    parts.concat()
+}
+
 fn exchange() -> PeerExchange {
     let address = "192.0.2.1:6881".parse().expect("an address");
     PeerExchange {
@@ -373,6 +393,12 @@ fn announces() -> Vec<(&'static str, Vec<u8>)> {
     };
     let mut answered = Vec::new();
     reply.encode(&mut answered);
+    let query = query::write_announce(&announce, None);
+    let request = format!("GET /announce?{query} HTTP/1.1\r\nConnection: close\r\n\r\n");
+    let head = format!(
+        "HTTP/1.0 200 OK\r\nContent-Length: {}\r\n\r\n",
+        answered.len()
+    );
     let listed = b"d8:intervali900e5:peersld2:ip9:192.0.2.14:porti6881eeee";
     let announced = UdpAnswer::Announced {
         transaction: 1,
@@ -383,7 +409,9 @@ fn announces() -> Vec<(&'static str, Vec<u8>)> {
     };
     let (connection, transaction) = (1, 2);
     vec![
-        ("announce", query::write_announce(&announce, None).into()),
+        ("announce", query.into()),
+        ("request", request.into()),
+        ("reply", [head.as_bytes(), &answered].concat()),
         ("announce", query::write_scrape(&[torrent, torrent]).into()),
         ("announced", answered),
         ("announced", listed.to_vec()),

@@ -231,6 +231,15 @@ impl KeptTorrent {
             .encode()
     }
 
+    /// Checks what is read of a value, for fuzzing: it can be written, and is the same then.
+    #[cfg(feature = "testing")]
+    pub fn check(value: &[u8]) {
+        if let Some(read) = Self::decode(value) {
+            let again = Self::decode(&read.encode(1));
+            assert_eq!(again, Some(read));
+        }
+    }
+
     fn decode(value: &[u8]) -> Option<Self> {
         let value = Value::parse_in_any_order(value).ok()?;
         let file = |file: Value<'_>| {

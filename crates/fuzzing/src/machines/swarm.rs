@@ -223,6 +223,12 @@ impl Run {
                 let reason = "the disk is full".to_owned();
                 self.input(Input::Stop { reason });
             }
+            0xbf => {
+                if let Some(session) = self.session(source) {
+                    let most = source.byte().into();
+                    self.input(Input::MostRequests { session, most });
+                }
+            }
             // A reader comes, goes elsewhere or leaves.
             _ if kind >= 0xcf => {
                 let reader = ReaderId(source.below(3) as u64);

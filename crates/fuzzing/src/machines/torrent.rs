@@ -183,7 +183,12 @@ impl World {
             return;
         };
         let piece = u32::from(source.byte() % 8);
-        let message = match source.byte() % 11 {
+        let kind = source.byte() % 12;
+        if kind == 11 {
+            let most = source.byte().into();
+            return self.input(Input::MostRequests { session, most });
+        }
+        let message = match kind {
             0 => Message::HaveAll,
             1 => Message::HaveNone,
             2 => Message::Have(piece),
