@@ -229,7 +229,7 @@ impl Listener {
 
     /// Accepts connections for these services, within these limits.
     pub fn serve_within(self, services: Vec<Service>, limits: Limits) -> Running {
-        let door = Arc::new(Door {
+        let reception = Arc::new(Reception {
             services,
             limits,
             refusals: self.refusals,
@@ -241,9 +241,10 @@ impl Listener {
             }),
         });
         // A tracker's face has this port for UDP, and refuses such clients there.
-        let refuses = door.face().is_none() && door.may_serve_clients();
-        let refusing = refuses.then(|| tokio::spawn(utp::refuse(self.address, Arc::clone(&door))));
-        let accepting = tokio::spawn(accept_all(self.socket, door));
+        let refuses = reception.face().is_none() && reception.may_serve_clients();
+        let refusing =
+            refuses.then(|| tokio::spawn(utp::refuse(self.address, Arc::clone(&reception))));
+        let accepting = tokio::spawn(accept_all(self.socket, reception));
         Running([accepting].into_iter().chain(refusing).collect())
     }
 
@@ -285,7 +286,7 @@ fn any(port: u16) -> SocketAddr {
     (Ipv6Addr::UNSPECIFIED, port).into()
 }
 
-async fn accept_all(socket: TcpListener, door: Arc<Door>) {
+async fn accept_all(socket: TcpListener, reception: Arc<Reception>) {
     // Dropping the set ends its tasks, so they end with the `Running`.
     let mut guests = tokio::task::JoinSet::new();
     loop {
@@ -293,13 +294,15 @@ async fn accept_all(socket: TcpListener, door: Arc<Door>) {
         match socket.accept().await {
             Ok((stream, remote)) => {
                 let remote = canonical(remote);
-                if u64::try_from(stream.as_raw_fd()).is_ok_and(|fd| fd >= door.limits.descriptors) {
+                if u64::try_from(stream.as_raw_fd())
+                    .is_ok_and(|fd| fd >= reception.limits.descriptors)
+                {
                     tracing::debug!(%remote, "too many connections are open: closed");
-                    door.refusals.count(Refusal::TooManyOpen);
+                    reception.refusals.count(Refusal::TooManyOpen);
                     continue;
                 }
-                let place = door.gate.enter(remote.ip());
-                guests.spawn(door.clone().receive(stream, remote, place));
+                let place = reception.gate.enter(remote.ip());
+                guests.spawn(reception.clone().receive(stream, remote, place));
             }
             Err(error) if is_about_one_connection(&error) => {}
             Err(error) => {
@@ -321,7 +324,8 @@ fn is_about_one_connection(error: &io::Error) -> bool {
     )
 }
 
-struct Door {
+/// What every connection to the port goes through.
+struct Reception {
     services: Vec<Service>,
     limits: Limits,
     refusals: Refusals,
@@ -349,7 +353,7 @@ enum Chosen<'a> {
     Join(&'a JoinService),
 }
 
-impl Door {
+impl Reception {
     async fn receive(self: Arc<Self>, stream: TcpStream, remote: SocketAddr, place: Place) {
         let client = tokio::select! {
             client = self.welcome(stream, remote) => client,

@@ -6,6 +6,7 @@
 //! announcing   asks a BitTorrent tracker for clients, as a client
 //! join         dials a tracker and asks it to make a key a member
 //! face         announces and scrapes of ordinary BitTorrent clients
+//! datagrams    many of them read and answered at once, each from the address that was asked
 //! link         an authenticated stream as a queue of frames in both directions
 //! addresses    host names, and this machine's addresses
 //! read_ahead   a session's socket, read in larger parts than rustls asks for
@@ -17,6 +18,7 @@
 
 pub mod addresses;
 pub(crate) mod announcing;
+pub(crate) mod datagrams;
 pub mod descriptors;
 pub mod dial;
 pub mod face;

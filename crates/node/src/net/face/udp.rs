@@ -5,11 +5,11 @@
 //! An address that has not proved to get what it is sent gets nothing that is longer than what it
 //! sent: a connection id of 16 bytes, for 16 bytes, or nothing.
 
-use std::io::{self, IoSlice, IoSliceMut};
+use std::io;
 use std::mem;
 use std::net::{SocketAddr, UdpSocket};
 use std::num::NonZero;
-use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{self, JoinHandle};
@@ -17,8 +17,7 @@ use std::time::Duration;
 
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-use nix::sys::socket::{MsgFlags, MultiHeaders, SockaddrStorage, recvmmsg, sendmmsg};
-use socket2::{Domain, Protocol, Socket, Type};
+use socket2::Socket;
 use thorp_core::swarms::{Handed, Wanted};
 use thorp_core::time::Instant;
 use thorp_wire::announce::{Stride, UdpAnswer, UdpRequest, UdpRequestError, udp};
@@ -26,13 +25,12 @@ use thorp_wire::session::utp;
 
 use super::ids::ConnectionIds;
 use super::{Asked, Face};
+use crate::net::datagrams::{BATCH, Datagrams, Question, bind};
 
-/// How many datagrams are read and sent at once.
-const BATCH: usize = 64;
 /// How many bytes of a datagram are read: a scrape of 74 torrents has 1496.
 const LONGEST: usize = 2048;
-/// How many bytes of datagrams the system keeps for us.
-const RECEIVE_BUFFER: usize = 4 * 1024 * 1024;
+/// How many bytes of datagrams the system keeps meanwhile.
+const KEPT: usize = 4 * 1024 * 1024;
 /// The most peers in an answer, so that it fits in a packet of any network.
 const MOST_V4: usize = 200;
 /// The same for IPv6.
@@ -59,7 +57,8 @@ impl Bound {
     /// Binds the port number of a listener, at its address.
     pub(crate) fn at(address: SocketAddr) -> io::Result<Self> {
         let threads = threads();
-        let sockets = (0..threads).map(|_| socket(address, threads > 1));
+        // One for each thread; another user's program cannot join them.
+        let sockets = (0..threads).map(|_| bind(address, threads > 1, KEPT));
         sockets.collect::<io::Result<_>>().map(Self)
     }
 
@@ -105,21 +104,6 @@ pub(super) fn threads() -> u32 {
     (processors / PROCESSORS).clamp(1, MOST_THREADS)
 }
 
-fn socket(address: SocketAddr, is_shared: bool) -> io::Result<Socket> {
-    let domain = Domain::for_address(address);
-    let socket = Socket::new(domain, Type::DGRAM, Some(Protocol::UDP))?;
-    if address.is_ipv6() {
-        socket.set_only_v6(!address.ip().is_unspecified())?;
-    }
-    // One for each thread; another user's program cannot join them.
-    socket.set_reuse_port(is_shared)?;
-    // As much as the system allows.
-    let _ = socket.set_recv_buffer_size(RECEIVE_BUFFER);
-    socket.set_nonblocking(true)?;
-    socket.bind(&address.into())?;
-    Ok(socket)
-}
-
 /// Tells a thread to end.
 struct End {
     has_come: Arc<AtomicBool>,
@@ -129,10 +113,10 @@ struct End {
 
 /// Reads and answers until the end has come.
 fn serve(socket: &UdpSocket, end: &End, tracker: &UdpTracker) {
-    let mut received = Received::new();
+    let mut datagrams = Datagrams::new(LONGEST);
     while !end.has_come.load(Ordering::Relaxed) {
-        match received.read(socket) {
-            Ok(()) => {}
+        match datagrams.read(socket) {
+            Ok(_) => {}
             Err(Errno::EAGAIN) => match wait(socket, end) {
                 Ok(()) => continue,
                 Err(error) => return tracing::error!(%error, "UDP is not answered any more"),
@@ -145,7 +129,8 @@ fn serve(socket: &UdpSocket, end: &End, tracker: &UdpTracker) {
                 continue;
             }
         }
-        received.answer(socket, tracker);
+        tracker.answer(datagrams.questions());
+        datagrams.send_answers(socket);
     }
 }
 
@@ -159,87 +144,6 @@ fn wait(socket: &UdpSocket, end: &End) -> nix::Result<()> {
         Ok(_) | Err(Errno::EINTR) => Ok(()),
         Err(error) => Err(error),
     }
-}
-
-/// Datagrams that were read at once, and room for their answers.
-struct Received {
-    headers: MultiHeaders<SockaddrStorage>,
-    to_send: MultiHeaders<SockaddrStorage>,
-    buffers: Vec<[u8; LONGEST]>,
-    datagrams: Vec<(usize, Option<SockaddrStorage>)>,
-    answers: Vec<Vec<u8>>,
-}
-
-impl Received {
-    fn new() -> Self {
-        Self {
-            headers: MultiHeaders::preallocate(BATCH, None),
-            to_send: MultiHeaders::preallocate(BATCH, None),
-            buffers: vec![[0; LONGEST]; BATCH],
-            datagrams: Vec::with_capacity(BATCH),
-            answers: vec![Vec::new(); BATCH],
-        }
-    }
-
-    fn read(&mut self, socket: &UdpSocket) -> nix::Result<()> {
-        self.datagrams.clear();
-        let buffers = self.buffers.iter_mut();
-        let mut slices: Vec<_> = buffers
-            .map(|buffer| [IoSliceMut::new(&mut buffer[..])])
-            .collect();
-        let (fd, flags) = (socket.as_raw_fd(), MsgFlags::MSG_DONTWAIT);
-        let read = recvmmsg(fd, &mut self.headers, slices.iter_mut(), flags, None)?;
-        self.datagrams
-            .extend(read.map(|datagram| (datagram.bytes, datagram.address)));
-        Ok(())
-    }
-
-    /// Answers what was read. Answers that the system does not take are lost, as any datagram may
-    /// be.
-    fn answer(&mut self, socket: &UdpSocket, tracker: &UdpTracker) {
-        let read = self.buffers.iter().zip(&self.datagrams);
-        let questions = read.zip(&mut self.answers);
-        let questions = questions.filter_map(|((buffer, (length, from)), answer)| {
-            answer.clear();
-            Some(Question {
-                datagram: &buffer[..*length],
-                from: address(from.as_ref()?)?,
-                answer,
-            })
-        });
-        tracker.answer(questions);
-        let answers = self.answers.iter().zip(&self.datagrams);
-        let answers = answers.filter(|(answer, _)| !answer.is_empty());
-        let (slices, to): (Vec<_>, Vec<_>) = answers
-            .map(|(answer, (_, from))| ([IoSlice::new(answer)], *from))
-            .unzip();
-        let mut sent = 0;
-        while sent < to.len() {
-            let (fd, flags) = (socket.as_raw_fd(), MsgFlags::MSG_DONTWAIT);
-            let (slices, to) = (&slices[sent..], &to[sent..]);
-            match sendmmsg(fd, &mut self.to_send, slices, to, [], flags) {
-                Ok(more) => sent += more.count().max(1),
-                Err(Errno::EINTR) => {}
-                // The first of these cannot be sent.
-                Err(_) => sent += 1,
-            }
-        }
-    }
-}
-
-fn address(from: &SockaddrStorage) -> Option<SocketAddr> {
-    if let Some(v4) = from.as_sockaddr_in() {
-        return Some(SocketAddr::V4((*v4).into()));
-    }
-    let v6 = from.as_sockaddr_in6()?;
-    Some(SocketAddr::V6((*v6).into()))
-}
-
-/// A datagram, from whom it is, and where its answer goes: nothing is in there yet.
-pub(crate) struct Question<'a> {
-    pub(crate) datagram: &'a [u8],
-    pub(crate) from: SocketAddr,
-    pub(crate) answer: &'a mut Vec<u8>,
 }
 
 /// Answers datagrams.

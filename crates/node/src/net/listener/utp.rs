@@ -9,60 +9,58 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use socket2::{Domain, Protocol, Socket, Type};
 use thorp_wire::session::utp::{HEAD, refusal};
+use tokio::io::Interest;
 use tokio::net::UdpSocket;
 use tokio::time::sleep;
 
-use super::Door;
+use super::Reception;
+use crate::net::datagrams::{BATCH, Datagrams, bind};
 
-/// How many datagrams are read at once, and how long the next ones wait then.
-const AT_ONCE: usize = 64;
+/// How long the next datagrams wait once many have been read.
 const PAUSE: Duration = Duration::from_millis(100);
 /// How many bytes of datagrams the system keeps meanwhile.
-const RECEIVE_BUFFER: usize = 64 * 1024;
+const KEPT: usize = 64 * 1024;
 
 /// Refuses clients at this address, until it is dropped. Where another program has this port for
 /// UDP, clients find out by themselves.
-pub(super) async fn refuse(address: SocketAddr, door: Arc<Door>) {
-    match socket(address) {
-        Ok(socket) => refuse_at(&socket, &door).await,
+pub(super) async fn refuse(address: SocketAddr, reception: Arc<Reception>) {
+    let socket = bind(address, false, KEPT);
+    match socket.and_then(|socket| UdpSocket::from_std(socket.into())) {
+        Ok(socket) => refuse_at(&socket, &reception).await,
         Err(error) => tracing::info!(%address, %error, "clients that try uTP are not refused"),
     }
 }
 
-async fn refuse_at(socket: &UdpSocket, door: &Door) {
-    let mut datagram = [0; HEAD];
-    loop {
-        for _ in 0..AT_ONCE {
-            // An error that an earlier answer has met on its way changes nothing.
-            if let Ok((length, client)) = socket.recv_from(&mut datagram).await
-                && let Some(reset) = answer(door, &datagram[..length])
-            {
-                // One that cannot be sent is lost, as any datagram may be.
-                let _ = socket.try_send_to(&reset, client);
-            }
+async fn refuse_at(socket: &UdpSocket, reception: &Reception) {
+    let mut read = 0;
+    // It ends with the runtime.
+    while socket.readable().await.is_ok() {
+        let refused = socket.try_io(Interest::READABLE, || refuse_some(socket, reception));
+        // There were none, or an earlier answer has met an error on its way.
+        read += refused.unwrap_or(0);
+        if read >= BATCH {
+            read = 0;
+            sleep(PAUSE).await;
         }
-        sleep(PAUSE).await;
     }
 }
 
-fn answer(door: &Door, datagram: &[u8]) -> Option<[u8; HEAD]> {
-    door.client_service()?;
+/// Returns how many datagrams were read.
+fn refuse_some(socket: &UdpSocket, reception: &Reception) -> io::Result<usize> {
+    let mut datagrams = Datagrams::new(HEAD);
+    let read = datagrams.read(socket)?;
+    for question in datagrams.questions() {
+        let reset = answer(reception, question.datagram);
+        question.answer.extend(reset.iter().flatten());
+    }
+    datagrams.send_answers(socket);
+    Ok(read)
+}
+
+fn answer(reception: &Reception, datagram: &[u8]) -> Option<[u8; HEAD]> {
+    reception.client_service()?;
     refusal(datagram)
-}
-
-fn socket(address: SocketAddr) -> io::Result<UdpSocket> {
-    let domain = Domain::for_address(address);
-    let socket = Socket::new(domain, Type::DGRAM, Some(Protocol::UDP))?;
-    if address.is_ipv6() {
-        socket.set_only_v6(!address.ip().is_unspecified())?;
-    }
-    // Less, if the system does not allow as much.
-    let _ = socket.set_recv_buffer_size(RECEIVE_BUFFER);
-    socket.set_nonblocking(true)?;
-    socket.bind(&address.into())?;
-    UdpSocket::from_std(socket.into())
 }
 
 #[cfg(test)]
@@ -131,14 +129,14 @@ mod tests {
         let group = Group::new();
         let oak = group.member("oak");
         let limits = Limits::default();
-        let door = |service| Door {
+        let reception = |service| Reception {
             services: vec![service],
             limits,
             refusals: Refusals::default(),
             gate: Gate::new(limits),
             clients: Gate::new(limits),
         };
-        let serving = door(service(&oak));
+        let serving = reception(service(&oak));
         assert_eq!(answer(&serving, &SYN), None, "nothing is decided yet");
         decide(&group, &oak, 1, true);
         assert_eq!(answer(&serving, &SYN), Some(RESET));
@@ -147,7 +145,7 @@ mod tests {
             clients: None,
             ..service(&oak)
         };
-        assert!(!door(silent).may_serve_clients());
+        assert!(!reception(silent).may_serve_clients());
         decide(&group, &oak, 2, false);
         assert_eq!(answer(&serving, &SYN), None);
     }
