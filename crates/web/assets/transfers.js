@@ -243,7 +243,9 @@ async function order(job, what) {
 }
 
 async function cancel(job) {
-  const isFar = known.jobs.get(job.id)?.bytes > 0;
+  // A transfer is told of more often than its job.
+  const ofIt = [...known.transfers.values()].filter((transfer) => isOf(job, transfer));
+  const isFar = known.jobs.get(job.id)?.bytes > 0 || ofIt.some(({ verified }) => verified > 0);
   const text = "What has arrived is kept, so that it can be taken up again.";
   if (!isFar || (await confirm({ title: ["Cancel ", shown(base(job.title)), "?"], text, action: "Cancel the fetch" }))) await order(job, "cancel");
 }
