@@ -8,10 +8,10 @@
 //!            liveness budget bound   small machines, each testable alone
 //! memory     catalogue presence gather answer matching glob words
 //!                                which peer has what, who is present, how both are found
-//! clients    swarms announces exchange
+//! clients    swarms announces exchange client_torrents
 //!                                which peers of BitTorrent are in which torrent; when this peer
 //!                                announces itself to which tracker; what clients are told of
-//!                                one another
+//!                                one another; by which torrent each is asked for a file
 //!            torrent             when the fetch of a torrent is given up, and why
 //! strangers  dialled             which addresses named by other machines may be dialled
 //! walks      ahead               how many things are looked at without waiting for memory at each
@@ -31,6 +31,7 @@ pub mod bound;
 pub mod budget;
 pub mod catalogue;
 pub mod changes;
+pub mod client_torrents;
 pub mod dialled;
 pub mod exchange;
 mod gather;

@@ -123,8 +123,9 @@ impl Transfers {
         transfer: &Arc<Transfer>,
         client: SocketAddr,
     ) -> Result<(), String> {
-        let torrent = transfer.torrent_at(client).ok_or("it is of no torrent")?;
-        let version = if transfer.is_v1(torrent) {
+        let asked = transfer.torrent_of(client).ok_or("it is of no torrent")?;
+        let torrent = asked.torrent;
+        let version = if asked.is_v1 {
             Version::V1
         } else {
             Version::V2
@@ -136,7 +137,7 @@ impl Transfers {
         let (read, write) = stream.into_split();
         let (mut inward, mut outward) = (Inward::new(read), Outward::new(write));
         let info = transfer.torrent().map(|fetched| Arc::clone(&fetched.raw));
-        let talk = Talk::new(torrent, info).or_public(transfer.is_public(torrent));
+        let talk = Talk::new(torrent, info).or_public(asked.is_public);
         let greeting = timeout(GREETING, async {
             let mut ours = Handshake::of_client(torrent, self.0.client_id);
             // A client that has a v1 torrent takes a peer that offers v2 to mean another one.

@@ -20,6 +20,7 @@
 //! torrent   what is known of a torrent that is being fetched
 //! seats     places for connections that others make
 //! files     where a file's bytes are
+//! hashing   leaves that others ask for, and pieces of torrents, on threads for the disk
 //! traffic   how many bytes have gone, and to which members some go now
 //! ```
 //!
@@ -38,6 +39,7 @@ mod clients;
 mod costs;
 mod files;
 mod greeting;
+mod hashing;
 mod kept;
 mod line;
 mod metadata;

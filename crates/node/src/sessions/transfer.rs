@@ -11,6 +11,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, Weak};
 
 use thorp_core::bound::Account;
+use thorp_core::client_torrents::{ClientTorrent, ClientTorrents};
 use thorp_core::exchange::ClientExchange;
 use thorp_core::swarm::{
     Awaited, GreetedClient, Input, NamedSource, Offer, Output, SessionId, SourceId, Stuck, Swarm,
@@ -23,7 +24,7 @@ use thorp_group::clock::Clock;
 use thorp_wire::frame::Holder;
 use thorp_wire::layout::{Block, Layout, Piece};
 use thorp_wire::merkle::Hash;
-use thorp_wire::session::{HashRange, Message, PeerExchange, Span};
+use thorp_wire::session::{Message, PeerExchange, Span};
 use thorp_wire::{ClientId, Content, InfoHash};
 use tokio::sync::{Notify, Semaphore, mpsc};
 
@@ -35,13 +36,9 @@ use super::run::Run;
 use super::torrent::TorrentBytes;
 use super::traffic::{LastTold, Traffic};
 
-/// Of how many clients it is remembered as which torrent they have the file, beside those that the
-/// swarm may dial.
-const MOST_CLIENTS: usize = 1024;
-
 /// See the module.
 pub(crate) struct Transfer {
-    itself: Weak<Self>,
+    pub(super) itself: Weak<Self>,
     content: Content,
     layout: Layout,
     /// The torrent that is served, if it is one.
@@ -57,7 +54,7 @@ pub(crate) struct Transfer {
     /// Bytes of it that were sent.
     sent: AtomicU64,
     /// Places for hashing leaves that other members ask for.
-    hashers: Arc<Semaphore>,
+    pub(super) hashers: Arc<Semaphore>,
     happenings: mpsc::UnboundedSender<Happening>,
     #[cfg(test)]
     pub(super) on_disk: OnDisk,
@@ -79,13 +76,7 @@ pub(super) struct State {
     sessions: BTreeMap<SessionId, Attached>,
     deadline: Option<Instant>,
     pub(super) stage: Stage,
-    /// As which torrent clients may have the file.
-    torrents: BTreeMap<SocketAddr, InfoHash>,
-    /// The one of these that is not private.
-    public_torrent: Option<InfoHash>,
-    /// The one of these that is of v1. Its clients know no hashes that the file could be verified
-    /// by: these have to come from others.
-    v1_torrent: Option<InfoHash>,
+    torrents: ClientTorrents,
     exchange: ClientExchange,
 }
 
@@ -175,9 +166,7 @@ impl Transfer {
                 readers: Readers::default(),
                 sessions: BTreeMap::new(),
                 deadline: None,
-                torrents: BTreeMap::new(),
-                public_torrent: None,
-                v1_torrent: None,
+                torrents: ClientTorrents::default(),
                 exchange: ClientExchange::default(),
                 stage: if complete {
                     Stage::Serving
@@ -343,33 +332,23 @@ impl Transfer {
         }
         let named = clients.clone();
         state.swarm.handle(self.now(), Input::Clients(clients));
-        state.remember(torrent, &named);
+        let State {
+            swarm, torrents, ..
+        } = &mut *state;
+        torrents.named(torrent, &named, |client| {
+            swarm.knows(SourceId::Client(client))
+        });
         self.drain(&mut state);
     }
 
-    /// Clients of this torrent may be told of one another.
-    pub fn set_public_torrent(&self, torrent: InfoHash) {
-        self.lock().public_torrent = Some(torrent);
+    /// Which torrent of the file is public, and which is of v1, if they are known.
+    pub fn is_in_torrents(&self, public: Option<InfoHash>, v1: Option<InfoHash>) {
+        self.lock().torrents.set(public, v1);
     }
 
-    /// Whether clients of this torrent may be told of one another.
-    pub(super) fn is_public(&self, torrent: InfoHash) -> bool {
-        self.lock().public_torrent == Some(torrent)
-    }
-
-    /// Clients of this torrent have it as one of v1.
-    pub fn set_v1_torrent(&self, torrent: InfoHash) {
-        self.lock().v1_torrent = Some(torrent);
-    }
-
-    /// Whether clients of this torrent have it as one of v1.
-    pub(super) fn is_v1(&self, torrent: InfoHash) -> bool {
-        self.lock().v1_torrent == Some(torrent)
-    }
-
-    /// The torrent as which a client may have the file.
-    pub(super) fn torrent_at(&self, client: SocketAddr) -> Option<InfoHash> {
-        self.lock().torrents.get(&client).copied()
+    /// By which torrent a client is asked.
+    pub(super) fn torrent_of(&self, client: SocketAddr) -> Option<ClientTorrent> {
+        self.lock().torrents.of(client)
     }
 
     /// These may have the file.
@@ -564,8 +543,7 @@ impl Transfer {
         let written = self.bytes().write(disk, run.bytes(), offset);
         if let Err(error) = written {
             let reason = error.to_string();
-            // If the fetch is gone, it need not know.
-            let _ = self.happenings.send(Happening::Failed(error));
+            self.report(Happening::Failed(error));
             return self.stop(&reason);
         }
         self.traffic.received(run.bytes().len() as u64);
@@ -683,87 +661,8 @@ impl Transfer {
         None
     }
 
-    fn hash_leaves(
-        &self,
-        (session, range): (SessionId, HashRange),
-        pieces: Vec<Piece>,
-        outbox: Arc<Outbox>,
-    ) {
-        let Some(transfer) = self.itself.upgrade() else {
-            return;
-        };
-        outbox.hashing();
-        tokio::spawn(async move {
-            // It is never closed.
-            let Ok(_place) = Arc::clone(&transfer.hashers).acquire_owned().await else {
-                return;
-            };
-            let hashing = thorp_disk::spawn(move |disk| {
-                let leaves = transfer.bytes().leaves(disk, transfer.layout(), &pieces);
-                if let Err(error) = &leaves {
-                    tracing::debug!(%error, "leaves cannot be hashed");
-                }
-                transfer.handle(Input::LeavesHashed {
-                    session,
-                    range,
-                    leaves: leaves.ok(),
-                });
-                outbox.hashed();
-            });
-            // The place is taken until it is done; the runtime ends with the peer.
-            let _ = hashing.await;
-        });
-    }
-
-    /// Answers a client that asks for hashes of a torrent's file.
-    pub(super) fn answer_hashes(&self, range: HashRange, outbox: Arc<Outbox>) {
-        let Some(kept) = self.kept.clone() else {
-            return;
-        };
-        let places = Arc::clone(&self.hashers);
-        outbox.hashing();
-        tokio::spawn(async move {
-            // It is never closed.
-            let Ok(_place) = places.acquire_owned().await else {
-                return;
-            };
-            let hashing = thorp_disk::spawn(move |disk| {
-                outbox.say(&match kept.hashes(disk, &range) {
-                    Some(hashes) => Message::Hashes(range, hashes),
-                    None => Message::HashReject(range),
-                });
-                outbox.hashed();
-            });
-            // The place is taken until it is done; the runtime ends with the peer.
-            let _ = hashing.await;
-        });
-    }
-
-    /// Hashes a piece of a torrent, all of which is on disk.
-    fn hash_piece(&self, piece: Piece) {
-        let Some(transfer) = self.itself.upgrade() else {
-            return;
-        };
-        thorp_disk::spawn(move |disk| {
-            let Some(torrent) = &transfer.torrent else {
-                return;
-            };
-            let bytes = transfer.bytes();
-            match torrent.is_right_on_disk(piece, |room, at| bytes.read(disk, room, at)) {
-                Ok(is_right) => transfer.handle(Input::PieceHashed { piece, is_right }),
-                Err(error) => {
-                    let reason = error.to_string();
-                    let error = bytes.failed(error);
-                    // If the fetch is gone, it need not know.
-                    let _ = transfer.happenings.send(Happening::Failed(error));
-                    transfer.stop(&reason);
-                }
-            }
-        });
-    }
-
-    fn report(&self, happening: Happening) {
-        // A file that is only served has no fetch.
+    pub(super) fn report(&self, happening: Happening) {
+        // A file that is only served has no fetch, and one that is gone need not know.
         let _ = self.happenings.send(happening);
     }
 
@@ -774,29 +673,6 @@ impl Transfer {
     pub(super) fn lock(&self) -> MutexGuard<'_, State> {
         // A swarm that panicked is as good as its next answer.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl State {
-    /// Remembers that these clients may have the file as this torrent, as far as the swarm may dial
-    /// them. Those that it has forgotten, to dial others, are forgotten here as well.
-    fn remember(&mut self, torrent: InfoHash, clients: &[SocketAddr]) {
-        let Self {
-            swarm,
-            torrents,
-            v1_torrent,
-            ..
-        } = self;
-        let is_source = |client: &SocketAddr| swarm.knows(SourceId::Client(*client));
-        if torrents.len() + clients.len() > MOST_CLIENTS {
-            torrents.retain(|client, _| is_source(client));
-        }
-        for client in clients.iter().filter(|client| is_source(client)) {
-            // One that has both is of more use with v2.
-            if !torrents.contains_key(client) || *v1_torrent != Some(torrent) {
-                torrents.insert(*client, torrent);
-            }
-        }
     }
 }
 

@@ -32,10 +32,7 @@ impl Seeking {
             return Self(Vec::new());
         }
         let [private, public] = v2_info_hashes(name, transfer.content());
-        transfer.set_public_torrent(public);
-        if let Some(v1) = v1 {
-            transfer.set_v1_torrent(v1);
-        }
+        transfer.is_in_torrents(Some(public), v1);
         let torrents = [private, public].into_iter().chain(v1);
         let seeking = torrents.map(|torrent| seek(peer, transfer, torrent));
         Self(seeking.collect())

@@ -381,7 +381,7 @@ impl Ground {
         let fetching = self.transfers.fetch(&partial, writing);
         let mut fetching = fetching.expect("can be fetched");
         let transfer = Arc::clone(&fetching.transfer);
-        transfer.set_public_torrent(public_hash(seeds.content));
+        transfer.is_in_torrents(Some(public_hash(seeds.content)), None);
         transfer.holders(Vec::new());
         transfer.clients(torrent, vec![known]);
         let gathered = async {
@@ -467,8 +467,9 @@ async fn a_client_can_be_dialled_after_thousands_were_named_that_cannot_be_reach
     }
     let late = client(9, 1);
     transfer.clients(torrent, vec![late]);
-    assert_eq!(transfer.torrent_at(late), Some(torrent));
-    assert_eq!(transfer.torrent_at(client(0, 1)), None, "it gave way");
+    let torrent_of = |client| transfer.torrent_of(client).map(|asked| asked.torrent);
+    assert_eq!(torrent_of(late), Some(torrent));
+    assert_eq!(torrent_of(client(0, 1)), None, "it gave way");
 }
 
 #[tokio::test]
