@@ -56,6 +56,24 @@ pub struct Trackers {
 }
 
 impl Trackers {
+    /// Returns those that are asked for a torrent which names trackers: these, and the group's own
+    /// beside them. A private torrent's clients are told of one another by its own trackers alone
+    /// (BEP 27), though these may be such as cannot be asked; where it names none, they can only be
+    /// those of the group.
+    pub fn of_torrent(
+        tiers: &[Vec<String>],
+        is_private: bool,
+        own: impl IntoIterator<Item = TrackerUrl>,
+    ) -> Self {
+        let named = Self::named(tiers);
+        let names_any = tiers.iter().flatten().next().is_some();
+        if is_private && names_any {
+            named.trusting(own)
+        } else {
+            named.and_own(own)
+        }
+    }
+
     /// Reads the trackers that a torrent or a magnet link names.
     pub fn named(tiers: &[Vec<String>]) -> Self {
         let (mut all, mut room) = (Self::default(), MOST_TRACKERS);
@@ -78,8 +96,7 @@ impl Trackers {
         all
     }
 
-    /// Adds the trackers of this peer's group. They are asked beside those that the torrent names,
-    /// but not for a private torrent, unless it names them.
+    /// Adds the trackers of this peer's group. They are asked beside those that the torrent names.
     #[must_use]
     pub fn and_own(mut self, own: impl IntoIterator<Item = TrackerUrl>) -> Self {
         self = self.trusting(own);

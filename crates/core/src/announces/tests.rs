@@ -103,6 +103,23 @@ impl Play {
 }
 
 #[test]
+fn the_groups_tracker_is_not_asked_for_a_private_torrent_that_names_others() {
+    let asked = |tiers: &[&[&str]], is_private| {
+        let own = [url("udp://own:1")];
+        let [named, own] = Trackers::of_torrent(&texts(tiers), is_private, own).rows();
+        (named.len(), own.len())
+    };
+    assert_eq!(asked(&[&["udp://a:1"]], false), (1, 1));
+    assert_eq!(asked(&[&["udp://a:1"]], true), (1, 0));
+    assert_eq!(
+        asked(&[&["https://a/announce"]], true),
+        (0, 0),
+        "it names one"
+    );
+    assert_eq!(asked(&[], true), (0, 1));
+}
+
+#[test]
 fn a_tier_is_asked_in_a_random_order_and_who_answers_comes_first_from_then_on() {
     let hosts = ["udp://a:1", "udp://b:1", "udp://c:1", "udp://d:1"];
     let mut first = BTreeSet::new();

@@ -183,21 +183,8 @@ pub(super) fn may_group_know(peer: &Peer, tiers: &[Vec<String>]) -> bool {
 }
 
 fn trackers(peer: &Peer, seeks: &Seeks<'_>) -> Trackers {
-    let trackers = trackers_of(seeks.tiers, seeks.is_private, own_trackers(peer));
+    let trackers = Trackers::of_torrent(seeks.tiers, seeks.is_private, own_trackers(peer));
     trackers.trusting(trusted_trackers(peer))
-}
-
-fn trackers_of(tiers: &[Vec<String>], is_private: bool, own: BTreeSet<TrackerUrl>) -> Trackers {
-    let named = Trackers::named(tiers);
-    // A private torrent's clients are told of one another by its own trackers alone (BEP 27),
-    // though these may be such as cannot be asked; but where it names none, they can only be those
-    // of the group.
-    let is_named = tiers.iter().flatten().next().is_some();
-    if is_private && is_named {
-        named.trusting(own)
-    } else {
-        named.and_own(own)
-    }
 }
 
 fn ask(
@@ -319,19 +306,6 @@ mod tests {
 
     fn row() -> Row {
         Row::new(&mut 0, ["a", "b", "c"].map(url).into())
-    }
-
-    #[test]
-    fn the_groups_tracker_is_not_asked_for_a_private_torrent_that_names_others() {
-        let asked = |tiers: &[&str], is_private| {
-            let tiers: Vec<_> = tiers.iter().map(|url| vec![(*url).to_owned()]).collect();
-            let [named, own] = trackers_of(&tiers, is_private, [url("own")].into()).rows();
-            (named.len(), own.len())
-        };
-        assert_eq!(asked(&["udp://a:1"], false), (1, 1));
-        assert_eq!(asked(&["udp://a:1"], true), (1, 0));
-        assert_eq!(asked(&["https://a/announce"], true), (0, 0), "it names one");
-        assert_eq!(asked(&[], true), (0, 1));
     }
 
     #[test]
