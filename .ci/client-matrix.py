@@ -13,6 +13,8 @@ directions, and each one cell of the table after the other. Prints a table;
 what failed is in it, and says why.
 
     client-matrix.py libtorrent leech|seed SOURCE PATH      plays libtorrent on the host it is on
+    client-matrix.py watch      says how long after its first packet to the peer this host began a
+                                plain session with it
 """
 
 import json
@@ -20,6 +22,7 @@ import os
 import re
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -33,8 +36,12 @@ MIB = 1024 * 1024
 SIZES = {"1 byte": 1, "16 KiB + 1": 16 * 1024 + 1, "5 MiB + 1": 5 * MIB + 1, "200 MiB": 200 * MIB}
 WAYS = [(by, over) for by in ("torrent", "magnet") for over in ("http", "udp")]
 PATIENCE = 60
+# A client that was refused encryption or uTP should be back in plain TCP within so many seconds.
+RETRIES_WITHIN = 15
 NETWORK = "192.168.197."
 HALL, OAK = NETWORK + "1", NETWORK + "2"
+# What a plain session begins with (BEP 3).
+PLAIN = b"\x13BitTorrent protocol"
 
 
 def patience_for(size):
@@ -176,6 +183,8 @@ class Ground:
     def __init__(self, program, directory, clients):
         self.program, self.directory, self.hosts = program, directory, Hosts()
         self.nodes = []
+        # How long clients took from their first packet to the peer to a plain session, in seconds.
+        self.plain_after = {}
         hall, oak = self.hosts.add("hall", HALL), self.hosts.add("oak", OAK)
         self.client_hosts = {
             client.name: self.hosts.add(f"client{number}", f"{NETWORK}{10 + number}")
@@ -237,14 +246,23 @@ class Ground:
             source = self.source(client, size, by, over, home)
             name, path = self.file(client, size), os.path.join(home, "files")
             original = os.path.join(self.shared, name)
+            host = self.client_hosts[client.name]
+            watch = subprocess.Popen(on(host, sys.executable, os.path.abspath(__file__), "watch"),
+                                     stdout=subprocess.PIPE, text=True, start_new_session=True)
+            watch.stdout.readline()
             begun = time.monotonic()
-            process = client.start(self.client_hosts[client.name], "leech", source, path)
+            process = client.start(host, "leech", source, path)
             try:
                 fetched = os.path.join(path, name)
                 wait(client.name, lambda: is_same(original, fetched), patience_for(size))
-                return time.monotonic() - begun
+                taken = time.monotonic() - begun
+                self.plain_after.setdefault((client.name, by, over), []).append(
+                    float(watch.stdout.readline()))
+                return taken
             finally:
                 end(process)
+                end(watch)
+                watch.stdout.close()
 
     def seed(self, client, size, by, over):
         """`thorp get` fetches from the client. Returns the seconds that took."""
@@ -346,7 +364,7 @@ def play(ground, client, direction, cells):
                   file=sys.stderr, flush=True)
 
 
-def print_table(clients, cells):
+def print_table(clients, cells, plain_after):
     commit = sh("git", "rev-parse", "--short", "HEAD").stdout.strip()
     print(f"""# What real clients do with thorp
 
@@ -355,22 +373,37 @@ start of the program that fetches to its last byte (`thorp get` is started once 
 client), between network namespaces on one machine, where
 all clients play at once, each both ways, and other programs run beside them: so they are no measure of speed. The
 clients have their own settings, encryption and uTP included, but for what would tell of peers beside
-the group's tracker. The file is verified byte by byte.
+the group's tracker. The file is verified byte by byte. "Plain after" is the longest time from a client's
+first packet to the peer, which may try encryption or uTP, to the plain handshake that it comes back
+with; it should be {RETRIES_WITHIN} s at most.
 """)
     for direction, title in (("leech", "The client fetches from a thorp peer"),
                              ("seed", "`thorp get` of a torrent or a link fetches from the client")):
         print(f"## {title}\n")
-        print("| client | by | tracker | " + " | ".join(SIZES) + " |")
-        print("|---|---|---|" + "---|" * len(SIZES))
+        last = " plain after |" if direction == "leech" else ""
+        print("| client | by | tracker | " + " | ".join(SIZES) + " |" + last)
+        print("|---|---|---|" + "---|" * (len(SIZES) + bool(last)))
         for client in clients:
             for by, over in WAYS:
                 told = [cells.get((client.name, direction, by, over, size), "it died") for size in SIZES]
+                if last:
+                    is_tried = any(not one.startswith("not ") for one in told)
+                    after = plain_after.get((client.name, by, over))
+                    told.append(longest(after) if is_tried else "not tried")
                 print(f"| {client.name} | {by} | {over.upper()} | " + " | ".join(told) + " |")
         print()
     tried = [told for told in cells.values() if not told.startswith("not ")]
     failed = [told for told in tried if "failed" in told]
     print(f"{len(tried) - len(failed)} of {len(tried)} came whole.")
     return bool(failed)
+
+
+def longest(seconds):
+    """The longest of the retries, where there were any."""
+    if not seconds:
+        return "never"
+    told = f"{max(seconds):.1f} s"
+    return told if max(seconds) <= RETRIES_WITHIN else f"**{told}**"
 
 
 def clients_of(rqbit):
@@ -404,7 +437,26 @@ def main(program, directory, rqbit=None):
             player.join()
     finally:
         ground.end()
-    return print_table(clients, cells)
+    return print_table(clients, cells, ground.plain_after)
+
+
+def watch():
+    """Prints a line when it watches, and another one with the seconds that it took this host to begin
+    a plain session with the peer."""
+    every_protocol = 3
+    packets = socket.socket(socket.AF_PACKET, socket.SOCK_DGRAM, socket.htons(every_protocol))
+    print(flush=True)
+    first = None
+    while True:
+        packet = packets.recv(2048)
+        to_peer = packet[0] >> 4 == 4 and packet[16:20] == socket.inet_aton(OAK)
+        if not to_peer or packet[9] not in (socket.IPPROTO_TCP, socket.IPPROTO_UDP):
+            continue
+        first = first or time.monotonic()
+        segment = packet[(packet[0] & 15) * 4:]
+        if packet[9] == socket.IPPROTO_TCP and segment[(segment[12] >> 4) * 4:].startswith(PLAIN):
+            print(time.monotonic() - first, flush=True)
+            return
 
 
 def libtorrent(role, source, path):
@@ -423,5 +475,7 @@ if __name__ == "__main__":
     if sys.argv[1] == "libtorrent":
         signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM])
         libtorrent(*sys.argv[2:])
+    elif sys.argv[1] == "watch":
+        watch()
     else:
         sys.exit(main(*sys.argv[1:]))

@@ -1,6 +1,7 @@
 """Real BitTorrent clients, as the scripts beside this one play them: libtorrent sessions, and the
-commands of aria2 and Transmission."""
+commands of aria2 and Transmission; and the two hosts that they and thorp are on."""
 
+import atexit
 import filecmp
 import itertools
 import json
@@ -12,6 +13,9 @@ import time
 import libtorrent as lt
 
 PATIENCE = 90
+# The addresses of the host that thorp runs on. libtorrent says to all trackers at one address what one
+# of them gave it to say by UDP, whatever their ports, so a second tracker has an address of its own.
+THERE, THERE_TOO, THERE_6 = "192.168.197.1", "192.168.197.3", "fd00:197::1"
 PORTS = itertools.count(20000 + os.getpid() % 20000)
 
 # Without DHT aria2 asks no tracker over UDP. The torrents are private, so nothing gets there.
@@ -22,6 +26,28 @@ ARIA = ["aria2c", "--dir={path}", "--seed-time=0", "--enable-dht=true", "--enabl
         "--no-conf", "{source}"]
 TRANSMISSION = ["transmission-cli", "--config-dir={path}/config", "--download-dir={path}",
                 "--no-portmap", "--encryption-tolerated", "{source}"]
+
+
+def two_hosts():
+    """Goes on on a host of its own (a network namespace), where the clients are, with a link to
+    another one and to nobody else. Returns what runs a command on that one. `.ci/remove-hosts`
+    removes what a kill has left."""
+    if sys.argv[-1] != "here":
+        os.execvp("unshare", ["unshare", "--net", sys.executable, "-B", *sys.argv, "here"])
+    sys.argv.pop()
+    name = f"thorp-{os.getpid()}-there"
+    there = ["ip", "netns", "exec", name]
+    subprocess.run(["ip", "netns", "add", name], check=True)
+    atexit.register(subprocess.run, ["ip", "netns", "delete", name])
+    subprocess.run(["ip", "link", "add", "eth0", "type", "veth", "peer", "eth0", "netns", name],
+                   check=True)
+    for host, v4, v6 in ([], "192.168.197.2", "fd00:197::2"), (there, THERE, THERE_6):
+        for words in (["link", "set", "lo", "up"], ["link", "set", "eth0", "up"],
+                      ["address", "add", f"{v4}/24", "dev", "eth0"],
+                      ["address", "add", f"{v6}/64", "dev", "eth0", "nodad"]):
+            subprocess.run([*host, "ip", *words], check=True)
+    subprocess.run([*there, "ip", "address", "add", f"{THERE_TOO}/24", "dev", "eth0"], check=True)
+    return there
 
 
 def session():

@@ -3,8 +3,8 @@
 
     peer-clients.py PROGRAM DIRECTORY
 
-Needs the libtorrent module, aria2c and transmission-cli. A new group with the tracker inside the
-only peer; each client has a file of its own to fetch, which nobody but the peer has, and begins
+Needs root, ip, unshare, the libtorrent module, aria2c and transmission-cli. A new group with the
+tracker inside the only peer, which has a host of its own; each client has a file of its own to fetch, which nobody but the peer has, and begins
 with what `thorp torrent` and `thorp magnet` made of it. The clients fetch at once. Prints a line for
 each, and fails if one does not finish with the same bytes. Some fetch a folder of several files. Then
 a member that has joined, libtorrent and aria2 fetch one file at once.
@@ -22,9 +22,11 @@ import time
 import libtorrent as lt
 
 from ordinary import (
-    ARIA, PATIENCE, TRANSMISSION, by_libtorrent, by_program, is_same, leave_one_tracker, wait,
+    ARIA, PATIENCE, TRANSMISSION, by_libtorrent, by_program, is_same, leave_one_tracker, two_hosts,
+    wait,
 )
 
+ON_ITS_HOST = two_hosts()
 PROGRAM, DIRECTORY = sys.argv[1:]
 STATE = os.path.join(DIRECTORY, "state")
 SHARED = os.path.join(DIRECTORY, "shared")
@@ -73,7 +75,8 @@ def thorp(verb, *args, state=STATE):
 
 def start_peer(shared, *args, state=STATE):
     process = subprocess.Popen(
-        thorp("share", shared, "--bittorrent", "--lines", "--listen", "[::]:0", *args, state=state),
+        [*ON_ITS_HOST, *thorp("share", shared, "--bittorrent", "--lines", "--listen", "[::]:0", *args,
+                              state=state)],
         stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True,
     )
     overdue = threading.Timer(PATIENCE, process.kill)

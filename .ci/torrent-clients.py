@@ -5,7 +5,7 @@
 
 Needs root, ip, unshare, the libtorrent module, aria2c, transmission-cli and transmission-create. A
 group whose tracker serves any torrent, a peer that serves its share to clients, and the tracker of
-another group, all in a network of their own. libtorrent makes torrents of v1, of v2 and hybrid
+another group, all on one host, and the clients on another. libtorrent makes torrents of v1, of v2 and hybrid
 ones, of one file and of a folder, and seeds them; aria2 and Transmission seed v1 torrents. Each is
 fetched from its torrent or its magnet link, by the peer into its share or by a visitor, who ask its
 tracker over HTTP or UDP; all bytes are compared. Prints a line for each, and fails if one does not
@@ -25,14 +25,15 @@ from collections import namedtuple
 
 import libtorrent as lt
 
-from ordinary import ARIA, PATIENCE, TRANSMISSION, filled_in, session, wait
-from ordinary import write_transmission_settings
+from ordinary import (
+    ARIA, PATIENCE, THERE, THERE_TOO, TRANSMISSION, filled_in, session, two_hosts, wait,
+    write_transmission_settings,
+)
 
-PROGRAM, DIRECTORY, *INSIDE = sys.argv[1:]
+ON_ITS_HOST = two_hosts()
+PROGRAM, DIRECTORY = sys.argv[1:]
 STATES = [os.path.join(DIRECTORY, of) for of in ("tracker", "peer", "other")]
 SHARED = os.path.join(DIRECTORY, "shared")
-# Of this machine, but not loopback.
-ADDRESS = "192.168.197.1"
 KIB = 1024
 MIB = 1024 * KIB
 ONE = {"": 300 * KIB + 1}
@@ -83,7 +84,7 @@ PLAYS = [
 
 
 def thorp(verb, *args, state):
-    return [PROGRAM, verb, "--state", state, *args]
+    return [*ON_ITS_HOST, PROGRAM, verb, "--state", state, *args]
 
 
 def start(what, verb, *args, state):
@@ -286,8 +287,6 @@ def difference(there, seeded):
 
 
 def main():
-    for words in (["link", "set", "lo", "up"], ["address", "add", f"{ADDRESS}/32", "dev", "lo"]):
-        subprocess.run(["ip", *words], check=True)
     os.makedirs(SHARED)
     nodes, said = [], {}
     try:
@@ -296,14 +295,14 @@ def main():
         nodes.append(tracker)
         other, other_port = start(*serves, state=STATES[2])
         nodes.append(other)
-        at = f"127.0.0.1:{port.group(1)}"
+        at = f"{THERE}:{port.group(1)}"
         peer, _ = start(r"Sharing ", "share", SHARED, "--bittorrent", "--tracker", at,
                         state=STATES[1])
         nodes.append(peer)
         announces = {
             "http": f"http://{at}/announce",
-            # Over loopback, only the group's own tracker is asked by datagrams.
-            "udp": f"udp://{ADDRESS}:{other_port.group(1)}/announce",
+            # The group's own would be asked over HTTP, too.
+            "udp": f"udp://{THERE_TOO}:{other_port.group(1)}/announce",
             "own udp": f"udp://{at}/announce",
         }
         players = [threading.Thread(target=play, args=(number, announces, at, said))
@@ -319,8 +318,4 @@ def main():
         sys.exit("\n".join([f"{len(failed)} of {len(PLAYS)} failed", *ends]))
 
 
-if INSIDE:
-    main()
-else:
-    # A network of its own, with an address beside loopback, and with no way to anybody else.
-    os.execvp("unshare", ["unshare", "--net", sys.executable, "-B", *sys.argv, "inside"])
+main()

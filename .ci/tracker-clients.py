@@ -3,8 +3,9 @@
 
     tracker-clients.py PROGRAM DIRECTORY
 
-Needs the libtorrent module, aria2c and transmission-cli. Each pair has a seeder that is a libtorrent
-session, and a leecher; they know of each other only through the tracker. Prints a line for each
+Needs root, ip, unshare, the libtorrent module, aria2c and transmission-cli. The tracker has a host of
+its own. Each pair has a seeder that is a libtorrent session, and a leecher; they know of each other
+only through the tracker. Prints a line for each
 pair, and fails with the first that does not finish. The tracker then says --no-bittorrent, and
 gives neither a scrape nor a connection request a byte.
 """
@@ -21,9 +22,11 @@ import time
 import libtorrent as lt
 
 from ordinary import (
-    ARIA, PATIENCE, TRANSMISSION, add, by_libtorrent, by_program, is_same, session, wait,
+    ARIA, PATIENCE, THERE, THERE_6, TRANSMISSION, add, by_libtorrent, by_program, is_same, session,
+    two_hosts, wait,
 )
 
+ON_ITS_HOST = two_hosts()
 PROGRAM, DIRECTORY = sys.argv[1:]
 SIZE = 5 * 1024 * 1024 + 1
 
@@ -32,7 +35,7 @@ def start_tracker(flag):
     state = os.path.join(DIRECTORY, "state")
     os.makedirs(state, exist_ok=True)
     process = subprocess.Popen(
-        [PROGRAM, "tracker", "--state", state, "--open", "--lines", flag,
+        [*ON_ITS_HOST, PROGRAM, "tracker", "--state", state, "--open", "--lines", flag,
          "--listen", "[::]:0"],
         stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
     )
@@ -62,13 +65,13 @@ def torrent(name, announce, flags):
 def main():
     tracker, port = start_tracker("--bittorrent=any")
     try:
-        http, udp = (f"{scheme}://127.0.0.1:{port}/announce" for scheme in ("http", "udp"))
+        http, udp = (f"{scheme}://{THERE}:{port}/announce" for scheme in ("http", "udp"))
         v1, v2 = lt.create_torrent.v1_only, lt.create_torrent.v2_only
         pairs = [("libtorrent", by_libtorrent, "http", http, v1),
                  ("libtorrent", by_libtorrent, "udp", udp, v1),
                  ("libtorrent, v2", by_libtorrent, "http", http, v2),
                  ("libtorrent, v2", by_libtorrent, "udp", udp, v2),
-                 ("libtorrent", by_libtorrent, "http over IPv6", f"http://[::1]:{port}/announce", v1)]
+                 ("libtorrent", by_libtorrent, "http over IPv6", f"http://[{THERE_6}]:{port}/announce", v1)]
         pairs += [("aria2", by_program(ARIA), "http", http, v1),
                   ("aria2", by_program(ARIA), "udp", udp, v1),
                   ("transmission", by_program(TRANSMISSION), "http", http, v1),
@@ -100,7 +103,7 @@ def main():
 
 
 def gives_no_byte(port):
-    with socket.create_connection(("127.0.0.1", port), PATIENCE) as stream:
+    with socket.create_connection((THERE, port), PATIENCE) as stream:
         stream.sendall(b"GET /scrape?info_hash=aaaaaaaaaaaaaaaaaaaa HTTP/1.1\r\n\r\n")
         try:
             said = stream.recv(1)
@@ -110,7 +113,7 @@ def gives_no_byte(port):
         sys.exit("off: a scrape over HTTP is answered")
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as datagrams:
         datagrams.settimeout(PATIENCE)
-        datagrams.connect(("127.0.0.1", port))
+        datagrams.connect((THERE, port))
         datagrams.send(struct.pack(">QII", 0x41727101980, 0, 1))
         try:
             datagrams.recv(100)
