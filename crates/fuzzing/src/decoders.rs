@@ -15,7 +15,7 @@ use thorp_group::certificate;
 use thorp_group::invite::Invite;
 use thorp_node::api::{Event, command_of, event_of, line_of, line_of_command};
 use thorp_node::config::{Config, Setting};
-use thorp_wire::announce::http::{AnswerHead, RequestHead, Target, head_length};
+use thorp_wire::announce::http::{AnswerHead, RequestHead, RequestTarget, head_length};
 use thorp_wire::announce::query::{read_announce, read_scrape, write_announce, write_scrape};
 use thorp_wire::announce::{
     Announced, MOST_PEERS, MOST_SCRAPED, Stride, TrackerUrl, UdpAnswer, UdpRequest, answer,
@@ -201,7 +201,7 @@ pub(crate) fn request(bytes: &[u8]) {
     let cut = length / 2;
     assert_eq!(head_length(bytes, cut), Some(length), "it comes in two");
     if let Ok(RequestHead {
-        target: Target::Announce(query) | Target::Scrape(query),
+        target: RequestTarget::Announce(query) | RequestTarget::Scrape(query),
         ..
     }) = RequestHead::parse(&bytes[..length])
     {

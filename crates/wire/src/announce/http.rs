@@ -20,14 +20,14 @@ const END: &[u8] = b"\r\n\r\n";
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RequestHead<'a> {
     /// What is asked for.
-    pub target: Target<'a>,
+    pub target: RequestTarget<'a>,
     /// Whether another request may follow on the connection.
     pub goes_on: bool,
 }
 
-/// What a request asks for.
+/// What a request asks for (RFC 9112, section 3.2).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Target<'a> {
+pub enum RequestTarget<'a> {
     /// An announce, with its query.
     Announce(&'a [u8]),
     /// A scrape, with its query.
@@ -114,9 +114,9 @@ impl<'a> RequestHead<'a> {
         }
         let (path, query) = path.split_once('?').unwrap_or((path, ""));
         let target = match path {
-            "/announce" => Target::Announce(query.as_bytes()),
-            "/scrape" => Target::Scrape(query.as_bytes()),
-            _ => Target::Other,
+            "/announce" => RequestTarget::Announce(query.as_bytes()),
+            "/scrape" => RequestTarget::Scrape(query.as_bytes()),
+            _ => RequestTarget::Other,
         };
         Ok(Self { target, goes_on })
     }
@@ -171,22 +171,22 @@ mod tests {
 
     #[test]
     fn a_request_says_what_it_asks_for_and_whether_more_follow() {
-        let announce = Target::Announce(b"a=%00");
+        let announce = RequestTarget::Announce(b"a=%00");
         for (text, target, goes_on) in [
             ("GET /announce?a=%00 HTTP/1.1\r\n\r\n", announce, true),
             (
                 "GET /announce HTTP/1.0\r\n\r\n",
-                Target::Announce(b""),
+                RequestTarget::Announce(b""),
                 false,
             ),
             (
                 "GET /scrape? HTTP/1.0\r\nconnection: x, Keep-Alive\r\n\r\n",
-                Target::Scrape(b""),
+                RequestTarget::Scrape(b""),
                 true,
             ),
             (
                 "GET /announces HTTP/1.1\r\nConnection: close\r\nContent-Length: 0\r\n\r\n",
-                Target::Other,
+                RequestTarget::Other,
                 false,
             ),
         ] {

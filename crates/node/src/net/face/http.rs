@@ -11,7 +11,7 @@ use thorp_core::swarms::{Handed, Wanted};
 use thorp_wire::announce::{
     AnnounceReply, QueryError,
     answer::{encode_failure, encode_scrape},
-    http::{LONGEST_REQUEST_HEAD, RequestHead, RequestHeadError, Target, head_length},
+    http::{LONGEST_REQUEST_HEAD, RequestHead, RequestHeadError, RequestTarget, head_length},
     query,
 };
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
@@ -157,9 +157,9 @@ pub(crate) fn respond(head: &[u8], remote: SocketAddr, face: &Face, out: &mut Ve
         }
     };
     let (status, body) = match request.target {
-        Target::Announce(query) => ("200 OK", announce(query, remote, face)),
-        Target::Scrape(query) => ("200 OK", scrape(query, face)),
-        Target::Other => ("404 Not Found", Vec::new()),
+        RequestTarget::Announce(query) => ("200 OK", announce(query, remote, face)),
+        RequestTarget::Scrape(query) => ("200 OK", scrape(query, face)),
+        RequestTarget::Other => ("404 Not Found", Vec::new()),
     };
     reply(status, &body, request.goes_on, out);
     request.goes_on
