@@ -85,6 +85,16 @@ pub fn looks_like_a_pattern(text: &str) -> bool {
     text.contains(['*', '?', '[', '{'])
 }
 
+/// Returns the text of the pattern for everything in a folder, even if its name has special
+/// characters.
+pub fn all_beneath(folder: &str) -> String {
+    let mut text = String::with_capacity(folder.len() + 3);
+    for c in folder.chars() {
+        push_as_it_is(&mut text, c);
+    }
+    text + "/**"
+}
+
 /// A compiled glob. It also matches the name that equals its text, so that a file called `[1].txt`
 /// can be asked for.
 #[derive(Clone)]
@@ -123,11 +133,7 @@ impl Pattern {
 
     /// Returns the pattern for everything in a folder, even if its name has special characters.
     pub fn beneath(folder: &str) -> Result<Self, PatternError> {
-        let mut text = String::with_capacity(folder.len() + 3);
-        for c in folder.chars() {
-            push_as_it_is(&mut text, c);
-        }
-        Self::new(&(text + "/**"))
+        Self::new(&all_beneath(folder))
     }
 
     /// Returns the pattern for all names with a [`Likeness`] to a text, as far as it fits into a

@@ -40,7 +40,7 @@ mod system;
 mod waiting;
 
 pub use drive::{peer, tracker};
-pub use thorp_core::matching::looks_like_a_pattern;
+pub use thorp_core::matching::{all_beneath, looks_like_a_pattern};
 pub use thorp_core::words::Words;
 // What the program needs from below.
 pub use thorp_files::{leftovers, share};

@@ -10,7 +10,6 @@ use thorp_node::api::{self, ErrorKind, Get};
 use thorp_node::backup::BackupError;
 use thorp_node::launch::LaunchError;
 
-use crate::quoting::for_shell;
 use crate::words;
 
 /// The exit code of the process.
@@ -111,23 +110,7 @@ pub fn interrupted(fetch: Option<&Get>) -> Complaint {
                    goes on from there";
         return failure(ErrorKind::Unfinished, why);
     }
-    let mut again = String::from("thorp get");
-    let out = get.dir.as_ref().map(|dir| dir.display().to_string());
-    for (flag, value) in [(" -o", &out), (" --as", &get.rename)] {
-        if let Some(value) = value {
-            again.push_str(flag);
-            again.push(' ');
-            again.push_str(&for_shell(value));
-        }
-    }
-    if get.names.iter().any(|name| name.starts_with('-')) {
-        again.push_str(" --");
-    }
-    for name in &get.names {
-        again.push(' ');
-        again.push_str(&for_shell(name));
-    }
-    let why = format!("interrupted: what has arrived is kept, and {again} goes on from there");
+    let why = "interrupted: what has arrived is kept, and the same command goes on from there";
     failure(ErrorKind::Unfinished, why)
 }
 
@@ -136,7 +119,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn how_to_go_on_is_said_as_it_can_be_typed() {
+    fn how_to_go_on_is_said_as_far_as_it_is_true() {
         let said = |name: &str| {
             let get = Get {
                 names: vec![name.into()],
@@ -144,10 +127,9 @@ mod tests {
             };
             interrupted(Some(&get)).message
         };
-        assert!(said("a.torrent").contains("thorp get a.torrent goes on from there"));
-        assert!(said("-x").contains("thorp get -- -x goes on from there"));
+        assert!(said("a.torrent").contains("the same command goes on from there"));
         // Standard input has been read.
-        assert!(!said("-").contains("thorp get"), "{}", said("-"));
+        assert!(!said("-").contains("command"), "{}", said("-"));
     }
 
     #[test]

@@ -387,7 +387,8 @@ pub fn door(door: &Door) -> String {
             "On another machine: thorp join    and paste this line (one machine, 24 hours):\n\
              {invite}\n\
              After that, there: thorp get NAME    or: thorp share DIR\n\
-             For the next machine, here: thorp invite"
+             For the next machine, here: thorp invite{}",
+            door.at
         ),
         None => format!(
             "{}. It asks for the line that thorp invite prints.",
@@ -402,7 +403,8 @@ pub fn hint(door: &Door) -> String {
         let tracker = printable(&door.tracker);
         return format!("On another machine: thorp share --tracker {tracker}");
     }
-    "To let another machine in: type thorp invite here, and thorp join there".into()
+    let at = &door.at;
+    format!("To let another machine in: type thorp invite{at} here, and thorp join there")
 }
 
 fn tell_door(told: &Door, streams: &mut Streams<impl Write, impl Write>, manner: Manner) {

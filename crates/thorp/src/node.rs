@@ -23,6 +23,7 @@ use thorp_web::{AskNode, PageOf, ServedNode, WebServer};
 use tokio::sync::mpsc;
 
 use crate::exit::{Result, failure};
+use crate::state::{self, NodeKind};
 use crate::{json, words};
 
 /// The events of an answer; dropping it abandons the request.
@@ -48,6 +49,8 @@ pub struct Door {
     pub ca: String,
     /// An invite for one machine, if the address is not enough and an invite was made.
     pub invite: Option<String>,
+    /// What a command that is typed on this machine ends with, so that it is about this group.
+    pub at: String,
 }
 
 /// A peer that runs in this process. It has ended once its `viewer` has no more news.
@@ -56,6 +59,8 @@ pub struct LocalPeer {
     pub directory: PathBuf,
     /// The address where it listens, as other members reach it.
     pub listen: Option<SocketAddr>,
+    /// What a command that is typed on this machine ends with, so that it is about this peer.
+    pub at: String,
     /// The view of its state.
     pub viewer: Viewer,
     /// Its notices.
@@ -162,6 +167,7 @@ pub async fn share(
 ) -> Result<LocalPeer> {
     let (sender, mut notices) = mpsc::channel(NOTICES);
     let keeper = [common.state.join(EMBEDDED)];
+    let at = state::told(&common.state, NodeKind::Peer);
     let mut starting = pin!(launch::share(common, dir, options, group, sender));
     let started = loop {
         tokio::select! {
@@ -201,7 +207,11 @@ pub async fn share(
             let keeper = keeper.clone();
             Box::pin(async move { Ok(launch::invite(&keeper, 1, INVITE_VALIDITY).await?) })
         }),
-        door: running.access.as_ref().map(Door::from),
+        door: running
+            .access
+            .as_ref()
+            .map(|access| Door::of(access, at.clone())),
+        at,
         was_removed: {
             let peer = running.peer.clone();
             Arc::new(move || peer.was_removed())
@@ -221,6 +231,7 @@ fn asking_clerk(clerk: Arc<Clerk>) -> AskNode {
 /// Starts a tracker, as its owner has decided.
 pub async fn tracker(common: Common, decided: Decided) -> Result<LocalTracker> {
     let (sender, notices) = mpsc::channel(NOTICES);
+    let at = state::told(&common.state, NodeKind::Tracker);
     let mut running = launch::tracker(common, decided, sender).await?;
     let web = match running.page.take() {
         Some(setup) => {
@@ -241,7 +252,7 @@ pub async fn tracker(common: Common, decided: Decided) -> Result<LocalTracker> {
         listen: reachable(running.listen),
         viewer: running.tracker.viewer().clone(),
         notices,
-        door: Door::from(&running.access),
+        door: Door::of(&running.access, at),
         has_page: web.is_some(),
         stop: Box::pin(async move {
             running.stop(STOPPED_BY_USER).await;
@@ -271,8 +282,8 @@ pub fn invite(text: &str) -> Result<Invite> {
     text.trim().parse().map_err(wrong)
 }
 
-impl From<&launch::Access> for Door {
-    fn from(access: &launch::Access) -> Self {
+impl Door {
+    fn of(access: &launch::Access, at: String) -> Self {
         let tracker = access.trackers.first().map(|address| match address.port() {
             TRACKER_PORT => address.host_text(),
             _ => address.to_string(),
@@ -282,6 +293,7 @@ impl From<&launch::Access> for Door {
             open: access.open,
             ca: access.ca.to_string(),
             invite: access.invite.clone(),
+            at,
         }
     }
 }

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use thorp_node::api::ErrorKind;
 
 use crate::exit::{Result, failure};
+use crate::words;
 
 /// Which node a state directory belongs to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,6 +36,16 @@ pub fn directory(asked: Option<&Path>, kind: NodeKind) -> Result<PathBuf> {
 /// Whether that is the directory without `--state`.
 pub fn is_default(state: &Path, kind: NodeKind) -> bool {
     default(kind, |name| std::env::var_os(name)).is_some_and(|default| default == state)
+}
+
+/// Returns what a command ends with that is to be about this directory: nothing where it is that
+/// without.
+pub fn told(state: &Path, kind: NodeKind) -> String {
+    if is_default(state, kind) {
+        String::new()
+    } else {
+        format!(" {}", words::there(state))
+    }
 }
 
 fn default(kind: NodeKind, env: impl Fn(&str) -> Option<OsString>) -> Option<PathBuf> {

@@ -320,7 +320,7 @@ fn a_visitors_fetch_that_is_interrupted_is_taken_up_where_it_was() {
         let end = fetch.finish(PATIENCE);
         if signal == "INT" {
             let why =
-                "interrupted: what has arrived is kept, and thorp get film goes on from there";
+                "interrupted: what has arrived is kept, and the same command goes on from there";
             assert!(end.stdout.contains(why), "{end}");
             assert_eq!(end.code, Some(7), "{end}");
         } else {

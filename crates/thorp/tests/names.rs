@@ -176,6 +176,7 @@ fn a_name_is_taken_for_what_its_user_means() {
         ("dir01/sub/b.txt", "b"),
         ("notes.txt", "n"),
         ("[draft.txt", "d"),
+        ("sp[ir]al/c[1]*.txt", "c"),
     ]);
     let get = |names: &[&str]| {
         let args: Vec<&str> = ["get"].into_iter().chain(names.iter().copied()).collect();
@@ -197,6 +198,17 @@ fn a_name_is_taken_for_what_its_user_means() {
     fs::remove_file(pair.wants.share().join("notes.txt")).unwrap();
     get(&["/notes.txt"]).exits(0);
     get(&["[draft.txt"]).exits(0);
+    // Of a name that is a pattern as well, a folder and the last part of a path may be meant.
+    get(&["sp[ir]al"])
+        .exits(2)
+        .says("sp[ir]al is a folder with 1 file")
+        .says(r"thorp get 'sp\[ir\]al/**'");
+    get(&["sp[ir]al/"]).exits(2).says("is a folder");
+    get(&[r"sp\[ir\]al/**"]).exits(0);
+    assert!(pair.wants.share().join("sp[ir]al/c[1]*.txt").exists());
+    fs::remove_dir_all(pair.wants.share().join("sp[ir]al")).unwrap();
+    get(&["c[1]*.txt"]).exits(0);
+    assert!(pair.wants.share().join("sp[ir]al/c[1]*.txt").exists());
     get(&["[other.txt"]).exits(2).says("this is no pattern");
     let none = get(&["*.md"]).exits(3);
     let said = none

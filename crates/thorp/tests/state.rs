@@ -372,13 +372,35 @@ fn newer_state_is_refused_unharmed() {
         kept
     };
     let before = kept();
-    for verb in [&["share"][..], &["tracker"], &["get", "a"]] {
+    for verb in [&["share"][..], &["get", "a"]] {
         let end = node.run(verb);
         assert_ne!(end.code, Some(0), "{verb:?}");
         end.says("written by a newer thorp")
             .says("nothing was changed");
         assert!(kept() == before, "{verb:?}");
     }
+}
+
+#[test]
+fn a_tracker_and_a_peer_take_no_state_directory_of_the_other_kind() {
+    let village = Village::new();
+    let (home, alone) = (village.node("home"), village.node("alone"));
+    let (running, _) = start_sharing(&home);
+    stop(&home, running);
+    let tracker = alone.start(&["tracker", "--lines", "--listen", "127.0.0.1:0"]);
+    listening(&tracker);
+    stop(&alone, tracker);
+    for (node, verb, why) in [
+        (&home, "tracker", "is the state directory of a peer"),
+        (&alone, "share", "is the state directory of a tracker"),
+    ] {
+        let before = contents(&node.state());
+        node.run(&[verb, "--lines"]).exits(1).says(why);
+        assert_eq!(contents(&node.state()), before);
+    }
+    let tracker = alone.start(&["tracker", "--lines", "--listen", "127.0.0.1:0"]);
+    listening(&tracker);
+    stop(&alone, tracker);
 }
 
 /// Another user's number.

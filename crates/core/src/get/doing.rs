@@ -16,6 +16,8 @@ pub(super) enum Task {
     Folder(String),
     /// As they were asked for.
     Names(Vec<String>),
+    /// A pattern that no file matches: a folder may be called so, or the last part of a path.
+    Unmatched(String),
     /// Files that match a pattern and have no root: asked for by name they are hashed
     /// first.
     Unhashed(Vec<String>),
@@ -66,6 +68,8 @@ impl Folder {
 pub(super) enum AskedAs {
     Pattern,
     Name,
+    /// A pattern that no file matches. As a name it is not waited for.
+    Unmatched,
     Unhashed,
     /// It did not come before.
     Again,

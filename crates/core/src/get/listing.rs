@@ -225,11 +225,16 @@ impl Gets {
         else {
             return;
         };
+        let is_pattern = folder.is_none();
         let name = match folder {
             Some(folder) => folder.name,
             None => pattern.text().to_owned(),
         };
         get.done.push(pattern);
+        if is_pattern && nothing && coverage == Coverage::Whole {
+            get.agenda.push_front(Task::Unmatched(name));
+            return self.go_on(now, id);
+        }
         let hidden = std::mem::take(&mut get.hidden);
         get.left_out += hidden;
         get.hidden_left_out += hidden;

@@ -142,6 +142,7 @@ impl Gets {
         let (asked, names) = match next {
             Some(Task::Again(names)) => (AskedAs::Again, names),
             Some(Task::Names(names)) => (AskedAs::Name, names),
+            Some(Task::Unmatched(name)) => (AskedAs::Unmatched, vec![name]),
             Some(Task::Unhashed(names)) => (AskedAs::Unhashed, names),
             Some(Task::Pattern(pattern)) => return self.list(id, pattern, None),
             Some(Task::Folder(name)) => {
@@ -369,7 +370,9 @@ impl Gets {
             // It is on the agenda.
             Verdict::Folder => {}
             Verdict::Miss(why) => {
-                if get.postponed.put(now, &asked, &why, None, None) {
+                if asked_as == AskedAs::Unmatched {
+                    self.miss_all(id, asked, why);
+                } else if get.postponed.put(now, &asked, &why, None, None) {
                     self.say_what_is_waited_for(id, &asked, why, None);
                 } else {
                     self.miss_unplanned(id, asked, why);
@@ -390,7 +393,9 @@ impl Get {
         };
         match asked {
             AskedAs::Pattern | AskedAs::Again => false,
-            AskedAs::Name => has_come() || !self.targets.insert(file.item.target.clone()),
+            AskedAs::Name | AskedAs::Unmatched => {
+                has_come() || !self.targets.insert(file.item.target.clone())
+            }
             AskedAs::Unhashed => !self.targets.insert(file.item.target.clone()),
         }
     }

@@ -13,12 +13,15 @@ pub(super) enum Wanted {
 }
 
 impl Wanted {
-    /// What looks like a pattern and is none (`photo [1`) can still be a file's name. A file that
-    /// is read is called exactly so.
+    /// What looks like a pattern and is none (`photo [1`) can still be a file's name, and what ends
+    /// in a slash is a folder's. A file that is read is called exactly so.
     pub fn meant_by(typed: &str, request: &Request) -> Self {
         let name = Name::meant_by(typed);
         if request.is_read && !name.is_empty() {
             return Self::Name(name);
+        }
+        if typed.ends_with('/') && !name.is_empty() {
+            return Self::Folder(name);
         }
         if !request.exact
             && looks_like_a_pattern(typed)
@@ -28,9 +31,6 @@ impl Wanted {
         }
         if name.is_empty() {
             return Self::Name(typed.to_owned());
-        }
-        if typed.ends_with('/') {
-            return Self::Folder(name);
         }
         Self::Name(name)
     }

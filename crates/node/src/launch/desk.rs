@@ -162,6 +162,17 @@ pub async fn has_ca(state: &Path) -> Result<bool, LaunchError> {
     on_disk(move |disk| Ok(keeps_ca(disk, &state)?)).await
 }
 
+/// Whether a state directory is a peer's, and not that of a tracker that runs alone.
+pub async fn is_a_peers(state: &Path) -> Result<bool, LaunchError> {
+    let state = state.to_owned();
+    on_disk(move |disk| {
+        let is_member = StateDir::has(disk, &state, identity::MEMBERSHIP_FILE)?;
+        let is_peers = is_member || StateDir::is_there(disk, &state.join(EMBEDDED))?;
+        Ok(is_peers && !keeps_ca(disk, &state)?)
+    })
+    .await
+}
+
 /// Whether a state directory keeps a group that machines enter by invitation.
 pub async fn is_by_invitation(state: &Path) -> Result<bool, LaunchError> {
     let state = state.to_owned();

@@ -75,6 +75,18 @@ pub enum LaunchError {
         /// The state directory.
         state: PathBuf,
     },
+    /// A tracker is to start on the state directory of a peer, where its group's tracker may be.
+    #[error("{} is the state directory of a peer", state.display())]
+    PeersState {
+        /// The state directory.
+        state: PathBuf,
+    },
+    /// A peer is to start on the state directory of a tracker that runs alone.
+    #[error("{} is the state directory of a tracker", state.display())]
+    TrackersState {
+        /// The state directory.
+        state: PathBuf,
+    },
     /// A failure that a node reports, this one or another.
     #[error("{0:?}")]
     Failure(Failure),
@@ -139,6 +151,8 @@ impl LaunchError {
             | Self::Local(_)
             | Self::Share(_)
             | Self::Io(_)
+            | Self::PeersState { .. }
+            | Self::TrackersState { .. }
             | Self::Task(_) => ErrorKind::Other,
         }
     }

@@ -60,8 +60,8 @@ use crate::tracker::Tracker;
 pub use clerk::Clerk;
 pub use common::Common;
 pub use desk::{
-    MeantMember, ask_keeper, ask_running, has_ca, invite, is_by_invitation, meant, removable,
-    restore, shared_by,
+    MeantMember, ask_keeper, ask_running, has_ca, invite, is_a_peers, is_by_invitation, meant,
+    removable, restore, shared_by,
 };
 pub use failure::LaunchError;
 use joining::join_group;
@@ -88,7 +88,7 @@ pub async fn share(
 ) -> Result<RunningPeer, LaunchError> {
     // A wrong directory is the usual mistake, so it is checked before anything is joined or made.
     let (config, options) = configured(&common, dir, options).await?;
-    let state = Arc::new(free_state(&common.state).await?);
+    let state = Arc::new(peers_state(&common.state).await?);
     let (dir, at) = (dir.to_owned(), Arc::clone(&state));
     let opened = on_disk(move |disk| Opened::new(disk, &at, &dir, &options)).await?;
     let office = own_office(&common, &config, &group, opened.remembered.as_ref());
@@ -393,6 +393,16 @@ impl Decided {
     }
 }
 
+/// The state directory of a peer that is to start. What a peer makes would take the place of what a
+/// tracker that runs alone has in its own.
+async fn peers_state(path: &Path) -> Result<StateDir, LaunchError> {
+    if has_ca(path).await? {
+        let state = path.to_owned();
+        return Err(LaunchError::TrackersState { state });
+    }
+    free_state(path).await
+}
+
 /// Starts a tracker without a peer.
 pub async fn tracker(
     common: Common,
@@ -403,6 +413,10 @@ pub async fn tracker(
         let common = common.clone();
         on_disk(move |disk| common.config(disk)).await?
     };
+    if is_a_peers(&common.state).await? {
+        let state = common.state;
+        return Err(LaunchError::PeersState { state });
+    }
     let office = Office::open(&common.state, &common.own_name(), &common.clock).await?;
     let socket = {
         let (authority, state) = (Arc::clone(&office.authority), Arc::clone(&office.state));

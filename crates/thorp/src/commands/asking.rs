@@ -19,7 +19,7 @@ use crate::pager::{Paged, Pager};
 use crate::progress::Bar;
 use crate::signals::{LastResort, Signals};
 use crate::sorting::{Order, Sorting};
-use crate::state::NodeKind;
+use crate::state::{self, NodeKind};
 use crate::whereabouts::{self, Whereabouts};
 use crate::{threads, words, wrap};
 
@@ -76,11 +76,18 @@ impl Context {
         }
         let [peer, tracker] = states;
         let here = peer.display();
-        if peer != tracker && launch::has_ca(&tracker).await? && node::is_new(&peer).await {
+        let is_named = peer == tracker;
+        if launch::has_ca(&tracker).await? && (is_named || node::is_new(&peer).await) {
+            let no_peer = if is_named {
+                String::new()
+            } else {
+                format!(", and no peer on {here}")
+            };
             let why = format!(
-                "No tracker is running on the state directory {}, and no peer on {here}. \
-                 Start the tracker: thorp tracker",
-                tracker.display()
+                "No tracker is running on the state directory {}{no_peer}. \
+                 Start the tracker: thorp tracker{}",
+                tracker.display(),
+                state::told(&tracker, NodeKind::Tracker)
             );
             return Err(failure(ErrorKind::Other, why));
         }
@@ -90,7 +97,8 @@ impl Context {
         ) {
             let why = format!(
                 "No peer is running on {here}, and this machine is in no group. \
-                 Join one: thorp join; or make a new one: thorp share"
+                 Join one: thorp join{at}; or make a new one: thorp share DIR{at}",
+                at = state::told(&peer, NodeKind::Peer)
             );
             return Err(failure(ErrorKind::Other, why));
         }

@@ -24,7 +24,7 @@ pub async fn run(context: &Context, args: PageArgs) -> Result {
     ];
     let Some((state, mut answers)) = launch::ask_running(&states, &Command::Page).await else {
         let why = "no peer and no tracker is running here, so there is no page. Start one: \
-                   thorp share, or thorp tracker";
+                   thorp share DIR, or thorp tracker";
         return Err(failure(ErrorKind::Other, why));
     };
     let link = loop {
@@ -84,10 +84,9 @@ async fn show(context: &Context, file: &Path, mut answers: Answers) -> Result {
             started = &mut browser, if is_starting => {
                 is_starting = false;
                 if let Ok(Err(error)) = started {
-                    let why = format!(
-                        "no browser could be opened ({error}). Print a link, and open it \
-                         yourself: thorp page --print"
-                    );
+                    tracing::debug!(%error, "no browser");
+                    let why = "no browser could be opened on this machine. Print a link, and open \
+                               it yourself: thorp page --print";
                     return Err(failure(ErrorKind::Other, why));
                 }
             }

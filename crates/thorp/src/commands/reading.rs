@@ -7,6 +7,7 @@
 use std::io::{self, Write};
 
 use thorp_node::api::{Command, ErrorKind, Event, FileBytes, Read};
+use thorp_node::looks_like_a_pattern;
 
 use super::asking::{ask, remarks_to};
 use super::context::{Context, on_disk};
@@ -89,6 +90,13 @@ async fn send(
             }
             Event::Done(done) if done.bytes == sent => return Ok(Exit::DONE),
             Event::Done(_) => return Err(broken_off()),
+            Event::Error(missed)
+                if missed.kind() == ErrorKind::NotFound && looks_like_a_pattern(&name) =>
+            {
+                let why = "no peer is sharing a file of exactly this name now; one file at a time \
+                           goes to standard output (-o -), so it was looked for as no pattern";
+                return Err(failure(ErrorKind::NotFound, why));
+            }
             event => {
                 if let Some(exit) = renderer.render(&event)? {
                     return Ok(exit);

@@ -124,7 +124,7 @@ async fn attend(
         let mut welcome = vec![words::sharing(&peer.directory, peer.listen)];
         welcome.extend(peer.door.as_ref().map(lines::door));
         welcome.extend(context.terminals.able.then(|| words::TABS.into()));
-        welcome.extend(peer.has_page.then(|| words::PAGE_OPENS.to_owned()));
+        welcome.extend(peer.has_page.then(|| words::page_opens(&peer.at)));
         // If the terminal cannot show it after all, there are lines.
         if let Ok(end) = terminal::run(peer, welcome, context.terminals, signals).await {
             return end;

@@ -22,6 +22,7 @@ fn peer() -> (LocalPeer, mpsc::Sender<Shown>, mpsc::Sender<Notice>) {
         invite: Box::new(|| Box::pin(async { Ok(String::new()) })),
         stop: Box::pin(async {}),
         door: None,
+        at: String::new(),
         has_page: false,
         was_removed: Arc::new(|| false),
     };
@@ -40,6 +41,7 @@ fn tracker() -> (LocalTracker, mpsc::Sender<Shown>) {
             open: true,
             ca: "d".repeat(52),
             invite: None,
+            at: String::new(),
         },
         has_page: false,
     };
@@ -253,12 +255,14 @@ fn a_closed_group_is_joined_by_invite() {
         tracker: "10.0.0.7".into(),
         open: false,
         invite: Some("thorp1abc".into()),
+        at: " --state /s".into(),
     };
     let told = door(&closed);
     assert!(
         told.contains("thorp join") && told.contains("\nthorp1abc\n"),
         "{told}"
     );
+    assert!(told.ends_with("here: thorp invite --state /s"), "{told}");
 }
 
 #[tokio::test(start_paused = true)]

@@ -4,13 +4,14 @@ use thorp_node::api::{
     Doubt, ErrorKind, Failure, Gap, Get, Inquiry, MemberRole, Miss, NoRoom, Obstacle, PageTrouble,
     Trouble,
 };
-use thorp_node::looks_like_a_pattern;
+use thorp_node::{all_beneath, looks_like_a_pattern};
 
 use super::{NOBODY, REMOVED, SAME_NAME, called, escaped, named, one_line, page_trouble, plain};
 use crate::quoting::{for_shell, quoted};
 use crate::units::{count, size};
 
 /// A failure in a sentence.
+#[expect(clippy::too_many_lines, reason = "an arm for each failure")]
 pub fn failure(failure: &Failure) -> String {
     match failure {
         Failure::NoPage { why: None } => "This node has no page: it was started with --no-page, \
@@ -93,13 +94,11 @@ pub fn failure(failure: &Failure) -> String {
         ),
         Failure::KeepsTheGroup { name, role } => format!("{name} {}", keeps_the_group(*role)),
         Failure::Ambiguous { name, doubt } => ambiguous(name, *doubt),
-        Failure::IsFolder { name, files, bytes } => {
-            let pattern = for_shell(&format!("{name}/**"));
-            format!(
-                "{}. Fetch it by a pattern: thorp get {pattern}",
-                is_folder(name, *files, *bytes)
-            )
-        }
+        Failure::IsFolder { name, files, bytes } => format!(
+            "{}. Fetch it by a pattern: thorp get {}",
+            is_folder(name, *files, *bytes),
+            pattern_of_all(name)
+        ),
         Failure::TooManyReaders { most } => format!(
             "{most} files are being read from this peer already. Close one of them, or try again \
              later."
@@ -144,7 +143,7 @@ pub fn failure(failure: &Failure) -> String {
             plain(&one_line(why))
         ),
         Failure::NotInShare { name } => format!(
-            "{} is not in this machine's share. Ask where it is shared: thorp find says where",
+            "{} is not in this machine's share. Where it is shared, thorp find NAME says",
             named(name)
         ),
         Failure::SeveralInShare { name, paths } => {
@@ -190,9 +189,7 @@ pub fn failure(failure: &Failure) -> String {
             is_suspended,
         } => not_answering(*process, *is_suspended),
         Failure::StillEnding { process, waited } => still_ending(*process, *waited),
-        Failure::PeerStopping => {
-            "The peer is stopping, and keeps what has arrived. Start it again: thorp share".into()
-        }
+        Failure::PeerStopping => PEER_STOPPING.into(),
         Failure::TrackerStopping => "The tracker is stopping. Start it again: thorp tracker".into(),
         Failure::Removed => REMOVED.into(),
         Failure::AnswerGarbled => broken_off("an answer that is none"),
@@ -260,6 +257,12 @@ pub fn waited_for(name: &str, why: &Failure) -> String {
     format!("{why} thorp waits, and fetches it as soon as it can; Ctrl-C ends that.")
 }
 
+/// The pattern for all of a folder, as it is typed behind `thorp get`.
+fn pattern_of_all(folder: &str) -> String {
+    let ends_options = if folder.starts_with('-') { "-- " } else { "" };
+    format!("{ends_options}{}", for_shell(&all_beneath(folder)))
+}
+
 /// What a name is that no file has.
 pub fn is_folder(name: &str, files: u64, bytes: u64) -> String {
     // Beyond that it was not counted further.
@@ -285,11 +288,10 @@ pub fn way_out(failure: &Failure, get: &Get) -> Option<String> {
     } = failure
         && get.dir.as_ref() == Some(path)
     {
-        let shown = for_shell(&path.display().to_string());
-        return Some(format!(
-            "-o takes a directory. For another name: --as NEWNAME; for a pipe or a device: -o - > \
-             {shown}"
-        ));
+        // Not `>` and its path: that could be a file, which the shell would empty.
+        let advice = "-o takes a directory. For another name: --as NEWNAME; to a pipe or a device \
+                      a file goes by way of standard output: -o -";
+        return Some(advice.to_owned());
     }
     if failure.kind() != ErrorKind::Exists || get.overwrite {
         return None;
@@ -322,6 +324,9 @@ pub fn odd_name(kind: ErrorKind, names: &[String]) -> Option<&'static str> {
              its path on this machine",
         );
     }
+    if looks_like_a_pattern(name) && !name.starts_with("magnet:") {
+        return Some("No file is called exactly so, and as a pattern it matches none");
+    }
     name.split('/')
         .any(|part| part == "..")
         .then_some("No name has .. in it: a name is a path in a peer's share, as thorp ls shows it")
@@ -331,8 +336,8 @@ fn ambiguous(name: &str, doubt: Doubt) -> String {
     let name = named(name);
     match doubt {
         Doubt::Several => format!(
-            "Several files go by this name: {name}. Say which: by its whole path, or with --root PREFIX \
-             for the content or --from PEER for the peer."
+            "Several files go by this name: {name}. Say which: with --root PREFIX for the content or \
+             --from PEER for the peer, or by its whole path where that differs."
         ),
         Doubt::LookAlike => format!(
             "No file is called exactly so, but this looks the same (it is written with other Unicode \
@@ -349,6 +354,8 @@ fn ambiguous(name: &str, doubt: Doubt) -> String {
     }
 }
 
+const PEER_STOPPING: &str =
+    "The peer is stopping, and keeps what has arrived. Start it again: thorp share DIR";
 const TRACKER_BUSY: &str =
     "The tracker has too much to do to say who has this file. Try again in a minute.";
 
@@ -506,16 +513,16 @@ fn nobody(from: Option<&str>, root: Option<&str>) -> String {
         (None, None) => NOBODY.into(),
         (Some(from), None) => {
             format!(
-                "No peer called {from} is sharing this file now. See which peers do: thorp find"
+                "No peer called {from} is sharing this file now. See which peers do: thorp find NAME"
             )
         }
         (None, Some(root)) => format!(
             "No peer is sharing this file with a root that starts with {root}. \
-             See which there are: thorp find"
+             See which there are: thorp find NAME"
         ),
         (Some(from), Some(root)) => format!(
             "No peer called {from} is sharing this file with a root that starts with {root}. \
-             See which there are: thorp find"
+             See which there are: thorp find NAME"
         ),
     }
 }

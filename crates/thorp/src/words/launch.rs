@@ -31,13 +31,27 @@ pub fn launch(error: &LaunchError) -> String {
         LaunchError::Removed => REMOVED.into(),
         LaunchError::CaElsewhere { trackers } => elsewhere(trackers),
         LaunchError::NoTrackerRuns { state } => format!(
-            "No tracker is running on {}. Invites are made while it runs: thorp tracker, \
-             or thorp share where the group was made",
+            "No tracker is running on {}. Invites are made while it runs: start it as before, by \
+             thorp tracker, or by thorp share where the group was made",
             state.display()
         ),
         LaunchError::NoPeerRuns { state } => format!(
-            "No peer is running on the state directory {}. Start one: thorp share",
-            state.display()
+            "No peer is running on the state directory {}. Start one: thorp share DIR {}",
+            state.display(),
+            there(state)
+        ),
+        LaunchError::PeersState { state } => format!(
+            "{} is the state directory of a peer: if it has a tracker, that runs inside the peer \
+             (thorp share DIR {}). A tracker that runs alone needs a directory of its own: leave \
+             out --state, or name a new one",
+            state.display(),
+            there(state)
+        ),
+        LaunchError::TrackersState { state } => format!(
+            "{} is the state directory of a tracker, and a peer needs one of its own: leave out \
+             --state, or name a new one. The tracker starts again by: thorp tracker {}",
+            state.display(),
+            there(state)
         ),
         LaunchError::OtherTracker { tracker, why } => format!(
             "{tracker} is not the tracker of the group that this machine is a member of: {}. \

@@ -12,8 +12,11 @@ pub const ENDS_SHARING_AND_TRACKER: &str =
 pub const INVITES_ELSEWHERE: &str =
     "Invites are made where the group's tracker is: type thorp invite on that machine.";
 
-/// Where the page is. Its link is a secret, and never printed unasked.
-pub const PAGE_OPENS: &str = "In a browser: thorp page";
+/// Where the page is, of the node that is asked `at` a state directory. Its link is a secret, and
+/// never printed unasked.
+pub fn page_opens(at: &str) -> String {
+    format!("In a browser: thorp page{at}")
+}
 
 /// An invite, and what to do with it.
 pub fn invited(invite: &str) -> String {

@@ -41,8 +41,8 @@ pub use launch::{invite, launch};
 pub use left_out::why_left_out;
 pub use menu::{
     END_SHARING, END_SHARING_AND_TRACKER, ENDS_SHARING, ENDS_SHARING_AND_TRACKER,
-    INVITES_ELSEWHERE, PAGE_OPENS, TABS, asked_in_transfers, asked_on_screen, cancel_fetch,
-    end_tracker, fetch_folder, invited, menu_help,
+    INVITES_ELSEWHERE, TABS, asked_in_transfers, asked_on_screen, cancel_fetch, end_tracker,
+    fetch_folder, invited, menu_help, page_opens,
 };
 pub use note::note;
 pub use story::{

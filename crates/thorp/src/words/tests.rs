@@ -119,8 +119,8 @@ fn failures() -> Vec<(Failure, &'static str)> {
                 name: name.clone(),
                 doubt: thorp_node::api::Doubt::Several,
             },
-            "Several files go by this name: f. Say which: by its whole path, or with --root PREFIX \
-             for the content or --from PEER for the peer.",
+            "Several files go by this name: f. Say which: with --root PREFIX for the content or \
+             --from PEER for the peer, or by its whole path where that differs.",
         ),
         (Failure::Exists, SAME_NAME),
         (
@@ -160,7 +160,7 @@ fn failures() -> Vec<(Failure, &'static str)> {
         ),
         (
             Failure::PeerStopping,
-            "The peer is stopping, and keeps what has arrived. Start it again: thorp share",
+            "The peer is stopping, and keeps what has arrived. Start it again: thorp share DIR",
         ),
         (
             Failure::TrackerStopping,
@@ -300,7 +300,7 @@ fn failures() -> Vec<(Failure, &'static str)> {
             Failure::NotInShare {
                 name: "a".to_owned(),
             },
-            "a is not in this machine's share. Ask where it is shared: thorp find says where",
+            "a is not in this machine's share. Where it is shared, thorp find NAME says",
         ),
         (
             Failure::SeveralInShare {
@@ -730,19 +730,19 @@ fn who_is_asked_for_in_vain_is_named() {
         (
             Some(&from),
             None,
-            "No peer called oak is sharing this file now. See which peers do: thorp find",
+            "No peer called oak is sharing this file now. See which peers do: thorp find NAME",
         ),
         (
             None,
             Some(&root),
             "No peer is sharing this file with a root that starts with 3f2a. \
-             See which there are: thorp find",
+             See which there are: thorp find NAME",
         ),
         (
             Some(&from),
             Some(&root),
             "No peer called oak is sharing this file with a root that starts with 3f2a. \
-             See which there are: thorp find",
+             See which there are: thorp find NAME",
         ),
     ] {
         let code = Failure::NobodyShares {
@@ -938,12 +938,23 @@ fn what_keeps_a_node_from_starting_comes_with_what_to_type() {
         ),
         (
             LaunchError::NoTrackerRuns { state: state() },
-            "No tracker is running on /s. Invites are made while it runs: thorp tracker, \
-             or thorp share where the group was made",
+            "No tracker is running on /s. Invites are made while it runs: start it as before, by \
+             thorp tracker, or by thorp share where the group was made",
         ),
         (
             LaunchError::NoPeerRuns { state: state() },
-            "No peer is running on the state directory /s. Start one: thorp share",
+            "No peer is running on the state directory /s. Start one: thorp share DIR --state /s",
+        ),
+        (
+            LaunchError::PeersState { state: state() },
+            "/s is the state directory of a peer: if it has a tracker, that runs inside the peer \
+             (thorp share DIR --state /s). A tracker that runs alone needs a directory of its own: \
+             leave out --state, or name a new one",
+        ),
+        (
+            LaunchError::TrackersState { state: state() },
+            "/s is the state directory of a tracker, and a peer needs one of its own: leave out \
+             --state, or name a new one. The tracker starts again by: thorp tracker --state /s",
         ),
         (
             StateError::InUse {
@@ -1159,8 +1170,8 @@ fn where_a_name_is_taken_only_what_can_be_done_is_advised() {
     assert_eq!(
         way_out(&no_directory, &there).as_deref(),
         Some(
-            "-o takes a directory. For another name: --as NEWNAME; for a pipe or a device: -o - > \
-             /dev/null"
+            "-o takes a directory. For another name: --as NEWNAME; to a pipe or a device a file goes \
+             by way of standard output: -o -"
         )
     );
     assert_eq!(way_out(&no_directory, &get(&["a"])), None);
@@ -1207,6 +1218,7 @@ fn what_cannot_be_the_name_of_a_file_is_said_where_no_peer_shares_it() {
         );
     }
     assert!(hint("../x").is_some_and(|hint| hint.contains("..")));
+    assert!(hint("photos/*").is_some_and(|hint| hint.contains("a pattern")));
     assert!(hint("film.torrent").is_some_and(|hint| hint.contains("its path on this machine")));
     for name in ["a..b", "x/y.txt", "magnet.txt", "magnet:?xt=urn:btih:abc"] {
         assert_eq!(hint(name), None, "{name}");

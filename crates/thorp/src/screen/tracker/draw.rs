@@ -145,7 +145,7 @@ impl Screen {
     /// Returns the hint. What it says of the page gives way where the line is short.
     fn hint_within(&self, width: usize) -> String {
         let hint = self.hint();
-        let more = format!("{hint}   {}", words::PAGE_OPENS);
+        let more = format!("{hint}   {}", words::page_opens(&self.door.at));
         if self.has_page && columns(&more) <= width {
             more
         } else {

@@ -22,6 +22,7 @@ fn screen(shown: Shown) -> Screened {
         open: true,
         ca: "d".repeat(52),
         invite: None,
+        at: String::new(),
     };
     let screen = Screen::new(door, false);
     Screened { screen, shown }
