@@ -154,7 +154,7 @@ impl Keeper {
             self.shared.forget_held(Instant::now());
             self.heed(&pending)?;
             self.place_due = Instant::now() + PLACE_EVERY;
-            match self.shared.place() {
+            match self.shared.place_to_read() {
                 Place::Here => {}
                 Place::Unknown(error)
                     if !self.is_away() && self.stays(Path::new(""), &error)? =>
@@ -163,8 +163,15 @@ impl Keeper {
                     self.shared.inbox.give_back(pending);
                     continue;
                 }
-                Place::Elsewhere | Place::Unknown(_) => {
-                    self.away()?;
+                Place::Elsewhere => {
+                    let path = self.shared.path.clone();
+                    self.away(ShareWarning::Moved { path })?;
+                    continue;
+                }
+                Place::Unknown(error) => {
+                    let path = self.shared.path.clone();
+                    let (count, why) = (1, error.to_string());
+                    self.away(ShareWarning::Unread { path, count, why })?;
                     continue;
                 }
             }
@@ -203,9 +210,9 @@ impl Keeper {
         }
     }
 
-    /// The directory was moved or removed: nothing of it is shared until it is
-    /// back in its place.
-    fn away(&mut self) -> Result<(), Closed> {
+    /// The directory was moved or removed, or cannot be read: nothing of it is shared until it is
+    /// back in its place, and can be.
+    fn away(&mut self, why: ShareWarning) -> Result<(), Closed> {
         let before = std::mem::replace(&mut *lock(&self.shared.state), ShareState::Away);
         if before == ShareState::Away {
             return Ok(());
@@ -221,9 +228,7 @@ impl Keeper {
         self.unread = Unread::default();
         lock(&self.shared.left_out).replace(Path::new(""), None);
         self.tell_changes()?;
-        self.warn(ShareWarning::Moved {
-            path: self.shared.path.clone(),
-        })
+        self.warn(why)
     }
 
     fn is_away(&self) -> bool {

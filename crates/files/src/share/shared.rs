@@ -8,6 +8,8 @@ use std::sync::{Arc, Mutex, RwLock};
 use std::time::{Duration, Instant};
 
 use cap_std::fs::Dir;
+use rustix::fs::{Access, AtFlags, accessat};
+use rustix::io::Errno;
 use thorp_wire::merkle::Hash;
 use thorp_wire::{Content, Entry, InfoHash, Name};
 
@@ -281,6 +283,22 @@ impl Shared {
             Ok(true) => Place::Here,
             Err(error) if !says_no(&error) => Place::Unknown(error),
             Ok(false) | Err(_) => Place::Elsewhere,
+        }
+    }
+
+    /// The same, for what reads it: where this user may not enter it now, nothing is known of what
+    /// is in it. Of each file the system would say that the user may not read that one.
+    pub(super) fn place_to_read(&self) -> Place {
+        let access = Access::READ_OK | Access::EXEC_OK;
+        match (
+            self.place(),
+            accessat(&self.dir, ".", access, AtFlags::EACCESS),
+        ) {
+            (Place::Here, Err(error @ (Errno::ACCESS | Errno::PERM))) => {
+                let error = io::Error::from(error);
+                Place::Unknown(io::Error::other(error.to_string()))
+            }
+            (place, _) => place,
         }
     }
 

@@ -755,6 +755,35 @@ async fn a_file_that_may_not_be_read_is_left_out_with_a_warning_until_it_may() {
 }
 
 #[tokio::test]
+async fn a_share_that_may_not_be_entered_for_a_while_is_all_there_again_afterwards() {
+    use std::os::unix::fs::PermissionsExt;
+    let dir = tempdir();
+    put(&dir, "a", "1");
+    put(&dir, "b/c", "2");
+    let mut follower = Follower::of(&dir).await;
+    follower.until_hashed().await;
+    let mode = |mode| {
+        fs::set_permissions(dir.path(), fs::Permissions::from_mode(mode)).expect("set");
+    };
+    mode(0o000);
+    if fs::read_dir(dir.path()).is_ok() {
+        return mode(0o755); // Root enters everything.
+    }
+    // A caller asks for it meanwhile, and it is looked at.
+    let read = follower.share.read(DISK, content_of(b"1"));
+    assert!(read.is_err(), "{read:?}");
+    let is_told = |warning: &ShareWarning| matches!(warning, ShareWarning::NotNow { path, .. } if path == dir.path());
+    follower.until(|f| f.warnings.iter().any(is_told)).await;
+    assert!(follower.has("a", b"1") && follower.has("b/c", b"2"));
+    let scans = follower.scans;
+    mode(0o755);
+    follower.until(|f| f.scans > scans).await;
+    assert!(follower.has("a", b"1") && follower.has("b/c", b"2"));
+    let read = follower.share.read(DISK, content_of(b"1"));
+    assert_eq!(read.expect("it may be entered"), b"1");
+}
+
+#[tokio::test]
 async fn the_share_closes_with_its_last_clone() {
     let dir = tempdir();
     let follower = Follower::of(&dir).await;

@@ -495,7 +495,17 @@ fn take_one(folder: &Dir, part: &Path) -> io::Result<Option<File>> {
             Ok(meta) if !meta.is_file() => return Ok(None),
             _ => {}
         }
-        let file = folder.open_with(part, &options)?;
+        let file = match folder.open_with(part, &options) {
+            Ok(file) => file,
+            // Another user has it.
+            Err(error)
+                if error.kind() == io::ErrorKind::PermissionDenied
+                    && folder.symlink_metadata(part).is_ok() =>
+            {
+                return Ok(None);
+            }
+            Err(error) => return Err(error),
+        };
         if !lock(&file) {
             return Ok(None);
         }

@@ -57,7 +57,8 @@ impl Keeper {
         };
         let count = lock(&self.shared.left_out).counted().unreadable;
         self.warn(ShareWarning::Unread {
-            path: path.clone(),
+            // That of the share itself is empty there.
+            path: self.shared.path.join(path),
             count,
             why: error.to_string(),
         })
