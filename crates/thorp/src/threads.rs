@@ -5,8 +5,10 @@
 //! is started, possibly deep in a library. So it is tried beforehand.
 
 use std::num::NonZero;
+use std::os::unix::net::UnixStream;
 use std::sync::{OnceLock, mpsc};
 use std::thread;
+use std::time::Duration;
 
 use thorp_node::api::ErrorKind;
 use tokio::runtime::{Builder, Handle, Runtime};
@@ -19,6 +21,12 @@ const BESIDES: usize = 8;
 
 /// The same where no node runs in this process: they look at the disk, and wait for keys.
 const BESIDES_ASKING: usize = 2;
+
+/// How long a thread for the disk waits for work: until the end.
+const FOR_EVER: Duration = Duration::from_hours(100 * 365 * 24);
+
+/// How long one may take to start.
+const STARTED_WITHIN: Duration = Duration::from_secs(1);
 
 /// Starts the threads of a node: one for each processor, or fewer if the system does not allow
 /// that many.
@@ -53,11 +61,47 @@ fn start(wanted: usize, besides: usize) -> Result<Runtime> {
         );
         return Err(failure(ErrorKind::Other, why));
     };
-    Builder::new_multi_thread()
-        .worker_threads(workers)
-        .enable_all()
-        .build()
-        .map_err(|e| failure(ErrorKind::Other, format!("starting: {e}")))
+    // Signals come by a pair of sockets, without which the runtime panics.
+    let started = UnixStream::pair().and_then(|_| {
+        Builder::new_multi_thread()
+            .worker_threads(workers)
+            .thread_keep_alive(FOR_EVER)
+            .enable_all()
+            .build()
+    });
+    let runtime = started.map_err(|error| {
+        let why = format!(
+            "this system does not let the program start its threads ({error}): raise the limit of \
+             open files (ulimit -n), or look what its sandbox allows"
+        );
+        failure(ErrorKind::Other, why)
+    })?;
+    keep(&runtime, besides);
+    Ok(runtime)
+}
+
+/// Starts as many threads for the disk now, to stay: where others have taken what the limit leaves
+/// when one is needed, its work would wait for ever.
+fn keep(runtime: &Runtime, number: usize) {
+    let _inside = runtime.enter();
+    let (start, started) = mpsc::channel();
+    let ends: Vec<_> = (0..number)
+        .map(|_| {
+            let start = start.clone();
+            let (end, ended) = mpsc::channel::<()>();
+            thorp_disk::spawn(move |_| {
+                let _ = start.send(());
+                let _ = ended.recv();
+            });
+            end
+        })
+        .collect();
+    // Each waits until all have started, or until the system lets no more start.
+    for _ in &ends {
+        if started.recv_timeout(STARTED_WITHIN).is_err() {
+            break;
+        }
+    }
 }
 
 /// Returns how many of `wanted` threads can exist at the same time.

@@ -10,47 +10,102 @@ use thiserror::Error;
 use thorp_core::dialled::is_link_local;
 use thorp_group::address::{NetAddress, OuterAddress, canonical};
 use thorp_wire::frame::Hello;
+use tokio::net::lookup_host;
+use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout_at};
 
 /// The maximum number of addresses that one host name stands for.
 const MAX_RESOLVED: usize = 16;
 
-/// How long resolving all names of a list may take.
-const RESOLVED_WITHIN: Duration = Duration::from_secs(3);
+/// How long all names of a list may take to be resolved while there is an address to try; and where
+/// there is none: a system asks its second name service when the first was silent for five seconds.
+const RESOLVED_SOON: Duration = Duration::from_secs(3);
+const RESOLVED_WITHIN: Duration = Duration::from_secs(15);
 
 /// Returns all socket addresses of a list, in order, with names resolved.
 ///
 /// Names that cannot be resolved in time are left out; if nothing is left, the last error is
-/// returned. All names share one time limit, so that a name service that is down does not keep
-/// the remaining addresses from being tried.
+/// returned. All names are looked up at once, so that a name service that is down does not keep the
+/// remaining addresses from being tried.
 pub async fn resolve(list: &[NetAddress]) -> Result<Vec<SocketAddr>, ResolveError> {
-    let deadline = Instant::now() + RESOLVED_WITHIN;
+    let (soon, late) = (
+        Instant::now() + RESOLVED_SOON,
+        Instant::now() + RESOLVED_WITHIN,
+    );
+    let mut lookups: Vec<Lookup> = list.iter().map(Lookup::start).collect();
+    for lookup in &mut lookups {
+        lookup.wait(soon).await;
+    }
+    for at in 0..lookups.len() {
+        if !lookups.iter().any(Lookup::has_found) {
+            lookups[at].wait(late).await;
+        }
+    }
     let mut found = Vec::new();
     let mut failed = None;
-    for address in list {
-        match address {
-            NetAddress::Ip(address) => found.push(*address),
-            NetAddress::Host(host, port) => {
-                let looked_up = tokio::net::lookup_host((host.as_str(), *port));
-                match timeout_at(deadline, looked_up).await {
-                    Ok(Ok(addresses)) => found.extend(addresses.take(MAX_RESOLVED)),
-                    late_or_failed => {
-                        let error = match late_or_failed {
-                            Ok(Err(error)) => error,
-                            _ => io::ErrorKind::TimedOut.into(),
-                        };
-                        failed = Some(ResolveError {
-                            host: host.clone(),
-                            error,
-                        });
-                    }
-                }
-            }
+    for lookup in lookups {
+        match lookup.end() {
+            Ok(addresses) => found.extend(addresses),
+            Err(error) => failed = Some(error),
         }
     }
     match failed {
         Some(error) if found.is_empty() => Err(error),
         _ => Ok(found),
+    }
+}
+
+/// One address of a list, perhaps while its name is looked up.
+enum Lookup {
+    Found(Vec<SocketAddr>),
+    Failed(ResolveError),
+    UnderWay(String, JoinHandle<io::Result<Vec<SocketAddr>>>),
+}
+
+impl Lookup {
+    fn start(address: &NetAddress) -> Self {
+        match address {
+            NetAddress::Ip(address) => Self::Found(vec![*address]),
+            NetAddress::Host(host, port) => {
+                let (name, port) = (host.clone(), *port);
+                let looked_up = tokio::spawn(async move {
+                    let addresses = lookup_host((name.as_str(), port)).await?;
+                    Ok(addresses.take(MAX_RESOLVED).collect())
+                });
+                Self::UnderWay(host.clone(), looked_up)
+            }
+        }
+    }
+
+    async fn wait(&mut self, deadline: Instant) {
+        let Self::UnderWay(host, looked_up) = self else {
+            return;
+        };
+        let Ok(ended) = timeout_at(deadline, looked_up).await else {
+            return;
+        };
+        *self = match ended.unwrap_or_else(|error| Err(io::Error::other(error))) {
+            Ok(addresses) => Self::Found(addresses),
+            Err(error) => Self::Failed(ResolveError {
+                host: host.clone(),
+                error,
+            }),
+        };
+    }
+
+    fn has_found(&self) -> bool {
+        matches!(self, Self::Found(_))
+    }
+
+    fn end(self) -> Result<Vec<SocketAddr>, ResolveError> {
+        match self {
+            Self::Found(addresses) => Ok(addresses),
+            Self::Failed(error) => Err(error),
+            Self::UnderWay(host, _) => Err(ResolveError {
+                host,
+                error: io::ErrorKind::TimedOut.into(),
+            }),
+        }
     }
 }
 

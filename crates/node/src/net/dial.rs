@@ -250,7 +250,8 @@ async fn open(address: SocketAddr, source: Option<IpAddr>) -> io::Result<TcpStre
         socket.bind((source, 0).into())?;
     }
     let stream = socket.connect(address).await?;
-    stream.set_nodelay(true)?;
+    // Where the system refuses that, it is only slower.
+    let _ = stream.set_nodelay(true);
     Ok(stream)
 }
 

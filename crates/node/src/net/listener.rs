@@ -251,8 +251,12 @@ impl Listener {
     fn everywhere(port: u16) -> io::Result<Self> {
         match Self::at(any(port)) {
             Err(error) if error.kind() != io::ErrorKind::AddrInUse => {
-                // A system without IPv6.
-                Self::at((Ipv4Addr::UNSPECIFIED, port).into()).map_err(|_| error)
+                // A system without IPv6. That the port is taken there counts, too.
+                let v4 = Self::at((Ipv4Addr::UNSPECIFIED, port).into());
+                v4.map_err(|other| match other.kind() {
+                    io::ErrorKind::AddrInUse => other,
+                    _ => error,
+                })
             }
             other => other,
         }
@@ -398,7 +402,8 @@ impl Reception {
         stream: TcpStream,
         remote: SocketAddr,
     ) -> Result<Arrived<'_>, TurnedAway> {
-        stream.set_nodelay(true)?;
+        // Where the system refuses that, it is only slower.
+        let _ = stream.set_nodelay(true);
         let mut first = [0];
         if stream.peek(&mut first).await? == 0 {
             return Err(TurnedAway::NotTls);

@@ -29,6 +29,8 @@ pub(super) struct Dialling {
     source: Option<IpAddr>,
     /// Whether the user knows that the tracker is being dialled.
     announced: bool,
+    /// Where the tracker was reached last: there it is dialled while its name is not found.
+    reached: Option<SocketAddr>,
     /// Links that this peer has dialled to its tracker.
     to_tracker: HashMap<LinkId, SocketAddr>,
     /// What the last attempt to reach the tracker came to, since it was reached.
@@ -57,6 +59,7 @@ impl Dialling {
             trackers,
             source,
             announced,
+            reached: None,
             to_tracker: HashMap::new(),
             trouble: None,
             places: Arc::new(Semaphore::new(AT_ONCE)),
@@ -78,7 +81,7 @@ impl Dialling {
 
     pub(super) fn dial(&self, target: Target) {
         let tls = self.tls.clone();
-        let trackers = self.trackers.clone();
+        let trackers = (self.trackers.clone(), self.reached);
         let source = self.source;
         let events = self.events.clone();
         let places = Arc::clone(&self.places);
@@ -88,7 +91,7 @@ impl Dialling {
                 Target::Tracker => None,
                 Target::Member { .. } => places.acquire_owned().await.ok(),
             };
-            let result = reach(&target, &trackers, &tls, source).await;
+            let result = reach(&target, trackers, &tls, source).await;
             // If the peer is gone, it need not know.
             let _ = events.send(Event::Dialled(target, result)).await;
         });
@@ -97,6 +100,7 @@ impl Dialling {
     /// This link to the tracker was made.
     pub(super) fn on_tracker_reached(&mut self, link: LinkId, address: SocketAddr) {
         self.to_tracker.insert(link, address);
+        self.reached = Some(address);
     }
 
     /// The tracker has accepted this peer.
@@ -148,17 +152,21 @@ impl Dialling {
 
 async fn reach(
     target: &Target,
-    trackers: &[NetAddress],
+    (trackers, reached): (Vec<NetAddress>, Option<SocketAddr>),
     tls: &MemberTls,
     source: Option<IpAddr>,
 ) -> Result<Box<Connected>, Trouble> {
     let (addresses, expected) = match target {
         Target::Tracker => {
-            let addresses = addresses::resolve(trackers).await;
-            let addresses = addresses.map_err(|error| Trouble::Unreachable {
-                why: error.to_string(),
-            });
-            (addresses?, Expected::Tracker)
+            let addresses = match (addresses::resolve(&trackers).await, reached) {
+                (Ok(addresses), _) => addresses,
+                (Err(_), Some(reached)) => vec![reached],
+                (Err(error), None) => {
+                    let why = error.to_string();
+                    return Err(Trouble::Unreachable { why });
+                }
+            };
+            (addresses, Expected::Tracker)
         }
         Target::Member { id, addresses } => (addresses.clone(), Expected::Peer(*id)),
     };
