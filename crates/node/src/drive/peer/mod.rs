@@ -4,7 +4,7 @@
 //! task          what only a peer does: events and outputs, each to its part
 //! event         what happens to a peer besides links and time
 //! dialling      reaching members and the tracker
-//! surroundings  where this machine is, and when that changes
+//! own_addresses where this machine is, and when that changes
 //! standing      group records and the own certificate, while the peer runs
 //! sharing       what a visitor has not: a share, and members that call
 //! shown         the rows of the snapshot that only a peer has
@@ -45,6 +45,7 @@ mod large;
 mod listings;
 mod memory;
 mod missed;
+mod own_addresses;
 mod pace;
 mod reading;
 mod room;
@@ -53,7 +54,6 @@ mod sharing;
 mod shown;
 mod silence;
 mod standing;
-mod surroundings;
 mod task;
 mod telling;
 mod torrents;

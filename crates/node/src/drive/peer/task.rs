@@ -37,10 +37,10 @@ use super::dialling::Dialling;
 use super::event::{EVENTS, Event};
 use super::gets::Gets;
 use super::listings::Surveys;
+use super::own_addresses::OwnAddresses;
 use super::pace::{Paces, UploadPaces};
 use super::sharing::Sharing;
 use super::standing::{Change, Standing};
-use super::surroundings::Surroundings;
 use super::{Abandoned, PeerSetup, Request, Role, source};
 
 /// What only a peer does.
@@ -54,7 +54,7 @@ pub(super) struct Task {
     is_face_off: bool,
     standing: Standing,
     dialling: Dialling,
-    surroundings: Surroundings,
+    own_addresses: OwnAddresses,
     /// Nothing for a visitor.
     sharing: Option<Sharing>,
     surveys: Surveys,
@@ -139,7 +139,7 @@ impl Node for Task {
             // Nothing happens to the share of a visitor.
             event = if_any(self.sharing.as_mut().map(Sharing::next_event)) => event,
             change = self.standing.change(tracker_is_up) => Event::Standing(change),
-            addresses = self.surroundings.change() => Event::Moved(addresses),
+            addresses = self.own_addresses.change() => Event::Moved(addresses),
         }
     }
 
@@ -376,7 +376,7 @@ impl Task {
             untold: Vec::new(),
             standing: Standing::new(tls.clone(), clock.clone(), renewal, notices.clone()),
             dialling: Dialling::new(tls.clone(), trackers, source, announced, to),
-            surroundings: Surroundings::new(reach),
+            own_addresses: OwnAddresses::new(reach),
             gets: Gets::new(
                 sharing.as_ref().map(Sharing::share).cloned(),
                 events.0.clone(),
@@ -491,7 +491,7 @@ impl Task {
 
     /// This machine has other addresses. A link from one that is gone is dead.
     fn on_moved(&mut self, engine: &mut Engine<machine::Peer>, own: Vec<SocketAddr>) {
-        for (link, ip) in engine.wires.leave(|ip| self.surroundings.has(ip)) {
+        for (link, ip) in engine.wires.leave(|ip| self.own_addresses.has(ip)) {
             let reason = format!("this machine has left the address {}", ip.to_canonical());
             engine.handle(links::Input::Disconnected { link, reason });
         }
