@@ -12,7 +12,8 @@ use super::sources::PATIENCE;
 
 /// How often the sessions are checked while pieces are missing.
 const LOOK_EVERY: Duration = Duration::from_millis(250);
-/// A source that was silent for this long is dropped.
+/// A source that was silent for this long is dropped; a member, where nothing is to be hoped of any
+/// other source, as soon as it counts as silent.
 const SILENT_FOR_LONG: Duration = Duration::from_secs(30);
 /// A source that has choked this peer for this long does not count as hope.
 const CHOKED_FOR_LONG: Duration = Duration::from_mins(2);
@@ -60,14 +61,11 @@ impl Swarm {
         }
         self.dial(now);
         let waited_for = self.count_clients_waited_for(now);
-        let mut sessions = self.sessions.iter();
-        let hope = sessions
-            .any(|(id, session)| self.is_hopeful(now, session) && !self.hashes.has_failed(*id));
         let changed = self.changed_at(now);
         let (hope, patience) = if changed.is_some() && !self.may_another_have_it() {
             (false, CHANGED)
         } else {
-            (hope, PATIENCE)
+            (self.has_hope(now), PATIENCE)
         };
         if let Some(reason) = self.sources.why_stuck(now, hope, patience) {
             let reason = match waited_for {
@@ -130,6 +128,12 @@ impl Swarm {
         }
     }
 
+    /// Whether missing bytes may come from any session.
+    fn has_hope(&self, now: Instant) -> bool {
+        let mut sessions = self.sessions.iter();
+        sessions.any(|(id, session)| self.is_hopeful(now, session) && !self.hashes.has_failed(*id))
+    }
+
     /// Whether missing bytes may come from this session.
     fn is_hopeful(&self, now: Instant, session: &Session) -> bool {
         let choked_for_long = session
@@ -171,15 +175,18 @@ impl Swarm {
 
     fn mark_silent(&mut self, now: Instant) {
         let mut gone = Vec::new();
+        let has_hope = self.has_hope(now);
         for (id, session) in &mut self.sessions {
             session.sweep(now);
             let silence = now - session.heard;
+            // One end may have another address by now: a new connection shows that.
+            let is_dialled_anew = !has_hope && session.dialled && session.offer.member;
             if session.silent {
                 if session.choked && session.asked_number() == 0 {
                     // It owes nothing any more, and may send what it is asked for later.
                     session.silent = false;
-                } else if silence >= SILENT_FOR_LONG {
-                    gone.push(*id);
+                } else if silence >= SILENT_FOR_LONG || is_dialled_anew {
+                    gone.push((*id, silence));
                 }
             } else if session.asked_number() > 0 && silence >= SILENT {
                 session.silent = true;
@@ -190,11 +197,8 @@ impl Swarm {
                 self.pieces.abandon_all(*id);
             }
         }
-        for id in gone {
-            let why = format!(
-                "it has sent nothing for {} seconds",
-                SILENT_FOR_LONG.as_secs()
-            );
+        for (id, silence) in gone {
+            let why = format!("it has sent nothing for {} seconds", silence.as_secs());
             self.drop_session(now, id, Why::Useless(why));
         }
     }
