@@ -92,7 +92,7 @@ impl Shared {
 
     /// Why nothing can be read of it now; `None`, where it is in its place.
     pub(super) fn not_in_place(&self) -> Option<ReadError> {
-        let why = match self.place() {
+        let why = match self.place_to_read() {
             Place::Here => return None,
             Place::Elsewhere => ReadError::NotHere,
             Place::Unknown(source) => ReadError::NotNow { source },
