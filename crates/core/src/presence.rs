@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr};
 use std::ops::Bound;
 
-use thorp_wire::frame::Holder;
+use thorp_wire::frame::{Hello, Holder};
 use thorp_wire::{MemberName, PeerId};
 
 use crate::dialled::{HeardOver, is_link_local, may_be_dialled};
@@ -34,8 +34,9 @@ pub struct Presence {
     pub bittorrent: bool,
 }
 
-/// The most claimed addresses of one member that are used.
-const MOST_BELIEVED: usize = 4;
+/// The most claimed addresses of one member that are used: all that a hello has room for. A machine
+/// with a LAN, some bridges of containers and a VPN may be reached at the last of them only.
+const MOST_BELIEVED: usize = Hello::MAX_CLAIMED;
 
 /// All members that are present.
 ///
@@ -360,7 +361,9 @@ mod tests {
             "10.0.0.1:3335",
         ];
         assert_eq!(heard("10.0.0.9", &odd), ["10.0.0.1:3335"]);
-        let at_home = ["127.0.0.1:22", "[::1]:22", "127.0.0.1:22", "10.0.0.1:3334"];
+        let own = "10.0.0.1:3334";
+        let loopback = ["127.0.0.1:22", "[::1]:22", "127.0.0.1:22"];
+        let at_home = [&loopback[..], &[own, own, "10.0.0.1:3335"]].concat();
         let (link_local, without) = (&odd[2..4], [&odd[..2], &odd[4..]].concat());
         assert_eq!(heard("127.0.0.1", &without), at_home);
         assert_eq!(heard("127.0.0.1", link_local), link_local, "the same links");

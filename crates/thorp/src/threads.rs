@@ -14,6 +14,7 @@ use thorp_node::api::ErrorKind;
 use tokio::runtime::{Builder, Handle, Runtime};
 
 use crate::exit::{Result, failure};
+use crate::units::count;
 
 /// The number of threads besides those that do the work: they watch the share, hash, read and
 /// write files, and wait for keys.
@@ -55,8 +56,9 @@ fn start(wanted: usize, besides: usize) -> Result<Runtime> {
     let allowed = allowed(wanted + besides);
     let Some(workers @ 1..) = allowed.checked_sub(besides) else {
         let why = format!(
-            "this system lets the program start only {allowed} threads more, and it needs {}: \
-             raise the limit (ulimit -u, or that of the container), or end other programs",
+            "this system lets the program start only {} more, and it needs {}: raise the limit \
+             (ulimit -u, of memory ulimit -v, or that of the container), or end other programs",
+            count(allowed as u64, "thread"),
             besides + 1
         );
         return Err(failure(ErrorKind::Other, why));

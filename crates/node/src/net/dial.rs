@@ -246,13 +246,29 @@ async fn open(address: SocketAddr, source: Option<IpAddr>) -> io::Result<TcpStre
         SocketAddr::V4(_) => TcpSocket::new_v4()?,
         SocketAddr::V6(_) => TcpSocket::new_v6()?,
     };
-    if let Some(source) = source.filter(|source| source.is_ipv4() == address.is_ipv4()) {
-        socket.bind((source, 0).into())?;
-    }
-    let stream = socket.connect(address).await?;
+    let source = source.filter(|source| source.is_ipv4() == address.is_ipv4());
+    let bound = source.map_or(Ok(()), |source| socket.bind((source, 0).into()));
+    let connected = match bound {
+        Ok(()) => socket.connect(address).await,
+        Err(error) => Err(error),
+    };
+    let stream = match connected {
+        // There is no way from that address, or this machine has it no more.
+        Err(error) if source.is_some() && has_no_way(&error) => TcpStream::connect(address).await?,
+        connected => connected?,
+    };
     // Where the system refuses that, it is only slower.
     let _ = stream.set_nodelay(true);
     Ok(stream)
+}
+
+fn has_no_way(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::InvalidInput
+            | io::ErrorKind::AddrNotAvailable
+            | io::ErrorKind::NetworkUnreachable
+    )
 }
 
 /// Why an attempt at one address failed, the most informative kind last.

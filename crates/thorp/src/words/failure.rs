@@ -620,6 +620,16 @@ fn no_room(path: &str, room: &NoRoom) -> String {
         free,
         needed,
     } = room;
+    if free >= needed {
+        return format!(
+            "{path} does not fit: {} are still to come, and the file system at {} takes no more, \
+             though it has room. It may have no place for more files (df -i), or your quota is used \
+             up. Remove some, or name another directory (-o DIR), and ask again: what has come is \
+             kept.",
+            size(*needed),
+            escaped(file_system)
+        );
+    }
     format!(
         "{path} does not fit, the disk is full: {} are still to come, and the file system at {} \
          has {} left. Make room there, or name another directory (-o DIR), and ask again: what \

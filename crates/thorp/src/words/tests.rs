@@ -564,6 +564,17 @@ fn of_a_full_disk_it_is_said_what_is_missing_where_and_what_to_do() {
          and ask again: what has come is kept."
     );
     assert_eq!(full.kind(), ErrorKind::Other);
+    let odd = Failure::Unstorable {
+        path: path(),
+        obstacle: Obstacle::Full,
+        room: Some(NoRoom {
+            file_system: "/home".into(),
+            free: 3 << 30,
+            needed: 3 << 20,
+        }),
+    };
+    let said = failure(&odd);
+    assert!(said.contains("df -i") && !said.contains("left"), "{said}");
 }
 
 #[test]

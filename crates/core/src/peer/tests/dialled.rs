@@ -56,9 +56,13 @@ fn asks_its_tracker() -> (Peer, RequestId) {
 #[test]
 fn a_member_that_the_tracker_names_is_dialled_at_few_addresses_and_at_none_that_mean_another() {
     let odd = [at("127.0.0.1:22"), at("169.254.1.1:80"), at(OWN)];
-    let good: Vec<SocketAddr> = (1..=6).map(|n| at(&format!("10.0.0.{n}:22"))).collect();
-    let both = [&odd[..], &good[..]].concat();
-    for (named, believed) in [(both, &good[..4]), (odd.to_vec(), &good[..0])] {
+    let good: Vec<SocketAddr> = (1..=9).map(|n| at(&format!("10.0.0.{n}:22"))).collect();
+    let both = [&odd[..], &good[..6]].concat();
+    for (named, believed) in [
+        (both, &good[..6]),
+        (good.clone(), &good[..8]),
+        (odd.to_vec(), &good[..0]),
+    ] {
         let (mut peer, request) = asks_its_tracker();
         let unlisted = Holder {
             addresses: named,

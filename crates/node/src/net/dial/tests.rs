@@ -482,6 +482,13 @@ async fn a_source_address_is_kept() {
         .expect("reaches oak");
     let incoming = oak.incoming.recv().await.expect("is delivered");
     assert_eq!(incoming.remote.ip(), source);
+    // Of documentation: no machine has it.
+    let gone: IpAddr = "192.0.2.7".parse().expect("an address");
+    dial(&[oak.address], expected, &elm, Some(gone))
+        .await
+        .expect("from another one");
+    let incoming = oak.inbound.recv().await.expect("is there");
+    assert_eq!(incoming.remote.ip(), oak.address.ip());
 }
 
 #[tokio::test]
