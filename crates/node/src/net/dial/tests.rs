@@ -487,7 +487,7 @@ async fn a_source_address_is_kept() {
     dial(&[oak.address], expected, &elm, Some(gone))
         .await
         .expect("from another one");
-    let incoming = oak.inbound.recv().await.expect("is there");
+    let incoming = oak.incoming.recv().await.expect("is there");
     assert_eq!(incoming.remote.ip(), oak.address.ip());
 }
 
