@@ -12,9 +12,11 @@ use super::sources::PATIENCE;
 
 /// How often the sessions are checked while pieces are missing.
 const LOOK_EVERY: Duration = Duration::from_millis(250);
-/// A source that was silent for this long is dropped; a member, where nothing is to be hoped of any
-/// other source, as soon as it counts as silent.
+/// A source that was silent for this long is dropped.
 const SILENT_FOR_LONG: Duration = Duration::from_secs(30);
+/// A member is dropped after this long where nothing is to be hoped of any other source: in time to
+/// be dialled anew before the fetch is given up, and not while a thin line sends to others first.
+const LAST_HOPE_SILENT: Duration = Duration::from_secs(15);
 /// A source that has choked this peer for this long does not count as hope.
 const CHOKED_FOR_LONG: Duration = Duration::from_mins(2);
 /// Clients that have what is missing and let this peer wait for its turn are waited for, without a
@@ -180,12 +182,17 @@ impl Swarm {
             session.sweep(now);
             let silence = now - session.heard;
             // One end may have another address by now: a new connection shows that.
-            let is_dialled_anew = !has_hope && session.dialled && session.offer.member;
+            let is_last_hope = !has_hope && session.dialled && session.offer.member;
+            let waited_for = if is_last_hope {
+                LAST_HOPE_SILENT
+            } else {
+                SILENT_FOR_LONG
+            };
             if session.silent {
                 if session.choked && session.asked_number() == 0 {
                     // It owes nothing any more, and may send what it is asked for later.
                     session.silent = false;
-                } else if silence >= SILENT_FOR_LONG || is_dialled_anew {
+                } else if silence >= waited_for {
                     gone.push((*id, silence));
                 }
             } else if session.asked_number() > 0 && silence >= SILENT {
