@@ -43,6 +43,7 @@ pub(crate) fn torrent_fetch(bytes: &[u8]) {
     }
     play.now += LONG;
     play.judge();
+    assert!(play.is_judged(), "it goes on for ever");
 }
 
 struct Play {
@@ -115,19 +116,28 @@ impl Play {
         self.fetch.handle(Instant::after_start(self.now), event);
     }
 
-    fn judge(&self) {
+    /// Whether it is given up, or its user waits, or something comes.
+    fn is_judged(&self) -> bool {
         let verdict = self.fetch.verdict(Instant::after_start(self.now));
-        let is_over = self.is_stuck || !self.has_clients;
-        let waits = match self.patience {
+        verdict.is_some() || !self.is_over() || self.waits()
+    }
+
+    fn is_over(&self) -> bool {
+        self.is_stuck || !self.has_clients
+    }
+
+    fn waits(&self) -> bool {
+        match self.patience {
             Patience::None => false,
             Patience::Begun => self.there > 0,
             Patience::For(limit) => limit.is_none_or(|limit| self.now < limit),
-        };
-        assert!(verdict.is_none() || is_over && !waits, "it is given up");
-        assert!(
-            verdict.is_some() || !is_over || waits || self.now < LONG,
-            "it goes on for ever"
-        );
+        }
+    }
+
+    fn judge(&self) {
+        let verdict = self.fetch.verdict(Instant::after_start(self.now));
+        let may_end = self.is_over() && !self.waits();
+        assert!(verdict.is_none() || may_end, "it is given up");
         let have_answered =
             self.has_answered.len() == self.rows && self.has_answered.values().all(|has| *has);
         match verdict {
