@@ -294,8 +294,9 @@ impl Shared {
             self.place(),
             accessat(&self.dir, ".", access, AtFlags::EACCESS),
         ) {
-            (Place::Here, Err(error @ (Errno::ACCESS | Errno::PERM))) => {
-                let error = io::Error::from(error);
+            // A sandbox that does not know the question may say that it is not permitted.
+            (Place::Here, Err(Errno::ACCESS)) => {
+                let error = io::Error::from(Errno::ACCESS);
                 Place::Unknown(io::Error::other(error.to_string()))
             }
             (place, _) => place,
