@@ -4,7 +4,7 @@
 //! file is requested before the hashes of its pieces are known. A file of one piece has no layer:
 //! the hash of that piece is the root.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use thorp_wire::Content;
@@ -17,9 +17,14 @@ use super::io::SessionId;
 
 /// A session that does not answer for this long is passed over. A late answer is still accepted.
 const SILENT: Duration = Duration::from_secs(2);
+/// What was not answered for this long is asked of one more session, of `ASKED_EACH` at a time: the
+/// hashes of a piece are thousands of times shorter than the piece, so to ask twice costs less than
+/// to wait.
+const LATE: Duration = Duration::from_millis(200);
+const ASKED_EACH: usize = 4;
 /// A session that was passed over or has refused is asked again after this long.
 const AGAIN: Duration = Duration::from_secs(5);
-/// How many sessions are asked at a time, and for how many runs (`RUNS`) each.
+/// How many sessions that are not late are asked at a time, and for how many runs (`RUNS`) each.
 const ASKED: usize = 2;
 const RUNS: usize = 4;
 
@@ -37,10 +42,23 @@ pub struct Hashes {
     passed_over: BTreeMap<SessionId, Instant>,
 }
 
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 struct Run {
     range: HashRange,
-    asked: Option<(SessionId, Instant)>,
+    /// The sessions that owe it, and when they were asked.
+    asked: BTreeMap<SessionId, Instant>,
+}
+
+impl Run {
+    fn is_open_to(&self, session: SessionId, now: Instant) -> bool {
+        self.asked.len() < ASKED_EACH
+            && !self.asked.contains_key(&session)
+            && self.asked.values().all(|at| is_late(*at, now))
+    }
+}
+
+fn is_late(asked: Instant, now: Instant) -> bool {
+    now >= asked + LATE
 }
 
 /// The result of verifying an answer.
@@ -59,7 +77,10 @@ pub enum Worth {
 impl Hashes {
     /// Creates the unknown hashes of a file, which are to be asked for.
     pub fn unknown(content: Content) -> Self {
-        let run = |range: HashRange| (range.index, Run { range, asked: None });
+        let run = |range: HashRange| {
+            let asked = BTreeMap::new();
+            (range.index, Run { range, asked })
+        };
         let missing: BTreeMap<u32, Run> = merkle::layer_ranges(content).map(run).collect();
         // Nothing is missing if the hash of the only piece is the root.
         let only = missing.is_empty().then(|| vec![*content.root.as_bytes()]);
@@ -100,22 +121,27 @@ impl Hashes {
     pub fn ask(&mut self, now: Instant, of: &[SessionId]) -> Vec<(SessionId, HashRange)> {
         self.give_up(now);
         let mut requests = Vec::new();
-        let mut busy: BTreeMap<SessionId, usize> = BTreeMap::new();
-        for (session, _) in self.missing.values().filter_map(|run| run.asked) {
-            *busy.entry(session).or_default() += 1;
+        let mut owed: BTreeMap<SessionId, usize> = BTreeMap::new();
+        let mut prompt = BTreeSet::new();
+        for (session, at) in self.missing.values().flat_map(|run| &run.asked) {
+            *owed.entry(*session).or_default() += 1;
+            if !is_late(*at, now) {
+                prompt.insert(*session);
+            }
         }
         let passed_over =
             |id: &SessionId| self.passed_over.get(id).is_some_and(|until| *until > now);
         let others: Vec<_> = of.iter().filter(|id| !passed_over(id)).collect();
         for session in others {
-            if busy.len() >= ASKED && !busy.contains_key(session) {
+            if prompt.len() >= ASKED && !prompt.contains(session) {
                 continue;
             }
-            let asked = busy.get(session).copied().unwrap_or(0);
-            let open = self.missing.values_mut().filter(|run| run.asked.is_none());
-            for run in open.take(RUNS.saturating_sub(asked)) {
-                run.asked = Some((*session, now));
-                *busy.entry(*session).or_default() += 1;
+            let owed = owed.get(session).copied().unwrap_or(0);
+            let runs = self.missing.values_mut();
+            let open = runs.filter(|run| run.is_open_to(*session, now));
+            for run in open.take(RUNS.saturating_sub(owed)) {
+                run.asked.insert(*session, now);
+                prompt.insert(*session);
                 requests.push((*session, run.range));
             }
         }
@@ -130,10 +156,8 @@ impl Hashes {
     /// Verifies an answer.
     pub fn answered(&mut self, session: SessionId, range: &HashRange, answer: &[Hash]) -> Worth {
         let run = self.missing.get(&range.index);
-        let asked = |run: &Run| {
-            let now = run.asked.is_some_and(|(asked, _)| asked == session);
-            now || self.passed_over.contains_key(&session)
-        };
+        let asked =
+            |run: &Run| run.asked.contains_key(&session) || self.passed_over.contains_key(&session);
         if !run.is_some_and(|run| run.range == *range && asked(run)) {
             return Worth::NoNews;
         }
@@ -154,9 +178,8 @@ impl Hashes {
     /// A session refused a range.
     pub fn refused(&mut self, now: Instant, session: SessionId, range: &HashRange) {
         if let Some(run) = self.missing.get_mut(&range.index)
-            && run.asked.is_some_and(|(asked, _)| asked == session)
+            && run.asked.remove(&session).is_some()
         {
-            run.asked = None;
             self.passed_over.insert(session, now + AGAIN);
         }
     }
@@ -165,7 +188,7 @@ impl Hashes {
     pub fn closed(&mut self, session: SessionId) {
         self.passed_over.remove(&session);
         for run in self.missing.values_mut() {
-            run.asked = run.asked.filter(|(asked, _)| *asked != session);
+            run.asked.remove(&session);
         }
     }
 
@@ -182,14 +205,10 @@ impl Hashes {
     }
 
     fn give_up(&mut self, now: Instant) {
-        for run in self.missing.values_mut() {
-            if let Some((session, at)) = run.asked
-                && now >= at + SILENT
-            {
-                run.asked = None;
-                self.passed_over.insert(session, now + AGAIN);
-            }
-        }
+        let runs = self.missing.values_mut();
+        let silent = runs.flat_map(|run| run.asked.extract_if(.., |_, at| now >= *at + SILENT));
+        self.passed_over
+            .extend(silent.map(|(session, _)| (session, now + AGAIN)));
     }
 }
 
@@ -272,11 +291,29 @@ mod tests {
     fn a_silent_session_is_passed_over_and_may_answer_later() {
         let (mut unknown, known) = of(3);
         let (_, range) = unknown.ask(at(0), &[SESSION, OTHER])[0];
-        assert_eq!(unknown.ask(at(1), &[SESSION, OTHER]), []);
+        assert_eq!(unknown.ask(at(2), &[SESSION]), []);
+        assert!(unknown.has_failed(SESSION));
         assert_eq!(unknown.ask(at(2), &[SESSION, OTHER]), [(OTHER, range)]);
         let late = answer_of(&known, &range);
         assert_eq!(unknown.answered(SESSION, &range, &late), Worth::Complete);
         assert_eq!(unknown.answered(OTHER, &range, &late), Worth::NoNews);
+    }
+
+    #[test]
+    fn what_a_session_has_not_answered_soon_is_asked_of_others_too() {
+        let (mut unknown, known) = of(3);
+        let all: Vec<SessionId> = (1..9).map(SessionId).collect();
+        let after = |millis| Instant::after_start(Duration::from_millis(millis));
+        let (_, range) = unknown.ask(after(0), &all)[0];
+        for (millis, asked) in [(199, None), (200, Some(2)), (399, None), (400, Some(3))] {
+            let asked: Vec<_> = asked.into_iter().map(|id| (SessionId(id), range)).collect();
+            assert_eq!(unknown.ask(after(millis), &all), asked);
+        }
+        assert_eq!(unknown.ask(after(600), &all), [(SessionId(4), range)]);
+        assert_eq!(unknown.ask(after(800), &all), [], "four owe it");
+        let answer = answer_of(&known, &range);
+        let worth = unknown.answered(SessionId(3), &range, &answer);
+        assert_eq!(worth, Worth::Complete);
     }
 
     #[test]

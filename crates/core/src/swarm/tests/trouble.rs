@@ -396,6 +396,15 @@ fn a_silent_or_idle_source_is_not_waited_for() {
 }
 
 #[test]
+fn holders_that_do_not_say_the_hashes_are_not_waited_for_one_after_another() {
+    let mut sources = vec![(LINK, Manner::Promises); 3];
+    sources.push((LINK, Manner::Honest));
+    let (mut world, fetcher) = fetch(MIB, &sources);
+    let took = seconds(&mut world, fetcher, 60);
+    assert!(took < 1.2, "{took} s");
+}
+
+#[test]
 fn a_source_at_ten_bytes_a_second_is_not_waited_for() {
     let (mut world, fetcher) = fetch(40 * MIB, &[(10, Manner::Honest), (LINK, Manner::Honest)]);
     let took = seconds(&mut world, fetcher, 60);
@@ -492,13 +501,14 @@ fn one_of_many_worlds(seed: u64) {
     let honest = world.add(rng.u64(200_000..LINK), true, Manner::Honest);
     let mut leavers = Vec::new();
     for _ in 0..rng.usize(0..6) {
-        let manner = match rng.u32(0..9) {
+        let manner = match rng.u32(0..10) {
             0 => Manner::Mute,
             1 => Manner::Idle,
             2 => Manner::WrongLeaves(rng.u32(1..30)),
             3 => Manner::WrongHashes,
             4 => Manner::Boasts,
             5 => Manner::Refuses,
+            6 => Manner::Promises,
             _ => Manner::Honest,
         };
         let whole = manner != Manner::Boasts && rng.bool();

@@ -37,6 +37,8 @@ pub enum Manner {
     Mute,
     /// Announces its pieces and answers hash requests, but sends no block.
     Idle,
+    /// Announces its pieces and sends neither hashes nor blocks.
+    Promises,
     /// One in this many leaves that it sends is wrong.
     WrongLeaves(u32),
     /// The hashes that it sends are wrong.
@@ -560,7 +562,7 @@ impl World {
 
     fn message(&mut self, node: usize, session: SessionId, message: Message) {
         let message = match (self.nodes[node].manner, message) {
-            (Manner::Mute, _) => return,
+            (Manner::Mute, _) | (Manner::Promises, Message::Hashes(..)) => return,
             (Manner::Boasts, Message::HaveNone) => Message::HaveAll,
             (Manner::WrongHashes, Message::Hashes(range, mut hashes)) => {
                 hashes[0][0] ^= 0xff;
@@ -655,7 +657,10 @@ impl World {
     }
 
     fn upload(&mut self, node: usize, session: SessionId, block: Block) {
-        if matches!(self.nodes[node].manner, Manner::Idle | Manner::Mute) {
+        if matches!(
+            self.nodes[node].manner,
+            Manner::Idle | Manner::Mute | Manner::Promises
+        ) {
             return;
         }
         if self.nodes[node].manner == Manner::Refuses {
