@@ -18,7 +18,8 @@ use thorp_wire::{Content, PeerId};
 use super::io::{FetchId, Storage};
 use crate::swarm::Awaited;
 use crate::time::Instant;
-use asked::{AskedHolder, MUTE, SILENT};
+pub use asked::Way;
+use asked::{AskedHolder, SILENT};
 use fetch::{Fetch, State};
 pub use not_sent::NotSent;
 
@@ -279,12 +280,12 @@ impl Fetches {
         }
     }
 
-    /// What is to be done now. `linked` tells to which holders there is a link,
-    /// `heard` when a byte last came from one.
+    /// What is to be done now. `way` tells to which holders there is a link, `heard` when
+    /// a byte last came from one.
     pub fn advance(
         &mut self,
         now: Instant,
-        linked: &dyn Fn(PeerId) -> bool,
+        way: &dyn Fn(PeerId) -> Way,
         heard: &dyn Fn(PeerId) -> Option<Instant>,
     ) -> Vec<Action> {
         let mut actions = self.pass_over_the_silent(now, heard);
@@ -299,7 +300,7 @@ impl Fetches {
             else {
                 break;
             };
-            match self.start(now, id, linked) {
+            match self.start(now, id, way) {
                 Started::With(action) => actions.push(action),
                 Started::Crowded(holders) => {
                     for holder in holders {
@@ -345,7 +346,7 @@ impl Fetches {
     }
 
     /// Starts a fetch that was taken from the queue.
-    fn start(&mut self, now: Instant, id: FetchId, linked: &dyn Fn(PeerId) -> bool) -> Started {
+    fn start(&mut self, now: Instant, id: FetchId, way: &dyn Fn(PeerId) -> Way) -> Started {
         let Some(fetch) = self.wanted.get_mut(&id) else {
             return Started::Gone;
         };
@@ -359,7 +360,7 @@ impl Fetches {
         let burden = |holder: &Holder| {
             let files = asked.get(&holder.id).map_or(0, AskedHolder::files);
             let crowded = !has_room(asked, now, holder.id, fetch.content);
-            let unlinked = !linked(holder.id);
+            let unlinked = way(holder.id) == Way::Unlinked;
             // Of one there is no choice.
             let turn = is_choice.then(|| turn(fetch.content, holder.id));
             (repute(holder), crowded, unlinked, files, turn)
@@ -390,12 +391,13 @@ impl Fetches {
         let holder = fetch.untried.remove(easiest);
         fetch.tried.insert(holder.id);
         let may_have_others = fetch.widen || !fetch.untried.is_empty();
-        let look_at = now + if may_have_others { MUTE } else { SILENT };
+        let way = way(holder.id);
+        let look_at = now + if may_have_others { way.mute() } else { SILENT };
         let asked = self.asked.entry(holder.id);
         let asked = asked.or_insert_with(|| AskedHolder::new(now));
         fetch.state = State::Asking {
             holder: holder.clone(),
-            ask: asked.ask(now, fetch.content.length),
+            ask: asked.ask(now, fetch.content.length, way),
             look_at,
         };
         self.under_way.insert((look_at, id));
@@ -475,7 +477,7 @@ impl Fetches {
                 // It goes on, unless there is a better one in a moment.
                 fetch.widen = false;
                 widens = Some(Action::Widen(id, who_else(fetch.content)));
-                next = until.min(now + MUTE);
+                next = until.min(now + ask.mute());
             }
         }
         *look_at = next;

@@ -4,15 +4,12 @@
 //! can send them (BEP 52), and cannot forge them, since they must lead to the piece's hash. If no
 //! peer sends them, the piece is fetched again from one source alone.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::time::Duration;
-
 use crate::time::Instant;
+use std::collections::{BTreeMap, BTreeSet};
 
+use super::inquiry::Inquiry;
 use super::io::{SessionId, SourceId};
 
-/// A session that does not answer for this long is passed over. A late answer is still accepted.
-const SILENT: Duration = Duration::from_secs(3);
 /// The most sessions that are asked about one piece.
 const TRIED: usize = 5;
 
@@ -25,8 +22,7 @@ pub struct Doubts {
 #[derive(Debug, Default)]
 struct Doubt {
     tried: BTreeSet<SourceId>,
-    asked: BTreeSet<SessionId>,
-    last: Option<(SessionId, Instant)>,
+    asked: Inquiry,
 }
 
 /// What to do about a piece in doubt.
@@ -53,7 +49,7 @@ impl Doubts {
     ) -> Vec<Next> {
         let mut next = Vec::new();
         for (piece, doubt) in &mut self.pieces {
-            if doubt.last.is_some_and(|(_, at)| now < at + SILENT) {
+            if !doubt.asked.is_open(now, 1) {
                 continue;
             }
             let enough = doubt.tried.len() >= TRIED;
@@ -63,10 +59,10 @@ impl Doubts {
             match untried.next() {
                 Some((session, source)) => {
                     doubt.tried.insert(source);
-                    doubt.asked.insert(session);
-                    doubt.last = Some((session, now));
+                    doubt.asked.ask(now, session);
                     next.push(Next::Ask(session, *piece));
                 }
+                None if doubt.asked.is_awaited(now) => {}
                 None => next.push(Next::Alone(*piece)),
             }
         }
@@ -81,7 +77,7 @@ impl Doubts {
     /// Whether the leaf hashes of the piece are awaited from this session.
     pub fn awaits(&self, session: SessionId, piece: u32) -> bool {
         let doubt = self.pieces.get(&piece);
-        doubt.is_some_and(|doubt| doubt.asked.contains(&session))
+        doubt.is_some_and(|doubt| doubt.asked.includes(session))
     }
 
     /// Removes a piece that is in doubt no more.
@@ -92,22 +88,15 @@ impl Doubts {
     /// A session refused the leaf hashes of the piece, so that the next one is asked.
     pub fn refused(&mut self, session: SessionId, piece: u32) {
         if let Some(doubt) = self.pieces.get_mut(&piece) {
-            doubt.forget(session);
+            doubt.asked.forget(session);
         }
     }
 
     /// A session was closed.
     pub fn closed(&mut self, session: SessionId) {
         for doubt in self.pieces.values_mut() {
-            doubt.forget(session);
+            doubt.asked.forget(session);
         }
-    }
-}
-
-impl Doubt {
-    fn forget(&mut self, session: SessionId) {
-        self.asked.remove(&session);
-        self.last = self.last.filter(|(asked, _)| *asked != session);
     }
 }
 
@@ -121,6 +110,8 @@ impl Doubts {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use thorp_wire::PeerId;
 
     use super::*;
@@ -137,15 +128,17 @@ mod tests {
     }
 
     #[test]
-    fn one_session_after_another_is_asked_and_then_the_piece_is_fetched_from_one_alone() {
+    fn one_session_after_another_is_asked_where_none_answers_soon_and_then_the_piece_is_fetched_from_one_alone()
+     {
         let mut doubts = Doubts::default();
         doubts.add(7);
         assert_eq!(doubts.advance(at(0), two), [Next::Ask(SessionId(1), 7)]);
-        assert_eq!(doubts.advance(at(2), two), []);
-        assert_eq!(doubts.advance(at(3), two), [Next::Ask(SessionId(2), 7)]);
-        assert!(doubts.awaits(SessionId(1), 7));
+        assert_eq!(doubts.advance(at(0), two), []);
+        assert_eq!(doubts.advance(at(1), two), [Next::Ask(SessionId(2), 7)]);
         doubts.refused(SessionId(2), 7);
-        assert_eq!(doubts.advance(at(5), two), [Next::Alone(7)]);
+        assert!(doubts.awaits(SessionId(1), 7));
+        assert_eq!(doubts.advance(at(1), two), [], "the first may still answer");
+        assert_eq!(doubts.advance(at(2), two), [Next::Alone(7)]);
         assert_eq!(doubts.advance(at(9), two), []);
     }
 

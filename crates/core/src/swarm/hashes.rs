@@ -13,19 +13,15 @@ use thorp_wire::session::HashRange;
 
 use crate::time::Instant;
 
+use super::inquiry::Inquiry;
 use super::io::SessionId;
 
-/// A session that does not answer for this long is passed over. A late answer is still accepted.
-const SILENT: Duration = Duration::from_secs(2);
-/// What was not answered for this long is asked of one more session, of `ASKED_EACH` at a time: the
-/// hashes of a piece are thousands of times shorter than the piece, so to ask twice costs less than
-/// to wait.
-const LATE: Duration = Duration::from_millis(200);
-const ASKED_EACH: usize = 4;
 /// A session that was passed over or has refused is asked again after this long.
 const AGAIN: Duration = Duration::from_secs(5);
 /// How many sessions that are not late are asked at a time, and for how many runs (`RUNS`) each.
 const ASKED: usize = 2;
+/// How many sessions are asked for the same run at once: the first may never answer.
+const ASKED_EACH: usize = 2;
 const RUNS: usize = 4;
 
 /// The piece layer of a file.
@@ -45,20 +41,7 @@ pub struct Hashes {
 #[derive(Clone, Debug)]
 struct Run {
     range: HashRange,
-    /// The sessions that owe it, and when they were asked.
-    asked: BTreeMap<SessionId, Instant>,
-}
-
-impl Run {
-    fn is_open_to(&self, session: SessionId, now: Instant) -> bool {
-        self.asked.len() < ASKED_EACH
-            && !self.asked.contains_key(&session)
-            && self.asked.values().all(|at| is_late(*at, now))
-    }
-}
-
-fn is_late(asked: Instant, now: Instant) -> bool {
-    now >= asked + LATE
+    asked: Inquiry,
 }
 
 /// The result of verifying an answer.
@@ -78,7 +61,7 @@ impl Hashes {
     /// Creates the unknown hashes of a file, which are to be asked for.
     pub fn unknown(content: Content) -> Self {
         let run = |range: HashRange| {
-            let asked = BTreeMap::new();
+            let asked = Inquiry::default();
             (range.index, Run { range, asked })
         };
         let missing: BTreeMap<u32, Run> = merkle::layer_ranges(content).map(run).collect();
@@ -123,10 +106,10 @@ impl Hashes {
         let mut requests = Vec::new();
         let mut owed: BTreeMap<SessionId, usize> = BTreeMap::new();
         let mut prompt = BTreeSet::new();
-        for (session, at) in self.missing.values().flat_map(|run| &run.asked) {
-            *owed.entry(*session).or_default() += 1;
-            if !is_late(*at, now) {
-                prompt.insert(*session);
+        for run in self.missing.values() {
+            prompt.extend(run.asked.prompt(now));
+            for session in run.asked.asked() {
+                *owed.entry(session).or_default() += 1;
             }
         }
         let passed_over =
@@ -138,9 +121,10 @@ impl Hashes {
             }
             let owed = owed.get(session).copied().unwrap_or(0);
             let runs = self.missing.values_mut();
-            let open = runs.filter(|run| run.is_open_to(*session, now));
+            let open = runs
+                .filter(|run| run.asked.is_open(now, ASKED_EACH) && !run.asked.includes(*session));
             for run in open.take(RUNS.saturating_sub(owed)) {
-                run.asked.insert(*session, now);
+                run.asked.ask(now, *session);
                 prompt.insert(*session);
                 requests.push((*session, run.range));
             }
@@ -157,7 +141,7 @@ impl Hashes {
     pub fn answered(&mut self, session: SessionId, range: &HashRange, answer: &[Hash]) -> Worth {
         let run = self.missing.get(&range.index);
         let asked =
-            |run: &Run| run.asked.contains_key(&session) || self.passed_over.contains_key(&session);
+            |run: &Run| run.asked.includes(session) || self.passed_over.contains_key(&session);
         if !run.is_some_and(|run| run.range == *range && asked(run)) {
             return Worth::NoNews;
         }
@@ -178,7 +162,7 @@ impl Hashes {
     /// A session refused a range.
     pub fn refused(&mut self, now: Instant, session: SessionId, range: &HashRange) {
         if let Some(run) = self.missing.get_mut(&range.index)
-            && run.asked.remove(&session).is_some()
+            && run.asked.forget(session)
         {
             self.passed_over.insert(session, now + AGAIN);
         }
@@ -188,7 +172,7 @@ impl Hashes {
     pub fn closed(&mut self, session: SessionId) {
         self.passed_over.remove(&session);
         for run in self.missing.values_mut() {
-            run.asked.remove(&session);
+            run.asked.forget(session);
         }
     }
 
@@ -206,9 +190,9 @@ impl Hashes {
 
     fn give_up(&mut self, now: Instant) {
         let runs = self.missing.values_mut();
-        let silent = runs.flat_map(|run| run.asked.extract_if(.., |_, at| now >= *at + SILENT));
+        let silent = runs.flat_map(|run| run.asked.give_up(now));
         self.passed_over
-            .extend(silent.map(|(session, _)| (session, now + AGAIN)));
+            .extend(silent.map(|session| (session, now + AGAIN)));
     }
 }
 
@@ -259,8 +243,12 @@ mod tests {
             while !unknown.are_known() {
                 for (session, range) in unknown.ask(at(0), &[SESSION, OTHER]) {
                     let answer = answer_of(&known, &range);
-                    last = unknown.answered(session, &range, &answer);
-                    assert!(matches!(last, Worth::True | Worth::Complete));
+                    let worth = unknown.answered(session, &range, &answer);
+                    // Both of those that were asked answer.
+                    assert_ne!(worth, Worth::False);
+                    if worth != Worth::NoNews {
+                        last = worth;
+                    }
                 }
             }
             assert_eq!(last, Worth::Complete);
@@ -290,7 +278,7 @@ mod tests {
     #[test]
     fn a_silent_session_is_passed_over_and_may_answer_later() {
         let (mut unknown, known) = of(3);
-        let (_, range) = unknown.ask(at(0), &[SESSION, OTHER])[0];
+        let (_, range) = unknown.ask(at(0), &[SESSION])[0];
         assert_eq!(unknown.ask(at(2), &[SESSION]), []);
         assert!(unknown.has_failed(SESSION));
         assert_eq!(unknown.ask(at(2), &[SESSION, OTHER]), [(OTHER, range)]);
@@ -300,17 +288,18 @@ mod tests {
     }
 
     #[test]
-    fn what_a_session_has_not_answered_soon_is_asked_of_others_too() {
+    fn two_sessions_are_asked_at_once_and_two_more_where_they_do_not_answer_soon() {
         let (mut unknown, known) = of(3);
         let all: Vec<SessionId> = (1..9).map(SessionId).collect();
         let after = |millis| Instant::after_start(Duration::from_millis(millis));
-        let (_, range) = unknown.ask(after(0), &all)[0];
-        for (millis, asked) in [(199, None), (200, Some(2)), (399, None), (400, Some(3))] {
-            let asked: Vec<_> = asked.into_iter().map(|id| (SessionId(id), range)).collect();
-            assert_eq!(unknown.ask(after(millis), &all), asked);
-        }
-        assert_eq!(unknown.ask(after(600), &all), [(SessionId(4), range)]);
-        assert_eq!(unknown.ask(after(800), &all), [], "four owe it");
+        let mut asked = |millis| -> Vec<SessionId> {
+            let asked = unknown.ask(after(millis), &all);
+            asked.into_iter().map(|(session, _)| session).collect()
+        };
+        assert_eq!(asked(0), [SessionId(1), SessionId(2)]);
+        assert_eq!(asked(199), []);
+        assert_eq!(asked(200), [SessionId(3), SessionId(4)]);
+        let range = merkle::layer_ranges(known.content).next().unwrap();
         let answer = answer_of(&known, &range);
         let worth = unknown.answered(SessionId(3), &range, &answer);
         assert_eq!(worth, Worth::Complete);

@@ -11,6 +11,7 @@
 //! torrent    the same of a torrent, whose pieces are verified as a whole
 //! picker     which piece to begin next: the rarest first
 //! hashes     the expected hashes of the pieces
+//! inquiry    which sessions are asked for the same hashes
 //! doubts     which leaf of a wrong piece is wrong
 //! suspects   whether the source of a wrong leaf lies
 //! reading    what readers of the file wait for, which comes first
@@ -32,6 +33,7 @@ mod bits;
 mod choke;
 mod doubts;
 mod hashes;
+mod inquiry;
 #[cfg(any(test, feature = "testing"))]
 mod invariants;
 mod io;

@@ -278,7 +278,9 @@ impl Swarm {
                 .iter()
                 .filter(|(_, session)| session.offer.hashes && session.has.has(piece));
             let mut having: Vec<_> = having.collect();
-            having.sort_by_key(|(_, session)| (session.silent, !session.is_whole()));
+            having.sort_by_key(|(_, session)| {
+                (session.silent, session.received == 0, !session.is_whole())
+            });
             having
                 .into_iter()
                 .map(|(id, session)| (*id, session.source))

@@ -16,6 +16,7 @@ use thorp_wire::session::Message;
 use crate::time::Instant;
 
 use super::Swarm;
+use super::inquiry::Inquiry;
 use super::io::{Output, ReaderId, SessionId};
 use super::pieces::LEAF_LENGTH;
 use super::session::{Session, span_of};
@@ -30,8 +31,6 @@ const CLOSE: u64 = 1024 * 1024;
 const LONG_PIECE: Duration = Duration::from_millis(100);
 /// A session that needs so many times as long as the best one is asked for what is further ahead.
 const FAR_SLOWER: u32 = 4;
-/// A session that does not answer for this long is passed over. A late answer is still accepted.
-const SILENT: Duration = Duration::from_secs(2);
 /// The most sessions that are asked for the leaf hashes of one piece.
 const TRIED: usize = 3;
 
@@ -39,8 +38,8 @@ const TRIED: usize = 3;
 #[derive(Debug, Default)]
 pub struct Readers {
     all: BTreeMap<ReaderId, Reader>,
-    /// Pieces whose leaf hashes were asked for, and of which sessions.
-    asked: BTreeMap<u32, Asked>,
+    /// Pieces whose leaf hashes were asked for.
+    leaves: BTreeMap<u32, Leaves>,
     /// Pieces that were begun for a reader.
     begun: BTreeSet<u32>,
     /// Whether nothing is fetched but what readers wait for.
@@ -55,10 +54,11 @@ struct Reader {
     waits: bool,
 }
 
+/// The leaf hashes of a piece: which sessions were asked for them, and which still are.
 #[derive(Debug, Default)]
-struct Asked {
+struct Leaves {
     tried: BTreeSet<SessionId>,
-    last: Option<(SessionId, Instant)>,
+    asked: Inquiry,
 }
 
 impl Readers {
@@ -83,35 +83,34 @@ impl Readers {
 
     /// Whether the leaf hashes of a piece are awaited from this session.
     pub fn awaits(&self, session: SessionId, piece: u32) -> bool {
-        let asked = self.asked.get(&piece);
-        asked.is_some_and(|asked| asked.tried.contains(&session))
+        let leaves = self.leaves.get(&piece);
+        leaves.is_some_and(|leaves| leaves.tried.contains(&session))
     }
 
     /// Whether the leaf hashes of a piece are on their way.
-    fn asks_for(&self, piece: u32) -> bool {
-        self.asked
-            .get(&piece)
-            .is_some_and(|asked| asked.last.is_some())
+    fn asks_for(&self, now: Instant, piece: u32) -> bool {
+        let leaves = self.leaves.get(&piece);
+        leaves.is_some_and(|leaves| leaves.asked.is_awaited(now))
     }
 
     /// A session refused the leaf hashes of a piece, or sent other ones.
     pub fn refused(&mut self, session: SessionId, piece: u32) {
-        if let Some(asked) = self.asked.get_mut(&piece) {
-            asked.last = asked.last.filter(|(last, _)| *last != session);
+        if let Some(leaves) = self.leaves.get_mut(&piece) {
+            leaves.asked.forget(session);
         }
     }
 
     /// A session was closed.
     pub fn closed(&mut self, session: SessionId) {
-        for asked in self.asked.values_mut() {
-            asked.tried.remove(&session);
-            asked.last = asked.last.filter(|(last, _)| *last != session);
+        for leaves in self.leaves.values_mut() {
+            leaves.tried.remove(&session);
+            leaves.asked.forget(session);
         }
     }
 
     /// The leaf hashes of a piece are known, or all of it is verified.
     pub fn resolved(&mut self, piece: u32) {
-        self.asked.remove(&piece);
+        self.leaves.remove(&piece);
         self.begun.remove(&piece);
     }
 }
@@ -238,20 +237,16 @@ impl Swarm {
         if !self.pieces.lacks(piece) || self.pieces.knows_leaves(piece) {
             return;
         }
-        let asked = self.readers.asked.get(&piece);
-        if asked.is_none() && !self.takes_long(now, piece) {
-            return;
-        }
-        if asked.is_some_and(|asked| {
-            asked.tried.len() >= TRIED || asked.last.is_some_and(|(_, at)| now < at + SILENT)
-        }) {
-            if let Some(asked) = self.readers.asked.get_mut(&piece) {
-                asked.last = asked.last.filter(|(_, at)| now < *at + SILENT);
-            }
+        let leaves = self.readers.leaves.get(&piece);
+        let may_ask = match leaves {
+            Some(leaves) => leaves.tried.len() < TRIED && leaves.asked.is_open(now, 1),
+            None => self.takes_long(now, piece),
+        };
+        if !may_ask {
             return;
         }
         let having = self.sessions.iter().filter(|(id, session)| {
-            let is_new = asked.is_none_or(|asked| !asked.tried.contains(id));
+            let is_new = leaves.is_none_or(|leaves| !leaves.tried.contains(id));
             is_new && session.offer.hashes && !session.silent && session.has.has(piece)
         });
         let best = having.min_by_key(|(_, session)| {
@@ -259,15 +254,12 @@ impl Swarm {
             (!session.offer.member, wait)
         });
         let Some((id, range)) = best.map(|(id, _)| *id).zip(self.leaf_range(piece)) else {
-            if let Some(asked) = self.readers.asked.get_mut(&piece) {
-                asked.last = None;
-            }
             return;
         };
         self.begin_for_reader(piece, id);
-        let asked = self.readers.asked.entry(piece).or_default();
-        asked.tried.insert(id);
-        asked.last = Some((id, now));
+        let leaves = self.readers.leaves.entry(piece).or_default();
+        leaves.tried.insert(id);
+        leaves.asked.ask(now, id);
         self.send(id, Message::HashRequest(range));
     }
 
@@ -308,7 +300,7 @@ impl Swarm {
             let leaves = self.leaves_in(piece, window);
             let block = self.ask_leaves(now, id, piece, leaves, longest);
             // Without leaf hashes, no byte of it is of use before all of it is there.
-            let needs_all = !self.pieces.knows_leaves(piece) && !self.readers.asks_for(piece);
+            let needs_all = !self.pieces.knows_leaves(piece) && !self.readers.asks_for(now, piece);
             let block = block.or_else(|| {
                 let all = 0..usize::MAX;
                 needs_all.then(|| self.ask_leaves(now, id, piece, all, longest))?
@@ -391,7 +383,7 @@ impl Swarm {
             .extract_if(.., |piece| !wanted.contains(piece) && !owed.contains(piece));
         for piece in left.collect::<Vec<_>>() {
             if self.pieces.forget_untouched(piece) {
-                self.readers.asked.remove(&piece);
+                self.readers.leaves.remove(&piece);
                 self.picker.put_back(piece, &mut self.rng);
             }
         }

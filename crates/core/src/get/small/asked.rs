@@ -12,8 +12,10 @@ use crate::time::Instant;
 
 /// A holder that sends nothing for this long has failed.
 pub(super) const SILENT: Duration = Duration::from_secs(10);
-/// Others are asked first where one has sent nothing for this long, or next to nothing.
-pub(super) const MUTE: Duration = Duration::from_secs(1);
+/// Others are asked first where one has sent nothing for this long, or next to nothing: so many
+/// times as long as it needs to answer a question, between these two.
+const MUTE_TIMES: u32 = 4;
+pub(super) const MUTE: (Duration, Duration) = (Duration::from_millis(250), Duration::from_secs(1));
 /// One that gives signs of life for this long, and no byte of any file, has failed.
 pub(super) const SLOW: Duration = Duration::from_mins(1);
 /// Where others may have the file too, so many bytes of any file buy a holder a second
@@ -55,6 +57,34 @@ pub(super) struct Ask {
     came: u64,
     length: u32,
     mark: Mark,
+    mute: Duration,
+}
+
+impl Ask {
+    /// After how long without a byte others are asked first.
+    pub fn mute(self) -> Duration {
+        self.mute
+    }
+}
+
+/// Whether there is a link to a holder, and how long it needs to answer a question.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Way {
+    /// There is none.
+    Unlinked,
+    /// There is one. `None` if it has answered none yet.
+    Linked(Option<Duration>),
+}
+
+impl Way {
+    /// After how long without a byte others are asked before such a holder.
+    pub(super) fn mute(self) -> Duration {
+        let (least, most) = MUTE;
+        match self {
+            Self::Linked(Some(rtt)) => rtt.saturating_mul(MUTE_TIMES).clamp(least, most),
+            Self::Linked(None) | Self::Unlinked => most,
+        }
+    }
 }
 
 impl AskedHolder {
@@ -104,7 +134,7 @@ impl AskedHolder {
     }
 
     /// A file of that length is asked for.
-    pub fn ask(&mut self, now: Instant, length: u64) -> Ask {
+    pub fn ask(&mut self, now: Instant, length: u64, way: Way) -> Ask {
         let length = u32::try_from(length).unwrap_or(u32::MAX);
         self.files += 1;
         Ask {
@@ -112,6 +142,7 @@ impl AskedHolder {
             came: self.came,
             length,
             mark: self.window.asked(now, length),
+            mute: way.mute(),
         }
     }
 
@@ -172,7 +203,7 @@ impl AskedHolder {
     /// When others are asked before it, if no more comes from it. One that sends a byte
     /// now and then is no better than one that sends none.
     pub fn passed_over_at(&self, ask: Ask) -> Instant {
-        ask.since + MUTE + self.bought(ask)
+        ask.since + ask.mute + self.bought(ask)
     }
 
     /// When it has failed, where others may have the file, if no more comes from it.

@@ -19,6 +19,14 @@ fn holder(n: u8) -> Holder {
     Holder::bare(id(n))
 }
 
+/// There is a link to it, over which no question was asked.
+const LINKED: Way = Way::Linked(None);
+
+/// There is a link to this one alone.
+fn only(n: u8) -> impl Fn(PeerId) -> Way {
+    move |peer| if peer == id(n) { LINKED } else { Way::Unlinked }
+}
+
 fn at(millis: u64) -> Instant {
     Instant::after_start(Duration::from_millis(millis))
 }
@@ -78,7 +86,7 @@ fn whoever_has_only_a_part_is_not_asked_for_the_whole() {
 
 /// Everything to be done now, nobody linked, nobody heard.
 fn advance(fetches: &mut Fetches, now: Instant) -> Vec<Action> {
-    let actions = fetches.advance(now, &|_| false, &|_| None);
+    let actions = fetches.advance(now, &|_| Way::Unlinked, &|_| None);
     fetches.check();
     let full = |(holder, crowd): (&PeerId, &VecDeque<FetchId>)| {
         let first = crowd.iter().find_map(|first| fetches.wanted.get(first));
@@ -255,7 +263,7 @@ fn whoever_is_done_first_gets_the_next_of_those_that_all_could_serve() {
 fn those_with_a_link_are_asked_before_those_that_must_be_dialled() {
     let mut fetches = Fetches::default();
     fetches.want(FetchId(1), wanted(&[1, 2], false));
-    let actions = fetches.advance(at(0), &|peer| peer == id(2), &|_| None);
+    let actions = fetches.advance(at(0), &only(2), &|_| None);
     assert_eq!(gets(&actions), [id(2)]);
 }
 
@@ -309,6 +317,26 @@ fn one_that_sends_nothing_is_passed_over_for_others_and_asked_again_once_they_ha
 }
 
 #[test]
+fn one_that_answers_questions_at_once_and_sends_nothing_is_passed_over_sooner() {
+    for (rtt, after) in [(1, 250), (100, 400), (2000, 1000)] {
+        let way = |_| Way::Linked(Some(Duration::from_millis(rtt)));
+        for widen in [false, true] {
+            let mut fetches = Fetches::default();
+            let known = if widen { &[1][..] } else { &[1, 2] };
+            fetches.want(FetchId(1), wanted(known, widen));
+            fetches.advance(at(0), &way, &|_| None);
+            assert_eq!(fetches.deadline(), Some(at(after)));
+            let next = fetches.advance(at(after), &way, &|_| None);
+            if widen {
+                assert!(matches!(next[..], [Action::Widen(..)]), "{next:?}");
+            } else {
+                assert_eq!(gets(&next), [id(2)]);
+            }
+        }
+    }
+}
+
+#[test]
 fn one_that_has_sent_nothing_is_asked_after_the_others_until_a_whole_file_has_come_from_it() {
     let mut fetches = Fetches::default();
     fetches.want(FetchId(1), wanted(&[1, 2], false));
@@ -336,7 +364,7 @@ fn a_holder_is_waited_for_while_it_sends_but_not_for_ever() {
         let until = fetches.deadline().expect("under way");
         let last = now;
         now = (now + Duration::from_secs(9)).min(until);
-        let actions = fetches.advance(now, &|_| true, &|_| Some(last));
+        let actions = fetches.advance(now, &|_| LINKED, &|_| Some(last));
         if let [action] = &actions[..] {
             assert_eq!(*action, Action::Fail(FetchId(1), NotSent::Silent(id(1))));
             break now;
@@ -367,7 +395,7 @@ fn over_a_thin_link_few_are_asked_for_at_once_and_over_a_thick_one_many() {
         let (mut now, mut open) = (at(0), VecDeque::new());
         let mut largest = 0;
         for _ in 0..100 {
-            open.extend(fetches.advance(now, &|_| true, &|_| None));
+            open.extend(fetches.advance(now, &|_| LINKED, &|_| None));
             largest = largest.max(open.len());
             let Some(Action::Get(fetch, from, content)) = open.pop_front() else {
                 panic!("it is asked for");
@@ -395,11 +423,11 @@ fn whoever_delivers_any_file_has_not_failed_with_another() {
     for second in 1..1000 {
         let now = at(second * 1000);
         fetches.flowing(now, id(1), 250);
-        assert_eq!(fetches.advance(now, &|_| true, &|_| Some(now)), []);
+        assert_eq!(fetches.advance(now, &|_| LINKED, &|_| Some(now)), []);
     }
     // Then only signs of life come.
     let last = at(999_000);
-    let silent = |fetches: &mut Fetches, now| fetches.advance(now, &|_| true, &|_| Some(now));
+    let silent = |fetches: &mut Fetches, now| fetches.advance(now, &|_| LINKED, &|_| Some(now));
     for seconds in 1..SLOW.as_secs() {
         let now = last + Duration::from_secs(seconds);
         assert_eq!(silent(&mut fetches, now), [], "{seconds}");
@@ -417,7 +445,7 @@ fn one_that_trickles_is_left_for_another_holder_where_there_is_one() {
     let passed_over = (1..200).find(|second| {
         let now = at(second * 1000);
         fetches.flowing(now, id(1), if *second < 100 { 1100 } else { 1 });
-        !fetches.advance(now, &|_| true, &|_| Some(now)).is_empty()
+        !fetches.advance(now, &|_| LINKED, &|_| Some(now)).is_empty()
     });
     assert_eq!(passed_over, Some(108), "a second, and one for each KiB");
     assert_eq!(fetches.asked_of(FetchId(1)), Some(id(2)));
@@ -446,7 +474,7 @@ fn of_one_that_trickles_alone_others_are_looked_for_and_it_goes_on_where_there_a
         for second in 1..500 {
             let now = at(second * 1000);
             fetches.flowing(now, id(1), 100);
-            match &fetches.advance(now, &|_| true, &|_| Some(now))[..] {
+            match &fetches.advance(now, &|_| LINKED, &|_| Some(now))[..] {
                 [] => {}
                 [Action::Widen(..)] => fetches.widened(FetchId(1), Some(found(others))),
                 [Action::Get(_, better, _)] => {
@@ -599,7 +627,7 @@ fn a_liar_is_asked_only_where_nobody_else_is_left() {
     fetches.lied(id(1));
     assert!(fetches.is_liar(id(1)));
     fetches.want(FetchId(2), wanted(&[1, 2], false));
-    let actions = fetches.advance(at(1), &|peer| peer == id(1), &|_| None);
+    let actions = fetches.advance(at(1), &only(1), &|_| None);
     assert_eq!(
         actions[0],
         Action::Fail(FetchId(1), NotSent::Mismatch(id(1)))
