@@ -18,7 +18,7 @@ use thorp_wire::{Content, PeerId};
 use super::io::{FetchId, Storage};
 use crate::swarm::Awaited;
 use crate::time::Instant;
-pub use asked::Way;
+pub use asked::LinkTo;
 use asked::{AskedHolder, SILENT};
 use fetch::{Fetch, State};
 pub use not_sent::NotSent;
@@ -280,12 +280,12 @@ impl Fetches {
         }
     }
 
-    /// What is to be done now. `way` tells to which holders there is a link, `heard` when
+    /// What is to be done now. `link_to` tells to which holders there is a link, `heard` when
     /// a byte last came from one.
     pub fn advance(
         &mut self,
         now: Instant,
-        way: &dyn Fn(PeerId) -> Way,
+        link_to: &dyn Fn(PeerId) -> LinkTo,
         heard: &dyn Fn(PeerId) -> Option<Instant>,
     ) -> Vec<Action> {
         let mut actions = self.pass_over_the_silent(now, heard);
@@ -300,7 +300,7 @@ impl Fetches {
             else {
                 break;
             };
-            match self.start(now, id, way) {
+            match self.start(now, id, link_to) {
                 Started::With(action) => actions.push(action),
                 Started::Crowded(holders) => {
                     for holder in holders {
@@ -346,7 +346,7 @@ impl Fetches {
     }
 
     /// Starts a fetch that was taken from the queue.
-    fn start(&mut self, now: Instant, id: FetchId, way: &dyn Fn(PeerId) -> Way) -> Started {
+    fn start(&mut self, now: Instant, id: FetchId, link_to: &dyn Fn(PeerId) -> LinkTo) -> Started {
         let Some(fetch) = self.wanted.get_mut(&id) else {
             return Started::Gone;
         };
@@ -360,7 +360,7 @@ impl Fetches {
         let burden = |holder: &Holder| {
             let files = asked.get(&holder.id).map_or(0, AskedHolder::files);
             let crowded = !has_room(asked, now, holder.id, fetch.content);
-            let unlinked = way(holder.id) == Way::Unlinked;
+            let unlinked = link_to(holder.id) == LinkTo::Unlinked;
             // Of one there is no choice.
             let turn = is_choice.then(|| turn(fetch.content, holder.id));
             (repute(holder), crowded, unlinked, files, turn)
@@ -391,13 +391,18 @@ impl Fetches {
         let holder = fetch.untried.remove(easiest);
         fetch.tried.insert(holder.id);
         let may_have_others = fetch.widen || !fetch.untried.is_empty();
-        let way = way(holder.id);
-        let look_at = now + if may_have_others { way.mute() } else { SILENT };
+        let link_to = link_to(holder.id);
+        let look_at = now
+            + if may_have_others {
+                link_to.mute()
+            } else {
+                SILENT
+            };
         let asked = self.asked.entry(holder.id);
         let asked = asked.or_insert_with(|| AskedHolder::new(now));
         fetch.state = State::Asking {
             holder: holder.clone(),
-            ask: asked.ask(now, fetch.content.length, way),
+            ask: asked.ask(now, fetch.content.length, link_to),
             look_at,
         };
         self.under_way.insert((look_at, id));

@@ -15,7 +15,7 @@ use thorp_wire::frame::{Body, Find, Found, Frame, Get, Holder, Refused, RequestI
 use super::wanted::{Asker, Errand, Surveyor};
 use super::{Exchange, Output, Peer, hearing};
 use crate::changes::Row;
-use crate::get::small::{self, NotSent, Way};
+use crate::get::small::{self, LinkTo, NotSent};
 use crate::get::{self, Action, Claimed, FetchId, GetId, Inquiry, Storage};
 use crate::links::{self, LinkId};
 use crate::lookup::{
@@ -213,12 +213,12 @@ impl Peer {
     pub(super) fn advance_fetches(&mut self, now: Instant) {
         loop {
             let links = &self.links;
-            let way = |peer| match links.to(peer) {
-                Some((_, link)) => Way::Linked(link.rtt),
-                None => Way::Unlinked,
+            let link_to = |peer| match links.to(peer) {
+                Some((_, link)) => LinkTo::Linked(link.rtt),
+                None => LinkTo::Unlinked,
             };
             let heard = |peer| Some(links.to(peer)?.1.liveness.last_heard());
-            let actions = self.fetches.advance(now, &way, &heard);
+            let actions = self.fetches.advance(now, &link_to, &heard);
             if actions.is_empty() {
                 return;
             }

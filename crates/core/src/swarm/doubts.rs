@@ -7,7 +7,7 @@
 use crate::time::Instant;
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::inquiry::Inquiry;
+use super::inquiry::HashInquiry;
 use super::io::{SessionId, SourceId};
 
 /// The most sessions that are asked about one piece.
@@ -22,7 +22,7 @@ pub struct Doubts {
 #[derive(Debug, Default)]
 struct Doubt {
     tried: BTreeSet<SourceId>,
-    asked: Inquiry,
+    asked: HashInquiry,
 }
 
 /// What to do about a piece in doubt.

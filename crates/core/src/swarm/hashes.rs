@@ -13,7 +13,7 @@ use thorp_wire::session::HashRange;
 
 use crate::time::Instant;
 
-use super::inquiry::Inquiry;
+use super::inquiry::HashInquiry;
 use super::io::SessionId;
 
 /// A session that was passed over or has refused is asked again after this long.
@@ -41,7 +41,7 @@ pub struct Hashes {
 #[derive(Clone, Debug)]
 struct Run {
     range: HashRange,
-    asked: Inquiry,
+    asked: HashInquiry,
 }
 
 /// The result of verifying an answer.
@@ -61,7 +61,7 @@ impl Hashes {
     /// Creates the unknown hashes of a file, which are to be asked for.
     pub fn unknown(content: Content) -> Self {
         let run = |range: HashRange| {
-            let asked = Inquiry::default();
+            let asked = HashInquiry::default();
             (range.index, Run { range, asked })
         };
         let missing: BTreeMap<u32, Run> = merkle::layer_ranges(content).map(run).collect();

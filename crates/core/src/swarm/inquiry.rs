@@ -19,11 +19,11 @@ pub const SILENT: Duration = Duration::from_secs(2);
 
 /// The sessions that were asked.
 #[derive(Clone, Debug, Default)]
-pub struct Inquiry {
+pub struct HashInquiry {
     asked: BTreeMap<SessionId, Instant>,
 }
 
-impl Inquiry {
+impl HashInquiry {
     /// Whether one more session may be asked: fewer than `at_once` were asked just now.
     pub fn is_open(&self, now: Instant, at_once: usize) -> bool {
         self.prompt(now).count() < at_once
@@ -80,7 +80,7 @@ mod tests {
 
     #[test]
     fn one_more_is_asked_where_the_last_is_late_or_has_refused() {
-        let mut inquiry = Inquiry::default();
+        let mut inquiry = HashInquiry::default();
         assert!(inquiry.is_open(at(0), 1));
         inquiry.ask(at(0), ONE);
         assert!(!inquiry.is_open(at(199), 1) && inquiry.is_open(at(199), 2));
@@ -93,7 +93,7 @@ mod tests {
 
     #[test]
     fn an_answer_is_waited_for_for_two_seconds_after_the_last_was_asked() {
-        let mut inquiry = Inquiry::default();
+        let mut inquiry = HashInquiry::default();
         assert!(!inquiry.is_awaited(at(0)));
         inquiry.ask(at(0), ONE);
         inquiry.ask(at(200), OTHER);

@@ -16,7 +16,7 @@ use thorp_wire::session::Message;
 use crate::time::Instant;
 
 use super::Swarm;
-use super::inquiry::Inquiry;
+use super::inquiry::HashInquiry;
 use super::io::{Output, ReaderId, SessionId};
 use super::pieces::LEAF_LENGTH;
 use super::session::{Session, span_of};
@@ -58,7 +58,7 @@ struct Reader {
 #[derive(Debug, Default)]
 struct Leaves {
     tried: BTreeSet<SessionId>,
-    asked: Inquiry,
+    asked: HashInquiry,
 }
 
 impl Readers {

@@ -69,14 +69,14 @@ impl Ask {
 
 /// Whether there is a link to a holder, and how long it needs to answer a question.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Way {
+pub enum LinkTo {
     /// There is none.
     Unlinked,
     /// There is one. `None` if it has answered none yet.
     Linked(Option<Duration>),
 }
 
-impl Way {
+impl LinkTo {
     /// After how long without a byte others are asked before such a holder.
     pub(super) fn mute(self) -> Duration {
         let (least, most) = MUTE;
@@ -134,7 +134,7 @@ impl AskedHolder {
     }
 
     /// A file of that length is asked for.
-    pub fn ask(&mut self, now: Instant, length: u64, way: Way) -> Ask {
+    pub fn ask(&mut self, now: Instant, length: u64, link_to: LinkTo) -> Ask {
         let length = u32::try_from(length).unwrap_or(u32::MAX);
         self.files += 1;
         Ask {
@@ -142,7 +142,7 @@ impl AskedHolder {
             came: self.came,
             length,
             mark: self.window.asked(now, length),
-            mute: way.mute(),
+            mute: link_to.mute(),
         }
     }
 

@@ -20,11 +20,17 @@ fn holder(n: u8) -> Holder {
 }
 
 /// There is a link to it, over which no question was asked.
-const LINKED: Way = Way::Linked(None);
+const LINKED: LinkTo = LinkTo::Linked(None);
 
 /// There is a link to this one alone.
-fn only(n: u8) -> impl Fn(PeerId) -> Way {
-    move |peer| if peer == id(n) { LINKED } else { Way::Unlinked }
+fn only(n: u8) -> impl Fn(PeerId) -> LinkTo {
+    move |peer| {
+        if peer == id(n) {
+            LINKED
+        } else {
+            LinkTo::Unlinked
+        }
+    }
 }
 
 fn at(millis: u64) -> Instant {
@@ -86,7 +92,7 @@ fn whoever_has_only_a_part_is_not_asked_for_the_whole() {
 
 /// Everything to be done now, nobody linked, nobody heard.
 fn advance(fetches: &mut Fetches, now: Instant) -> Vec<Action> {
-    let actions = fetches.advance(now, &|_| Way::Unlinked, &|_| None);
+    let actions = fetches.advance(now, &|_| LinkTo::Unlinked, &|_| None);
     fetches.check();
     let full = |(holder, crowd): (&PeerId, &VecDeque<FetchId>)| {
         let first = crowd.iter().find_map(|first| fetches.wanted.get(first));
@@ -319,14 +325,14 @@ fn one_that_sends_nothing_is_passed_over_for_others_and_asked_again_once_they_ha
 #[test]
 fn one_that_answers_questions_at_once_and_sends_nothing_is_passed_over_sooner() {
     for (rtt, after) in [(1, 250), (100, 400), (2000, 1000)] {
-        let way = |_| Way::Linked(Some(Duration::from_millis(rtt)));
+        let link_to = |_| LinkTo::Linked(Some(Duration::from_millis(rtt)));
         for widen in [false, true] {
             let mut fetches = Fetches::default();
             let known = if widen { &[1][..] } else { &[1, 2] };
             fetches.want(FetchId(1), wanted(known, widen));
-            fetches.advance(at(0), &way, &|_| None);
+            fetches.advance(at(0), &link_to, &|_| None);
             assert_eq!(fetches.deadline(), Some(at(after)));
-            let next = fetches.advance(at(after), &way, &|_| None);
+            let next = fetches.advance(at(after), &link_to, &|_| None);
             if widen {
                 assert!(matches!(next[..], [Action::Widen(..)]), "{next:?}");
             } else {
