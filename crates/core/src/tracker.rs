@@ -93,8 +93,10 @@ pub struct Tracker {
     links: Links,
     finds: u64,
     spared: SparedMeter,
-    /// Until when members are expected back that were there before it started.
+    /// Until when members are expected back that were there before it started, or before it
+    /// lost them together.
     expects_until: Instant,
+    lost: LostTogether,
     /// For ordinary clients, if it serves any.
     feed: Option<Feed>,
     out: VecDeque<Output>,
@@ -119,15 +121,16 @@ impl Tracker {
             finds: 0,
             spared: SparedMeter::default(),
             expects_until: Instant::default(),
+            lost: LostTogether::default(),
             feed: bittorrent.then(Feed::default),
             out: VecDeque::new(),
         }
     }
 
-    /// These members were present when this tracker last ran. Until their listings have come back,
+    /// These members were present when this tracker last ran, or had a network. Until their listings have come back,
     /// or as long as a silent member is waited for, answers are not told as complete.
     pub fn expect(&mut self, now: Instant, members: BTreeSet<PeerId>) {
-        self.expects_until = now + self.interval * INTERVALS_TO_LOSS;
+        self.expects_until = now + self.until_loss();
         self.links.expect(members);
     }
 
@@ -203,6 +206,10 @@ impl Tracker {
         }
     }
 
+    fn until_loss(&self) -> Duration {
+        self.interval * INTERVALS_TO_LOSS
+    }
+
     /// The interval that it grants to as many members as there are.
     fn granted(&self) -> Duration {
         let members = u32::try_from(self.links.present().count()).unwrap_or(u32::MAX);
@@ -216,6 +223,10 @@ impl Tracker {
         match event {
             Event::Up { link, .. } | Event::Moved { link } => {
                 if let Some(id) = self.links.get(link).map(|link| link.member.id) {
+                    let others = self.lost.on_back(id);
+                    if !others.is_empty() {
+                        self.expect(now, others);
+                    }
                     self.on_member(id);
                     self.on_changed(id);
                 }
@@ -225,6 +236,9 @@ impl Tracker {
                 self.on_member(id);
                 if down.was_in_use {
                     self.on_changed(id);
+                    if !down.on_purpose && !down.was.is_visitor() {
+                        self.lost.on_lost(now, self.until_loss(), id);
+                    }
                 }
             }
             Event::ListingChanged { member } | Event::Regrouped { member } => {
@@ -283,6 +297,33 @@ impl Tracker {
 
     fn on_changed(&mut self, member: PeerId) {
         self.out.push_back(Output::Changed(Row::Member(member)));
+    }
+}
+
+/// Members that were lost one soon after another, as where this machine slept or its own network
+/// was gone. When one of them is back, the others may be soon.
+#[derive(Debug, Default)]
+struct LostTogether {
+    members: BTreeSet<PeerId>,
+    last: Instant,
+}
+
+impl LostTogether {
+    fn on_lost(&mut self, now: Instant, soon: Duration, id: PeerId) {
+        if now >= self.last + soon {
+            self.members.clear();
+        }
+        self.members.insert(id);
+        self.last = now;
+    }
+
+    /// Returns the others, if this one was lost with them.
+    fn on_back(&mut self, id: PeerId) -> BTreeSet<PeerId> {
+        if self.members.remove(&id) {
+            std::mem::take(&mut self.members)
+        } else {
+            BTreeSet::new()
+        }
     }
 }
 

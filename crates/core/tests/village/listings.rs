@@ -227,6 +227,30 @@ fn a_tracker_that_was_restarted_tells_no_miss_for_certain_until_its_members_are_
 }
 
 #[test]
+fn a_tracker_whose_network_was_gone_tells_no_miss_for_certain_until_its_members_are_back() {
+    let mut village = Village::new();
+    let asker = village.peer(ONE, &[]);
+    let two = village.peer(TWO, &[("b.txt", "b")]);
+    let left = village.peer(THREE, &[]);
+    village.run(SECOND);
+    village.stop(left);
+    village.cut_off(TRACKER, true);
+    village.run(TRACKER_INTERVAL * 6);
+    assert_eq!(village.tracker().present().count(), 0);
+    village.kill(two);
+    village.cut_off(TRACKER, false);
+    village.until(TRACKER_INTERVAL * 12, |village| {
+        village.tracker().present().count() > 0
+    });
+    village.run(SECOND / 2);
+    let got = village.get_all(asker, request(&["nowhere.txt"]));
+    assert_eq!(*got.missed(), Missed::NotAllAsked, "two may be back soon");
+    village.run(TRACKER_INTERVAL * 4);
+    let got = village.get_all(asker, request(&["nowhere.txt"]));
+    assert_eq!(*got.missed(), Missed::NobodyShares(Only::default()));
+}
+
+#[test]
 fn while_a_member_looks_through_its_share_no_file_is_said_to_be_nobodys() {
     let mut village = Village::new();
     let one = village.peer(ONE, &[]);
