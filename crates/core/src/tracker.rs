@@ -127,8 +127,9 @@ impl Tracker {
         }
     }
 
-    /// These members were present when this tracker last ran, or had a network. Until their listings have come back,
-    /// or as long as a silent member is waited for, answers are not told as complete.
+    /// These members were present when this tracker last ran, or had a network. Until their
+    /// listings have come back, or as long as a silent member is waited for, answers are not told
+    /// as complete.
     pub fn expect(&mut self, now: Instant, members: BTreeSet<PeerId>) {
         self.expects_until = now + self.until_loss();
         self.links.expect(members);
