@@ -204,15 +204,21 @@ impl Swarm {
         slower.sort_by_key(|(there, _)| std::cmp::Reverse(*there));
         let again = |(most, block): (u8, Block)| {
             let piece = block.piece().number();
-            let length = block.length().min(longest / LEAF_LENGTH * LEAF_LENGTH);
-            let block = self.layout.block(piece, block.begin(), length)?;
-            let may = is_wanted(block)
-                && session.offers(piece)
-                && self.pieces.may_share(piece, id)
-                && self.pieces.wants(block)
-                && self.pieces.asked_of(block) < most
-                && !session.touches(block);
-            may.then_some(block)
+            if !session.offers(piece) || !self.pieces.may_share(piece, id) {
+                return None;
+            }
+            // The other source may accept longer requests than this one.
+            let end = block.begin() + block.length();
+            let length = (longest / LEAF_LENGTH * LEAF_LENGTH).max(LEAF_LENGTH);
+            let begins = (block.begin()..end).step_by(length as usize);
+            let part = |begin| self.layout.block(piece, begin, length.min(end - begin));
+            let mut parts = begins.filter_map(part);
+            parts.find(|part| {
+                is_wanted(*part)
+                    && self.pieces.wants(*part)
+                    && self.pieces.asked_of(*part) < most
+                    && !session.touches(*part)
+            })
         };
         let mut blocks = slower.iter().flat_map(|(there, other)| {
             let most = if *there > TOO_LONG { OFTEN } else { TWICE };

@@ -30,6 +30,12 @@ impl Swarm {
             let why = "it has sent what is not of this file".into();
             return self.refuse(now, (id, source, dialled), Why::Fault(why));
         }
+        if dialled && self.sources.is_a_member(source) {
+            // It was dialled before that was known.
+            self.sources.forget_dialled(source);
+            let why = Why::Useless("it is a member, which is asked as one".into());
+            return self.refuse(now, (id, source, dialled), why);
+        }
         if source == SourceId::Member(self.me) {
             let why = Why::Useless("it is this end itself".into());
             return self.refuse(now, (id, source, dialled), why);

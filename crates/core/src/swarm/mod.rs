@@ -52,7 +52,6 @@ mod torrent;
 mod twins;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
-use std::net::SocketAddr;
 
 use thiserror::Error;
 use thorp_wire::layout::{Block, Layout, Piece};
@@ -353,11 +352,6 @@ impl Swarm {
     /// Whether this source was named and is not forgotten: it may be dialled.
     pub fn knows(&self, source: SourceId) -> bool {
         self.sources.knows(source)
-    }
-
-    /// Returns where the members are that may have the file.
-    pub fn addresses_of_members(&self) -> BTreeSet<SocketAddr> {
-        self.sources.addresses_of_members()
     }
 
     /// Whether no source that is known can provide what is missing, as [`Output::Stuck`] has said.

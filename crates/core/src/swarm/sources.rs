@@ -120,15 +120,32 @@ impl Sources {
     pub fn add(&mut self, now: Instant, holders: Vec<Holder>, rng: &mut fastrand::Rng) {
         for holder in holders {
             if holder.id != self.me {
+                for address in &holder.addresses {
+                    self.forget_idle_client(*address);
+                }
                 self.add_source(now, NamedSource::Member(holder), rng);
             }
         }
     }
 
-    /// Adds clients that may have the file.
+    /// Adds clients that may have the file. Members are in swarms, too, and are asked as members.
     pub fn add_clients(&mut self, now: Instant, of: Vec<SocketAddr>, rng: &mut fastrand::Rng) {
+        let members = self.addresses_of_members();
         for address in of {
-            self.add_source(now, NamedSource::Client(address), rng);
+            if !members.contains(&address) {
+                self.add_source(now, NamedSource::Client(address), rng);
+            }
+        }
+    }
+
+    fn forget_idle_client(&mut self, address: SocketAddr) {
+        let id = SourceId::Client(address);
+        if self
+            .known
+            .get(&id)
+            .is_some_and(|known| known.state == State::Idle)
+        {
+            self.known.remove(&id);
         }
     }
 
@@ -157,8 +174,22 @@ impl Sources {
         known.is_some_and(|known| known.named.is_some())
     }
 
-    /// Returns where the members are that may have the file.
-    pub fn addresses_of_members(&self) -> BTreeSet<SocketAddr> {
+    /// Forgets a client that was dialled and is not to be.
+    pub fn forget_dialled(&mut self, client: SourceId) {
+        self.known.remove(&client);
+    }
+
+    /// Whether the client at this address is a member that may have the file.
+    pub fn is_a_member(&self, client: SourceId) -> bool {
+        client.member().is_none() && {
+            let members = self.addresses_of_members();
+            members
+                .iter()
+                .any(|address| SourceId::Client(*address) == client)
+        }
+    }
+
+    fn addresses_of_members(&self) -> BTreeSet<SocketAddr> {
         let named = self.known.values().filter_map(|known| known.named.as_ref());
         let addresses = named.filter_map(|named| match named {
             NamedSource::Member(holder) => Some(&holder.addresses),
@@ -636,6 +667,26 @@ mod tests {
         sources.add_clients(at(20), vec![client(all)], &mut rng);
         assert_eq!(sources.known.len(), all);
         assert_eq!(dialled(&mut sources, at(20), 1), [late]);
+    }
+
+    #[test]
+    fn a_member_is_not_dialled_as_a_client_too_whichever_is_named_first() {
+        let at_its_face = SocketAddr::from(([10, 0, 0, 1], 3334));
+        let member = Holder {
+            addresses: vec![at_its_face],
+            ..holder(1, false)
+        };
+        let mut rng = fastrand::Rng::with_seed(1);
+        for client_first in [false, true] {
+            let mut sources = sources(Vec::new());
+            if client_first {
+                sources.add_clients(at(0), vec![at_its_face], &mut rng);
+            }
+            sources.add(at(0), vec![member.clone()], &mut rng);
+            sources.add_clients(at(0), vec![at_its_face], &mut rng);
+            assert_eq!(dialled(&mut sources, at(0), 9), [source(1)]);
+            assert!(sources.is_a_member(SourceId::Client(at_its_face)));
+        }
     }
 
     #[test]

@@ -136,8 +136,8 @@ async fn a_block_takes_one_read_one_write_and_one_word() {
     let met = asker.exchange(ends, None, &transfer, false, (session, &answers));
     let offer = met.await.expect("a greeting");
     let others = [asker.next_session(), asker.next_session()];
-    let asked = others.map(|other| transfer.call(other).len());
-    assert_eq!(asked, [2, 0], "two are asked for the hashes");
+    let said = others.map(|other| transfer.call(other).len());
+    assert_eq!(said, [2, 0], "two are asked for the hashes");
     let serving = holder.table().transfers.values().next().cloned();
     let serving = serving.expect("it is served");
     let opening = Opening {

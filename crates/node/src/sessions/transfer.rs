@@ -323,13 +323,8 @@ impl Transfer {
     }
 
     /// These clients may have the file, as this torrent.
-    pub fn clients(&self, torrent: InfoHash, mut clients: Vec<SocketAddr>) {
+    pub fn clients(&self, torrent: InfoHash, clients: Vec<SocketAddr>) {
         let mut state = self.lock();
-        if !clients.is_empty() {
-            // Members are in swarms, too, and are asked as members.
-            let members = state.swarm.addresses_of_members();
-            clients.retain(|client| !members.contains(client));
-        }
         let named = clients.clone();
         state.swarm.handle(self.now(), Input::Clients(clients));
         let State {

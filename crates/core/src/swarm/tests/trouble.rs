@@ -412,6 +412,18 @@ fn a_source_at_ten_bytes_a_second_is_not_waited_for() {
 }
 
 #[test]
+fn what_a_slow_source_owes_comes_from_one_that_accepts_only_short_requests() {
+    let mut world = World::new(2 * MIB, DELAY);
+    world.add(20_000, true, Manner::Honest);
+    let quick = world.add(LINK, true, Manner::Honest);
+    world.nodes[quick].plain = true;
+    let fetcher = world.add(LINK, false, Manner::Honest);
+    world.tell_holders(fetcher);
+    let took = seconds(&mut world, fetcher, 60);
+    assert!(took < 1.5, "{took} s");
+}
+
+#[test]
 fn three_holders_give_three_times_as_much() {
     let third = (LINK / 3, Manner::Honest);
     let (mut world, fetcher) = fetch(40 * MIB, &[third, third, third]);
