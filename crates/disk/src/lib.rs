@@ -56,6 +56,18 @@ pub fn let_go(thing: impl Send + 'static) {
     }
 }
 
+/// What a file system has answered that was told to have a file, or the names in a folder, on the
+/// disk. One that cannot be told so (`EINVAL`, `ENOSYS`, `EOPNOTSUPP`), as some networks' cannot for
+/// folders, does it in its own time: that is no failure.
+pub fn synced(told: io::Result<()>) -> io::Result<()> {
+    match told {
+        Err(error) if UNTOLD.contains(&error.kind()) => Ok(()),
+        told => told,
+    }
+}
+
+const UNTOLD: [io::ErrorKind; 2] = [io::ErrorKind::InvalidInput, io::ErrorKind::Unsupported];
+
 fn here<T>(work: impl FnOnce(DiskThread) -> T) -> T {
     MAY_WAIT.set(true);
     let done = work(DiskThread(PhantomData));
@@ -105,6 +117,8 @@ pub mod testing;
 
 #[cfg(test)]
 mod tests {
+    use std::fs::File;
+    use std::os::fd::OwnedFd;
     use std::sync::mpsc;
     use std::thread::ThreadId;
 
@@ -136,6 +150,16 @@ mod tests {
             Ok(here),
             "a thread for the disk does it itself"
         );
+    }
+
+    #[test]
+    fn that_a_file_cannot_be_told_to_be_on_the_disk_is_no_failure() {
+        let (_, end) = io::pipe().expect("a pipe");
+        let told = File::from(OwnedFd::from(end)).sync_all();
+        assert!(told.is_err());
+        synced(told).expect("no failure");
+        let full = io::Error::from(io::ErrorKind::StorageFull);
+        synced(Err(full)).expect_err("a failure");
     }
 
     #[test]

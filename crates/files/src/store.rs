@@ -320,7 +320,7 @@ impl Store {
         }
         attributes::give(&file, attributes);
         if content.length > MAX_INLINE {
-            file.sync_all().map_err(failed)?;
+            thorp_disk::synced(file.sync_all()).map_err(failed)?;
         }
         let identity = FileIdentity::of(&file.metadata().map_err(failed)?);
         self.must_lead_to(name, &folder, &part.name, identity)?;

@@ -190,7 +190,7 @@ impl Backup {
             }
         }
         remove_dir(&staging)
-            .and_then(|()| File::open(path)?.sync_all())
+            .and_then(|()| thorp_disk::synced(File::open(path)?.sync_all()))
             .map_err(failed)?;
         Ok(members)
     }
@@ -256,7 +256,7 @@ pub fn write_new(_: DiskThread, path: &Path, text: &str) -> Result<bool, BackupE
     })?;
     let written = file
         .write_all(text.as_bytes())
-        .and_then(|()| file.sync_all())
+        .and_then(|()| thorp_disk::synced(file.sync_all()))
         .and_then(|()| file.metadata());
     let is_private = written.map(|file| file.permissions().mode() & OTHERS == 0);
     is_private.map_err(|error| {

@@ -120,7 +120,8 @@ impl Way {
     /// Whether the file system cannot do it this way, whatever the names are.
     fn is_barred_by(self, error: Errno) -> bool {
         let by: &[Errno] = match self {
-            Self::NoReplace => &[Errno::INVAL, Errno::NOSYS, Errno::OPNOTSUPP],
+            // A sandbox that bars this call says that it is not permitted.
+            Self::NoReplace => &[Errno::INVAL, Errno::NOSYS, Errno::OPNOTSUPP, Errno::PERM],
             // Those without second names say that they are not permitted.
             Self::Link => &[
                 Errno::INVAL,

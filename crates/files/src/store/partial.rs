@@ -132,7 +132,7 @@ impl Store {
     ) -> Result<Stored, StoreError> {
         let io = |error| partial.failed(error);
         attributes::give(&partial.0.file, attributes);
-        partial.0.file.sync_all().map_err(io)?;
+        thorp_disk::synced(partial.0.file.sync_all()).map_err(io)?;
         self.must_be_in_place(disk, partial)?;
         if partial.0.file.metadata().map_err(io)?.len() != partial.0.content.length {
             return Err(io(io::Error::other(

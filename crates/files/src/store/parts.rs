@@ -85,7 +85,7 @@ impl Store {
         };
         let (content, layer) = run.copy(&file).map_err(failed)?;
         if part.length > MAX_INLINE {
-            file.sync_all().map_err(failed)?;
+            thorp_disk::synced(file.sync_all()).map_err(failed)?;
         }
         let identity = FileIdentity::of(&file.metadata().map_err(failed)?);
         self.must_lead_to(&part.name, &folder, &to.name, identity)?;

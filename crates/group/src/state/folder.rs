@@ -123,7 +123,7 @@ impl Folder {
                     name,
                 )?)
             })
-            .and_then(|()| self.handle.sync_all())
+            .and_then(|()| thorp_disk::synced(self.handle.sync_all()))
             .map_err(|e| {
                 let _ = self.remove(temporary);
                 self.failed("write", name, e)
@@ -211,7 +211,7 @@ impl Folder {
         // The umask may have removed permissions.
         rustix::fs::fchmod(&file, mode)?;
         file.write_all(bytes)?;
-        file.sync_all()
+        thorp_disk::synced(file.sync_all())
     }
 
     fn failed(&self, action: &'static str, name: &str, error: io::Error) -> StateError {
