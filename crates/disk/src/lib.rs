@@ -56,8 +56,8 @@ pub fn let_go(thing: impl Send + 'static) {
     }
 }
 
-/// What a file system has answered that was told to have a file, or the names in a folder, on the
-/// disk. One that cannot be told so (`EINVAL`, `ENOSYS`, `EOPNOTSUPP`), as some networks' cannot for
+/// What a file system has answered that was told to have a file, or a folder's names, on the disk.
+/// One that cannot be told so (`EINVAL`, `ENOSYS`, `EOPNOTSUPP`), as some networks' cannot for
 /// folders, does it in its own time: that is no failure.
 pub fn synced(told: io::Result<()>) -> io::Result<()> {
     match told {
