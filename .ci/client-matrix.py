@@ -256,8 +256,13 @@ class Ground:
                 fetched = os.path.join(path, name)
                 wait(client.name, lambda: is_same(original, fetched), patience_for(size))
                 taken = time.monotonic() - begun
-                self.plain_after.setdefault((client.name, by, over), []).append(
-                    float(watch.stdout.readline()))
+                # It has seen the session, or will not any more.
+                overdue = threading.Timer(RETRIES_WITHIN, lambda: end(watch))
+                overdue.start()
+                seen = watch.stdout.readline()
+                overdue.cancel()
+                after = float(seen) if seen else None
+                self.plain_after.setdefault((client.name, by, over), []).append(after)
                 return taken
             finally:
                 end(process)
@@ -402,6 +407,8 @@ def longest(seconds):
     """The longest of the retries, where there were any."""
     if not seconds:
         return "never"
+    if None in seconds:
+        return "**not seen**"
     told = f"{max(seconds):.1f} s"
     return told if max(seconds) <= RETRIES_WITHIN else f"**{told}**"
 

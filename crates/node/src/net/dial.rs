@@ -28,8 +28,11 @@ use super::{MemberStream, Purpose, descriptors};
 
 /// The delay after which the next address is tried as well.
 const STAGGER: Duration = Duration::from_millis(200);
-/// The time limit of the whole attempt.
-const TOTAL: Duration = Duration::from_secs(5);
+/// The time limit within which a machine must be reached, at any of the addresses.
+const REACHED_WITHIN: Duration = Duration::from_secs(5);
+/// The time limit of the handshake with a machine that was reached: over a line that is full, one
+/// time there and back may take seconds.
+const HANDSHAKE_WITHIN: Duration = Duration::from_secs(10);
 /// The maximum number of addresses that are tried.
 const MAX_ADDRESSES: usize = 32;
 
@@ -87,7 +90,7 @@ pub(crate) async fn dial_client(
     address: SocketAddr,
     source: Option<IpAddr>,
 ) -> io::Result<TcpStream> {
-    let opened = tokio::time::timeout(TOTAL, open(address, source)).await;
+    let opened = tokio::time::timeout(REACHED_WITHIN, open(address, source)).await;
     opened.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
 }
 
@@ -172,7 +175,7 @@ pub(crate) async fn reach(
     config: Arc<ClientConfig>,
     source: Option<IpAddr>,
 ) -> Result<(MemberStream, SocketAddr), DialError> {
-    let deadline = Instant::now() + TOTAL;
+    let deadline = Instant::now() + REACHED_WITHIN;
     let mut waiting = zoned(addresses).into_iter().take(MAX_ADDRESSES);
     let mut attempts = JoinSet::new();
     let mut failures = Failures::default();
@@ -182,8 +185,7 @@ pub(crate) async fn reach(
         let event = tokio::select! {
             biased;
             Some(ended) = attempts.join_next() => Event::Ended(ended),
-            () = sleep_until(next_at), if more => Event::Next,
-            () = sleep_until(deadline) => break,
+            () = sleep_until(next_at.min(deadline)), if more => Event::Next,
         };
         match event {
             Event::Ended(Ok(Ok(reached))) => return Ok(reached),
@@ -193,16 +195,16 @@ pub(crate) async fn reach(
             }
             // Attempts do not panic, and are not cancelled before this function returns.
             Event::Ended(Err(_)) => {}
+            Event::Next if Instant::now() >= deadline => more = false,
             Event::Next => match waiting.next() {
                 Some(address) => {
                     failures.tried.push(address);
                     let (config, name) = (config.clone(), name.to_owned());
                     attempts.spawn(async move {
-                        let attempt = attempt(address, name, config, source);
-                        timeout_at(deadline, attempt).await.unwrap_or_else(|_| {
-                            let error = io::Error::from(io::ErrorKind::TimedOut);
-                            Err(Failure::Os(error))
-                        })
+                        let stream = in_time(deadline, open(address, source)).await?;
+                        let deadline = Instant::now() + HANDSHAKE_WITHIN;
+                        let stream = shake_hands(address, stream, name, config);
+                        in_time(deadline, stream).await
                     });
                     next_at = Instant::now() + STAGGER;
                 }
@@ -218,13 +220,22 @@ enum Event<T> {
     Next,
 }
 
-async fn attempt(
+/// Returns what comes of this, or that it took too long.
+async fn in_time<T, E: Into<Failure>>(
+    deadline: Instant,
+    what: impl Future<Output = Result<T, E>>,
+) -> Result<T, Failure> {
+    let came = timeout_at(deadline, what).await;
+    let late = |_| Err(Failure::Os(io::ErrorKind::TimedOut.into()));
+    came.map_or_else(late, |came| came.map_err(E::into))
+}
+
+async fn shake_hands(
     address: SocketAddr,
+    stream: TcpStream,
     name: String,
     config: Arc<ClientConfig>,
-    source: Option<IpAddr>,
 ) -> Result<(MemberStream, SocketAddr), Failure> {
-    let stream = open(address, source).await.map_err(Failure::Os)?;
     let name = ServerName::try_from(name)
         .map_err(|_| Failure::NotThorp(address, "no name to expect".into()))?;
     let wanted = config.alpn_protocols.first().cloned();
@@ -278,6 +289,12 @@ enum Failure {
     HungUp(SocketAddr),
     NotThorp(SocketAddr, String),
     Certificate(SocketAddr, CertificateError),
+}
+
+impl From<io::Error> for Failure {
+    fn from(error: io::Error) -> Self {
+        Self::Os(error)
+    }
 }
 
 impl Failure {

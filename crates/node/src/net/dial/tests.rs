@@ -271,7 +271,8 @@ async fn strangers_get_nothing_by_any_door() {
                 let config = client(&group, shown, &[protocol]);
                 let reached = reach(&[node.address], &name, config, None).await;
                 if let Ok((mut stream, _)) = reached {
-                    let heard = timeout_at(Instant::now() + TOTAL, stream.read(&mut [0])).await;
+                    let heard =
+                        timeout_at(Instant::now() + REACHED_WITHIN, stream.read(&mut [0])).await;
                     let heard = heard.unwrap_or_else(|_| panic!("{number} is not hung up on"));
                     assert!(!matches!(heard, Ok(1..)), "{number}: {heard:?}");
                 }
@@ -520,7 +521,9 @@ async fn silence_is_given_up_on() {
         matches!(answer, Err(DialError::Unreachable { .. })),
         "{answer:?}"
     );
-    assert_eq!(before.elapsed().as_secs(), TOTAL.as_secs());
+    let took = before.elapsed();
+    assert!(took >= HANDSHAKE_WITHIN, "{took:?}: its line may be full");
+    assert!(took <= REACHED_WITHIN + HANDSHAKE_WITHIN, "{took:?}");
 }
 
 #[tokio::test]
