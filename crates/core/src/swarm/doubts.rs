@@ -128,8 +128,7 @@ mod tests {
     }
 
     #[test]
-    fn one_session_after_another_is_asked_where_none_answers_soon_and_then_the_piece_is_fetched_from_one_alone()
-     {
+    fn another_session_is_asked_where_none_answers_soon_and_then_one_alone_sends_the_piece() {
         let mut doubts = Doubts::default();
         doubts.add(7);
         assert_eq!(doubts.advance(at(0), two), [Next::Ask(SessionId(1), 7)]);
