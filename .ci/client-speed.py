@@ -159,6 +159,8 @@ class Ground:
 
 
 def main(program, directory, mib="1024", rounds="3"):
+    if os.listdir(directory):
+        sys.exit(f"{directory} is not empty: name a new directory")
     ground = Ground(os.path.abspath(program), directory, int(mib))
     shared = ground.path("shared", "large.bin")
     peer_port = ground.peer.rsplit(":", 1)[1]
