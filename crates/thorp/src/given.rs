@@ -32,7 +32,7 @@ pub fn may_be_torrent(name: &str) -> bool {
 }
 
 /// Whether a name can be nothing but a torrent.
-pub fn must_be_torrent(name: &str) -> bool {
+fn must_be_torrent(name: &str) -> bool {
     name == "-" || Magnet::is_meant_by(name)
 }
 

@@ -107,11 +107,13 @@ fn nobody_and_several_are_told_as_of_any_get_and_nothing_is_written() {
         (output.status.code(), &output.stdout[..]),
         (Some(0), &b"one"[..])
     );
+    reader.file("c.torrent", "no matter what");
     for args in [
         &["a/x", "b/x"][..],
         &["a/x", "--as", "y"],
         &["a/x", "--wait"],
         &["magnet:?xt=urn:btih:c12fe1c06bba254a9dc9f519b335aa7c1367a88a"],
+        &["./c.torrent"],
     ] {
         assert_eq!(get(&reader, args).status.code(), Some(2), "{args:?}");
     }

@@ -33,7 +33,8 @@ pub async fn run(context: &Context, args: GetArgs) -> Result {
     let [name] = &args.names[..] else {
         return usage("one file at a time goes to standard output (-o -): name one");
     };
-    if given::must_be_torrent(name) {
+    let asked = name.clone();
+    if on_disk(move |disk| given::is_meant(disk, &asked)).await? {
         return usage(
             "no torrent goes to standard output (-o -): fetch it, and then its file by its name",
         );

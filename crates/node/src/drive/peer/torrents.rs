@@ -28,7 +28,7 @@ use making::{Follows, Meant};
 /// How long a group's record is waited for.
 const RECORD_COMES: Duration = Duration::from_secs(2);
 /// How long the tracker may take to know of a torrent that was just made.
-const TRACKER_KNOWS: Duration = Duration::from_secs(2);
+const TRACKER_KNOWS: Duration = Duration::from_secs(10);
 /// How many addresses of a machine are named.
 const MOST_ADDRESSES: usize = 4;
 
