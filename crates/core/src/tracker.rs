@@ -131,8 +131,13 @@ impl Tracker {
     /// listings have come back, or as long as a silent member is waited for, answers are not told
     /// as complete.
     pub fn expect(&mut self, now: Instant, members: BTreeSet<PeerId>) {
+        self.links.expect(BTreeSet::new());
+        self.expect_also(now, members);
+    }
+
+    fn expect_also(&mut self, now: Instant, members: BTreeSet<PeerId>) {
         self.expects_until = now + self.until_loss();
-        self.links.expect(members);
+        self.links.expect_also(members);
     }
 
     /// Takes one input. Besides [`expect`](Self::expect), nothing else changes the machine.
@@ -226,7 +231,7 @@ impl Tracker {
                 if let Some(id) = self.links.get(link).map(|link| link.member.id) {
                     let others = self.lost.on_back(id);
                     if !others.is_empty() {
-                        self.expect(now, others);
+                        self.expect_also(now, others);
                     }
                     self.on_member(id);
                     self.on_changed(id);
@@ -301,6 +306,9 @@ impl Tracker {
     }
 }
 
+/// How many members are remembered that were lost together.
+const MOST_LOST: usize = 10_000;
+
 /// Members that were lost one soon after another, as where this machine slept or its own network
 /// was gone. When one of them is back, the others may be soon.
 #[derive(Debug, Default)]
@@ -314,7 +322,9 @@ impl LostTogether {
         if now >= self.last + soon {
             self.members.clear();
         }
-        self.members.insert(id);
+        if self.members.len() < MOST_LOST {
+            self.members.insert(id);
+        }
         self.last = now;
     }
 
@@ -465,6 +475,49 @@ mod tests {
             assert!(left == 0 || next < at + SECOND * 9, "{left} at {next:?}");
         }
         assert_eq!(lost_at, at + SECOND * 9);
+    }
+
+    #[test]
+    fn members_that_were_lost_long_apart_or_are_too_many_are_not_expected_together() {
+        let id = |n: usize| {
+            let mut id = [0; 32];
+            id[..8].copy_from_slice(&n.to_be_bytes());
+            PeerId::new(id)
+        };
+        let (at, soon) = (Instant::default(), SECOND * 3);
+        let mut lost = LostTogether::default();
+        lost.on_lost(at, soon, id(1));
+        lost.on_lost(at + SECOND * 2, soon, id(2));
+        lost.on_lost(at + SECOND * 5, soon, id(3));
+        assert_eq!(lost.on_back(id(2)), [].into(), "the third was lost later");
+        for n in 0..MOST_LOST * 2 {
+            lost.on_lost(at + SECOND * 6, soon, id(n));
+        }
+        assert_eq!(lost.on_back(id(0)).len(), MOST_LOST - 1);
+        assert_eq!(lost.on_back(id(1)), [].into(), "these are expected already");
+    }
+
+    #[test]
+    fn members_that_are_expected_after_a_restart_stay_so_when_others_are() {
+        let mut tracker = of_a_small_group();
+        let at = Instant::default();
+        let expected = |tracker: &Tracker| tracker.links.expects_any();
+        tracker.expect(at, [me(5).id].into());
+        for n in 1..=2 {
+            join(&mut tracker, at, n);
+            tracker.lost.on_lost(at, SECOND * 3, me(n).id);
+        }
+        join(&mut tracker, at, 1);
+        for n in [1, 2] {
+            let listing = Update {
+                since: None,
+                ..Update::heartbeat(1)
+            };
+            say(&mut tracker, at, n, listing);
+        }
+        assert!(expected(&tracker), "the one of before the restart");
+        tracker.handle(at + SECOND * 3, links::Input::Tick);
+        assert!(!expected(&tracker));
     }
 
     #[test]

@@ -391,18 +391,14 @@ impl Fetches {
         let holder = fetch.untried.remove(easiest);
         fetch.tried.insert(holder.id);
         let may_have_others = fetch.widen || !fetch.untried.is_empty();
-        let link_to = link_to(holder.id);
-        let look_at = now
-            + if may_have_others {
-                link_to.mute()
-            } else {
-                SILENT
-            };
         let asked = self.asked.entry(holder.id);
         let asked = asked.or_insert_with(|| AskedHolder::new(now));
+        let ask = asked.ask(now, fetch.content.length, link_to(holder.id));
+        let patience = if may_have_others { ask.mute() } else { SILENT };
+        let look_at = now + patience;
         fetch.state = State::Asking {
             holder: holder.clone(),
-            ask: asked.ask(now, fetch.content.length, link_to),
+            ask,
             look_at,
         };
         self.under_way.insert((look_at, id));

@@ -118,6 +118,11 @@ impl Links {
         self.expected = members;
     }
 
+    /// Adds to them.
+    pub(crate) fn expect_also(&mut self, members: BTreeSet<PeerId>) {
+        self.expected.extend(members);
+    }
+
     /// Whether any member is expected back.
     pub(crate) fn expects_any(&self) -> bool {
         !self.expected.is_empty()

@@ -181,12 +181,8 @@ impl Sources {
 
     /// Whether the client at this address is a member that may have the file.
     pub fn is_a_member(&self, client: SourceId) -> bool {
-        client.member().is_none() && {
-            let members = self.addresses_of_members();
-            members
-                .iter()
-                .any(|address| SourceId::Client(*address) == client)
-        }
+        let at = client.client();
+        at.is_some_and(|at| self.addresses_of_members().contains(&at))
     }
 
     fn addresses_of_members(&self) -> BTreeSet<SocketAddr> {

@@ -15,7 +15,7 @@ pub(super) const SILENT: Duration = Duration::from_secs(10);
 /// Others are asked first where one has sent nothing for this long, or next to nothing: so many
 /// times as long as it needs to answer a question, between these two.
 const MUTE_TIMES: u32 = 4;
-pub(super) const MUTE: (Duration, Duration) = (Duration::from_millis(250), Duration::from_secs(1));
+const MUTE: (Duration, Duration) = (Duration::from_millis(250), Duration::from_secs(1));
 /// One that gives signs of life for this long, and no byte of any file, has failed.
 pub(super) const SLOW: Duration = Duration::from_mins(1);
 /// Where others may have the file too, so many bytes of any file buy a holder a second
@@ -78,7 +78,7 @@ pub enum LinkTo {
 
 impl LinkTo {
     /// After how long without a byte others are asked before such a holder.
-    pub(super) fn mute(self) -> Duration {
+    fn mute(self) -> Duration {
         let (least, most) = MUTE;
         match self {
             Self::Linked(Some(rtt)) => rtt.saturating_mul(MUTE_TIMES).clamp(least, most),
