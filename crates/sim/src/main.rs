@@ -12,7 +12,8 @@ use thorp_sim::arm::{ARMS, Arm};
 use thorp_sim::crowd::{Crowd, Habits};
 use thorp_sim::recorded;
 use thorp_sim::report::{self, Extent};
-use thorp_sim::run::{Run, play};
+use thorp_sim::run::{Playing, Run};
+use thorp_sim::trace::Trace;
 use thorp_sim::workload::Workload;
 
 /// Play a village in virtual time, with the program's own decisions, and print what
@@ -32,12 +33,8 @@ enum What {
     Crowd(Flash),
     /// Play many runs, and write tables and plots of them.
     Report {
-        /// A small village and few seeds: half an hour on two cores.
-        #[arg(long, conflicts_with = "full")]
-        quick: bool,
-        /// The reference: ten regions of 1,000 machines. It takes a week on two cores.
-        #[arg(long, required_unless_present = "quick")]
-        full: bool,
+        #[command(flatten)]
+        extent: How,
         /// Instead of so many regions as these have.
         #[arg(long)]
         regions: Option<u16>,
@@ -64,6 +61,31 @@ enum What {
         #[arg(long, default_value = "docs/claim")]
         to: PathBuf,
     },
+}
+
+/// How much is played.
+#[derive(Debug, clap::Args)]
+#[group(required = true, multiple = false)]
+struct How {
+    /// A small village and few seeds, in all arms: half an hour on two cores.
+    #[arg(long)]
+    small: bool,
+    /// The first hours of the reference, plain BitTorrent and thorp: an hour on two cores.
+    #[arg(long)]
+    quick: bool,
+    /// The reference: ten regions of 1,000 machines. It takes a week on two cores.
+    #[arg(long)]
+    full: bool,
+}
+
+impl How {
+    fn extent(&self) -> Extent {
+        match self {
+            Self { small: true, .. } => Extent::Small,
+            Self { quick: true, .. } => Extent::Quick,
+            _ => Extent::Full,
+        }
+    }
 }
 
 /// Many peers that fetch one large file from one holder at the same moment.
@@ -191,7 +213,7 @@ fn main() -> Result<()> {
     let args = Args::parse();
     match args.what {
         Some(What::Report {
-            quick,
+            extent,
             regions,
             machines,
             names,
@@ -200,9 +222,8 @@ fn main() -> Result<()> {
             at_once,
             no_variations,
             to,
-            ..
         }) => {
-            let extent = if quick { Extent::Quick } else { Extent::Full };
+            let extent = extent.extent();
             let workload = extent.workload();
             let workload = Workload {
                 regions: regions.unwrap_or(workload.regions),
@@ -320,7 +341,7 @@ fn one(args: &One) -> Result<()> {
             let names: Vec<_> = ARMS.iter().map(|arm| arm.name).collect();
             bail!("there is no arm {name}; there are {}", names.join(", "));
         };
-        let run = play(&trace, arm, args.loss, args.seed);
+        let run = play(&trace, arm, args);
         print(args.from.min(hours.saturating_sub(1))..hours, &arm, &run);
         if !run.broken.is_empty() {
             for broken in &run.broken {
@@ -330,6 +351,16 @@ fn one(args: &One) -> Result<()> {
         }
     }
     Ok(())
+}
+
+/// Large villages take hours, so each hour is told of when it was played.
+#[expect(clippy::print_stderr, reason = "for who waits")]
+fn play(trace: &Trace, arm: Arm, args: &One) -> Run {
+    let mut playing = Playing::new(trace, arm, args.loss, args.seed);
+    while playing.play_an_hour() {
+        eprintln!("{}: {}", arm.name, playing.last_hour());
+    }
+    playing.over()
 }
 
 #[expect(clippy::print_stdout, reason = "this is what it is for")]

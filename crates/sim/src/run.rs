@@ -114,32 +114,87 @@ pub struct Summary {
 
 /// Plays a trace.
 pub fn play(trace: &Trace, arm: Arm, loss: f64, seed: u64) -> Run {
-    let started = Clock::now();
-    let mut village = World::new(trace, arm, loss, seed);
-    for (at, event) in &trace.events {
-        village.run_until(Instant::after_start(*at));
-        village.on_event(*event);
+    let mut playing = Playing::new(trace, arm, loss, seed);
+    while playing.play_an_hour() {}
+    playing.over()
+}
+
+/// A trace that is being played, an hour at a time.
+pub struct Playing<'a> {
+    trace: &'a Trace,
+    village: World,
+    started: Clock,
+    /// How many events of the trace have happened.
+    happened: usize,
+    hours: usize,
+}
+
+impl<'a> Playing<'a> {
+    /// Nothing was played yet.
+    pub fn new(trace: &'a Trace, arm: Arm, loss: f64, seed: u64) -> Self {
+        Self {
+            trace,
+            village: World::new(trace, arm, loss, seed),
+            started: Clock::now(),
+            happened: 0,
+            hours: 0,
+        }
     }
-    village.run_until(Instant::after_start(trace.length));
-    village.finish();
-    let memory = village.memory();
-    let hours = trace.length.as_secs().div_ceil(3600);
-    let hours = village
-        .traffic
-        .hours(0..usize::try_from(hours).unwrap_or(usize::MAX));
-    let online = hours.iter().flat_map(|hour| &hour.online);
-    let peer_hours = online.sum::<Duration>().as_secs_f64() / 3600.0;
-    Run {
-        hours: hours.to_vec(),
-        broken: village.laws.broken().to_vec(),
-        requests: village.requests,
-        digest: village.digest,
-        events: village.events,
-        took: started.elapsed(),
-        memory,
-        counts: village.counts,
-        oracle: village.oracle,
-        peer_hours,
+
+    /// Plays one more hour, or what is left of the last one. Returns whether more is left.
+    pub fn play_an_hour(&mut self) -> bool {
+        self.hours += 1;
+        let end = Duration::from_hours(self.hours as u64).min(self.trace.length);
+        while let Some((at, event)) = self.trace.events.get(self.happened)
+            && *at <= end
+        {
+            self.village.run_until(Instant::after_start(*at));
+            self.village.on_event(*event);
+            self.happened += 1;
+        }
+        self.village.run_until(Instant::after_start(end));
+        end < self.trace.length
+    }
+
+    /// Returns the number of the last hour that was played, and what it came to, in a line.
+    pub fn last_hour(&self) -> String {
+        let village = &self.village;
+        let last = self.hours.saturating_sub(1);
+        let since = Instant::after_start(Duration::from_hours(last as u64));
+        let asked = village.requests.iter().rev();
+        let asked = asked.take_while(|asked| asked.at >= since);
+        let answerable = asked.filter(|asked| is_answerable(asked));
+        let spared = answerable.clone().filter(|asked| is_spared(asked)).count();
+        let seconds = self.started.elapsed().as_secs_f64();
+        format!(
+            "hour {}: {:.1} % of {} answerable lookups spared the tracker; {seconds:.0} s, {} events",
+            self.hours,
+            ratio(spared, answerable.clone().count()) * 100.0,
+            answerable.count(),
+            village.events,
+        )
+    }
+
+    /// Returns how it ended.
+    pub fn over(mut self) -> Run {
+        self.village.finish();
+        let memory = self.village.memory();
+        let village = self.village;
+        let hours = village.traffic.hours(0..self.hours);
+        let online = hours.iter().flat_map(|hour| &hour.online);
+        let peer_hours = online.sum::<Duration>().as_secs_f64() / 3600.0;
+        Run {
+            hours: hours.to_vec(),
+            broken: village.laws.broken().to_vec(),
+            requests: village.requests,
+            digest: village.digest,
+            events: village.events,
+            took: self.started.elapsed(),
+            memory,
+            counts: village.counts,
+            oracle: village.oracle,
+            peer_hours,
+        }
     }
 }
 
@@ -269,10 +324,8 @@ impl Run {
     /// moments.
     pub fn answered(&self, from: Duration, until: Duration) -> f64 {
         let within = Instant::after_start(from)..Instant::after_start(until);
-        let asked = self.requests.iter().filter(|asked| {
-            let is_lookup = asked.wording != Wording::Folder && asked.fate != Fate::Left;
-            within.contains(&asked.at) && is_lookup && asked.available.anywhere
-        });
+        let asked = self.requests.iter();
+        let asked = asked.filter(|asked| within.contains(&asked.at) && is_answerable(asked));
         let fetched = |asked: &&Requested| matches!(asked.fate, Fate::Fetched { .. });
         ratio(asked.clone().filter(fetched).count(), asked.count())
     }
@@ -365,6 +418,15 @@ fn bytes_by(hours: &[Hour], all_online: f64) -> Vec<(FrameKind, f64)> {
         (kind, as_f64(sent) / all_online.max(1e-9))
     };
     FrameKind::ALL.into_iter().map(by).collect()
+}
+
+/// A pattern is no lookup, and neither is what its user did not wait for.
+fn is_lookup(asked: &Requested) -> bool {
+    asked.wording != Wording::Folder && asked.fate != Fate::Left
+}
+
+fn is_answerable(asked: &Requested) -> bool {
+    is_lookup(asked) && asked.available.anywhere
 }
 
 /// A lookup is spared if no message about it reaches the tracker.

@@ -22,13 +22,15 @@ use std::{fs, thread};
 use anyhow::{Context, Result, anyhow, bail};
 
 use crate::arm::Arm;
-use crate::run::{Summary, play};
+use crate::run::{Playing, Summary};
 use crate::workload::Workload;
 
 /// How much is played.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Extent {
-    /// A small village and few seeds.
+    /// A small village and few seeds, in all arms.
+    Small,
+    /// The reference's first hours, plain BitTorrent beside the program as it is.
     Quick,
     /// The reference.
     Full,
@@ -79,7 +81,11 @@ impl Extent {
     /// What is played.
     pub fn workload(self) -> Workload {
         match self {
-            Self::Quick => Workload::small(),
+            Self::Small => Workload::small(),
+            Self::Quick => Workload {
+                length: Duration::from_hours(5),
+                ..Workload::reference()
+            },
             Self::Full => Workload::reference(),
         }
     }
@@ -87,8 +93,26 @@ impl Extent {
     /// With so many seeds.
     pub fn seeds(self) -> u64 {
         match self {
-            Self::Quick => 2,
+            Self::Small => 2,
+            Self::Quick => 1,
             Self::Full => 5,
+        }
+    }
+
+    /// The arms, by their names. The first is what the others are compared with.
+    fn arms(self) -> &'static [&'static str] {
+        match self {
+            Self::Quick => &["bittorrent", "thorp"],
+            Self::Small | Self::Full => &[
+                "before",
+                "bittorrent",
+                "tracker",
+                "partners",
+                "listings",
+                "hearsay",
+                "asking",
+                "thorp",
+            ],
         }
     }
 }
@@ -207,7 +231,12 @@ fn play_all(runs: &[(&Workload, Arm, u64)], at_once: NonZero<usize>) -> Result<V
 
 #[expect(clippy::print_stderr, reason = "a report takes long")]
 fn played(workload: &Workload, arm: Arm, seed: u64) -> Result<Played> {
-    let run = play(&workload.trace(seed), arm, 0.0, seed);
+    let trace = workload.trace(seed);
+    let mut playing = Playing::new(&trace, arm, 0.0, seed);
+    while playing.play_an_hour() {
+        eprintln!("{}, seed {seed}: {}", arm.name, playing.last_hour());
+    }
+    let run = playing.over();
     eprintln!("{}, seed {seed}: {}", arm.name, run.speed());
     if let Some(broken) = run.broken.first() {
         bail!("{}, seed {seed}: a law was broken: {broken}", arm.name);
@@ -228,21 +257,11 @@ fn steady(workload: &Workload) -> std::ops::Range<usize> {
 
 impl Plan {
     fn of(extent: Extent, workload: Workload, seeds: u64) -> Self {
-        let named = |name: &&str| Arm::named(name);
-        let arms = [
-            "before",
-            "bittorrent",
-            "tracker",
-            "partners",
-            "listings",
-            "hearsay",
-            "asking",
-            "thorp",
-        ];
-        let arms = arms.iter().filter_map(named).collect();
+        let arms = extent.arms().iter();
+        let arms = arms.filter_map(|name| Arm::named(name)).collect();
         let seeds: Vec<u64> = (1..=seeds).collect();
         let varied_seeds = match extent {
-            Extent::Quick => vec![1],
+            Extent::Small | Extent::Quick => vec![1],
             Extent::Full => seeds.clone(),
         };
         let varied = |what, values: &[f64], set: &dyn Fn(&mut Workload, f64)| Variation {
@@ -274,7 +293,8 @@ impl Plan {
             ]
         };
         let variations = match extent {
-            Extent::Quick => vec![locality],
+            Extent::Quick => Vec::new(),
+            Extent::Small => vec![locality],
             Extent::Full => std::iter::once(locality).chain(others()).collect(),
         };
         Self {
