@@ -230,6 +230,9 @@ impl Survey {
             Stage::Asking => self.give_up_the_silent(now, around),
             Stage::Done => return Vec::new(),
         }
+        if self.has_lost_tracker() {
+            self.do_without_tracker(now, around);
+        }
         let mut actions = Vec::new();
         if self.is_wanted {
             self.recall(around);
@@ -344,24 +347,42 @@ impl Survey {
 
     fn begin(&mut self, now: Instant, around: &dyn Territory) {
         self.stage = Stage::Asking;
-        let members = match (around.tracker(), &self.subject) {
-            (TrackerState::Up(tracker), _) => {
-                self.coverage = Coverage::Whole;
-                vec![tracker]
-            }
-            // This node knows its neighbours without asking them.
-            (TrackerState::Trying | TrackerState::Down, Subject::Members) => Vec::new(),
-            (TrackerState::Trying | TrackerState::Down, Subject::Files(_)) => around.neighbours(),
-        };
-        if self.coverage != Coverage::Whole && self.is_visitor {
-            self.coverage = Coverage::NoAnswer;
-        }
-        let asked = members.into_iter().map(|member| (member, Asked::new(now)));
-        self.asked = asked.collect();
         if matches!(self.subject, Subject::Members) {
             let rows = around.members().into_iter();
             self.members = rows.map(|row| (row.member.id, row)).collect();
         }
+        match around.tracker() {
+            TrackerState::Up(tracker) => {
+                self.coverage = Coverage::Whole;
+                self.asked = BTreeMap::from([(tracker, Asked::new(now))]);
+            }
+            TrackerState::Trying | TrackerState::Down => self.do_without_tracker(now, around),
+        }
+    }
+
+    fn do_without_tracker(&mut self, now: Instant, around: &dyn Territory) {
+        self.coverage = if self.is_visitor {
+            Coverage::NoAnswer
+        } else {
+            Coverage::NeighboursOnly
+        };
+        let members = match &self.subject {
+            // This node knows its neighbours without asking them.
+            Subject::Members => Vec::new(),
+            Subject::Files(_) => around.neighbours(),
+        };
+        let asked = members.into_iter().map(|member| (member, Asked::new(now)));
+        self.asked = asked.collect();
+    }
+
+    /// Whether the tracker was asked and has not answered at all.
+    fn has_lost_tracker(&self) -> bool {
+        // Others are asked only once the tracker has named them.
+        let mut asked = self.asked.values();
+        let is_lost = |asked: &Asked| asked.is_over() && asked.pages == 0;
+        self.coverage == Coverage::TrackerInPart
+            && asked.len() == 1
+            && asked.all(|asked| asked.unlisted.is_none() && is_lost(asked))
     }
 
     fn give_up_the_silent(&mut self, now: Instant, around: &dyn Territory) {

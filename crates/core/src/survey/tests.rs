@@ -270,6 +270,25 @@ fn a_silent_tracker_leaves_a_part_and_what_it_says_later_is_ignored() {
 }
 
 #[test]
+fn where_the_tracker_says_nothing_at_all_the_neighbours_are_asked() {
+    let mut played = Played::of("*", Around::with(UP));
+    played.around.neighbours = vec![id(1), id(2)];
+    played.around.remembered = page(&["b"], false).variants;
+    played.advance(at(0));
+    played.advance(at(4999));
+    let asked = |played: &Played| played.open.iter().map(|(who, _)| *who).collect::<Vec<_>>();
+    assert_eq!((asked(&played), played.names()), (vec![TRACKER], vec![]));
+    played.advance(at(5000));
+    assert_eq!(asked(&played), [TRACKER, id(1), id(2)]);
+    // It comes too late.
+    played.answer(at(5001), page(&["z"], false));
+    played.answer(at(5002), page(&["a"], false));
+    played.answer(at(5003), page(&["c"], false));
+    assert_eq!(played.names(), ["a", "b", "c"]);
+    assert_eq!(played.end, Some(Coverage::NeighboursOnly));
+}
+
+#[test]
 fn a_page_that_takes_long_over_a_thin_link_is_waited_for_as_long_as_bytes_come() {
     let mut played = Played::of("*", Around::with(UP));
     played.advance(at(0));
@@ -282,7 +301,7 @@ fn a_page_that_takes_long_over_a_thin_link_is_waited_for_as_long_as_bytes_come()
     played.advance(at(60_000));
     assert_eq!(
         played.end,
-        Some(Coverage::TrackerInPart),
+        Some(Coverage::NeighboursOnly),
         "but not for ever"
     );
 }
@@ -459,9 +478,9 @@ fn without_the_tracker_a_visitor_gets_no_answer() {
     let down = TrackerState::Down;
     assert_eq!(coverage(false, down), Coverage::NeighboursOnly);
     assert_eq!(coverage(true, down), Coverage::NoAnswer);
-    // The tracker may have told a part of what there is.
-    assert_eq!(coverage(false, UP), Coverage::TrackerInPart);
-    assert_eq!(coverage(true, UP), Coverage::TrackerInPart);
+    // The tracker was asked, and is gone before it has said anything.
+    assert_eq!(coverage(false, UP), Coverage::NeighboursOnly);
+    assert_eq!(coverage(true, UP), Coverage::NoAnswer);
 }
 
 #[test]
