@@ -331,8 +331,13 @@ impl Links {
 
     /// Sets the additional addresses of this node and announces them on all links. Returns whether
     /// they are new.
-    pub(crate) fn readdress(&mut self, now: Instant, claimed: Vec<SocketAddr>) -> bool {
-        if !self.table.readdress(claimed) {
+    pub(crate) fn readdress(
+        &mut self,
+        now: Instant,
+        claimed: Vec<SocketAddr>,
+        advertised: u8,
+    ) -> bool {
+        if !self.table.readdress(claimed, advertised) {
             return false;
         }
         let all: Vec<LinkId> = self.table.all().map(|(id, _)| id).collect();

@@ -164,9 +164,10 @@ impl Table {
     }
 
     /// Sets the additional addresses of this node. Returns whether they are new.
-    pub fn readdress(&mut self, claimed: Vec<SocketAddr>) -> bool {
-        let is_news = self.me.claimed != claimed;
+    pub fn readdress(&mut self, claimed: Vec<SocketAddr>, advertised: u8) -> bool {
+        let is_news = self.me.claimed != claimed || self.me.advertised != advertised;
         self.me.claimed = claimed;
+        self.me.advertised = advertised;
         is_news
     }
 

@@ -688,9 +688,9 @@ fn a_node_that_moves_tells_all_members_once() {
         node.up(2, 3, hello(1));
         let claimed = || vec!["10.0.0.1:3334".parse().expect("an address")];
         let now = node.now;
-        assert!(node.links.readdress(now, claimed()));
+        assert!(node.links.readdress(now, claimed(), 0));
         assert_eq!(node.said().len(), 2);
-        assert!(!node.links.readdress(now, claimed()));
+        assert!(!node.links.readdress(now, claimed(), 0));
         assert_eq!(node.said(), []);
     }
 }

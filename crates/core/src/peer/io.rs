@@ -202,6 +202,8 @@ pub enum Input {
     Readdressed {
         /// Where it may be reached, besides the address from which it connects.
         claimed: Vec<SocketAddr>,
+        /// So many of these, from the first on, were named by its user.
+        advertised: u8,
     },
     /// A new certificate is needed. Answered with [`Output::Renewed`].
     Renew {

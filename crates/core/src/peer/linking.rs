@@ -202,8 +202,13 @@ impl Peer {
 
     /// The addresses of this machine have changed: announces them on all links, and dials the
     /// members whose links were lost in the change.
-    pub(super) fn on_readdressed(&mut self, now: Instant, claimed: Vec<SocketAddr>) {
-        if !self.links.readdress(now, claimed) {
+    pub(super) fn on_readdressed(
+        &mut self,
+        now: Instant,
+        claimed: Vec<SocketAddr>,
+        advertised: u8,
+    ) {
+        if !self.links.readdress(now, claimed, advertised) {
             return;
         }
         self.pass_on();

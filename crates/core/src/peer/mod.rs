@@ -228,7 +228,10 @@ impl Peer {
             }
             Input::AbandonGet { get } => self.gets.handle(now, get::Input::Abandon(get)),
             Input::InUse(member) => self.neighbours.on_use(now, member),
-            Input::Readdressed { claimed } => self.on_readdressed(now, claimed),
+            Input::Readdressed {
+                claimed,
+                advertised,
+            } => self.on_readdressed(now, claimed, advertised),
             Input::Renew { join } => self.renew(now, join),
         }
         self.advance(now, share_changed);

@@ -481,6 +481,7 @@ fn inputs(op: Op, taken: &mut BTreeMap<u64, u64>, wants: &mut u64) -> Vec<Input>
         }
         Op::Readdress(n) => vec![Input::Readdressed {
             claimed: vec![(Ipv4Addr::new(10, 0, 0, n), 3334).into()],
+            advertised: n % 2,
         }],
         Op::Adopt(record) => vec![links::Input::Adopted { record }.into()],
         Op::Forged(n) => vec![

@@ -304,7 +304,13 @@ impl Village {
             let reason = "its address is gone".to_owned();
             self.give(node, links::Input::Disconnected { link, reason });
         }
-        self.give(node, peer::Input::Readdressed { claimed });
+        self.give(
+            node,
+            peer::Input::Readdressed {
+                claimed,
+                advertised: 0,
+            },
+        );
     }
 
     /// Gives the machine another address in addition to its present one.
@@ -312,7 +318,13 @@ impl Village {
         let host = &self.nodes[node];
         let more = SocketAddr::new(Ipv4Addr::from(ip).into(), host.port);
         let claimed = vec![SocketAddr::new(host.ip, host.port), more];
-        self.give(node, peer::Input::Readdressed { claimed });
+        self.give(
+            node,
+            peer::Input::Readdressed {
+                claimed,
+                advertised: 0,
+            },
+        );
     }
 
     pub fn peer(&mut self, ip: [u8; 4], files: &[(&str, &str)]) -> Node {

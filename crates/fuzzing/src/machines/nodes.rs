@@ -241,6 +241,7 @@ impl Run {
                 0 => Input::InUse(id(source.byte() % 10)),
                 1 => Input::Readdressed {
                     claimed: vec![(Ipv4Addr::new(10, 0, 0, source.byte()), 3334).into()],
+                    advertised: 0,
                 },
                 2 => Input::Hashed {
                     name: name(source),

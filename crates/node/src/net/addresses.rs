@@ -55,6 +55,16 @@ pub async fn resolve(list: &[NetAddress]) -> Result<Vec<SocketAddr>, ResolveErro
     }
 }
 
+/// Returns the same, but nothing if any of the names cannot be resolved.
+pub(crate) async fn resolve_each(list: &[NetAddress]) -> Option<Vec<SocketAddr>> {
+    let mut all = Vec::new();
+    for address in list {
+        let found = resolve(std::slice::from_ref(address)).await;
+        all.extend(found.ok()?);
+    }
+    Some(all)
+}
+
 /// One address of a list, perhaps while its name is looked up.
 enum Lookup {
     Found(Vec<SocketAddr>),
@@ -231,7 +241,8 @@ pub(crate) fn zoned(addresses: &[SocketAddr]) -> Vec<SocketAddr> {
     all
 }
 
-/// This machine's addresses, which may change as it moves between networks.
+/// This machine's addresses, which may change as it moves between networks, and those that its
+/// user has named, which may be a line's that gets another one each day.
 #[derive(Debug)]
 pub(crate) struct Whereabouts {
     reach: Reach,
@@ -248,9 +259,38 @@ impl Whereabouts {
         }
     }
 
-    /// Returns the addresses at which this machine can be reached.
-    pub(crate) fn addresses(&self) -> Vec<SocketAddr> {
-        self.reach.addresses_among(&self.own)
+    /// Returns the addresses at which this machine can be reached, and how many of them, from the
+    /// first on, its user has named.
+    pub(crate) fn addresses(&self) -> (Vec<SocketAddr>, u8) {
+        let addresses = self.reach.addresses_among(&self.own);
+        (addresses, self.reach.advertised())
+    }
+
+    /// Whether these may ever be other ones.
+    pub(crate) fn may_change(&self) -> bool {
+        self.reach.listen.ip().is_unspecified() || self.names().is_some()
+    }
+
+    /// Returns what the user has named, if there are host names in it.
+    pub(crate) fn names(&self) -> Option<&[NetAddress]> {
+        let mut advertised = self.reach.advertised.iter();
+        let has_names = advertised.any(|address| matches!(address, NetAddress::Host(..)));
+        has_names.then_some(&self.reach.advertised)
+    }
+
+    /// Takes what [`names`](Self::names) stand for now, and returns whether that has changed.
+    pub(crate) fn resolved(&mut self, outer: Vec<SocketAddr>) -> bool {
+        // Name services tell the addresses of a name in another order each time.
+        let sorted = |addresses: &[SocketAddr]| {
+            let mut sorted = addresses.to_vec();
+            sorted.sort_unstable();
+            sorted
+        };
+        let is_news = sorted(&self.reach.outer) != sorted(&outer);
+        if is_news {
+            self.reach.outer = outer;
+        }
+        is_news
     }
 
     /// Reads this machine's addresses again, and returns whether they have changed.
@@ -460,12 +500,26 @@ mod tests {
         );
         assert!(!here.replace(Some(network(&["127.0.0.1", "10.0.0.1"]))));
         assert!(here.replace(Some(network(&["127.0.0.1", "192.168.7.1"]))));
-        assert_eq!(
-            here.addresses(),
-            ["192.168.7.1:3334".parse().expect("an address")]
-        );
+        let address = |text: &str| text.parse().expect(text);
+        assert_eq!(here.addresses(), (vec![address("192.168.7.1:3334")], 0));
         assert!(here.has(ip("::ffff:192.168.7.1")) && here.has(ip("127.0.0.9")));
         assert!(!here.has(ip("10.0.0.1")));
+    }
+
+    #[tokio::test]
+    async fn what_an_advertised_name_stands_for_may_change() {
+        let listen = "10.0.0.1:3334".parse().expect("an address");
+        let outer = ["203.0.113.5", "localhost:4000"].map(|text| text.parse().expect(text));
+        let mut here = Whereabouts::new(Reach::of(listen, &outer[..1]).await);
+        assert!(here.names().is_none() && !here.may_change());
+        here = Whereabouts::new(Reach::of(listen, &outer).await);
+        assert!(here.names().is_some_and(|names| names.len() == 2) && here.may_change());
+        let now: Vec<SocketAddr> = vec!["203.0.113.9:4000".parse().expect("an address")];
+        assert!(here.resolved(now.clone()));
+        let other: SocketAddr = "203.0.113.8:4000".parse().expect("an address");
+        assert!(here.resolved(vec![now[0], other]) && !here.resolved(vec![other, now[0]]));
+        assert!(here.resolved(now.clone()));
+        assert_eq!(here.addresses(), ([now, vec![listen]].concat(), 1));
     }
 
     #[test]

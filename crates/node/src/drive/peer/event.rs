@@ -1,7 +1,5 @@
 //! What happens to a peer besides links and time.
 
-use std::net::SocketAddr;
-
 use thorp_core::get::{FetchId, Storage};
 use thorp_core::links::LinkId;
 use thorp_core::peer::Target;
@@ -15,6 +13,7 @@ use crate::net::join::NotJoined;
 use crate::net::listener::Incoming;
 use crate::snapshot::ViewRequest;
 
+use super::own_addresses::Here;
 use super::standing::Change;
 use super::{Abandoned, Request};
 
@@ -40,7 +39,7 @@ pub(super) enum Event {
     Standing(Change),
     Rejoined(Result<Admitted, NotJoined>),
     /// This machine is at these addresses now.
-    Moved(Vec<SocketAddr>),
+    Moved(Here),
     Share(ShareEvent),
     /// So much was read of a file that is hashed for a caller; nothing, at the end.
     Hashed(Name, Option<u64>),

@@ -37,7 +37,7 @@ use super::dialling::Dialling;
 use super::event::{EVENTS, Event};
 use super::gets::Gets;
 use super::listings::Surveys;
-use super::own_addresses::OwnAddresses;
+use super::own_addresses::{Here, OwnAddresses};
 use super::pace::{Paces, UploadPaces};
 use super::sharing::Sharing;
 use super::standing::{Change, Standing};
@@ -139,7 +139,7 @@ impl Node for Task {
             // Nothing happens to the share of a visitor.
             event = if_any(self.sharing.as_mut().map(Sharing::next_event)) => event,
             change = self.standing.change(tracker_is_up) => Event::Standing(change),
-            addresses = self.own_addresses.change() => Event::Moved(addresses),
+            here = self.own_addresses.change() => Event::Moved(here),
         }
     }
 
@@ -171,7 +171,7 @@ impl Node for Task {
             }
             Event::Standing(change) => self.on_standing(engine, change),
             Event::Rejoined(answer) => self.standing.rejoined(answer),
-            Event::Moved(addresses) => self.on_moved(engine, addresses),
+            Event::Moved(here) => self.on_moved(engine, here),
             Event::Share(change) => self.on_share(engine, change),
             Event::Hashed(name, bytes) => {
                 if let (Some(sharing), None) = (&mut self.sharing, bytes) {
@@ -490,7 +490,7 @@ impl Task {
     }
 
     /// This machine has other addresses. A link from one that is gone is dead.
-    fn on_moved(&mut self, engine: &mut Engine<machine::Peer>, own: Vec<SocketAddr>) {
+    fn on_moved(&mut self, engine: &mut Engine<machine::Peer>, here: Here) {
         for (link, ip) in engine.wires.leave(|ip| self.own_addresses.has(ip)) {
             let reason = format!("this machine has left the address {}", ip.to_canonical());
             engine.handle(links::Input::Disconnected { link, reason });
@@ -499,11 +499,14 @@ impl Task {
             let Some(itself) = itself.as_mut() else {
                 return false;
             };
-            let moved = itself.addresses != own;
-            itself.addresses.clone_from(&own);
+            let moved = itself.addresses != here.addresses;
+            itself.addresses.clone_from(&here.addresses);
             moved
         });
-        engine.handle(Input::Readdressed { claimed: own });
+        engine.handle(Input::Readdressed {
+            claimed: here.addresses,
+            advertised: here.advertised,
+        });
         self.shown.keeper.mark(Row::Node);
     }
 
