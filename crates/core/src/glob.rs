@@ -108,6 +108,37 @@ impl Glob {
     }
 
     pub fn matches(&self, text: &str) -> bool {
+        match self.starts[..] {
+            [start] => self.matches_in_a_word(text, start),
+            _ => self.matches_in_words(text),
+        }
+    }
+
+    /// As nearly all patterns are matched: their states fit into one word.
+    fn matches_in_a_word(&self, text: &str, start: u64) -> bool {
+        let mut active = start;
+        for c in text.chars() {
+            let taken = match self.ascii.get(c as usize) {
+                Some(taken) => taken[0],
+                None => self.taking(c)[0],
+            };
+            let stays = if c == '/' {
+                self.stays[0]
+            } else {
+                self.stays_within[0]
+            };
+            let entered = (active & taken) << 1;
+            // A match skips a state only when it enters it, not while it stays there.
+            let skipped = (entered & self.skips[0]) << 1;
+            active = active & stays | entered | skipped;
+            if active == 0 {
+                return false;
+            }
+        }
+        active & self.ends[0] != 0
+    }
+
+    fn matches_in_words(&self, text: &str) -> bool {
         let mut active = self.starts.clone();
         let mut other;
         for c in text.chars() {
@@ -126,7 +157,6 @@ impl Glob {
             for (word, active) in active.iter_mut().enumerate() {
                 let moved = *active & taken[word];
                 let entered = moved << 1 | moved_on;
-                // A match skips a state only when it enters it, not while it stays there.
                 let skipped = entered & self.skips[word];
                 *active = *active & stays[word] | entered | skipped << 1 | skipped_on;
                 moved_on = moved >> 63;

@@ -218,6 +218,47 @@ pub struct Values<'a, T> {
     end: Between,
 }
 
+impl<'a, T: Copy> Values<'a, T> {
+    /// Goes past the next ones for which this holds, and returns how many these are.
+    pub fn pass_while(&mut self, mut holds: impl FnMut(T) -> bool) -> usize {
+        let mut all = 0;
+        while self.start < self.end {
+            let Between { block, at } = self.start;
+            let values = &self.blocks[block];
+            let end = if block == self.end.block {
+                self.end.at
+            } else {
+                values.len()
+            };
+            let passed = values[at..end].iter().take_while(|value| holds(**value));
+            let passed = passed.count();
+            all += passed;
+            let at = at + passed;
+            if at < values.len() {
+                self.start = Between { block, at };
+            } else {
+                self.start = Between {
+                    block: block + 1,
+                    at: 0,
+                };
+            }
+            if at < end {
+                break;
+            }
+        }
+        all
+    }
+
+    /// Those of them that another walk over the same values has behind it.
+    #[must_use]
+    pub fn before(&self, other: &Self) -> Values<'a, T> {
+        Values {
+            end: other.start.min(self.end),
+            ..*self
+        }
+    }
+}
+
 impl<T: Copy> Iterator for Values<'_, T> {
     type Item = T;
 
@@ -306,6 +347,15 @@ mod tests {
                 prop_assert_eq!(ordered.get_before(place), before);
                 prop_assert!(ordered.from(place).eq(model[at..].iter().copied()));
                 prop_assert!(ordered.before(place).eq(model[..at].iter().copied()));
+                let walks = [ordered.all(), ordered.before(place)];
+                for (walk, end) in walks.into_iter().zip([model.len(), at]) {
+                    let mut behind = walk.clone();
+                    let passed = behind.pass_while(|other| other <= value / 2);
+                    let until = model[..end].partition_point(|other| *other <= value / 2);
+                    prop_assert_eq!(passed, until);
+                    prop_assert!(behind.clone().eq(model[passed..end].iter().copied()));
+                    prop_assert!(walk.before(&behind).eq(model[..passed].iter().copied()));
+                }
             }
         }
     }

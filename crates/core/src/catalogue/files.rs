@@ -1,22 +1,22 @@
 //! The walk over files in the order of their names: all of them, those that match a
 //! pattern, or those that a filter does not contain, until it has cost as much as it may.
 
-use std::iter::{self, Peekable};
-
 use thorp_wire::Name;
 use thorp_wire::frame::NameFilter;
 
-use super::indices::Rows;
-use super::listings::At;
+use super::by_name::SameName;
 use super::{Among, Catalogue, File};
 use crate::ahead::{ahead, first_byte};
 use crate::matching::Pattern;
+
+/// Names in their order, each with all its entries.
+pub(super) type SameNames<'a> = Box<dyn Iterator<Item = SameName<'a>> + 'a>;
 
 /// Files of a catalogue in the order of their names.
 pub struct Files<'a> {
     pub(super) catalogue: &'a Catalogue,
     /// The names that were not looked at yet.
-    pub(super) rows: Peekable<Rows<'a>>,
+    pub(super) names: SameNames<'a>,
     pub(super) pattern: Option<&'a Pattern>,
     /// Names that are left out.
     pub(super) known: Option<&'a NameFilter>,
@@ -32,18 +32,15 @@ pub struct Files<'a> {
 }
 
 impl<'a> Files<'a> {
-    /// Steps for a row of the index.
+    /// Steps for a name, and for each entry that is looked at in vain.
     const ROW: u64 = 32;
 
-    /// All files of these rows.
-    pub(super) fn of(
-        catalogue: &'a Catalogue,
-        rows: impl Iterator<Item = (&'a Name, At)> + 'a,
-    ) -> Self {
-        let rows: Rows<'a> = Box::new(ahead(rows, |(name, _)| first_byte(name.as_str())));
+    /// All files of these names.
+    pub(super) fn of(catalogue: &'a Catalogue, names: SameNames<'a>) -> Self {
+        let names = ahead(names, |same| first_byte(same.name.as_str()));
         Self {
             catalogue,
-            rows: rows.peekable(),
+            names: Box::new(names),
             pattern: None,
             known: None,
             until: None,
@@ -76,19 +73,14 @@ impl<'a> Files<'a> {
     fn advance(&mut self) -> Option<()> {
         let prefix = self.pattern.map_or("", Pattern::prefix);
         let mut last: Option<&Name> = None;
-        while let Some((name, first)) = self.rows.next() {
+        for same in self.names.by_ref() {
+            let name = same.name;
             if self.steps >= self.most && last.is_some() {
                 self.behind = last.cloned();
                 return None;
             }
-            let others = iter::from_fn(|| self.rows.next_if(|(next, _)| *next == name));
-            let others = others.map(|(_, at)| at);
-            self.steps += Self::ROW;
+            self.steps += Self::ROW + same.steps();
             if !name.as_str().starts_with(prefix) {
-                if name.as_str() < prefix {
-                    self.steps += Self::ROW * others.count() as u64;
-                    continue;
-                }
                 return None;
             }
             if self.until.is_some_and(|until| name > until) {
@@ -99,18 +91,16 @@ impl<'a> Files<'a> {
             let is_wanted = self.pattern.is_none_or(|pattern| pattern.matches(name))
                 && self.known.is_none_or(|known| !known.contains(name));
             if !is_wanted {
-                self.steps += Self::ROW * others.count() as u64;
                 continue;
             }
-            let places: Vec<_> = iter::once(first).chain(others).collect();
-            let more = places.len() as u64 - 1;
-            let (places, among) = (places.into_iter(), self.among);
-            self.catalogue.group(places, among, &mut self.ready);
+            let listings = &self.catalogue.listings;
+            let places = same.places().filter(|at| !listings.is_leaving(*at));
+            self.catalogue.group(places, self.among, &mut self.ready);
             if !self.ready.is_empty() {
                 self.ready.reverse();
                 return Some(());
             }
-            self.steps += Self::ROW * more;
+            self.steps += Self::ROW * same.others as u64;
         }
         None
     }

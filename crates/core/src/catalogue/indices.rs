@@ -9,6 +9,7 @@ use std::collections::BTreeSet;
 use thorp_packed::{Between, Ordered};
 use thorp_wire::{Content, Name, Root};
 
+use super::by_name::{ByName, SameName};
 use super::keys::nfc_keys;
 use super::listings::{At, Listings, Slot};
 
@@ -18,7 +19,7 @@ pub(super) type Rows<'a> = Box<dyn Iterator<Item = (&'a Name, At)> + 'a>;
 /// See the module.
 #[derive(Debug, Default)]
 pub(super) struct Indices {
-    names: Ordered<At>,
+    names: ByName,
     /// Names that have a folder, by their base.
     bases: Ordered<At>,
     /// Entries with a root, each with the beginning of it: few have the same, so that
@@ -44,14 +45,14 @@ impl Indices {
     ) -> (Between, Option<&'a Name>) {
         let is_before = |at| listings.name_key(at) < (name, slot);
         let place = self.names.place(is_before);
-        let around = [self.names.get_before(place), self.names.get(place)];
-        let mut around = around.into_iter().flatten().map(|at| listings.name(at));
+        let around = self.names.around(place).into_iter().flatten();
+        let mut around = around.map(|at| listings.name(at));
         (place, around.find(|known| *known == name))
     }
 
     /// An entry has come, with a name that belongs here.
     pub fn insert(&mut self, listings: &Listings, place: Between, at: At) {
-        self.names.insert(place, at);
+        self.names.insert(listings, place, at);
         if let Some(place) = self.base_place(listings, at) {
             self.bases.insert(place, at);
         }
@@ -62,7 +63,8 @@ impl Indices {
 
     /// An entry goes, with its name.
     pub fn remove(&mut self, listings: &Listings, at: At) {
-        self.names.remove(self.name_place(listings, at));
+        let place = self.name_place(listings, at);
+        self.names.remove(listings, place);
         if let Some(place) = self.base_place(listings, at) {
             self.bases.remove(place);
         }
@@ -98,7 +100,7 @@ impl Indices {
     /// An entry is going to have another number.
     pub fn renumber(&mut self, listings: &Listings, at: At, row: u32) {
         let now = At { row, ..at };
-        self.names.replace(self.name_place(listings, at), now);
+        self.names.renumber(self.name_place(listings, at), now);
         if let Some(place) = self.base_place(listings, at) {
             self.bases.replace(place, now);
         }
@@ -128,14 +130,26 @@ impl Indices {
         named(listings, self.names.from(self.names.place(is_before)))
     }
 
-    /// Entries by name, behind this one.
+    /// Names behind this one, each with all its entries. Those of a listing that is being
+    /// forgotten are among them.
     pub fn names_behind<'a>(
         &'a self,
         listings: &'a Listings,
         after: Option<&Name>,
-    ) -> impl Iterator<Item = (&'a Name, At)> + use<'a> {
-        let is_before = |at| after.is_some_and(|after| listings.name_key(at).0 <= after);
-        named(listings, self.names.from(self.names.place(is_before)))
+    ) -> impl Iterator<Item = SameName<'a>> + use<'a> {
+        let is_before = |at| after.is_some_and(|after| listings.name(at) <= after);
+        let place = self.names.place(is_before);
+        self.names.names_from(listings, place)
+    }
+
+    /// The same from the first name that is not before this text.
+    pub fn same_names_from<'a>(
+        &'a self,
+        listings: &'a Listings,
+        from: &str,
+    ) -> impl Iterator<Item = SameName<'a>> + use<'a> {
+        let place = self.names.place(|at| listings.name(at).as_str() < from);
+        self.names.names_from(listings, place)
     }
 
     /// Entries by name, from the last that is before this one, backwards.
@@ -146,8 +160,8 @@ impl Indices {
         slot: Slot,
     ) -> impl Iterator<Item = (&'a Name, At)> + use<'a> {
         let is_before = |at| listings.name_key(at) < (before, slot);
-        let values = self.names.before(self.names.place(is_before));
-        named(listings, values.rev())
+        let place = self.names.place(is_before);
+        named(listings, self.names.backwards_from(place))
     }
 
     /// All entries by name, from either end.
@@ -254,7 +268,7 @@ impl Indices {
         names.sort_by_key(|at| listings.name_key(*at));
         bases.sort_by_key(|at| listings.base_key(*at));
         contents.sort_by_key(|at| (beginning(listings, *at), listings.content_key(*at)));
-        assert!(self.names.all().eq(names));
+        self.names.check(listings, &names);
         assert!(self.bases.all().eq(bases));
         let contents = contents.into_iter();
         let contents = contents.map(|at| (beginning(listings, at), at));
@@ -264,8 +278,9 @@ impl Indices {
 
     #[cfg(test)]
     pub fn room(&self) -> usize {
-        let places = self.names.capacity() + self.bases.capacity();
-        places * size_of::<At>() + self.contents.capacity() * size_of::<(u32, At)>()
+        self.names.room()
+            + self.bases.capacity() * size_of::<At>()
+            + self.contents.capacity() * size_of::<(u32, At)>()
     }
 }
 

@@ -14,19 +14,6 @@ pub(super) fn nfc_keys(name: &Name) -> impl Iterator<Item = Name> {
         .filter_map(|key| key.parse().ok())
 }
 
-/// A name that does not sort behind any name with this prefix, and sorts close
-/// before the first.
-pub(super) fn first_name(prefix: &str) -> Option<Name> {
-    // No character of a name sorts before this one.
-    const FIRST: char = '\u{1}';
-    if let Ok(name) = prefix.parse() {
-        return Some(name);
-    }
-    // `dir/` and `dir/.` are no names, yet names can start so.
-    let folder = prefix.rfind('/').map_or("", |slash| &prefix[..=slash]);
-    format!("{folder}{FIRST}").parse().ok()
-}
-
 /// An estimate of the memory that every entry takes besides its text: its row, and its
 /// places in the indices.
 pub(crate) const ROWS: u64 = 112;

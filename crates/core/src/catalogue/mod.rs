@@ -9,6 +9,7 @@
 //! listing   one peer's entries
 //! listings  all of these, by peer and by the small numbers that indices know peers by
 //! indices   the orders in which entries are found: by name, by content and others
+//! by_name   the order by name, with the first entry of each name
 //! keys      under which other names an entry is found, and what it takes
 //! applying  an update on its way into the listing it changes, a part at a time
 //! files     the walk over all files, or those that match a pattern
@@ -24,6 +25,7 @@
 //! [`Catalogue::check`] asserts it in tests.
 
 mod applying;
+mod by_name;
 mod files;
 mod indices;
 mod keys;
@@ -34,7 +36,6 @@ mod searching;
 mod watched;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::iter;
 
 use thorp_wire::frame::{NameFilter, Position, Update};
 use thorp_wire::{Content, Entry, Name, PeerId, Root};
@@ -44,12 +45,12 @@ use crate::matching::{Fit, Pattern, fit, nfc};
 
 pub(crate) use applying::Applying;
 pub use files::Files;
+use files::SameNames;
 use indices::{Indices, Rows, merged};
-use keys::first_name;
 pub(crate) use keys::{cost_of_entry, cost_of_text, cost_of_torrents};
 use listing::Facts;
 pub use listing::Listing;
-use listings::{At, Listings, Slot};
+use listings::{At, Listings};
 pub use pages::{NamedFile, Spot, Walk};
 pub use searching::{Children, ChildrenFrom, FolderChild, SearchSlice};
 pub(crate) use watched::Watched;
@@ -278,17 +279,16 @@ impl Catalogue {
         among: Among<'a>,
     ) -> Files<'a> {
         let prefix = pattern.prefix();
-        let start = match (after, first_name(prefix)) {
-            (Some(after), Some(first)) if *after < first => (first, 0),
-            (Some(after), _) => (after.clone(), Slot::MAX),
-            (None, Some(first)) => (first, 0),
-            (None, None) => return Files::of(self, iter::empty()),
+        let names: SameNames<'a> = match after {
+            Some(after) if after.as_str() >= prefix => {
+                Box::new(self.indices.names_behind(&self.listings, Some(after)))
+            }
+            _ => Box::new(self.indices.same_names_from(&self.listings, prefix)),
         };
-        let rows = self.indices.names_from(&self.listings, &start.0, start.1);
         Files {
             pattern: Some(pattern),
             among,
-            ..Files::of(self, rows)
+            ..Files::of(self, names)
         }
     }
 
@@ -301,12 +301,12 @@ impl Catalogue {
         until: Option<&'a Name>,
         among: Among<'a>,
     ) -> Files<'a> {
-        let rows = self.indices.names_behind(&self.listings, after);
+        let names = self.indices.names_behind(&self.listings, after);
         Files {
             known: Some(known),
             until,
             among,
-            ..Files::of(self, rows)
+            ..Files::of(self, Box::new(names))
         }
     }
 
@@ -318,18 +318,17 @@ impl Catalogue {
         after: Option<&Name>,
     ) -> impl Iterator<Item = (&Name, [Option<PeerId>; 2])> {
         let own = self.listings.of(me).map(|(slot, _)| slot);
-        let rows = self.indices.names_behind(&self.listings, after);
-        let mut rows = ahead(rows, |(name, _)| first_byte(name.as_str())).peekable();
-        iter::from_fn(move || {
-            let (name, first) = rows.next()?;
-            let mut second = None;
-            while let Some((_, at)) = rows.next_if(|(next, _)| *next == name) {
-                if second.is_none() || Some(at.slot) == own {
-                    second = Some(at);
-                }
-            }
+        let names = self.indices.names_behind(&self.listings, after);
+        let names = ahead(names, |same| first_byte(same.name.as_str()));
+        names.filter_map(move |same| {
+            let mut places = same.places();
+            let mut is_there = |at: &At| !self.listings.is_leaving(*at);
+            let first = places.find(&mut is_there)?;
+            let second = places.find(&mut is_there);
+            let is_own = |at: &At| Some(at.slot) == own;
+            let second = places.find(is_own).or(second);
             Some((
-                name,
+                same.name,
                 [Some(first), second].map(|at| Some(self.listings.peer(at?))),
             ))
         })
@@ -337,7 +336,10 @@ impl Catalogue {
 
     /// All files, in the order of their names.
     pub fn files(&self) -> impl Iterator<Item = File> + '_ {
-        Files::of(self, self.indices.all_names(&self.listings))
+        Files::of(
+            self,
+            Box::new(self.indices.names_behind(&self.listings, None)),
+        )
     }
 
     /// How many entries are listed, those of equal files counted each.

@@ -6,7 +6,6 @@ use std::iter::Peekable;
 use thorp_wire::Name;
 
 use super::indices::Rows;
-use super::listings::Slot;
 use super::{Catalogue, NamedFile};
 use crate::words::Words;
 
@@ -32,8 +31,8 @@ pub enum FolderChild {
 }
 
 impl Catalogue {
-    /// Steps for a row of the index: its name is somewhere else in memory.
-    const SEARCHED_ROW: u64 = 64;
+    /// Steps for a name, or for a holder of one that is found: each is somewhere else in memory.
+    const SEARCHED: u64 = 64;
     /// Steps for a file that is found, whose holders are gathered.
     const FOUND: u64 = 2048;
 
@@ -47,28 +46,21 @@ impl Catalogue {
         limit: usize,
         most: u64,
     ) -> SearchSlice {
-        let mut rows: Rows<'_> = match behind {
-            Some(name) => Box::new(self.indices.names_from(&self.listings, name, Slot::MAX)),
-            None => Box::new(self.indices.all_names(&self.listings)),
-        };
         let mut slice = SearchSlice::default();
         let mut last: Option<&Name> = None;
-        for (name, _) in &mut rows {
-            if last == Some(name) {
-                slice.steps += Self::SEARCHED_ROW;
-                continue;
-            }
+        for same in self.indices.names_behind(&self.listings, behind) {
+            let name = same.name;
             let is_enough = slice.files.len() >= limit || slice.steps >= most;
             if let Some(last) = last.filter(|_| is_enough) {
                 slice.reached = Some(last.clone());
                 return slice;
             }
             last = Some(name);
-            slice.steps += Self::SEARCHED_ROW + words.steps(name.as_str());
+            slice.steps += Self::SEARCHED + same.steps() + words.steps(name.as_str());
             if words.matches(name.as_str()) {
                 let found = self.stops(name);
                 let holders: usize = found.iter().map(|file| file.file.holders.len()).sum();
-                slice.steps += Self::FOUND + Self::SEARCHED_ROW * holders as u64;
+                slice.steps += Self::FOUND + Self::SEARCHED * holders as u64;
                 slice.files.extend(found);
             }
         }

@@ -601,7 +601,7 @@ fn each_further_name_under_which_an_entry_is_found_costs_as_well() {
         ROWS + 2 * KEY + 224 + 2 * 160
     );
     // B-trees are two thirds full on average.
-    let slot = size_of::<(Name, Option<Name>, Slot)>();
+    let slot = size_of::<(Name, Option<Name>, listings::Slot)>();
     assert!(
         (slot * 3 / 2 + 2 * size_of::<usize>()) as u64 <= KEY,
         "{slot}"
