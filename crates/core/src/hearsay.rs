@@ -61,6 +61,9 @@ pub struct Hearing {
     pub few: usize,
     /// How many names, and names with a holder, one question may say to be known.
     pub items: usize,
+    /// Bits of the filter for each of these. With fewer, more seems to be known that is not: it is
+    /// told by another neighbour, or the next time.
+    pub bits: usize,
     /// Whether a holder that one neighbour has told of is asked for again, where another
     /// neighbour that says the same would be the second witness.
     pub seconds: bool,
@@ -81,6 +84,7 @@ impl Hearing {
         outlasts: true,
         few: 4,
         items: 4096,
+        bits: 8,
         seconds: true,
         fresh: Duration::from_secs(15),
         meets: true,
@@ -283,7 +287,8 @@ impl Hearsay {
         let after = teller.and_then(|teller| teller.asked_until.clone());
         let salt = self.random.u64(..);
         let known = self.known(now, me, asked, after.as_ref(), catalogue, counts);
-        let mut filter = NameFilter::new(salt, known.names.len() + known.held.len());
+        let items = known.names.len() + known.held.len();
+        let mut filter = NameFilter::new(salt, (items * self.how.bits).div_ceil(8));
         for name in known.names {
             filter.insert(name);
         }

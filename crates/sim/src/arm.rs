@@ -82,7 +82,7 @@ const TRACKER_ONLY: Arm = Arm {
 };
 
 /// All arms.
-pub const ARMS: [Arm; 20] = [
+pub const ARMS: [Arm; 23] = [
     Arm {
         name: "bittorrent",
         what: "plain BitTorrent: every lookup asks the tracker, each file is announced every 30 min",
@@ -155,6 +155,34 @@ pub const ARMS: [Arm; 20] = [
         what: "as thorp, but what was said is forgotten after half an hour",
         hearing: Hearing {
             lasts: Duration::from_mins(30),
+            ..Hearing::USUAL
+        },
+        ..AS_IT_IS
+    },
+    Arm {
+        name: "lasting",
+        what: "as thorp, but what was said is forgotten after three hours",
+        hearing: Hearing {
+            lasts: Duration::from_hours(3),
+            ..Hearing::USUAL
+        },
+        ..AS_IT_IS
+    },
+    Arm {
+        name: "coarse",
+        what: "as thorp, with five bits for each name in the filter of a question, not eight",
+        hearing: Hearing {
+            bits: 5,
+            ..Hearing::USUAL
+        },
+        ..AS_IT_IS
+    },
+    Arm {
+        name: "sparing",
+        what: "as thorp, with five bits for each name, and what was said is forgotten after three hours",
+        hearing: Hearing {
+            bits: 5,
+            lasts: Duration::from_hours(3),
             ..Hearing::USUAL
         },
         ..AS_IT_IS

@@ -23,6 +23,8 @@ pub struct Host {
     pub runs: u32,
     /// When it was started last.
     pub since: Instant,
+    /// Until when it is counted that it is online.
+    pub counted_until: Instant,
     /// The earliest time at which it is woken, of those that are in the queue.
     pub wakes_at: Option<Instant>,
     /// Its open connections.
@@ -83,6 +85,7 @@ impl Host {
             program: Program::Off,
             runs: 0,
             since: Instant::default(),
+            counted_until: Instant::default(),
             wakes_at: None,
             links: Vec::new(),
             online_before: Duration::ZERO,

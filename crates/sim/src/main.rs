@@ -70,7 +70,7 @@ struct How {
     /// A small village and few seeds, in all arms: half an hour on two cores.
     #[arg(long)]
     small: bool,
-    /// The first hours of the reference, plain BitTorrent and thorp: an hour on two cores.
+    /// The reference's first three hours, plain BitTorrent and thorp: an hour or two on two cores.
     #[arg(long)]
     quick: bool,
     /// The reference: ten regions of 1,000 machines. It takes a week on two cores.

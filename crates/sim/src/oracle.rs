@@ -20,7 +20,7 @@ use crate::trace::Machine;
 const SAMPLED: usize = 200;
 
 /// By machine and hour: for each answerable request, the machines that had the file.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Oracle {
     /// One in this many machines is looked at.
     one_in: usize,

@@ -157,42 +157,48 @@ impl<'a> Playing<'a> {
     }
 
     /// Returns the number of the last hour that was played, and what it came to, in a line.
-    pub fn last_hour(&self) -> String {
-        let village = &self.village;
-        let last = self.hours.saturating_sub(1);
-        let since = Instant::after_start(Duration::from_hours(last as u64));
-        let asked = village.requests.iter().rev();
-        let asked = asked.take_while(|asked| asked.at >= since);
-        let answerable = asked.filter(|asked| is_answerable(asked));
-        let spared = answerable.clone().filter(|asked| is_spared(asked)).count();
-        let seconds = self.started.elapsed().as_secs_f64();
+    pub fn last_hour(&mut self) -> String {
+        let (requests, oracle) = (self.village.requests.clone(), self.village.oracle.clone());
+        let run = self.so_far(requests, oracle);
+        let last = run.summary(self.hours.saturating_sub(1)..self.hours);
         format!(
-            "hour {}: {:.1} % of {} answerable lookups spared the tracker; {seconds:.0} s, {} events",
+            "hour {}: {:.1} % of {} answerable lookups spared the tracker, the region has {:.1} %; {:.2} questions \
+             a lookup, {:.0} B/s, {:.0} messages to the tracker an hour; {}",
             self.hours,
-            ratio(spared, answerable.clone().count()) * 100.0,
-            answerable.count(),
-            village.events,
+            last.spared * 100.0,
+            last.answerable,
+            last.region_oracle * 100.0,
+            last.questions,
+            last.bytes,
+            last.to_tracker,
+            run.speed(),
         )
     }
 
     /// Returns how it ended.
     pub fn over(mut self) -> Run {
-        self.village.finish();
+        let oracle = std::mem::replace(&mut self.village.oracle, Oracle::new(0));
+        let requests = std::mem::take(&mut self.village.requests);
+        self.so_far(requests, oracle)
+    }
+
+    fn so_far(&mut self, requests: Vec<Requested>, oracle: Oracle) -> Run {
+        self.village.count_online();
         let memory = self.village.memory();
-        let village = self.village;
+        let village = &self.village;
         let hours = village.traffic.hours(0..self.hours);
         let online = hours.iter().flat_map(|hour| &hour.online);
         let peer_hours = online.sum::<Duration>().as_secs_f64() / 3600.0;
         Run {
             hours: hours.to_vec(),
             broken: village.laws.broken().to_vec(),
-            requests: village.requests,
+            requests,
             digest: village.digest,
             events: village.events,
             took: self.started.elapsed(),
             memory,
-            counts: village.counts,
-            oracle: village.oracle,
+            counts: village.counts.clone(),
+            oracle,
             peer_hours,
         }
     }

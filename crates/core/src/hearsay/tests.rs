@@ -63,6 +63,7 @@ const FLEETING: Hearing = Hearing {
     outlasts: false,
     few: 0,
     items: 4096,
+    bits: 8,
     seconds: true,
     fresh: EVERY,
     meets: true,

@@ -30,7 +30,7 @@ use crate::workload::Workload;
 pub enum Extent {
     /// A small village and few seeds, in all arms.
     Small,
-    /// The reference's first hours, plain BitTorrent beside the program as it is.
+    /// The reference's first three hours, plain BitTorrent beside the program as it is.
     Quick,
     /// The reference.
     Full,
@@ -83,7 +83,7 @@ impl Extent {
         match self {
             Self::Small => Workload::small(),
             Self::Quick => Workload {
-                length: Duration::from_hours(5),
+                length: Duration::from_hours(3),
                 ..Workload::reference()
             },
             Self::Full => Workload::reference(),

@@ -33,6 +33,7 @@ impl World {
         }
         self.hosts[node].runs += 1;
         self.hosts[node].since = self.now;
+        self.hosts[node].counted_until = self.now;
         self.hosts[node].wakes_at = None;
         let config = peer::Config {
             me: self.me(node),
@@ -96,11 +97,10 @@ impl World {
                 self.requests[request].fate = Fate::Left;
             }
         }
+        self.count_online_of(node);
         self.hosts[node].online_before = self.hosts[node].online(self.now);
         self.switch_off(node);
         self.truth.on_offline(self.now, machine);
-        self.traffic
-            .was_online(node, self.hosts[node].since, self.now);
     }
 
     /// The program at a node ends, and nothing more is sent or heard by it.

@@ -183,14 +183,18 @@ impl World {
         self.now = end;
     }
 
-    /// The run is over: what is still open stays so, and who is online was.
-    pub fn finish(&mut self) {
+    /// Counts how long the machines were online that are.
+    pub fn count_online(&mut self) {
         for node in 1..self.hosts.len() {
             if !matches!(self.hosts[node].program, Program::Off) {
-                self.traffic
-                    .was_online(node, self.hosts[node].since, self.now);
+                self.count_online_of(node);
             }
         }
+    }
+
+    fn count_online_of(&mut self, node: Node) {
+        let since = std::mem::replace(&mut self.hosts[node].counted_until, self.now);
+        self.traffic.was_online(node, since, self.now);
     }
 
     /// By peer that is online: bytes of the listings that it keeps, its own among them.
