@@ -41,31 +41,19 @@ pub fn run(peers: u32, torrents: u32, seconds: u64) -> Result<()> {
         "asking and answering need a processor each"
     );
     let scratch = tempfile::tempdir()?;
-    let program = std::env::current_exe()?.with_file_name("thorp");
-    let tracker = pinned(1, &program)
-        .args([
-            "tracker",
-            "--open",
-            "--lines",
-            "--bittorrent=any",
-            "--listen",
-            "127.0.0.1:0",
-        ])
-        .arg("--state")
-        .arg(scratch.path())
-        .stdout(Stdio::piped())
-        .spawn()
-        .with_context(|| format!("cannot start {}", program.display()))?;
     let load = Asked {
         peers,
         torrents,
         seconds,
     };
-    let mut tracker = Ended(tracker);
-    let at = said_where(&mut tracker)?;
+    let (tracker, at) = tracker(scratch.path(), Ipv4Addr::LOCALHOST)?;
     let length = load.ask("thorp", at, &tracker)?;
     load.ask_by_http("thorp", at, &tracker, true)?;
     load.ask_by_http("thorp", at, &tracker, false)?;
+    drop(tracker);
+    // There it has to ask the system of each datagram where it came to.
+    let (tracker, at) = self::tracker(scratch.path(), Ipv4Addr::UNSPECIFIED)?;
+    load.ask("thorp, at all addresses", at, &tracker)?;
     drop(tracker);
     let echo = pinned(1, &std::env::current_exe()?)
         .args(["echo", "--length", &length.to_string()])
@@ -388,6 +376,22 @@ pub fn echo(length: usize) -> Result<()> {
 }
 
 const OPENTRACKER: u16 = 16_969;
+
+/// Starts the program's tracker, and returns where it is asked.
+fn tracker(scratch: &Path, listen: Ipv4Addr) -> Result<(Ended, SocketAddr)> {
+    let program = std::env::current_exe()?.with_file_name("thorp");
+    let listen = SocketAddr::from((listen, 0)).to_string();
+    let tracker = pinned(1, &program)
+        .args(["tracker", "--open", "--lines", "--bittorrent=any"])
+        .args(["--listen", &listen, "--state"])
+        .arg(scratch)
+        .stdout(Stdio::piped())
+        .spawn()
+        .with_context(|| format!("cannot start {}", program.display()))?;
+    let mut tracker = Ended(tracker);
+    let at = said_where(&mut tracker)?;
+    Ok((tracker, (Ipv4Addr::LOCALHOST, at.port()).into()))
+}
 
 /// Starts opentracker, which has to be told which torrents there are, and serves nobody as root.
 fn opentracker(scratch: &Path, torrents: u32) -> Result<Option<Ended>> {
