@@ -46,18 +46,24 @@ pub(crate) fn bind(address: SocketAddr, is_shared: bool, kept: usize) -> io::Res
 /// Datagrams that were read at once, and room for their answers.
 pub(crate) struct Datagrams {
     headers: MultiHeaders<SockaddrStorage>,
-    /// Of answers from the address that a socket is bound to, and of those from a named one.
-    bound: MultiHeaders<SockaddrStorage>,
-    named: MultiHeaders<SockaddrStorage>,
     buffers: Vec<Vec<u8>>,
     read: Vec<Read>,
+    /// From where each was sent.
+    from: Vec<Option<SockaddrStorage>>,
     answers: Vec<Vec<u8>>,
+    sending: Sending,
+}
+
+/// What is used to send many datagrams at once.
+struct Sending {
+    /// Of those from the address that a socket is bound to, and of those from a named one.
+    bound: MultiHeaders<SockaddrStorage>,
+    named: MultiHeaders<SockaddrStorage>,
 }
 
 /// A datagram that was read.
 struct Read {
     length: usize,
-    from: Option<SockaddrStorage>,
     /// The address of this machine that it came to, where a socket is bound to all of them.
     to: Option<IpAddr>,
 }
@@ -75,40 +81,46 @@ impl Datagrams {
         let told = || Some(cmsg_space!(in6_pktinfo));
         Self {
             headers: MultiHeaders::preallocate(BATCH, told()),
-            bound: MultiHeaders::preallocate(BATCH, None),
-            named: MultiHeaders::preallocate(BATCH, told()),
             buffers: vec![vec![0; longest]; BATCH],
             read: Vec::with_capacity(BATCH),
+            from: Vec::with_capacity(BATCH),
             answers: vec![Vec::new(); BATCH],
+            sending: Sending {
+                bound: MultiHeaders::preallocate(BATCH, None),
+                named: MultiHeaders::preallocate(BATCH, told()),
+            },
         }
     }
 
     /// Reads what has come, and returns how many datagrams that is. Does not wait.
     pub(crate) fn read(&mut self, socket: &impl AsRawFd) -> nix::Result<usize> {
         self.read.clear();
+        self.from.clear();
         let buffers = self.buffers.iter_mut();
         let mut slices: Vec<_> = buffers
             .map(|buffer| [IoSliceMut::new(&mut buffer[..])])
             .collect();
         let (fd, flags) = (socket.as_raw_fd(), MsgFlags::MSG_DONTWAIT);
         let read = recvmmsg(fd, &mut self.headers, slices.iter_mut(), flags, None)?;
-        self.read.extend(read.map(|datagram| Read {
-            length: datagram.bytes,
-            from: datagram.address,
-            to: came_to(&datagram),
-        }));
+        for datagram in read {
+            self.read.push(Read {
+                length: datagram.bytes,
+                to: came_to(&datagram),
+            });
+            self.from.push(datagram.address);
+        }
         Ok(self.read.len())
     }
 
     /// Returns what was read.
     pub(crate) fn questions(&mut self) -> impl Iterator<Item = Question<'_>> {
-        let read = self.buffers.iter().zip(&self.read);
+        let read = self.buffers.iter().zip(&self.read).zip(&self.from);
         let questions = read.zip(&mut self.answers);
-        questions.filter_map(|((buffer, read), answer)| {
+        questions.filter_map(|(((buffer, read), from), answer)| {
             answer.clear();
             Some(Question {
                 datagram: &buffer[..read.length],
-                from: address(read.from.as_ref()?)?,
+                from: address(from.as_ref()?)?,
                 answer,
             })
         })
@@ -116,27 +128,44 @@ impl Datagrams {
 
     /// Sends the answers. Those that the system does not take are lost, as any datagram may be.
     pub(crate) fn send_answers(&mut self, socket: &impl AsRawFd) {
-        let answered = |number: &usize| !self.answers[*number].is_empty();
-        let mut left: Vec<usize> = (0..self.read.len()).filter(answered).collect();
-        // Mostly all came to the same address.
+        let (read, sending) = (&self.read, &mut self.sending);
+        let answers = &self.answers[..read.len()];
+        let came_to = read.first().and_then(|read| read.to);
+        let are_alike = read.iter().all(|read| read.to == came_to);
+        if are_alike && !answers.iter().any(Vec::is_empty) {
+            // As mostly: no address is copied.
+            let slices: Vec<_> = answers
+                .iter()
+                .map(|answer| [IoSlice::new(answer)])
+                .collect();
+            return sending.send(socket, &slices, &self.from, came_to);
+        }
+        let answered = |number: &usize| !answers[*number].is_empty();
+        let mut left: Vec<usize> = (0..read.len()).filter(answered).collect();
         while let Some(&first) = left.first() {
-            let from = self.read[first].to;
+            let came_to = read[first].to;
             let (now, later): (Vec<usize>, Vec<usize>) = left
                 .into_iter()
-                .partition(|number| self.read[*number].to == from);
-            self.send(socket, &now, from);
+                .partition(|number| read[*number].to == came_to);
+            let numbers = now.into_iter();
+            let (slices, to): (Vec<_>, Vec<_>) = numbers
+                .map(|number| ([IoSlice::new(&answers[number])], self.from[number]))
+                .unzip();
+            sending.send(socket, &slices, &to, came_to);
             left = later;
         }
     }
+}
 
-    fn send(&mut self, socket: &impl AsRawFd, numbers: &[usize], from: Option<IpAddr>) {
-        let (slices, to): (Vec<_>, Vec<_>) = numbers
-            .iter()
-            .map(|number| {
-                let answer = [IoSlice::new(&self.answers[*number])];
-                (answer, self.read[*number].from)
-            })
-            .unzip();
+impl Sending {
+    /// Sends each to its address, from this one of the machine's own.
+    fn send(
+        &mut self,
+        socket: &impl AsRawFd,
+        slices: &[[IoSlice<'_>; 1]],
+        to: &[Option<SockaddrStorage>],
+        from: Option<IpAddr>,
+    ) {
         let (v4, v6);
         let (headers, named) = match from {
             None => (&mut self.bound, None),
