@@ -46,13 +46,13 @@ pub fn run(peers: u32, torrents: u32, seconds: u64) -> Result<()> {
         torrents,
         seconds,
     };
-    let (tracker, at) = tracker(scratch.path(), Ipv4Addr::LOCALHOST)?;
+    let (tracker, at) = own_tracker(scratch.path(), Ipv4Addr::LOCALHOST)?;
     let length = load.ask("thorp", at, &tracker)?;
     load.ask_by_http("thorp", at, &tracker, true)?;
     load.ask_by_http("thorp", at, &tracker, false)?;
     drop(tracker);
     // There it has to ask the system of each datagram where it came to.
-    let (tracker, at) = self::tracker(scratch.path(), Ipv4Addr::UNSPECIFIED)?;
+    let (tracker, at) = own_tracker(scratch.path(), Ipv4Addr::UNSPECIFIED)?;
     load.ask("thorp, at all addresses", at, &tracker)?;
     drop(tracker);
     let echo = pinned(1, &std::env::current_exe()?)
@@ -378,7 +378,7 @@ pub fn echo(length: usize) -> Result<()> {
 const OPENTRACKER: u16 = 16_969;
 
 /// Starts the program's tracker, and returns where it is asked.
-fn tracker(scratch: &Path, listen: Ipv4Addr) -> Result<(Ended, SocketAddr)> {
+fn own_tracker(scratch: &Path, listen: Ipv4Addr) -> Result<(Ended, SocketAddr)> {
     let program = std::env::current_exe()?.with_file_name("thorp");
     let listen = SocketAddr::from((listen, 0)).to_string();
     let tracker = pinned(1, &program)

@@ -354,7 +354,7 @@ fn one(args: &One) -> Result<()> {
 }
 
 /// Large villages take hours, so each hour is told of when it was played.
-#[expect(clippy::print_stderr, reason = "for who waits")]
+#[expect(clippy::print_stderr, reason = "a large village takes hours")]
 fn play(trace: &Trace, arm: Arm, args: &One) -> Run {
     let mut playing = Playing::new(trace, arm, args.loss, args.seed);
     while playing.play_an_hour() {
