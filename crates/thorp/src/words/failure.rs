@@ -367,8 +367,8 @@ fn in_part(why: &Gap) -> String {
     match why {
         Gap::Cut => {
             "The tracker did not answer in full: there may be more than this. It has no room for \
-             the lists of all peers, has just started, or a peer still looks through its share. \
-             Try again."
+             the lists of all peers, has just started, has stopped answering, or a peer still looks \
+             through its share. Try again."
                 .into()
         }
         Gap::Busy => "The tracker has too much to do, and did not answer in full: there may be \
