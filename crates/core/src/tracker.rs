@@ -163,10 +163,11 @@ impl Tracker {
         }
     }
 
-    /// The next thing to do, until there is none.
+    /// The next thing to do, until there is none. A member is told that its update is known only
+    /// after the stores of swarms were told: a client may announce right after.
     pub fn poll_output(&mut self) -> Option<Output> {
-        let on_links = self.links.poll_output().map(Output::Link);
-        on_links.or_else(|| self.out.pop_front())
+        let here = self.out.pop_front();
+        here.or_else(|| self.links.poll_output().map(Output::Link))
     }
 
     /// When to come back with [`links::Input::Tick`], if nothing happens before.
@@ -351,6 +352,7 @@ mod tests {
     use std::net::{IpAddr, Ipv4Addr};
 
     use thorp_wire::frame::{Body, Frame, Hello, Leave, Update, VERSION};
+    use thorp_wire::{Entry, Root};
 
     use super::*;
     use crate::links::Party;
@@ -372,28 +374,39 @@ mod tests {
     /// Two members are a small group to it.
     fn of_a_small_group() -> Tracker {
         Tracker::new(Config {
-            me: me(99),
-            interval: SECOND,
             small_group: 2,
-            longest_interval: SECOND * 3,
-            bittorrent: false,
-            room: ROOM,
+            ..config()
         })
     }
 
+    fn config() -> Config {
+        Config {
+            me: me(99),
+            interval: SECOND,
+            small_group: SMALL_GROUP,
+            longest_interval: SECOND * 3,
+            bittorrent: false,
+            room: ROOM,
+        }
+    }
+
     fn say(tracker: &mut Tracker, now: Instant, n: u8, body: impl Into<Body>) -> Vec<Frame> {
+        let said = outputs(tracker, now, n, body).into_iter();
+        let sent = said.filter_map(|output| match output {
+            Output::Link(links::Output::Send(_, frame)) => Some(frame),
+            _ => None,
+        });
+        sent.collect()
+    }
+
+    /// What it wants done once this was said on a link.
+    fn outputs(tracker: &mut Tracker, now: Instant, n: u8, body: impl Into<Body>) -> Vec<Output> {
         let input = links::Input::Frame {
             link: LinkId(n.into()),
             frame: Frame::plain(body),
         };
         tracker.handle(now, input);
-        let mut said = Vec::new();
-        while let Some(output) = tracker.poll_output() {
-            if let Output::Link(links::Output::Send(_, frame)) = output {
-                said.push(frame);
-            }
-        }
-        said
+        std::iter::from_fn(|| tracker.poll_output()).collect()
     }
 
     fn join(tracker: &mut Tracker, now: Instant, n: u8) {
@@ -536,5 +549,41 @@ mod tests {
         assert!(position(&tracker).is_some(), "it is the same member");
         connect(&mut tracker, at, 1, 3, true);
         assert_eq!(position(&tracker), None);
+    }
+
+    #[test]
+    fn a_member_hears_that_its_file_is_known_once_clients_are_told_of_it() {
+        let mut tracker = Tracker::new(Config {
+            bittorrent: true,
+            ..config()
+        });
+        let at = Instant::default();
+        connect(&mut tracker, at, 1, 1, true);
+        let file = Entry {
+            name: "a".parse().expect("a name"),
+            length: 7,
+            mtime: 0,
+            root: Some(Root::new([1; 32])),
+            partial: false,
+            nanos: 0,
+            executable: false,
+            v1: None,
+        };
+        let listing = Update {
+            since: None,
+            added: vec![file],
+            ..Update::heartbeat(1)
+        };
+        let outputs = outputs(&mut tracker, at, 1, listing);
+        let lists = |output: &Output| matches!(output, Output::Member(MemberChange::Lists(..)));
+        let is_known = |output: &Output| {
+            matches!(
+                output,
+                Output::Link(links::Output::Send(_, Frame { body: Body::Ack(ack), .. })) if ack.seq == Some(1)
+            )
+        };
+        let told = outputs.iter().rposition(lists);
+        let acknowledged = outputs.iter().position(is_known);
+        assert!(told.is_some() && told < acknowledged, "{outputs:?}");
     }
 }
