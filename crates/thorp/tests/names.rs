@@ -327,6 +327,35 @@ fn a_file_of_the_own_share_is_copied_and_nothing_is_overwritten() {
 }
 
 #[test]
+fn what_a_pattern_or_a_folder_means_of_the_own_share_is_copied_beside_what_others_have() {
+    let pair = Pair::new(&[("docs/theirs.txt", "theirs"), ("docs/both.txt", "both")]);
+    pair.wants.file("docs/own.txt", "own");
+    pair.wants.file("docs/both.txt", "both");
+    pair.wants.file("kept/a", "a");
+    pair.wants.file("kept/b/c", "c");
+    pair.wants.all_hashed(5);
+    let out = |dir: &str| pair.village.node(dir).share();
+    let get = |what: &str, dir: &str| {
+        fs::create_dir_all(out(dir)).unwrap();
+        pair.wants
+            .run(&["get", what, "-o", out(dir).to_str().unwrap()])
+    };
+    let read = |dir: &str, name: &str| fs::read_to_string(out(dir).join(name)).unwrap();
+    get("docs/*", "pattern").exits(0);
+    for name in ["own", "theirs", "both"] {
+        assert_eq!(read("pattern", &format!("docs/{name}.txt")), name);
+    }
+    get("kept/**", "only-own").exits(0);
+    get("kept", "folder").exits(0);
+    for dir in ["only-own", "folder"] {
+        assert_eq!(read(dir, "kept/a"), "a");
+        assert_eq!(read(dir, "kept/b/c"), "c");
+    }
+    // Into the share nothing is copied that is there.
+    pair.wants.run(&["get", "kept/**"]).exits(3);
+}
+
+#[test]
 fn a_get_that_replaces_files_replaces_none_of_its_own() {
     let large = |letter: &str| letter.repeat(300_000);
     let (first, second) = (large("1"), large("2"));

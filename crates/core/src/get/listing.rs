@@ -152,7 +152,7 @@ impl Gets {
             by_name.entry(name).or_default().push(variant);
         }
         let mut unhashed = Vec::new();
-        for (name, variants) in by_name {
+        for (name, mut variants) in by_name {
             if reserved::changes_what_is_shared(&name) {
                 get.left_out += 1;
                 let left_out = News::LeftOut(name);
@@ -161,6 +161,14 @@ impl Gets {
             }
             // What two patterns mean is fetched once.
             if get.done.iter().any(|done| done.matches(&name)) {
+                continue;
+            }
+            let own: Vec<Variant> = variants
+                .extract_if(.., |it| it.holders.is_empty())
+                .collect();
+            if let (true, Some(own)) = (variants.is_empty(), own.first()) {
+                let verdict = get.terms.own_listed(&own.entry, tracker_asked);
+                candidates.push(Candidate::new(name.to_string(), verdict));
                 continue;
             }
             if variants.iter().all(|variant| variant.entry.root.is_none()) {

@@ -87,8 +87,8 @@ pub(crate) enum Input {
         known: BTreeMap<PeerId, Holder>,
         own: BTreeMap<String, Entry>,
     },
-    /// Some of the answer to [`Action::Survey`], as far as the survey has come. More
-    /// comes after [`Action::GoOn`].
+    /// Some of the answer to [`Action::Survey`], as far as the survey has come. A file without a
+    /// holder is this peer's own. More comes after [`Action::GoOn`].
     Surveyed(Inquiry, Vec<Variant>, Coverage),
     /// All of it has come.
     SurveyOver(Inquiry, Coverage),
@@ -326,6 +326,11 @@ impl Gets {
         for id in waiting.map(|(id, _)| *id).collect::<Vec<_>>() {
             self.go_on(now, id);
         }
+    }
+
+    /// Whether this peer's own files are copied for a get where no other member has one.
+    pub fn copies(&self, id: GetId) -> bool {
+        self.requests.get(&id).is_some_and(|get| get.terms.copies)
     }
 
     /// Names that are waited for, and by which get.

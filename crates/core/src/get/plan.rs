@@ -41,7 +41,7 @@ pub(super) struct Terms {
     /// Whether all is by one name or pattern.
     pub(super) is_only: bool,
     /// Whether this peer's own files are copied where no other member has one.
-    copies: bool,
+    pub(super) copies: bool,
     /// Whether files that may act by lying there come without being named.
     pub(super) hidden: bool,
     pub(super) folders: Folders,
@@ -229,7 +229,8 @@ impl Gets {
         let mut candidates = Vec::new();
         for (name, answer) in names {
             let own = own.get(&name);
-            let verdict = match own.and_then(|own| get.terms.own(&name, own, tracker)) {
+            let is_asked = tracker.is_asked_in_full();
+            let verdict = match own.and_then(|own| get.terms.own(&name, own, is_asked)) {
                 Some(planned) => Verdict::Take(planned),
                 None => get.terms.verdict(&name, answer, tracker, known),
             };
@@ -500,7 +501,7 @@ impl Terms {
     }
 
     /// What this peer shares itself, where no other member has it.
-    pub fn own(&self, typed: &str, own: &Entry, tracker: TrackerUse) -> Option<Planned> {
+    pub fn own(&self, typed: &str, own: &Entry, tracker_asked: bool) -> Option<Planned> {
         let is_free = self.copies && !self.is_guarded(typed, &own.name);
         let content = own.content().filter(|_| is_free)?;
         let root = self.only.root.as_deref();
@@ -521,13 +522,27 @@ impl Terms {
             answer: Answered {
                 source: Source::Memory,
                 via: None,
-                tracker_asked: tracker.is_asked_in_full(),
+                tracker_asked,
             },
             widen: false,
             is_there: false,
             late: None,
             is_own: true,
         })
+    }
+
+    /// What this peer shares itself under a name that matches, and no other member does.
+    pub fn own_listed(&self, own: &Entry, tracker_asked: bool) -> Verdict {
+        let planned = self.own(own.name.as_str(), own, tracker_asked);
+        planned.map_or_else(
+            || {
+                Verdict::Miss(match own.root {
+                    None => Missed::StillHashing { by: None },
+                    Some(_) => Missed::OnlyHere(own.name.clone()),
+                })
+            },
+            Verdict::Take,
+        )
     }
 
     /// What may act by lying there is not taken by the last part of its path alone.

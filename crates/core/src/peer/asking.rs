@@ -153,7 +153,14 @@ impl Peer {
     }
 
     /// A lookup of a get is done.
-    pub(super) fn looked_up(&mut self, now: Instant, inquiry: Inquiry, outcome: Outcome) {
+    pub(super) fn looked_up(&mut self, now: Instant, inquiry: Inquiry, mut outcome: Outcome) {
+        if self.gets.copies(inquiry.get) {
+            for (name, answer) in &mut outcome.names {
+                if matches!(answer, Answer::Nobody) && self.has_folder(name) {
+                    *answer = Answer::Folder;
+                }
+            }
+        }
         let mut known = BTreeMap::new();
         for (_, answer) in &outcome.names {
             if let Answer::Found(Source::Neighbour(id), _) = answer

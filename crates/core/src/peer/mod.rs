@@ -67,7 +67,7 @@ use crate::get::{self, Gets, Inquiry};
 use crate::hearsay::Hearsay;
 use crate::links::{LinkId, Links, Role};
 use crate::lookup::{Lookup, TrackerState};
-use crate::matching::Fit;
+use crate::matching::{Fit, Pattern};
 use crate::neighbours::Neighbours;
 use crate::presence::Presences;
 use crate::publisher::Publisher;
@@ -339,6 +339,19 @@ impl Peer {
             [file] if fit != Fit::Normalised => Some(file.entry.clone()),
             _ => None,
         }
+    }
+
+    /// Whether this peer itself shares files beneath a folder of this name, and none of the name.
+    fn has_folder(&self, typed: &str) -> bool {
+        let me = self.config.me.id;
+        let own = |peer| peer == me;
+        let beneath = Pattern::beneath(typed);
+        let has_any = |beneath| {
+            (self.links.catalogue().matching(&beneath, None, &own))
+                .next()
+                .is_some()
+        };
+        self.own_named(typed).is_none() && beneath.is_ok_and(has_any)
     }
 
     fn own_entry(&self, name: &Name) -> Option<Entry> {

@@ -213,14 +213,12 @@ impl Peer {
             let Some(mut survey) = self.surveys.remove(&surveyor) else {
                 continue;
             };
-            let wished = match surveyor {
-                Surveyor::Shell(id) => self.wishes.get(&id),
-                Surveyor::Get(_) => None,
+            let me = Holder::bare(self.config.me.id);
+            let itself = match surveyor {
+                Surveyor::Shell(id) => self.wishes.get(&id).and_then(|it| it.itself.as_deref()),
+                Surveyor::Get(inquiry) => self.gets.copies(inquiry.get).then_some(&me),
             };
-            let around = SurveyView {
-                peer: self,
-                itself: wished.and_then(|wished| wished.itself.as_deref()),
-            };
+            let around = SurveyView { peer: self, itself };
             let actions = survey.advance(now, &around);
             let coverage = survey.coverage();
             self.surveys.insert(surveyor, survey);
@@ -251,6 +249,10 @@ impl Peer {
     ) {
         match (surveyor, part) {
             (Surveyor::Get(inquiry), Findings::Files(files)) => {
+                let files = self.without_itself(files);
+                if files.is_empty() {
+                    return self.on_taken(surveyor);
+                }
                 let input = get::Input::Surveyed(inquiry, files, so_far);
                 self.gets.handle(now, input);
             }
@@ -258,6 +260,16 @@ impl Peer {
             (Surveyor::Get(_), Findings::Members(_)) => {}
             (Surveyor::Shell(id), part) => self.on_wish_part(id, part),
         }
+    }
+
+    /// Takes this peer out of the holders. A file without a holder is then one of its own.
+    fn without_itself(&self, mut files: Vec<Variant>) -> Vec<Variant> {
+        let me = self.config.me.id;
+        files.retain_mut(|file| {
+            file.holders.retain(|holder| holder.id != me);
+            !file.holders.is_empty() || self.own_entry(&file.entry.name).is_some()
+        });
+        files
     }
 
     fn on_survey_over(&mut self, now: Instant, surveyor: Surveyor, coverage: Coverage) {

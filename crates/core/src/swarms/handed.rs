@@ -28,11 +28,13 @@ impl Swarms {
             Compact::V4(_) => (row, None),
             Compact::V6(_) => (None, row),
         };
+        let v6 = torrent.v6();
+        let others_of_v6 = v6.map_or(0, |v6| v6.others(of_v6, wants_seeders));
         for (wanted, others, is_wanted_v4) in [
             (wanted.v4, torrent.v4.others(of_v4, wants_seeders), true),
-            (wanted.v6, torrent.v6.others(of_v6, wants_seeders), false),
+            (wanted.v6, others_of_v6, false),
         ] {
-            let has = &torrent.members;
+            let has = torrent.members();
             let most = wanted - others.min(wanted / 2);
             let mut given = 0;
             let from = if has.is_empty() {
@@ -63,9 +65,9 @@ impl Swarms {
             if is_wanted_v4 {
                 let out = &mut handed.v4;
                 torrent.v4.sample(random, left, of_v4, wants_seeders, out);
-            } else {
+            } else if let Some(v6) = v6 {
                 let out = &mut handed.v6;
-                torrent.v6.sample(random, left, of_v6, wants_seeders, out);
+                v6.sample(random, left, of_v6, wants_seeders, out);
             }
         }
     }

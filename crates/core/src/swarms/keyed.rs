@@ -22,11 +22,11 @@ impl Key {
         let (words, rest) = bytes.as_chunks::<8>();
         let mut last = [0; 8];
         last[..rest.len()].copy_from_slice(rest);
-        let words = words.iter().chain([&last]);
-        let length = bytes.len() as u64;
-        words.fold(length, |hash, word| {
-            self.mix(hash, u64::from_le_bytes(*word))
-        })
+        let mut hash = bytes.len() as u64;
+        for word in words {
+            hash = self.mix(hash, u64::from_le_bytes(*word));
+        }
+        self.mix(hash, u64::from_le_bytes(last))
     }
 
     /// Both halves of a product depend on all bits of both factors.

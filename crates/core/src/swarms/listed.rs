@@ -37,7 +37,7 @@ impl Swarms {
     fn list(&mut self, torrent: InfoHash, member: MemberNumber, set: impl FnOnce(&mut Has)) {
         self.members.torrents_mut(member).insert(torrent);
         let torrent = self.find(&torrent).unwrap_or_else(|| self.add(torrent));
-        let mut members = std::mem::take(&mut self.torrents[torrent].members).into_vec();
+        let mut members = self.torrents[torrent].take_members();
         let has = match members.iter().position(|has| has.member == member) {
             Some(at) => {
                 self.count(members[at].is_whole(), -1);
@@ -51,12 +51,12 @@ impl Swarms {
         };
         set(has);
         self.count(has.is_whole(), 1);
-        self.torrents[torrent].members = members.into_boxed_slice();
+        self.torrents[torrent].set_members(members);
         // From now on it appears as a member, also where it has announced itself before.
         let v4 = self.members.v4(member).copied();
         let v6 = self.members.v6(member).copied();
         self.forget_client(torrent, v4, |torrent| &mut torrent.v4);
-        self.forget_client(torrent, v6, |torrent| &mut torrent.v6);
+        self.forget_client(torrent, v6, Torrent::v6_mut);
     }
 
     /// A member lists a torrent by this name. Of several the shortest is kept: one that no member
@@ -65,10 +65,10 @@ impl Swarms {
         let Some(at) = self.find(torrent) else {
             return;
         };
-        let kept = &mut self.torrents[at].name;
+        let torrent = &mut self.torrents[at];
         let is_shorter = |kept: &Name| name.as_str().len() < kept.as_str().len();
-        if kept.as_ref().is_none_or(is_shorter) {
-            *kept = Some(name.clone());
+        if torrent.name().is_none_or(is_shorter) {
+            torrent.set_name(Some(name.clone()));
         }
     }
 
@@ -78,9 +78,12 @@ impl Swarms {
         at: Option<[u8; N]>,
         peers_of: fn(&mut Torrent) -> &mut Peers<N>,
     ) {
+        let Some(at) = at else {
+            return;
+        };
         let key = self.key;
         let peers = peers_of(&mut self.torrents[torrent]);
-        if let Some(row) = at.and_then(|at| peers.find(key, &at)) {
+        if let Some(row) = peers.find(key, &at) {
             let was_seeder = peers.is_seeder(row);
             let removed = peers.remove(key, row);
             self.on_removed(&removed, was_seeder);
@@ -93,7 +96,7 @@ impl Swarms {
         let Some(number) = self.find(torrent) else {
             return;
         };
-        let mut members = std::mem::take(&mut self.torrents[number].members).into_vec();
+        let mut members = self.torrents[number].take_members();
         if let Some(at) = members.iter().position(|has| has.member == member) {
             let has = &mut members[at];
             self.count(has.is_whole(), -1);
@@ -106,9 +109,9 @@ impl Swarms {
             }
         }
         if !members.iter().any(|has| has.listed.is_some()) {
-            self.torrents[number].name = None;
+            self.torrents[number].set_name(None);
         }
-        self.torrents[number].members = members.into_boxed_slice();
+        self.torrents[number].set_members(members);
         self.drop_if_empty(number);
     }
 

@@ -114,6 +114,9 @@ impl Assignment {
     /// Returns the number of the store that has a torrent.
     #[expect(clippy::cast_possible_truncation, reason = "less than `stores`")]
     pub fn store_of(&self, torrent: &InfoHash) -> usize {
+        if self.stores == 1 {
+            return 0;
+        }
         let hash = self.key.of_torrent(torrent);
         ((u128::from(hash) * self.stores as u128) >> 64) as usize
     }
@@ -231,9 +234,14 @@ impl Swarms {
     /// things at once where one does not depend on another: so it is waited for once for all of
     /// them, and not for each in turn. Nothing is changed by it.
     pub fn look_ahead<'a>(&self, torrents: impl Iterator<Item = &'a InfoHash>) {
-        let hashes = torrents.map(|torrent| self.key.of_torrent(torrent));
+        // What is computed in between would keep the processor from reading many at once.
+        let hashes: Vec<u64> = torrents
+            .map(|torrent| self.key.of_torrent(torrent))
+            .collect();
         // That it is another torrent with a hash like that is rare, and does no harm.
-        let rows = hashes.filter_map(|hash| self.index.find(hash, |_| true));
+        let rows = hashes
+            .into_iter()
+            .filter_map(|hash| self.index.find(hash, |_| true));
         let rows: Vec<usize> = rows.map(|row| *row as usize).collect();
         glance_at(&rows, |row| self.torrents[*row].glance());
         glance_at(&rows, |row| self.torrents[*row].v4.glance());
@@ -300,7 +308,7 @@ impl Swarms {
         }
         let busy = |(_, at): (_, usize)| Busy {
             torrent: self.torrents[at].info_hash,
-            name: self.torrents[at].name.clone(),
+            name: self.torrents[at].name().cloned(),
             counts: self.counts_of(at),
         };
         best.into_iter().rev().map(busy).collect()
@@ -341,7 +349,7 @@ impl Swarms {
         };
         match said.at {
             Compact::V4(at) => self.change_in(torrent, now, said, at, |torrent| &mut torrent.v4),
-            Compact::V6(at) => self.change_in(torrent, now, said, at, |torrent| &mut torrent.v6),
+            Compact::V6(at) => self.change_in(torrent, now, said, at, Torrent::v6_mut),
         }
     }
 
@@ -408,7 +416,7 @@ impl Swarms {
         let of_torrent = &mut self.torrents[torrent];
         let is_full = of_torrent.peers() >= self.limits.of_one_torrent as usize
             // A member appears as such.
-            || self.members.is_at(&of_torrent.members, said.at);
+            || self.members.is_at(of_torrent.members(), said.at);
         if is_full || self.peers >= self.limits.peers {
             return true;
         }
@@ -493,7 +501,7 @@ impl Swarms {
 
     /// Returns whether it is still there; if it is not, another one has its number.
     fn drop_if_empty(&mut self, torrent: usize) -> bool {
-        if !self.torrents[torrent].is_empty() {
+        if !self.torrents[torrent].is_empty_now() {
             return true;
         }
         let last = self.torrents.len() - 1;
@@ -521,15 +529,21 @@ impl Swarms {
             return true;
         }
         let mut v4 = std::mem::take(&mut self.torrents[torrent].v4);
-        let mut v6 = std::mem::take(&mut self.torrents[torrent].v6);
+        let v6 = self.torrents[torrent].v6().is_some();
+        let mut v6 = v6.then(|| std::mem::take(self.torrents[torrent].v6_mut()));
         let next_v4 = v4.sweep(key, now, |row, was_seeder| {
             self.on_removed(&row, was_seeder);
         });
-        let next_v6 = v6.sweep(key, now, |row, was_seeder| {
-            self.on_removed(&row, was_seeder);
+        let next_v6 = v6.as_mut().map_or(u32::MAX, |v6| {
+            v6.sweep(key, now, |row, was_seeder| {
+                self.on_removed(&row, was_seeder);
+            })
         });
         let swept = &mut self.torrents[torrent];
-        (swept.v4, swept.v6) = (v4, v6);
+        swept.v4 = v4;
+        if let Some(v6) = v6 {
+            *swept.v6_mut() = v6;
+        }
         swept.next_due = next_v4.min(next_v6);
         self.on_fewer(torrent);
         self.drop_if_empty(torrent)
@@ -537,12 +551,13 @@ impl Swarms {
 
     fn counts_of(&self, torrent: usize) -> SwarmCounts {
         let torrent = &self.torrents[torrent];
-        let whole = torrent.members.iter().filter(|has| has.is_whole()).count();
-        let in_part = torrent.members.len() - whole;
+        let members = torrent.members();
+        let whole = members.iter().filter(|has| has.is_whole()).count();
+        let in_part = members.len() - whole;
         let of = |members: usize| u32::try_from(members).unwrap_or(u32::MAX);
         SwarmCounts {
-            seeders: torrent.v4.seeders() + torrent.v6.seeders() + of(whole),
-            leechers: torrent.v4.leechers() + torrent.v6.leechers() + of(in_part),
+            seeders: torrent.seeders() + of(whole),
+            leechers: torrent.leechers() + of(in_part),
             downloaded: torrent.downloaded,
         }
     }
@@ -623,10 +638,10 @@ impl Swarms {
         for (number, torrent) in self.torrents.iter().enumerate() {
             assert_eq!(self.find(&torrent.info_hash), Some(number), "there once");
             assert!(!torrent.is_empty());
-            let is_listed = torrent.members.iter().any(|has| has.listed.is_some());
-            assert_eq!(torrent.name.is_some(), is_listed);
+            let is_listed = torrent.members().iter().any(|has| has.listed.is_some());
+            assert_eq!(torrent.name().is_some(), is_listed);
             torrent.v4.check(self.key);
-            torrent.v6.check(self.key);
+            torrent.v6().inspect(|v6| v6.check(self.key));
             totals.torrents += 1;
             let of = self.counts_of(number);
             totals.seeders += u64::from(of.seeders);
@@ -637,7 +652,7 @@ impl Swarms {
                 assert!(row.due >= torrent.next_due);
                 charges[self.group(&row.at)] += u16::from(row.is_charged);
             }
-            for row in torrent.v6.rows() {
+            for row in torrent.v6().map_or(&[][..], Peers::rows) {
                 assert!(row.due >= torrent.next_due);
                 charges[self.group(&row.at)] += u16::from(row.is_charged);
             }

@@ -1,13 +1,16 @@
 //! The peers of one torrent and one family of addresses: seeders first, then leechers.
 //!
-//! A row is as small as it can be, since there are millions. Few rows are searched one by one;
-//! more have an index of their numbers. Who may be in here is decided by the store.
+//! A row is as small as it can be, since there are millions. Two rows lie in the torrent itself, as
+//! most torrents have no more: then nothing else of memory is read. Few rows are searched one by
+//! one; more have an index of their numbers. Who may be in here is decided by the store.
 
 use hashbrown::HashTable;
+use smallvec::SmallVec;
 use thorp_wire::announce::compact::{V4, V6};
 use thorp_wire::{InfoHash, Name};
 
 use super::keyed::Key;
+use super::members::Has;
 
 /// Up to this many rows are searched one by one.
 const FEW: usize = 16;
@@ -33,7 +36,7 @@ pub(super) struct Row<const N: usize> {
 /// numbers of all rows, and `charged` the number of charged rows of each group of addresses.
 #[derive(Debug)]
 pub(super) struct Peers<const N: usize> {
-    rows: Vec<Row<N>>,
+    rows: SmallVec<[Row<N>; 2]>,
     seeders: u32,
     large: Option<Box<Large>>,
 }
@@ -50,7 +53,7 @@ struct Large {
 impl<const N: usize> Default for Peers<N> {
     fn default() -> Self {
         Self {
-            rows: Vec::new(),
+            rows: SmallVec::new(),
             seeders: 0,
             large: None,
         }
@@ -169,8 +172,10 @@ impl<const N: usize> Peers<N> {
         if self.rows.len() <= FEW / 2 {
             self.large = None;
         }
-        if self.rows.len() < self.rows.capacity() / 2 {
-            self.rows.shrink_to(self.rows.len() + self.rows.len() / 4);
+        if self.rows.spilled() && self.rows.len() < self.rows.capacity() / 2 {
+            let mut fewer = SmallVec::with_capacity(self.rows.len() + self.rows.len() / 4);
+            fewer.extend_from_slice(&self.rows);
+            self.rows = fewer;
             if self.large.is_some() {
                 // It has room for as many rows as there were.
                 self.index(key);
@@ -326,11 +331,17 @@ pub(super) struct Torrent {
     /// No row is due before this tick.
     pub(super) next_due: u32,
     pub(super) v4: Peers<V4>,
-    pub(super) v6: Peers<V6>,
+    more: Option<Box<More>>,
+}
+
+/// What many torrents do not have.
+#[derive(Debug, Default)]
+struct More {
+    v6: Peers<V6>,
     /// A name by which a member lists it, as long as one does.
-    pub(super) name: Option<Name>,
+    name: Option<Name>,
     /// Members of the group that have it.
-    pub(super) members: Box<[super::members::Has]>,
+    members: Box<[Has]>,
 }
 
 impl Torrent {
@@ -340,28 +351,69 @@ impl Torrent {
             downloaded: 0,
             next_due: u32::MAX,
             v4: Peers::default(),
-            v6: Peers::default(),
-            name: None,
-            members: Box::default(),
+            more: None,
         }
+    }
+
+    pub(super) fn v6(&self) -> Option<&Peers<V6>> {
+        self.more.as_ref().map(|more| &more.v6)
+    }
+
+    pub(super) fn v6_mut(&mut self) -> &mut Peers<V6> {
+        &mut self.more.get_or_insert_default().v6
+    }
+
+    pub(super) fn name(&self) -> Option<&Name> {
+        self.more.as_ref()?.name.as_ref()
+    }
+
+    pub(super) fn set_name(&mut self, name: Option<Name>) {
+        if name.is_some() || self.name().is_some() {
+            self.more.get_or_insert_default().name = name;
+        }
+    }
+
+    pub(super) fn members(&self) -> &[Has] {
+        self.more.as_ref().map_or(&[], |more| &more.members)
+    }
+
+    /// Takes the members out, so that they can be changed.
+    pub(super) fn take_members(&mut self) -> Vec<Has> {
+        let members = self.more.as_mut().map(|more| &mut more.members);
+        members.map(std::mem::take).unwrap_or_default().into_vec()
+    }
+
+    pub(super) fn set_members(&mut self, members: Vec<Has>) {
+        self.more.get_or_insert_default().members = members.into_boxed_slice();
     }
 
     /// Something of each part of it that an announce reads.
     pub(super) fn glance(&self) -> u8 {
         let [first, ..] = *self.info_hash.as_bytes();
-        let is_empty = [self.v4.rows.is_empty(), self.members.is_empty()];
-        is_empty
-            .into_iter()
-            .map(u8::from)
-            .fold(first, u8::wrapping_add)
+        first.wrapping_add(self.more.is_none().into())
+    }
+
+    pub(super) fn seeders(&self) -> u32 {
+        self.v4.seeders() + self.v6().map_or(0, Peers::seeders)
+    }
+
+    pub(super) fn leechers(&self) -> u32 {
+        self.v4.leechers() + self.v6().map_or(0, Peers::leechers)
     }
 
     pub(super) fn peers(&self) -> usize {
-        self.v4.len() + self.v6.len()
+        self.v4.len() + self.v6().map_or(0, Peers::len)
+    }
+
+    /// Whether it has neither peers nor members. What was made for these is given back.
+    pub(super) fn is_empty_now(&mut self) -> bool {
+        self.more
+            .take_if(|more| more.v6.len() == 0 && more.name.is_none() && more.members.is_empty());
+        self.is_empty()
     }
 
     pub(super) fn is_empty(&self) -> bool {
-        self.peers() == 0 && self.members.is_empty()
+        self.peers() == 0 && self.members().is_empty()
     }
 }
 
@@ -392,6 +444,23 @@ impl<const N: usize> Peers<N> {
         let large = large.map(|large| {
             size_of::<Large>() + large.index.allocation_size() + large.charged.capacity()
         });
-        self.rows.capacity() * size_of::<Row<N>>() + large.unwrap_or(0)
+        let on_heap = if self.rows.spilled() {
+            self.rows.capacity()
+        } else {
+            0
+        };
+        on_heap * size_of::<Row<N>>() + large.unwrap_or(0)
+    }
+}
+
+#[cfg(test)]
+impl Torrent {
+    /// Returns how many bytes it takes, besides itself, without its name.
+    pub(super) fn bytes(&self) -> usize {
+        let more = self
+            .more
+            .as_ref()
+            .map(|more| size_of::<More>() + more.v6.bytes() + size_of_val::<[Has]>(&more.members));
+        self.v4.bytes() + more.unwrap_or(0)
     }
 }

@@ -646,10 +646,7 @@ fn a_peer_takes_at_most_60_bytes_of_a_large_tracker() {
         assert_eq!(swarms.totals().torrents, u64::from(TORRENTS));
         let peers = swarms.peers as usize;
         assert_eq!(peers, 10 * TORRENTS as usize);
-        let rows = swarms
-            .torrents
-            .iter()
-            .map(|torrent| torrent.v4.bytes() + torrent.v6.bytes());
+        let rows = swarms.torrents.iter().map(Torrent::bytes);
         let bytes = rows.sum::<usize>()
             + swarms.torrents.capacity() * size_of::<Torrent>()
             + swarms.index.allocation_size()

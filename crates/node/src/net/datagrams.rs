@@ -19,6 +19,8 @@ use socket2::{Domain, Protocol, Socket, Type};
 
 /// How many datagrams are read and sent at once.
 pub(crate) const BATCH: usize = 64;
+/// The bytes of memory that processors keep together.
+const CACHE_LINE: usize = 64;
 
 /// Binds this address for datagrams. `is_shared` says that other sockets of this user are bound to
 /// it as well. The system keeps so many bytes of datagrams, or less if it does not allow as much.
@@ -46,7 +48,9 @@ pub(crate) fn bind(address: SocketAddr, is_shared: bool, kept: usize) -> io::Res
 /// Datagrams that were read at once, and room for their answers.
 pub(crate) struct Datagrams {
     headers: MultiHeaders<SockaddrStorage>,
-    buffers: Vec<Vec<u8>>,
+    /// A place for each datagram.
+    buffers: Vec<u8>,
+    place: usize,
     read: Vec<Read>,
     /// From where each was sent.
     from: Vec<Option<SockaddrStorage>>,
@@ -79,9 +83,12 @@ impl Datagrams {
     /// Makes room for datagrams of this length. Of longer ones the rest is not read.
     pub(crate) fn new(longest: usize) -> Self {
         let told = || Some(cmsg_space!(in6_pktinfo));
+        // An odd number of cache lines, or the beginnings of all places would share a few of them.
+        let place = (longest.div_ceil(CACHE_LINE) | 1) * CACHE_LINE;
         Self {
             headers: MultiHeaders::preallocate(BATCH, told()),
-            buffers: vec![vec![0; longest]; BATCH],
+            buffers: vec![0; place * BATCH],
+            place,
             read: Vec::with_capacity(BATCH),
             from: Vec::with_capacity(BATCH),
             answers: vec![Vec::new(); BATCH],
@@ -96,10 +103,8 @@ impl Datagrams {
     pub(crate) fn read(&mut self, socket: &impl AsRawFd) -> nix::Result<usize> {
         self.read.clear();
         self.from.clear();
-        let buffers = self.buffers.iter_mut();
-        let mut slices: Vec<_> = buffers
-            .map(|buffer| [IoSliceMut::new(&mut buffer[..])])
-            .collect();
+        let places = self.buffers.chunks_exact_mut(self.place);
+        let mut slices: Vec<_> = places.map(|place| [IoSliceMut::new(place)]).collect();
         let (fd, flags) = (socket.as_raw_fd(), MsgFlags::MSG_DONTWAIT);
         let read = recvmmsg(fd, &mut self.headers, slices.iter_mut(), flags, None)?;
         for datagram in read {
@@ -114,12 +119,13 @@ impl Datagrams {
 
     /// Returns what was read.
     pub(crate) fn questions(&mut self) -> impl Iterator<Item = Question<'_>> {
-        let read = self.buffers.iter().zip(&self.read).zip(&self.from);
+        let places = self.buffers.chunks_exact(self.place);
+        let read = places.zip(&self.read).zip(&self.from);
         let questions = read.zip(&mut self.answers);
-        questions.filter_map(|(((buffer, read), from), answer)| {
+        questions.filter_map(|(((place, read), from), answer)| {
             answer.clear();
             Some(Question {
-                datagram: &buffer[..read.length],
+                datagram: &place[..read.length],
                 from: address(from.as_ref()?)?,
                 answer,
             })

@@ -4,8 +4,7 @@
 //! make one. Many clients use an id for longer than the two minutes that BEP 15 grants: for how
 //! long it is taken is a setting.
 
-use std::hash::Hasher as _;
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::IpAddr;
 use std::time::Duration;
 
 use aws_lc_rs::constant_time::verify_slices_are_equal;
@@ -13,7 +12,7 @@ use siphasher::sip::SipHasher24;
 
 /// Makes and checks connection ids.
 pub(super) struct ConnectionIds {
-    key: [u8; 16],
+    hasher: SipHasher24,
     /// An id is good for one to two of these.
     period: u64,
 }
@@ -22,7 +21,7 @@ impl ConnectionIds {
     /// `lifetime` is how long an id is good at least. The key has to be secret.
     pub(super) fn new(key: [u8; 16], lifetime: Duration) -> Self {
         Self {
-            key,
+            hasher: SipHasher24::new_with_key(&key),
             period: lifetime.as_secs().max(1),
         }
     }
@@ -44,14 +43,22 @@ impl ConnectionIds {
     }
 
     fn of(&self, period: u64, ip: IpAddr) -> u64 {
-        let ip: Ipv6Addr = match ip.to_canonical() {
-            IpAddr::V4(ip) => ip.to_ipv6_mapped(),
-            IpAddr::V6(ip) => ip,
-        };
-        let mut hasher = SipHasher24::new_with_key(&self.key);
-        hasher.write(&ip.octets());
-        hasher.write(&period.to_be_bytes());
-        hasher.finish()
+        let period = period.to_be_bytes();
+        // Their lengths keep the families apart.
+        match ip.to_canonical() {
+            IpAddr::V4(ip) => {
+                let mut bytes = [0; 12];
+                bytes[..4].copy_from_slice(&ip.octets());
+                bytes[4..].copy_from_slice(&period);
+                self.hasher.hash(&bytes)
+            }
+            IpAddr::V6(ip) => {
+                let mut bytes = [0; 24];
+                bytes[..16].copy_from_slice(&ip.octets());
+                bytes[16..].copy_from_slice(&period);
+                self.hasher.hash(&bytes)
+            }
+        }
     }
 }
 

@@ -17,7 +17,7 @@ pub(crate) mod udp;
 use std::cmp::Reverse;
 use std::fmt;
 use std::net::IpAddr;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard};
 use std::time::Duration;
 
 use thorp_core::swarms::{
@@ -33,8 +33,9 @@ use crate::config::Config;
 use crate::net::addresses::Reach;
 use crate::system::{now, random};
 
-/// How many stores share the torrents for each thread that answers over UDP, so that two threads
-/// seldom want the same one. With more of them, fewer announces of a batch are in the same one.
+/// How many stores share the torrents for each thread that answers over UDP, if there are several,
+/// so that two seldom want the same one. With more of them, fewer announces of a batch are in the
+/// same one.
 const STORES_EACH: u32 = 4;
 /// How many peers a client gets that does not say how many it wants.
 const USUALLY_WANTED: u32 = 50;
@@ -75,11 +76,18 @@ impl Face {
     /// Makes a face without torrents. `is_any` sets whether any torrent is tracked, or only those
     /// that members have.
     pub fn new(is_any: bool, config: &Config, reach: Reach, clock: Clock) -> Self {
+        let stores = match udp::threads() {
+            1 => 1,
+            threads => STORES_EACH * threads,
+        };
+        Self::of_stores(stores, is_any, config, reach, clock)
+    }
+
+    fn of_stores(number: u32, is_any: bool, config: &Config, reach: Reach, clock: Clock) -> Self {
         let policy = Policy {
             is_any,
             interval: config.announce_interval,
         };
-        let number = STORES_EACH * udp::threads();
         let limits = StoreLimits::of_tracker(number);
         let store = |_| Mutex::new(Swarms::new(limits, policy, random()));
         let stores: Box<[_]> = (0..number).map(store).collect();
@@ -104,7 +112,7 @@ impl Face {
         wanted: Wanted,
         handed: &mut Handed,
     ) -> Result<SwarmCounts, NotTracked> {
-        let from = self.origin(from);
+        let from = self.origins().of(from);
         let now = now(&self.0.clock);
         self.store(&said.torrent)
             .announce(now, said, from, wanted, handed)
@@ -133,13 +141,13 @@ impl Face {
     pub(crate) fn asked(
         &self,
         said: Announce,
-        from: IpAddr,
+        from: AnnouncedFrom,
         wanted: Wanted,
         handed: Handed,
     ) -> Asked {
         Asked {
             store: self.0.assignment.store_of(&said.torrent),
-            from: self.origin(from),
+            from,
             said,
             wanted,
             handed,
@@ -213,27 +221,32 @@ impl Face {
         u32::try_from(self.0.interval.as_secs()).unwrap_or(u32::MAX)
     }
 
-    /// Returns under which address a client is handed out. One on this machine is reached by
-    /// others under the machine's address only.
-    fn origin(&self, from: IpAddr) -> AnnouncedFrom {
-        let from = from.to_canonical();
-        if !from.is_loopback() {
-            return AnnouncedFrom {
-                ip: from,
-                is_local: false,
-            };
-        }
-        let own = self.0.own.read().unwrap_or_else(PoisonError::into_inner);
-        let reachable = own.iter().find(|own| own.is_ipv4() == from.is_ipv4());
-        AnnouncedFrom {
-            ip: reachable.copied().unwrap_or(from),
-            is_local: true,
-        }
+    /// Returns under which addresses clients are handed out as of now.
+    fn origins(&self) -> Origins<'_> {
+        Origins(self.0.own.read().unwrap_or_else(PoisonError::into_inner))
     }
 
     fn store(&self, torrent: &InfoHash) -> MutexGuard<'_, Swarms> {
         let stores = &self.0.stores;
         lock(&stores[self.0.assignment.store_of(torrent)])
+    }
+}
+
+/// Under which addresses clients are handed out.
+struct Origins<'a>(RwLockReadGuard<'a, Vec<IpAddr>>);
+
+impl Origins<'_> {
+    /// Returns under which address a client is handed out. One on this machine is reached by
+    /// others under the machine's address only.
+    fn of(&self, from: IpAddr) -> AnnouncedFrom {
+        let from = from.to_canonical();
+        let is_local = from.is_loopback();
+        let mut own = self.0.iter().filter(|_| is_local);
+        let reachable = own.find(|own| own.is_ipv4() == from.is_ipv4());
+        AnnouncedFrom {
+            ip: reachable.copied().unwrap_or(from),
+            is_local,
+        }
     }
 }
 
@@ -253,6 +266,7 @@ impl Face {
     /// Makes a face for tests, on this machine's clock.
     pub(crate) fn for_tests(is_any: bool) -> Self {
         let reach = Reach::on(([10, 0, 0, 7], 3333).into());
-        Self::new(is_any, &Config::default(), reach, Clock::system())
+        let config = Config::default();
+        Self::of_stores(STORES_EACH, is_any, &config, reach, Clock::system())
     }
 }

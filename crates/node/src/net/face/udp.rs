@@ -24,11 +24,11 @@ use thorp_wire::announce::{Stride, UdpAnswer, UdpRequest, UdpRequestError, udp};
 use thorp_wire::session::utp;
 
 use super::ids::ConnectionIds;
-use super::{Asked, Face};
+use super::{Asked, Face, Origins};
 use crate::net::datagrams::{BATCH, Datagrams, Question, bind};
 
 /// How many bytes of a datagram are read: a scrape of 74 torrents has 1496.
-const LONGEST: usize = 2048;
+const LONGEST: usize = 1500;
 /// How many bytes of datagrams the system keeps meanwhile.
 const KEPT: usize = 4 * 1024 * 1024;
 /// The most peers in an answer, so that it fits in a packet of any network.
@@ -162,23 +162,31 @@ impl UdpTracker {
 
     /// Answers datagrams that have come together, or leaves them without an answer.
     pub(crate) fn answer<'a>(&self, questions: impl Iterator<Item = Question<'a>>) {
-        let now = self.face.0.clock.elapsed();
-        let mut all = Vec::with_capacity(BATCH);
-        let mut waiting = Vec::with_capacity(BATCH);
+        let mut batch = Batch {
+            now: self.face.0.clock.elapsed(),
+            origins: self.face.origins(),
+            asked: Vec::with_capacity(BATCH),
+            waiting: Vec::with_capacity(BATCH),
+        };
         for question in questions {
-            if let Some((asked, answer)) = self.begin(now, question) {
-                all.push(asked);
-                waiting.push(answer);
-            }
+            self.begin(&mut batch, question);
         }
-        self.face.announce_all(Instant::after_start(now), &mut all);
-        for (asked, waiting) in all.into_iter().zip(waiting) {
+        let Batch {
+            now,
+            mut asked,
+            waiting,
+            ..
+        } = batch;
+        self.face
+            .announce_all(Instant::after_start(now), &mut asked);
+        for (asked, waiting) in asked.iter_mut().zip(waiting) {
             self.finish(asked, waiting);
         }
     }
 
-    /// Answers a datagram, if it is no announce.
-    fn begin<'a>(&self, now: Duration, question: Question<'a>) -> Option<(Asked, Waiting<'a>)> {
+    /// Answers a datagram, or puts it into the batch if it is an announce.
+    fn begin<'a>(&self, batch: &mut Batch<'_, 'a>, question: Question<'a>) {
+        let now = batch.now;
         let Question {
             datagram,
             from,
@@ -190,7 +198,7 @@ impl UdpTracker {
             Err(UdpRequestError::Foreign) => {
                 // A client of the peer that has this port, too.
                 answer.extend(utp::refusal(datagram).iter().flatten());
-                return None;
+                return;
             }
             Err(UdpRequestError::Wrong {
                 connection,
@@ -200,7 +208,7 @@ impl UdpTracker {
                 if self.ids.is_good(now, ip, connection) {
                     refuse(transaction, why, answer);
                 }
-                return None;
+                return;
             }
         };
         match request {
@@ -211,7 +219,6 @@ impl UdpTracker {
                     connection,
                 }
                 .encode();
-                None
             }
             UdpRequest::Announce {
                 connection,
@@ -233,13 +240,15 @@ impl UdpTracker {
                         handed.v6 = behind;
                     }
                 }
-                let asked = self.face.asked(announce, ip, wanted, handed);
-                let waiting = Waiting {
+                let from = batch.origins.of(ip);
+                batch
+                    .asked
+                    .push(self.face.asked(announce, from, wanted, handed));
+                batch.waiting.push(Waiting {
                     transaction,
                     stride,
                     answer,
-                };
-                Some((asked, waiting))
+                });
             }
             UdpRequest::Scrape {
                 connection,
@@ -253,22 +262,21 @@ impl UdpTracker {
                     counts,
                 }
                 .encode();
-                None
             }
-            UdpRequest::Announce { .. } | UdpRequest::Scrape { .. } => None,
+            UdpRequest::Announce { .. } | UdpRequest::Scrape { .. } => {}
         }
     }
 
     /// Answers an announce that was taken.
-    fn finish(&self, asked: Asked, waiting: Waiting<'_>) {
+    fn finish(&self, asked: &mut Asked, waiting: Waiting<'_>) {
         let Waiting {
             transaction,
             stride,
             answer,
         } = waiting;
         *answer = match stride {
-            Stride::V4 => asked.handed.v4,
-            Stride::V6 => asked.handed.v6,
+            Stride::V4 => mem::take(&mut asked.handed.v4),
+            Stride::V6 => mem::take(&mut asked.handed.v6),
         };
         let Ok(counts) = asked.counts else {
             return refuse(transaction, NOT_TRACKED, answer);
@@ -279,6 +287,14 @@ impl UdpTracker {
             *place = head;
         }
     }
+}
+
+/// Datagrams that have come together.
+struct Batch<'f, 'a> {
+    now: Duration,
+    origins: Origins<'f>,
+    asked: Vec<Asked>,
+    waiting: Vec<Waiting<'a>>,
 }
 
 /// An announce that is answered together with others.
