@@ -24,6 +24,8 @@ use thorp_core::time;
 use thorp_wire::announce::{Announce, AnnounceEvent, Stride, UdpAnswer, UdpRequest};
 use thorp_wire::{ClientId, InfoHash};
 
+use crate::machine;
+
 /// How many datagrams are sent and read at once.
 const BATCH: usize = 64;
 /// How many requests wait for an answer at most.
@@ -91,7 +93,7 @@ fn store(peers: u32, torrents: u32) -> Result<()> {
         is_any: true,
         interval: Duration::from_mins(20),
     };
-    let before = resident()?;
+    let before = machine::resident(std::process::id())?;
     let mut swarms = Swarms::new(StoreLimits::of_tracker(1), policy, 5);
     let mut handed = Handed::default();
     let mut say = |swarms: &mut Swarms, n: u32, wanted: usize| {
@@ -107,7 +109,7 @@ fn store(peers: u32, torrents: u32) -> Result<()> {
     for n in 0..peers {
         say(&mut swarms, n, 0)?;
     }
-    let grown = resident()?.saturating_sub(before);
+    let grown = machine::resident(std::process::id())?.saturating_sub(before);
     let mut random = fastrand::Rng::with_seed(1);
     let (rounds, begun) = (2_000_000, Instant::now());
     for _ in 0..rounds {
@@ -514,11 +516,4 @@ fn said_where(process: &mut Ended) -> Result<SocketAddr> {
         line.clear();
     }
     bail!("it does not say where it listens")
-}
-
-/// Returns how many bytes of memory this process has.
-fn resident() -> Result<u64> {
-    let pages = fs::read_to_string("/proc/self/statm")?;
-    let pages = pages.split(' ').nth(1).context("a number")?;
-    Ok(pages.parse::<u64>()? * 4096)
 }

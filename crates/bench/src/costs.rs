@@ -3,11 +3,10 @@
 //!
 //! Measures the catalogue and patterns directly, in this process and without links.
 
-use std::fs;
 use std::hint::black_box;
 use std::time::Duration;
 
-use anyhow::{Context as _, Result};
+use anyhow::Result;
 use rustix::time::{ClockId, clock_gettime};
 use thorp_core::budget::Work;
 use thorp_core::catalogue::Catalogue;
@@ -17,6 +16,8 @@ use thorp_wire::frame::Update;
 use thorp_wire::torrent::build::{Privacy, v2_info};
 use thorp_wire::torrent::info_hash_v2;
 use thorp_wire::{Content, Entry, Name, PeerId, Root};
+
+use crate::machine;
 
 /// How many names are listed and compared with patterns.
 const NAMES: u32 = 300_000;
@@ -204,7 +205,7 @@ fn listings() {
 /// Lets two members fill a catalogue with long names and leave.
 fn memory() -> Result<()> {
     let mut catalogue = Catalogue::default();
-    let before = resident()?;
+    let before = machine::resident(std::process::id())?;
     // An honest member is present before, in between and after.
     let mut honest = 10;
     let mut more = |catalogue: &mut Catalogue| {
@@ -235,7 +236,7 @@ fn memory() -> Result<()> {
             more(&mut catalogue);
         }
     }
-    let filled = resident()?;
+    let filled = machine::resident(std::process::id())?;
     let estimated = catalogue.cost();
     for member in [1, 2] {
         catalogue.forget(id(member));
@@ -245,7 +246,7 @@ fn memory() -> Result<()> {
     // The allocator gives memory back with a delay.
     std::thread::sleep(Duration::from_secs(1));
     drop(black_box(vec![0_u8; 1 << 20]));
-    let after = resident()?;
+    let after = machine::resident(std::process::id())?;
     println!();
     println!(
         "Two members list {LONG_NAMES} names of 4000 bytes each, and leave; 21 others list 1000 short \
@@ -367,11 +368,4 @@ fn entry(name: Name) -> Entry {
         executable: false,
         v1: None,
     }
-}
-
-/// Returns the resident memory of this process, in bytes.
-fn resident() -> Result<u64> {
-    let statm = fs::read_to_string("/proc/self/statm").context("no /proc/self/statm")?;
-    let pages = statm.split_whitespace().nth(1).context("another statm")?;
-    Ok(pages.parse::<u64>()? * 4096)
 }

@@ -52,6 +52,14 @@ pub fn measure(patience: Duration, work: impl FnOnce() -> Result<()>) -> Result<
     })
 }
 
+/// Returns how many bytes of memory a process has.
+pub fn resident(process: u32) -> Result<u64> {
+    let path = format!("/proc/{process}/statm");
+    let statm = fs::read_to_string(&path).with_context(|| format!("no {path}"))?;
+    let pages = statm.split_whitespace().nth(1).context("another statm")?;
+    Ok(pages.parse::<u64>()? * rustix::param::page_size() as u64)
+}
+
 fn is_idle_in_time(patience: Duration) -> Result<bool> {
     let processors = std::thread::available_parallelism().map_or(1, usize::from);
     let until = Instant::now() + patience;

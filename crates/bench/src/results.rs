@@ -1,4 +1,4 @@
-//! The results: medians and spreads, and how each compares with thorp's.
+//! The results: medians and spreads, how each compares with thorp's, and what took memory.
 
 use std::fmt;
 use std::time::Duration;
@@ -11,6 +11,7 @@ use crate::machine::Cost;
 #[derive(Default)]
 pub struct Results {
     rows: Vec<Row>,
+    notes: Vec<String>,
 }
 
 struct Row {
@@ -43,6 +44,14 @@ impl Results {
                 costs: vec![cost],
             }),
         }
+    }
+}
+
+impl Results {
+    /// Adds what is said below the table.
+    pub fn note(&mut self, note: String) {
+        eprintln!("  {note}");
+        self.notes.push(note);
     }
 }
 
@@ -117,6 +126,9 @@ impl fmt::Display for Results {
         write!(f, "{table}")?;
         if self.rows.iter().any(Row::is_disturbed) {
             write!(f, "\n\n\\* other programs kept the machine busy")?;
+        }
+        for note in &self.notes {
+            write!(f, "\n\n{note}")?;
         }
         Ok(())
     }

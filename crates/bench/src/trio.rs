@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result, bail, ensure};
 use serde_json::Value;
 
+use crate::machine;
 use crate::relay::{FAR, Relay};
 
 /// How long a member may take to hash its files.
@@ -26,7 +27,8 @@ pub struct Trio {
     /// Where members find the tracker.
     tracker: String,
     relays: Vec<Relay>,
-    running: Vec<Child>,
+    /// Who each is, in the order in which they were started.
+    running: Vec<(String, Child)>,
 }
 
 impl Trio {
@@ -105,6 +107,31 @@ impl Trio {
         bail!("{member} does not come to the end of hashing")
     }
 
+    /// Returns how many bytes of memory the tracker or a member has.
+    pub fn resident(&self, who: &str) -> Result<u64> {
+        let mut running = self.running.iter();
+        let process = running.find(|(name, _)| name == who);
+        let (_, child) = process.with_context(|| format!("{who} does not run"))?;
+        machine::resident(child.id())
+    }
+
+    /// Ends a member as its user would.
+    pub fn stop(&mut self, member: &str) -> Result<()> {
+        let stopped = self.command(member, &["stop"]).output()?;
+        ensure!(stopped.status.success(), "{member} does not stop");
+        for (_, mut child) in self.running.extract_if(.., |(name, _)| name == member) {
+            child.wait()?;
+        }
+        Ok(())
+    }
+
+    /// Lets a member list all files there are, and returns how many these are.
+    pub fn list_all(&self, member: &str) -> Result<usize> {
+        let listed = self.command(member, &["ls"]).output()?;
+        ensure!(listed.status.success(), "thorp ls has failed");
+        Ok(listed.stdout.lines().count())
+    }
+
     /// Returns the holder's share.
     pub fn holder_share(&self) -> PathBuf {
         self.dir.join("holder/share")
@@ -151,7 +178,7 @@ impl Trio {
         command.stdout(Stdio::piped()).stderr(Stdio::null());
         let mut child = command.spawn()?;
         let lines = child.stdout.take().context("stdout is piped")?;
-        self.running.push(child);
+        self.running.push((who.to_owned(), child));
         let mut lines = BufReader::new(lines).lines();
         while let Some(line) = lines.next().transpose()? {
             if line.starts_with(ready) {
@@ -183,7 +210,7 @@ pub fn free_port() -> Result<u16> {
 
 impl Drop for Trio {
     fn drop(&mut self) {
-        for child in &mut self.running {
+        for (_, child) in &mut self.running {
             let _ = child.kill();
             let _ = child.wait();
         }

@@ -4,11 +4,13 @@
 //! bringing  files from one member to another: one large, many small, over a longer way, to a disk
 //! first     a single small file: from the command to its end
 //! hashing   a share that has never been hashed
+//! many      a share of many files: until they are listed, after a restart, in memory
 //! ```
 
 mod bringing;
 mod first;
 mod hashing;
+mod many;
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -36,6 +38,8 @@ pub enum Case {
     Delay,
     /// A new share that is hashed.
     Hashing,
+    /// A share of as many files as the many of 1 KiB, and of ten times as many.
+    Many,
     /// One large file onto a disk, with its sync. Needs `--disk`.
     Disk,
 }
@@ -79,6 +83,7 @@ impl Bench {
             Case::First => first::measure(self, scratch.path()),
             Case::Delay => bringing::delayed(self, scratch.path()),
             Case::Hashing => hashing::measure(self, scratch.path()),
+            Case::Many => many::measure(self, scratch.path()),
             Case::Disk => bringing::onto_disk(self, scratch.path()),
         }
     }
