@@ -129,7 +129,8 @@ impl Trio {
     pub fn list_all(&self, member: &str) -> Result<usize> {
         let listed = self.command(member, &["ls"]).output()?;
         ensure!(listed.status.success(), "thorp ls has failed");
-        Ok(listed.stdout.lines().count())
+        let heading = 1;
+        Ok(listed.stdout.lines().count().saturating_sub(heading))
     }
 
     /// Returns the holder's share.
