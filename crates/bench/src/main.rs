@@ -11,7 +11,8 @@
 //! cases     what is measured        ways      by which program
 //! machine   time, the processors' time of all programs, whether the machine is idle
 //! results     medians, spreads, ratios
-//! trio      a tracker and two members on loopback, each a process
+//! village   a tracker and members on loopback or on hosts, each a process
+//! hosts     a thin network of namespaces for these
 //! relay     a longer way between them
 //! stream    a bare TLS stream
 //! tracker   a tracker with ten thousand members, in this process:
@@ -24,13 +25,14 @@
 mod cases;
 mod clients;
 mod costs;
+mod hosts;
 mod http;
 mod machine;
 mod relay;
 mod results;
 mod stream;
 mod tracker;
-mod trio;
+mod village;
 mod ways;
 
 use std::net::SocketAddr;

@@ -178,6 +178,20 @@ fn a_client_that_begins_as_soon_as_its_torrent_is_made_is_told_of_the_peer() {
 }
 
 #[test]
+fn a_file_that_was_just_written_to_the_share_has_a_torrent_at_once() {
+    let pair = Pair::new(true, true, &[("first", b"first")]);
+    pair.made(&["magnet", "first"]);
+    for number in 0..3 {
+        let name = format!("new/{number}");
+        pair.oak.file(&name, &name);
+        pair.oak.run(&["magnet", &name]).exits(0);
+    }
+    // One that is not shared is not waited for without end.
+    pair.oak.file(".hidden", "h");
+    pair.oak.run(&["magnet", ".hidden"]).exits(3);
+}
+
+#[test]
 fn a_name_that_several_files_have_is_not_guessed() {
     let pair = Pair::new(true, true, &[("b/a", b"1"), ("c/a", b"2")]);
     pair.made(&["magnet", "b/a"]);

@@ -10,7 +10,7 @@ use anyhow::{Result, ensure};
 
 use super::{Bench, remove};
 use crate::machine;
-use crate::trio::{ANYWHERE, Trio};
+use crate::village::{ANYWHERE, Village};
 
 /// How many files a folder has.
 const IN_A_FOLDER: u32 = 1000;
@@ -39,7 +39,7 @@ fn of_so_many(
     (files, bytes): (u32, u64),
 ) -> Result<()> {
     let case = format!("a share of {files} files");
-    let mut trio = Trio::start(village, None)?;
+    let mut trio = Village::trio(village, None)?;
     let idle = ["tracker", "holder", "asker"].map(|who| trio.resident(who));
     let [tracker, peer, asker] = idle;
     let (tracker, peer, asker) = (tracker?, peer?, asker?);
@@ -48,7 +48,7 @@ fn of_so_many(
         bench.table.add(&case, way, bytes, cost);
         Ok(())
     };
-    let begin = |trio: &mut Trio| {
+    let begin = |trio: &mut Village| {
         trio.share("sharer", share, ANYWHERE)?;
         trio.wait_until_hashed("sharer", files)
     };

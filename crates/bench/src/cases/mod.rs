@@ -2,12 +2,14 @@
 //!
 //! ```text
 //! bringing  files from one member to another: one large, many small, over a longer way, to a disk
+//! crowd     one file for many at once, and from many, over thin lines
 //! first     a single small file: from the command to its end
 //! hashing   a share that has never been hashed
 //! many      a share of many files: until they are listed, after a restart, in memory
 //! ```
 
 mod bringing;
+mod crowd;
 mod first;
 mod hashing;
 mod many;
@@ -40,6 +42,8 @@ pub enum Case {
     Hashing,
     /// A share of as many files as the many of 1 KiB, and of ten times as many.
     Many,
+    /// One file for eight at once, and from four for one, over thin lines. Needs root.
+    Crowd,
     /// One large file onto a disk, with its sync. Needs `--disk`.
     Disk,
 }
@@ -84,6 +88,7 @@ impl Bench {
             Case::Delay => bringing::delayed(self, scratch.path()),
             Case::Hashing => hashing::measure(self, scratch.path()),
             Case::Many => many::measure(self, scratch.path()),
+            Case::Crowd => crowd::measure(self, scratch.path()),
             Case::Disk => bringing::onto_disk(self, scratch.path()),
         }
     }

@@ -30,8 +30,8 @@ def main():
             added = lt.load_torrent_file(wanted["torrent"])
             added.save_path = wanted["directory"]
             handle = torrents[wanted["torrent"]] = session.add_torrent(added)
-            if "from" in wanted:
-                handle.connect_peer(("127.0.0.1", wanted["from"]))
+            for ip, port in wanted["from"]:
+                handle.connect_peer((ip, port))
             wait(session, handle)
         say({"done": None})
 

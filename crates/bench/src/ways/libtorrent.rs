@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::io::{BufRead as _, BufReader, Lines, Write as _};
-use std::net::Ipv4Addr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::process::{ChildStdout, Command, Stdio};
 
@@ -34,8 +34,8 @@ impl Libtorrent {
         let torrents = scratch.join("torrents");
         fs::create_dir_all(&torrents)?;
         let (seed, leech) = (
-            Session::start(python, at)?,
-            Session::start(python, Ipv4Addr::LOCALHOST)?,
+            Session::start(Command::new(python), at)?,
+            Session::start(Command::new(python), Ipv4Addr::LOCALHOST)?,
         );
         Ok(Some(Self {
             seed,
@@ -52,8 +52,7 @@ impl Libtorrent {
 
     /// Hashes files for a torrent.
     pub fn make(&mut self, path: &Path, torrent: &Path, is_v2: bool) -> Result<()> {
-        self.seed
-            .ask(&json!({ "make": text(path)?, "torrent": text(torrent)?, "v2": is_v2 }))
+        self.seed.make(path, torrent, is_v2)
     }
 
     fn torrent(&self, freight: &Freight) -> PathBuf {
@@ -70,18 +69,13 @@ impl Way for Libtorrent {
         fs::create_dir_all(&self.target)?;
         let torrent = self.torrent(freight);
         self.make(&freight.source(), &torrent, false)?;
-        self.seed
-            .ask(&json!({ "torrent": text(&torrent)?, "directory": text(&freight.root)? }))
+        self.seed.add(&torrent, &freight.root, &[])
     }
 
     fn fetch(&mut self, freight: &Freight) -> Result<()> {
         let torrent = self.torrent(freight);
-        let wanted = json!({
-            "torrent": text(&torrent)?,
-            "directory": text(&self.target)?,
-            "from": self.seed.port,
-        });
-        self.leech.ask(&wanted)
+        let seed = SocketAddr::from((Ipv4Addr::LOCALHOST, self.seed.port));
+        self.leech.add(&torrent, &self.target, &[seed])
     }
 
     fn fetched(&self, freight: &Freight) -> Option<PathBuf> {
@@ -105,15 +99,17 @@ pub fn is_there(python: &Path) -> bool {
         .is_ok_and(|status| status.success())
 }
 
-struct Session {
+/// A session in a process of its own.
+pub struct Session {
     process: Ended,
     said: Lines<BufReader<ChildStdout>>,
     port: u16,
 }
 
 impl Session {
-    fn start(python: &Path, at: Ipv4Addr) -> Result<Self> {
-        let mut process = Command::new(python)
+    /// Starts one that listens at an address. The command runs Python.
+    pub fn start(mut python: Command, at: Ipv4Addr) -> Result<Self> {
+        let mut process = python
             .args(["-c", include_str!("libtorrent.py"), &at.to_string()])
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
@@ -127,6 +123,30 @@ impl Session {
         let port = session.heard()?["port"].as_u64();
         session.port = u16::try_from(port.context("libtorrent names no port")?)?;
         Ok(session)
+    }
+
+    /// Returns the port at which it listens.
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// Hashes files for a torrent.
+    pub fn make(&mut self, path: &Path, torrent: &Path, is_v2: bool) -> Result<()> {
+        self.ask(&json!({ "make": text(path)?, "torrent": text(torrent)?, "v2": is_v2 }))
+    }
+
+    /// Seeds a torrent from a directory, or fetches it to there from these first.
+    pub fn add(&mut self, torrent: &Path, directory: &Path, from: &[SocketAddr]) -> Result<()> {
+        let from: Vec<_> = from
+            .iter()
+            .map(|at| (at.ip().to_string(), at.port()))
+            .collect();
+        let wanted = json!({
+            "torrent": text(torrent)?,
+            "directory": text(directory)?,
+            "from": from,
+        });
+        self.ask(&wanted)
     }
 
     /// Has something done, and waits until it is.

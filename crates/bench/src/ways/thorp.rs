@@ -6,12 +6,12 @@ use std::rc::Rc;
 use anyhow::Result;
 
 use super::{Freight, Way, text};
-use crate::trio::Trio;
+use crate::village::Village;
 
 /// Fetches with one peer from another one, encrypted and verified.
 pub struct Thorp {
     /// The peers, which several ways share.
-    pub trio: Rc<Trio>,
+    pub trio: Rc<Village>,
     /// The directory of `-o`, or `None` for the peer's own share.
     pub target: Option<PathBuf>,
 }

@@ -239,6 +239,7 @@ impl Share {
             cache: Cache::default(),
             opened: AtomicU64::new(0),
             inbox: Arc::default(),
+            changes: tokio::sync::watch::Sender::default(),
             held: Mutex::default(),
         });
         let life = Arc::new(Life(Arc::clone(&shared)));

@@ -12,6 +12,7 @@ use rustix::fs::{Access, AtFlags, accessat};
 use rustix::io::Errno;
 use thorp_wire::merkle::Hash;
 use thorp_wire::{Content, Entry, InfoHash, Name};
+use tokio::sync::watch;
 
 use super::cache::Cache;
 use super::errors::says_no;
@@ -162,6 +163,8 @@ pub(super) struct Shared {
     /// The keeper has its own, which it holds through a whole walk; these are
     /// for files that arrive meanwhile.
     pub(super) rules: Mutex<Rules>,
+    /// How often the listing has changed.
+    pub(super) changes: watch::Sender<u64>,
     /// Files that are listed as they were a moment ago, though they are written to.
     pub(super) held: Mutex<BTreeMap<Name, Held>>,
 }

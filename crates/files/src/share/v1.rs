@@ -12,6 +12,7 @@ use thorp_wire::torrent::PieceHasher;
 use thorp_wire::torrent::build::{Privacy, v1_info};
 use thorp_wire::torrent::info_hash_v1;
 use thorp_wire::{Content, Entry, Name};
+use tokio::sync::watch;
 
 use super::holding::{ReadError, refusal};
 use super::locks::{read, write};
@@ -52,6 +53,17 @@ impl Share {
         let mut names = index.beneath(folder);
         names.retain(|name| index.entry(name).is_some_and(|entry| !entry.partial));
         names
+    }
+
+    /// Notes each change of the listing from now on.
+    pub fn changes(&self) -> watch::Receiver<u64> {
+        self.shared.changes.subscribe()
+    }
+
+    /// Whether there is a file in the directory, whatever is shared of it.
+    pub fn has_file(&self, _: DiskThread, path: &str) -> bool {
+        let there = self.shared.dir.metadata(path);
+        there.is_ok_and(|there| there.is_file())
     }
 
     /// Whether there is a folder in the directory, whatever is shared of it.

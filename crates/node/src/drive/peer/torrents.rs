@@ -11,6 +11,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use data_encoding::BASE64;
+use thorp_files::share::Share;
 use thorp_group::address::NetAddress;
 use thorp_wire::InfoHash;
 use thorp_wire::announce::TrackerUrl;
@@ -27,6 +28,8 @@ use making::{Follows, Meant};
 
 /// How long a group's record is waited for.
 const RECORD_COMES: Duration = Duration::from_secs(2);
+/// How long a file that was just written may take to be listed.
+const FILE_IS_LISTED: Duration = Duration::from_secs(2);
 /// How long the tracker may take to know of a torrent that was just made.
 const TRACKER_KNOWS: Duration = Duration::from_secs(10);
 /// How many addresses of a machine are named.
@@ -39,7 +42,7 @@ pub(super) async fn make(peer: &Peer, of: TorrentOf, events: &Events) -> Result<
     }
     let share = peer.share().filter(|share| share.serves_clients());
     let share = share.ok_or(Failure::ShareServesNoClients)?;
-    let torrent = match making::meant(share, &of.name).await? {
+    let torrent = match meant(share, &of.name).await? {
         Meant::File(name) => making::of_file(share, &of, name).await?,
         Meant::Folder(folder) => making::of_folder(share, &of, folder, events).await?,
     };
@@ -84,6 +87,28 @@ pub(super) async fn make(peer: &Peer, of: TorrentOf, events: &Events) -> Result<
         count: 1,
         ..Done::default()
     })
+}
+
+/// The file or the folder of the share that a user means. A file that was just written is waited for
+/// until it is listed.
+async fn meant(share: &Share, text: &str) -> Result<Meant, Failure> {
+    let mut changes = share.changes();
+    let listed = async {
+        loop {
+            match making::meant(share, text).await {
+                Err(Failure::NotInShare { .. }) if making::is_in_directory(share, text).await => {}
+                meant => return meant,
+            }
+            // A share that is closed has no more.
+            if changes.changed().await.is_err() {
+                return making::meant(share, text).await;
+            }
+        }
+    };
+    match timeout(FILE_IS_LISTED, listed).await {
+        Ok(meant) => meant,
+        Err(_) => making::meant(share, text).await,
+    }
 }
 
 /// Waits until the tracker knows that this peer has a torrent.

@@ -107,6 +107,13 @@ pub(super) async fn meant(share: &Share, text: &str) -> Result<Meant, Failure> {
     }
 }
 
+/// Whether there is a file of this path in the share's directory, listed or not.
+pub(super) async fn is_in_directory(share: &Share, text: &str) -> bool {
+    let (share, path) = (share.clone(), Name::meant_by(text));
+    let there = thorp_disk::spawn(move |disk| share.has_file(disk, &path));
+    there.await.unwrap_or(false)
+}
+
 impl Meant {
     fn path(&self) -> String {
         match self {

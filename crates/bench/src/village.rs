@@ -1,14 +1,16 @@
-//! A tracker and two members on loopback, each a process of its own.
+//! A tracker and members, each a process of its own: all on loopback, or each on a host.
 
 use std::io::{BufRead as _, BufReader};
 use std::net::{Ipv4Addr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail, ensure};
 use serde_json::Value;
 
+use crate::hosts::Hosts;
 use crate::machine;
 use crate::relay::{FAR, Relay};
 
@@ -20,9 +22,11 @@ const LOOK_EVERY: Duration = Duration::from_millis(50);
 /// A port of loopback that nothing else uses.
 pub const ANYWHERE: &str = "127.0.0.1:0";
 
-/// One member holds files, the other one asks for them. Dropping this ends all three processes.
-pub struct Trio {
+/// Dropping this ends all of its processes.
+pub struct Village {
     dir: PathBuf,
+    /// Where each member runs, if not on this host.
+    hosts: Option<Arc<Hosts>>,
     program: PathBuf,
     /// Where members find the tracker.
     tracker: String,
@@ -31,23 +35,40 @@ pub struct Trio {
     running: Vec<(String, Child)>,
 }
 
-impl Trio {
-    /// Starts the processes, and waits until both peers are members. Where a delay is given, all
-    /// that goes to the holder and comes back is this much later, each way.
-    pub fn start(dir: &Path, delay: Option<Duration>) -> Result<Self> {
+impl Village {
+    /// Starts a tracker on a host, without members.
+    pub fn on_hosts(dir: &Path, hosts: &Arc<Hosts>) -> Result<Self> {
+        let mut village = Self::new(dir)?;
+        village.hosts = Some(Arc::clone(hosts));
+        std::fs::create_dir_all(dir)?;
+        let listen = format!("{}:0", hosts.address("tracker")?);
+        let args = ["tracker", "--open", "--lines", "--listen", &listen];
+        village.tracker = village.begin("tracker", &args, "Listening on ")?;
+        Ok(village)
+    }
+
+    fn new(dir: &Path) -> Result<Self> {
         let program = std::env::current_exe()?.with_file_name("thorp");
         ensure!(
             program.exists(),
             "{} is not there: build everything first, cargo build --release --workspace",
             program.display()
         );
-        let mut trio = Self {
+        Ok(Self {
             dir: dir.to_owned(),
+            hosts: None,
             program,
             tracker: String::new(),
             relays: Vec::new(),
             running: Vec::new(),
-        };
+        })
+    }
+
+    /// Starts a tracker, a member that holds files and one that asks for them, and waits until both
+    /// are members. Where a delay is given, all that goes to the holder and comes back is this much
+    /// later, each way.
+    pub fn trio(dir: &Path, delay: Option<Duration>) -> Result<Self> {
+        let mut trio = Self::new(dir)?;
         for folder in ["holder/share", "asker/share"] {
             std::fs::create_dir_all(dir.join(folder))?;
         }
@@ -96,7 +117,7 @@ impl Trio {
     pub fn wait_until_hashed(&self, member: &str, files: u32) -> Result<()> {
         let until = Instant::now() + PATIENCE;
         while Instant::now() < until {
-            let said = self.command(member, &["--json", "status"]).output()?;
+            let said = self.command(member, &["--json", "status"])?.output()?;
             let mut rows = serde_json::Deserializer::from_slice(&said.stdout).into_iter::<Value>();
             let status = rows.next().context("the member says nothing")??;
             if status["files"] == files && status["unhashed"] == 0 {
@@ -117,7 +138,7 @@ impl Trio {
 
     /// Ends a member as its user would.
     pub fn stop(&mut self, member: &str) -> Result<()> {
-        let stopped = self.command(member, &["stop"]).output()?;
+        let stopped = self.command(member, &["stop"])?.output()?;
         ensure!(stopped.status.success(), "{member} does not stop");
         for (_, mut child) in self.running.extract_if(.., |(name, _)| name == member) {
             child.wait()?;
@@ -127,7 +148,7 @@ impl Trio {
 
     /// Lets a member list all files there are, and returns how many these are.
     pub fn list_all(&self, member: &str) -> Result<usize> {
-        let listed = self.command(member, &["ls"]).output()?;
+        let listed = self.command(member, &["ls"])?.output()?;
         ensure!(listed.status.success(), "thorp ls has failed");
         let heading = 1;
         Ok(listed.stdout.lines().count().saturating_sub(heading))
@@ -145,8 +166,13 @@ impl Trio {
 
     /// Runs `thorp get` at the asker.
     pub fn get(&self, args: &[&str]) -> Result<()> {
+        self.get_by("asker", args)
+    }
+
+    /// Runs `thorp get` at a member.
+    pub fn get_by(&self, member: &str, args: &[&str]) -> Result<()> {
         let args = [&["get", "--quiet"], args].concat();
-        let output = self.command("asker", &args).output()?;
+        let output = self.command(member, &args)?.output()?;
         ensure!(
             output.status.success(),
             "thorp {}: {}",
@@ -158,10 +184,15 @@ impl Trio {
 
     /// Waits until the asker finds this many matching files, all of them hashed.
     pub fn wait_until_listed(&self, pattern: &str, files: u32) -> Result<()> {
+        self.wait_until_found("asker", pattern, files)
+    }
+
+    /// Waits until a member finds this many matching files, all of them hashed.
+    pub fn wait_until_found(&self, member: &str, pattern: &str, files: u32) -> Result<()> {
         let until = Instant::now() + PATIENCE;
         while Instant::now() < until {
             let found = self
-                .command("asker", &["--json", "find", pattern])
+                .command(member, &["--json", "find", pattern])?
                 .output()?;
             let rows = serde_json::Deserializer::from_slice(&found.stdout).into_iter::<Value>();
             let hashed = rows.filter(|row| row.as_ref().is_ok_and(|row| row["root"].is_string()));
@@ -175,7 +206,7 @@ impl Trio {
 
     /// Starts a process. Returns the last word of the line that says it is ready.
     fn begin(&mut self, who: &str, args: &[&str], ready: &str) -> Result<String> {
-        let mut command = self.command(who, args);
+        let mut command = self.command(who, args)?;
         command.stdout(Stdio::piped()).stderr(Stdio::null());
         let mut child = command.spawn()?;
         let lines = child.stdout.take().context("stdout is piped")?;
@@ -192,14 +223,17 @@ impl Trio {
         bail!("thorp {} ended before it was ready", args.join(" "))
     }
 
-    fn command(&self, who: &str, args: &[&str]) -> Command {
-        let mut command = Command::new(&self.program);
+    fn command(&self, who: &str, args: &[&str]) -> Result<Command> {
+        let mut command = match &self.hosts {
+            Some(hosts) => hosts.command(who, &self.program)?,
+            None => Command::new(&self.program),
+        };
         command
             .arg("--state")
             .arg(self.dir.join(who).join("state"))
             .args(args)
             .stdin(Stdio::null());
-        command
+        Ok(command)
     }
 }
 
@@ -209,7 +243,7 @@ pub fn free_port() -> Result<u16> {
     Ok(listener.local_addr()?.port())
 }
 
-impl Drop for Trio {
+impl Drop for Village {
     fn drop(&mut self) {
         for (_, child) in &mut self.running {
             let _ = child.kill();
