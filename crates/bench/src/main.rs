@@ -11,7 +11,7 @@
 //! cases     what is measured        ways      by which program
 //! machine   time, the processors' time of all programs, whether the machine is idle
 //! results     medians, spreads, ratios
-//! village   a tracker and members on loopback or on hosts, each a process
+//! fleet     a tracker and members on loopback or on hosts, each a process
 //! hosts     a thin network of namespaces for these
 //! relay     a longer way between them
 //! stream    a bare TLS stream
@@ -25,6 +25,7 @@
 mod cases;
 mod clients;
 mod costs;
+mod fleet;
 mod hosts;
 mod http;
 mod machine;
@@ -32,7 +33,6 @@ mod relay;
 mod results;
 mod stream;
 mod tracker;
-mod village;
 mod ways;
 
 use std::net::SocketAddr;

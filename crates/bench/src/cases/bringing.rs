@@ -9,8 +9,8 @@ use std::time::Duration;
 use anyhow::{Context as _, Result};
 
 use super::{Bench, warm, write};
+use crate::fleet::Fleet;
 use crate::relay::{FAR, Relay};
-use crate::village::Village;
 use crate::ways::copying::{Copy, TlsStream};
 use crate::ways::libtorrent::Libtorrent;
 use crate::ways::rqbit::Rqbit;
@@ -23,7 +23,7 @@ const MIB: u64 = 1024 * 1024;
 /// One large file.
 pub fn large(bench: &mut Bench, scratch: &Path) -> Result<()> {
     let case = format!("1 file of {} MiB", bench.large / MIB);
-    let trio = Rc::new(Village::trio(scratch, None)?);
+    let trio = Rc::new(Fleet::trio(scratch, None)?);
     let mut ways = ways(bench, scratch, &trio)?;
     warm(scratch, bench.large * 2)?;
     for round in 0..bench.rounds {
@@ -42,7 +42,7 @@ pub fn large(bench: &mut Bench, scratch: &Path) -> Result<()> {
 /// Many small files, of `each` bytes.
 pub fn small(bench: &mut Bench, scratch: &Path, files: u32, each: u64) -> Result<()> {
     let case = format!("{files} files of {} KiB", each / 1024);
-    let trio = Rc::new(Village::trio(scratch, None)?);
+    let trio = Rc::new(Fleet::trio(scratch, None)?);
     let mut ways = ways(bench, scratch, &trio)?;
     for round in 0..bench.rounds {
         let freight = Freight {
@@ -64,7 +64,7 @@ pub fn delayed(bench: &mut Bench, scratch: &Path) -> Result<()> {
         let one_way = Duration::from_millis(way_and_back) / 2;
         let scratch = scratch.join(way_and_back.to_string());
         fs::create_dir_all(&scratch)?;
-        let trio = Rc::new(Village::trio(&scratch, Some(one_way))?);
+        let trio = Rc::new(Fleet::trio(&scratch, Some(one_way))?);
         let mut relays = Vec::new();
         let target = scratch.join("elsewhere");
         let mut ways: Vec<Box<dyn Way>> = vec![Box::new(Thorp {
@@ -101,7 +101,7 @@ pub fn onto_disk(bench: &mut Bench, scratch: &Path) -> Result<()> {
         .tempdir_in(disk)?;
     let target = disk.path().to_owned();
     let case = format!("1 file of {} MiB, synced to a disk", bench.large / MIB);
-    let trio = Rc::new(Village::trio(scratch, None)?);
+    let trio = Rc::new(Fleet::trio(scratch, None)?);
     let mut ways: Vec<Box<dyn Way>> = vec![Box::new(Thorp {
         trio: Rc::clone(&trio),
         target: Some(target.clone()),
@@ -133,7 +133,7 @@ pub fn onto_disk(bench: &mut Bench, scratch: &Path) -> Result<()> {
 }
 
 /// Returns all ways to bring many bytes that this machine has, thorp's first.
-fn ways(bench: &Bench, scratch: &Path, trio: &Rc<Village>) -> Result<Vec<Box<dyn Way>>> {
+fn ways(bench: &Bench, scratch: &Path, trio: &Rc<Fleet>) -> Result<Vec<Box<dyn Way>>> {
     let target = scratch.join("elsewhere");
     let thorp = |target| Thorp {
         trio: Rc::clone(trio),

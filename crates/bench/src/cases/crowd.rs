@@ -10,11 +10,11 @@ use std::thread;
 use anyhow::{Context as _, Result, anyhow};
 
 use super::{Bench, remove, same, write};
+use crate::fleet::Fleet;
 use crate::hosts::Hosts;
 use crate::machine::{self, Cost};
-use crate::village::Village;
 use crate::ways::Freight;
-use crate::ways::libtorrent::{self, Session};
+use crate::ways::libtorrent::{self, LibtorrentSession};
 
 const MIB: u64 = 1024 * 1024;
 /// The rate of the lines, as `tc` reads it, and the length of the file.
@@ -60,7 +60,7 @@ pub fn measure(bench: &mut Bench, scratch: &Path) -> Result<()> {
         write(&freight, 3)?;
         for shape in (0..bench.rounds).flat_map(|_| SHAPES) {
             let hosts = Arc::new(Hosts::new(&shape.names(), rate)?);
-            let dir = scratch.join("village");
+            let dir = scratch.join("fleet");
             let case = format!("{} MiB over {rate}", bytes / MIB);
             of_thorp(bench, &case, shape, (&hosts, &dir), &freight)?;
             remove(&dir)?;
@@ -100,27 +100,27 @@ fn of_thorp(
     (hosts, dir): (&Arc<Hosts>, &Path),
     freight: &Freight,
 ) -> Result<()> {
-    let mut village = Village::on_hosts(dir, hosts)?;
+    let mut fleet = Fleet::on_hosts(dir, hosts)?;
     let shared = dir.join("shared");
     fs::create_dir_all(&shared)?;
     fs::hard_link(freight.source(), shared.join(&freight.name))?;
     for holder in shape.holders() {
         let at = format!("{}:0", hosts.address(&holder)?);
-        village.share(&holder, &shared, &at)?;
-        village.wait_until_hashed(&holder, 1)?;
+        fleet.share(&holder, &shared, &at)?;
+        fleet.wait_until_hashed(&holder, 1)?;
     }
     for fetcher in shape.fetchers() {
         let at = format!("{}:0", hosts.address(&fetcher)?);
         let own = dir.join(&fetcher).join("share");
         fs::create_dir_all(&own)?;
-        village.share(&fetcher, &own, &at)?;
-        village.wait_until_found(&fetcher, &freight.name, 1)?;
+        fleet.share(&fetcher, &own, &at)?;
+        fleet.wait_until_found(&fetcher, &freight.name, 1)?;
     }
     let before = sent(hosts, shape)?;
-    let village = &village;
+    let fleet = &fleet;
     let cost = machine::measure(bench.patience, || {
         all_at_once(&shape.fetchers(), |fetcher| {
-            village.get_by(fetcher, &["--", &freight.name])
+            fleet.get_by(fetcher, &["--", &freight.name])
         })
     })?;
     let sent = sent(hosts, shape)? - before;
@@ -144,7 +144,7 @@ fn of_libtorrent(
     let torrent = dir.join("crowd.torrent");
     let start = |name: &String| {
         let at = hosts.address(name)?;
-        let session = Session::start(hosts.command(name, &bench.python)?, at)?;
+        let session = LibtorrentSession::start(hosts.command(name, &bench.python)?, at)?;
         let place = SocketAddr::from((at, session.port()));
         Ok((session, place))
     };

@@ -6,8 +6,8 @@ use std::rc::Rc;
 use anyhow::Result;
 
 use super::{Bench, remove, same, write};
+use crate::fleet::Fleet;
 use crate::machine;
-use crate::village::Village;
 use crate::ways::thorp::Thorp;
 use crate::ways::web::Web;
 use crate::ways::{Freight, Way};
@@ -18,7 +18,7 @@ const TOGETHER: u32 = 50;
 
 /// Measures commands that fetch 1 KiB from a neighbour, from their start to their end.
 pub fn measure(bench: &mut Bench, scratch: &Path) -> Result<()> {
-    let trio = Rc::new(Village::trio(scratch, None)?);
+    let trio = Rc::new(Fleet::trio(scratch, None)?);
     let target = scratch.join("elsewhere");
     let thorp = Thorp {
         trio: Rc::clone(&trio),

@@ -7,8 +7,8 @@ use std::process::{Command, Stdio};
 use anyhow::{Result, ensure};
 
 use super::{Bench, remove, write};
+use crate::fleet::{ANYWHERE, Fleet};
 use crate::machine;
-use crate::village::{ANYWHERE, Village};
 use crate::ways::Freight;
 use crate::ways::libtorrent::{self, Libtorrent};
 
@@ -28,7 +28,7 @@ pub fn measure(bench: &mut Bench, scratch: &Path) -> Result<()> {
     write(&freight, 7)?;
     for round in 0..bench.rounds {
         let new = scratch.join(format!("new-{round}"));
-        let mut trio = Village::trio(&new, None)?;
+        let mut trio = Fleet::trio(&new, None)?;
         let cost = machine::measure(bench.patience, || {
             trio.share("hasher", &freight.source(), ANYWHERE)?;
             trio.wait_until_hashed("hasher", FILES)

@@ -1,5 +1,5 @@
-//! A share of many files: how long it takes until all of them can be fetched, for the first time and
-//! after a restart, how long another member waits for their names, and what they take of memory.
+//! A share of many files: how long it takes until all of them can be fetched, for the first time
+//! and after a restart, how long another member waits for their names, and what memory they take.
 
 use std::fs;
 use std::path::Path;
@@ -9,8 +9,8 @@ use std::time::Duration;
 use anyhow::{Result, ensure};
 
 use super::{Bench, remove};
+use crate::fleet::{ANYWHERE, Fleet};
 use crate::machine;
-use crate::village::{ANYWHERE, Village};
 
 /// How many files a folder has.
 const IN_A_FOLDER: u32 = 1000;
@@ -23,9 +23,9 @@ pub fn measure(bench: &mut Bench, scratch: &Path) -> Result<()> {
         let share = scratch.join("many");
         let bytes = write_many(&share, files)?;
         for round in 0..bench.rounds {
-            let village = scratch.join(format!("round-{round}"));
-            of_so_many(bench, &village, &share, (files, bytes))?;
-            remove(&village)?;
+            let fleet = scratch.join(format!("round-{round}"));
+            of_so_many(bench, &fleet, &share, (files, bytes))?;
+            remove(&fleet)?;
         }
         remove(&share)?;
     }
@@ -34,12 +34,12 @@ pub fn measure(bench: &mut Bench, scratch: &Path) -> Result<()> {
 
 fn of_so_many(
     bench: &mut Bench,
-    village: &Path,
+    fleet: &Path,
     share: &Path,
     (files, bytes): (u32, u64),
 ) -> Result<()> {
     let case = format!("a share of {files} files");
-    let mut trio = Village::trio(village, None)?;
+    let mut trio = Fleet::trio(fleet, None)?;
     let idle = ["tracker", "holder", "asker"].map(|who| trio.resident(who));
     let [tracker, peer, asker] = idle;
     let (tracker, peer, asker) = (tracker?, peer?, asker?);
@@ -48,7 +48,7 @@ fn of_so_many(
         bench.table.add(&case, way, bytes, cost);
         Ok(())
     };
-    let begin = |trio: &mut Village| {
+    let begin = |trio: &mut Fleet| {
         trio.share("sharer", share, ANYWHERE)?;
         trio.wait_until_hashed("sharer", files)
     };

@@ -13,8 +13,8 @@ use super::{Ended, Freight, Way, text};
 
 /// Two sessions in two processes.
 pub struct Libtorrent {
-    seed: Session,
-    leech: Session,
+    seed: LibtorrentSession,
+    leech: LibtorrentSession,
     torrents: PathBuf,
     target: PathBuf,
 }
@@ -34,8 +34,8 @@ impl Libtorrent {
         let torrents = scratch.join("torrents");
         fs::create_dir_all(&torrents)?;
         let (seed, leech) = (
-            Session::start(Command::new(python), at)?,
-            Session::start(Command::new(python), Ipv4Addr::LOCALHOST)?,
+            LibtorrentSession::start(Command::new(python), at)?,
+            LibtorrentSession::start(Command::new(python), Ipv4Addr::LOCALHOST)?,
         );
         Ok(Some(Self {
             seed,
@@ -100,13 +100,13 @@ pub fn is_there(python: &Path) -> bool {
 }
 
 /// A session in a process of its own.
-pub struct Session {
+pub struct LibtorrentSession {
     process: Ended,
     said: Lines<BufReader<ChildStdout>>,
     port: u16,
 }
 
-impl Session {
+impl LibtorrentSession {
     /// Starts one that listens at an address. The command runs Python.
     pub fn start(mut python: Command, at: Ipv4Addr) -> Result<Self> {
         let mut process = python

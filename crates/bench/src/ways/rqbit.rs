@@ -10,7 +10,7 @@ use anyhow::{Context as _, Result, ensure};
 use serde_json::Value;
 
 use super::{Ended, Freight, Way, is_there, wait_for_port};
-use crate::village::free_port;
+use crate::fleet::free_port;
 
 /// How often a server is asked whether it is done.
 const LOOK_EVERY: Duration = Duration::from_millis(5);

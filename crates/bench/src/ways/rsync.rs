@@ -9,7 +9,7 @@ use std::process::{Command, Stdio};
 use anyhow::{Context as _, Result};
 
 use super::{Ended, Freight, Way, is_there, text, wait_for_port};
-use crate::village::free_port;
+use crate::fleet::free_port;
 
 /// A daemon that serves a directory, and the command that asks it.
 pub struct Rsync {

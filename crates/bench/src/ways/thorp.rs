@@ -6,12 +6,12 @@ use std::rc::Rc;
 use anyhow::Result;
 
 use super::{Freight, Way, text};
-use crate::village::Village;
+use crate::fleet::Fleet;
 
 /// Fetches with one peer from another one, encrypted and verified.
 pub struct Thorp {
     /// The peers, which several ways share.
-    pub trio: Rc<Village>,
+    pub trio: Rc<Fleet>,
     /// The directory of `-o`, or `None` for the peer's own share.
     pub target: Option<PathBuf>,
 }

@@ -89,8 +89,8 @@ pub(super) async fn make(peer: &Peer, of: TorrentOf, events: &Events) -> Result<
     })
 }
 
-/// The file or the folder of the share that a user means. A file that was just written is waited for
-/// until it is listed.
+/// The file or the folder of the share that a user means. A file that was just written is waited
+/// for until it is listed.
 async fn meant(share: &Share, text: &str) -> Result<Meant, Failure> {
     let mut changes = share.changes();
     let listed = async {

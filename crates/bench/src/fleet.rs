@@ -23,7 +23,7 @@ const LOOK_EVERY: Duration = Duration::from_millis(50);
 pub const ANYWHERE: &str = "127.0.0.1:0";
 
 /// Dropping this ends all of its processes.
-pub struct Village {
+pub struct Fleet {
     dir: PathBuf,
     /// Where each member runs, if not on this host.
     hosts: Option<Arc<Hosts>>,
@@ -35,16 +35,16 @@ pub struct Village {
     running: Vec<(String, Child)>,
 }
 
-impl Village {
+impl Fleet {
     /// Starts a tracker on a host, without members.
     pub fn on_hosts(dir: &Path, hosts: &Arc<Hosts>) -> Result<Self> {
-        let mut village = Self::new(dir)?;
-        village.hosts = Some(Arc::clone(hosts));
+        let mut fleet = Self::new(dir)?;
+        fleet.hosts = Some(Arc::clone(hosts));
         std::fs::create_dir_all(dir)?;
         let listen = format!("{}:0", hosts.address("tracker")?);
         let args = ["tracker", "--open", "--lines", "--listen", &listen];
-        village.tracker = village.begin("tracker", &args, "Listening on ")?;
-        Ok(village)
+        fleet.tracker = fleet.begin("tracker", &args, "Listening on ")?;
+        Ok(fleet)
     }
 
     fn new(dir: &Path) -> Result<Self> {
@@ -243,7 +243,7 @@ pub fn free_port() -> Result<u16> {
     Ok(listener.local_addr()?.port())
 }
 
-impl Drop for Village {
+impl Drop for Fleet {
     fn drop(&mut self) {
         for (_, child) in &mut self.running {
             let _ = child.kill();
