@@ -501,7 +501,8 @@ impl Swarms {
 
     /// Returns whether it is still there; if it is not, another one has its number.
     fn drop_if_empty(&mut self, torrent: usize) -> bool {
-        if !self.torrents[torrent].is_empty_now() {
+        self.torrents[torrent].give_back();
+        if !self.torrents[torrent].is_empty() {
             return true;
         }
         let last = self.torrents.len() - 1;
@@ -529,8 +530,7 @@ impl Swarms {
             return true;
         }
         let mut v4 = std::mem::take(&mut self.torrents[torrent].v4);
-        let v6 = self.torrents[torrent].v6().is_some();
-        let mut v6 = v6.then(|| std::mem::take(self.torrents[torrent].v6_mut()));
+        let mut v6 = self.torrents[torrent].take_v6();
         let next_v4 = v4.sweep(key, now, |row, was_seeder| {
             self.on_removed(&row, was_seeder);
         });

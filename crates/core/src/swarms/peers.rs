@@ -363,6 +363,12 @@ impl Torrent {
         &mut self.more.get_or_insert_default().v6
     }
 
+    /// Takes the peers of IPv6 out, if it has a place for such.
+    pub(super) fn take_v6(&mut self) -> Option<Peers<V6>> {
+        let more = self.more.as_mut()?;
+        Some(std::mem::take(&mut more.v6))
+    }
+
     pub(super) fn name(&self) -> Option<&Name> {
         self.more.as_ref()?.name.as_ref()
     }
@@ -405,11 +411,10 @@ impl Torrent {
         self.v4.len() + self.v6().map_or(0, Peers::len)
     }
 
-    /// Whether it has neither peers nor members. What was made for these is given back.
-    pub(super) fn is_empty_now(&mut self) -> bool {
+    /// Gives back the memory of what it has no more.
+    pub(super) fn give_back(&mut self) {
         self.more
             .take_if(|more| more.v6.len() == 0 && more.name.is_none() && more.members.is_empty());
-        self.is_empty()
     }
 
     pub(super) fn is_empty(&self) -> bool {

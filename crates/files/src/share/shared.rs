@@ -163,8 +163,8 @@ pub(super) struct Shared {
     /// The keeper has its own, which it holds through a whole walk; these are
     /// for files that arrive meanwhile.
     pub(super) rules: Mutex<Rules>,
-    /// How often the listing has changed.
-    pub(super) changes: watch::Sender<u64>,
+    /// Told whenever the listing has changed.
+    pub(super) changes: watch::Sender<()>,
     /// Files that are listed as they were a moment ago, though they are written to.
     pub(super) held: Mutex<BTreeMap<Name, Held>>,
 }

@@ -56,7 +56,7 @@ impl Share {
     }
 
     /// Notes each change of the listing from now on.
-    pub fn changes(&self) -> watch::Receiver<u64> {
+    pub fn changes(&self) -> watch::Receiver<()> {
         self.shared.changes.subscribe()
     }
 

@@ -17,7 +17,7 @@ impl Keeper {
     pub(super) fn tell_changes(&mut self) -> Result<(), Closed> {
         let delta = write(&self.shared.index).take_delta();
         if !delta.added.is_empty() || !delta.removed.is_empty() {
-            self.shared.changes.send_modify(|changes| *changes += 1);
+            self.shared.changes.send_replace(());
             self.send(ShareEvent::Delta {
                 added: delta.added,
                 removed: delta.removed,
