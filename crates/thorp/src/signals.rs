@@ -2,6 +2,7 @@
 //! end it.
 
 use std::fs;
+use std::sync::LazyLock;
 use std::time::Duration;
 
 use rustix::process;
@@ -101,8 +102,9 @@ fn on(kind: SignalKind) -> Result<Signal> {
 
 /// Whether a signal was ignored when the program was started.
 fn is_ignored(signal: process::Signal) -> bool {
-    let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
-    is_in(&status, signal)
+    static AT_START: LazyLock<String> =
+        LazyLock::new(|| fs::read_to_string("/proc/self/status").unwrap_or_default());
+    is_in(&AT_START, signal)
 }
 
 fn is_in(status: &str, signal: process::Signal) -> bool {

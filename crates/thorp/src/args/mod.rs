@@ -30,7 +30,11 @@ use thorp_node::invite::Invite;
 
 use crate::logging::LogFormat;
 use crate::words;
-use help::explanation;
+use help::{
+    CLEAN_EXAMPLES, COMPLETIONS_EXAMPLES, FIND_EXAMPLES, GET_EXAMPLES, INVITE_EXAMPLES,
+    JOIN_EXAMPLES, LEAVE_EXAMPLES, LS_EXAMPLES, MAGNET_EXAMPLES, PAGE_EXAMPLES, REMOVE_EXAMPLES,
+    SHARE_EXAMPLES, TORRENT_EXAMPLES, TRACKER_EXAMPLES, explanation,
+};
 pub use values::HowLong;
 use values::setting;
 pub use verbs::{
@@ -111,34 +115,121 @@ pub struct Global {
 }
 
 /// One verb each; a file each in `commands`.
+// The flags of a verb are made when it is typed: those of all take as long as a small file.
 #[derive(Debug, Subcommand)]
+#[command(defer = true)]
 pub enum Verb {
+    /// Share a directory and stay
+    ///
+    /// The group is the one this machine joined before; if there is none, one is
+    /// made with a tracker inside this peer, and what to type on other machines is
+    /// shown. In a terminal there is a menu, otherwise plain lines.
+    #[command(after_long_help = SHARE_EXAMPLES)]
     Share(ShareArgs),
+
+    /// Run a tracker alone
+    ///
+    /// It keeps a list of the peers that are online and of the files they share, and
+    /// shows both in two tables that follow every change.
+    #[command(after_long_help = TRACKER_EXAMPLES)]
     Tracker(TrackerArgs),
+
+    /// Make an invite for another machine
+    ///
+    /// Runs where the group's CA is: on the tracker's machine. The invite goes to
+    /// standard output. A machine that has it can join, so hand it over as you would a key.
+    #[command(after_long_help = INVITE_EXAMPLES)]
     Invite(InviteArgs),
+
+    /// Join a group with an invite
+    ///
+    /// The invite is asked for, or read from FILE or standard input (-). It is never
+    /// an argument, because other users of a machine can read arguments.
+    #[command(after_long_help = JOIN_EXAMPLES)]
     Join(JoinArgs),
+
     /// List the group's members, present or not
     ///
     /// Runs where the group's CA is: on the tracker's machine.
     Members,
+
+    /// Remove a member from the group
+    ///
+    /// Runs where the group's CA is: on the tracker's machine, whether the tracker
+    /// runs or not. Every member that has learnt of the removal refuses that machine's
+    /// key. In an open group the machine can join again with a new key.
+    #[command(after_long_help = REMOVE_EXAMPLES)]
     Remove(RemoveArgs),
+
+    /// Fetch files by name
+    ///
+    /// Into the share of the running peer; with none running, into the current
+    /// directory. NAME is the path of a file in a peer's share, the last part of that
+    /// path, a glob, a folder, a magnet link, or a .torrent that is here (- for standard
+    /// input). Existing files are not overwritten without --overwrite.
+    #[command(after_long_help = GET_EXAMPLES)]
     Get(GetArgs),
+
+    /// Find files by a pattern, whichever peer has them
+    #[command(after_long_help = FIND_EXAMPLES)]
     Find(FindArgs),
+
+    /// List the files of one peer, of one folder, or all
+    #[command(after_long_help = LS_EXAMPLES)]
     Ls(LsArgs),
+
+    /// Print a link by which any BitTorrent client fetches a file or folder of this share
+    ///
+    /// Where the tracker was started with --bittorrent, and this share too. The link names the
+    /// group's tracker and this machine. Of a folder, it is for what is shared in it at this
+    /// moment.
+    #[command(after_long_help = MAGNET_EXAMPLES)]
     Magnet(MagnetArgs),
+
+    /// Write a .torrent by which any client fetches a file or folder of this share
+    #[command(after_long_help = TORRENT_EXAMPLES)]
     Torrent(TorrentArgs),
+
     /// List the peers that are present
     Peers(Visiting),
+
     /// List this peer's neighbours
     Neighbours,
+
+    /// Show how this peer or tracker is: what it shares, its group, its lookups so far
     Status(StatusArgs),
+
+    /// Open the page of the running peer or tracker in a browser
+    ///
+    /// The page shows what the village has, fetches it, and shows how the node is. It is for
+    /// you alone: on this machine only, and the browser is led there by a file that only you
+    /// can read.
+    #[command(after_long_help = PAGE_EXAMPLES)]
     Page(PageArgs),
+
     /// End the running peer with a goodbye
     Stop,
+
+    /// Remove what interrupted fetches have left
+    ///
+    /// Lists the partial files in the share, or in DIR, with its folders, and removes them
+    /// after a yes. Files that are being fetched now are kept. A fetch whose partial file
+    /// is removed starts again from the beginning.
+    #[command(after_long_help = CLEAN_EXAMPLES)]
     Clean(CleanArgs),
+
+    /// Forget the group that this machine is in
+    ///
+    /// A running peer is stopped first, with a goodbye. The machine's key stays.
+    /// Where the group's own CA is, only --purge does it, and that ends the group.
+    #[command(after_long_help = LEAVE_EXAMPLES)]
     Leave(LeaveArgs),
+
     /// Show on this machine, step by step, how a group of peers works
     Demo,
+
+    /// Print a completion script
+    #[command(after_long_help = COMPLETIONS_EXAMPLES)]
     Completions(CompletionsArgs),
 }
 
@@ -155,8 +246,8 @@ impl Args {
         arguments: impl IntoIterator<Item = impl Into<OsString> + Clone>,
         env: impl Fn(&str) -> Option<String>,
     ) -> Result<Self, clap::Error> {
-        let mut command = Self::with_short_help();
         let arguments: Vec<OsString> = arguments.into_iter().map(Into::into).collect();
+        let mut command = Self::with_short_help(|verb| arguments.iter().any(|word| word == verb));
         // First of all, so that no error message repeats the invite.
         if arguments.iter().any(gives_an_invite_away) {
             return Err(command.error(ErrorKind::ValueValidation, words::INVITE_TYPED));
@@ -173,9 +264,9 @@ impl Args {
         Self::command().find_subcommand(word).is_some()
     }
 
-    /// Returns the command in which the global flags are explained once: the help of a verb only
-    /// names them.
-    fn with_short_help() -> Command {
+    /// Returns the command in which the global flags are explained once: the help of each verb
+    /// that may be meant only names them.
+    fn with_short_help(may_be_meant: impl Fn(&str) -> bool) -> Command {
         let command = Self::command();
         let global = command.get_arguments().filter(|arg| arg.is_global_set());
         let global: Vec<Arg> = global.cloned().collect();
@@ -183,6 +274,9 @@ impl Args {
         let flags: Vec<String> = flags.map(|long| format!("--{long}")).collect();
         let named = format!("Everywhere: {}; see thorp --help.", flags.join(", "));
         command.mut_subcommands(|verb| {
+            if !may_be_meant(verb.get_name()) {
+                return verb;
+            }
             let examples = verb.get_after_long_help();
             let long = examples.map(|examples| format!("{examples}\n\n{named}"));
             // A verb that has a flag of its own does not inherit it again.

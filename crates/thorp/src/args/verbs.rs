@@ -1,4 +1,7 @@
-//! The arguments of each verb: its flags with their variables, and its help.
+//! The arguments of each verb: its flags with their variables.
+//!
+//! What a verb does is said where the verbs are: a doc comment on its flags would take the place of
+//! that in the help.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -10,22 +13,11 @@ use thorp_node::MemberName;
 use thorp_node::address::{ListenAddress, NetAddress, OuterAddress};
 use thorp_node::launch::MAX_USES;
 
-use super::help::{
-    CLEAN_EXAMPLES, COMPLETIONS_EXAMPLES, FIND_EXAMPLES, GET_EXAMPLES, INVITE_EXAMPLES,
-    JOIN_EXAMPLES, LEAVE_EXAMPLES, LS_EXAMPLES, MAGNET_EXAMPLES, PAGE_EXAMPLES, REMOVE_EXAMPLES,
-    SHARE_EXAMPLES, TORRENT_EXAMPLES, TRACKER_EXAMPLES,
-};
 use super::values::{HowLong, WhichTorrents, WhichTracker, expiry, root_prefix};
 use crate::completing;
 use crate::sorting::Order;
 
-/// Share a directory and stay
-///
-/// The group is the one this machine joined before; if there is none, one is
-/// made with a tracker inside this peer, and what to type on other machines is
-/// shown. In a terminal there is a menu, otherwise plain lines.
 #[derive(Debug, clap::Args)]
-#[command(after_long_help = SHARE_EXAMPLES)]
 #[expect(clippy::struct_excessive_bools, reason = "each is a flag")]
 pub struct ShareArgs {
     /// What to share
@@ -79,12 +71,7 @@ pub struct ShareArgs {
     pub no_page: bool,
 }
 
-/// Run a tracker alone
-///
-/// It keeps a list of the peers that are online and of the files they share, and
-/// shows both in two tables that follow every change.
 #[derive(Debug, clap::Args)]
-#[command(after_long_help = TRACKER_EXAMPLES)]
 #[expect(clippy::struct_excessive_bools, reason = "each is a flag")]
 pub struct TrackerArgs {
     /// Listen here [default: [::]:3333]
@@ -149,12 +136,7 @@ pub struct TrackerArgs {
     pub name: Option<MemberName>,
 }
 
-/// Make an invite for another machine
-///
-/// Runs where the group's CA is: on the tracker's machine. The invite goes to
-/// standard output. A machine that has it can join, so hand it over as you would a key.
 #[derive(Debug, clap::Args)]
-#[command(after_long_help = INVITE_EXAMPLES)]
 pub struct InviteArgs {
     /// How many machines may join with it, at most 10000
     #[arg(long, value_name = "N", default_value_t = 1, env = "THORP_USES",
@@ -166,12 +148,7 @@ pub struct InviteArgs {
     pub expires: Duration,
 }
 
-/// Join a group with an invite
-///
-/// The invite is asked for, or read from FILE or standard input (-). It is never
-/// an argument, because other users of a machine can read arguments.
 #[derive(Debug, clap::Args)]
-#[command(after_long_help = JOIN_EXAMPLES)]
 pub struct JoinArgs {
     /// Where the invite is
     #[arg(value_name = "FILE|-")]
@@ -192,13 +169,7 @@ pub struct JoinArgs {
     pub tracker: Vec<NetAddress>,
 }
 
-/// Remove a member from the group
-///
-/// Runs where the group's CA is: on the tracker's machine, whether the tracker
-/// runs or not. Every member that has learnt of the removal refuses that machine's
-/// key. In an open group the machine can join again with a new key.
 #[derive(Debug, clap::Args)]
-#[command(after_long_help = REMOVE_EXAMPLES)]
 pub struct RemoveArgs {
     /// Its name, or at least the first 8 characters of its id
     #[arg(value_name = "NAME")]
@@ -209,12 +180,7 @@ pub struct RemoveArgs {
     pub yes: bool,
 }
 
-/// Forget the group that this machine is in
-///
-/// A running peer is stopped first, with a goodbye. The machine's key stays.
-/// Where the group's own CA is, only --purge does it, and that ends the group.
 #[derive(Debug, clap::Args)]
-#[command(after_long_help = LEAVE_EXAMPLES)]
 pub struct LeaveArgs {
     /// Remove everything that thorp keeps in the state directory, keys as well
     #[arg(long, env = "THORP_PURGE", value_parser = FalseyValueParser::new())]
@@ -225,14 +191,7 @@ pub struct LeaveArgs {
     pub yes: bool,
 }
 
-/// Fetch files by name
-///
-/// Into the share of the running peer; with none running, into the current
-/// directory. NAME is the path of a file in a peer's share, the last part of that
-/// path, a glob, a folder, a magnet link, or a .torrent that is here (- for standard
-/// input). Existing files are not overwritten without --overwrite.
 #[derive(Debug, clap::Args)]
-#[command(after_long_help = GET_EXAMPLES)]
 pub struct GetArgs {
     /// File names, globs, in a terminal a folder; or a .torrent or a magnet link
     #[arg(required = true, value_name = "NAME", add = ArgValueCompleter::new(completing::files))]
@@ -276,9 +235,7 @@ pub struct GetArgs {
     pub visiting: Visiting,
 }
 
-/// Find files by a pattern, whichever peer has them
 #[derive(Debug, clap::Args)]
-#[command(after_long_help = FIND_EXAMPLES)]
 pub struct FindArgs {
     /// A glob: for the whole path if it has a /, otherwise for the last part of it
     #[arg(add = ArgValueCompleter::new(completing::files))]
@@ -293,12 +250,7 @@ pub struct FindArgs {
     pub visiting: Visiting,
 }
 
-/// Print a link by which any BitTorrent client fetches a file or folder of this share
-///
-/// Where the tracker was started with --bittorrent, and this share too. The link names the
-/// group's tracker and this machine. Of a folder, it is for what is shared in it at this moment.
 #[derive(Debug, clap::Args)]
-#[command(after_long_help = MAGNET_EXAMPLES)]
 pub struct MagnetArgs {
     /// The file or folder: its path in the share, or the last part of it; . is the whole share
     #[arg(add = ArgValueCompleter::new(completing::files))]
@@ -309,9 +261,7 @@ pub struct MagnetArgs {
     pub which: WhichTorrent,
 }
 
-/// Write a .torrent by which any client fetches a file or folder of this share
 #[derive(Debug, clap::Args)]
-#[command(after_long_help = TORRENT_EXAMPLES)]
 pub struct TorrentArgs {
     /// The file or folder: its path in the share, or the last part of it; . is the whole share
     #[arg(add = ArgValueCompleter::new(completing::files))]
@@ -326,7 +276,7 @@ pub struct TorrentArgs {
     pub which: WhichTorrent,
 }
 
-/// Which torrent of a file or folder is meant.
+// Which torrent of a file or folder is meant.
 #[derive(Debug, clap::Args)]
 pub struct WhichTorrent {
     /// One of version 2: it proves more, but fewer clients take it
@@ -338,9 +288,7 @@ pub struct WhichTorrent {
     pub public: bool,
 }
 
-/// List the files of one peer, of one folder, or all
 #[derive(Debug, clap::Args)]
-#[command(after_long_help = LS_EXAMPLES)]
 pub struct LsArgs {
     /// A peer: a name, an address or the start of an id; or a folder. What ends in /
     /// is always a folder
@@ -360,7 +308,7 @@ pub struct LsArgs {
     pub visiting: Visiting,
 }
 
-/// For verbs that list files.
+// For verbs that list files.
 #[derive(Clone, Copy, Debug, Default, clap::Args)]
 pub struct ListArgs {
     /// In this order: by name, the largest first, or the newest first
@@ -372,7 +320,7 @@ pub struct ListArgs {
     pub no_pager: bool,
 }
 
-/// For verbs that work without a running peer.
+// For verbs that work without a running peer.
 #[derive(Clone, Debug, Default, clap::Args)]
 pub struct Visiting {
     /// With no peer running: visit the open group of this tracker
@@ -380,7 +328,6 @@ pub struct Visiting {
     pub tracker: Option<NetAddress>,
 }
 
-/// Show how this peer or tracker is: what it shares, its group, its lookups so far
 #[derive(Clone, Copy, Debug, Default, clap::Args)]
 pub struct StatusArgs {
     /// List what of the directory is not shared, and why
@@ -388,13 +335,7 @@ pub struct StatusArgs {
     pub left_out: bool,
 }
 
-/// Open the page of the running peer or tracker in a browser
-///
-/// The page shows what the village has, fetches it, and shows how the node is. It is for
-/// you alone: on this machine only, and the browser is led there by a file that only you
-/// can read.
 #[derive(Clone, Copy, Debug, clap::Args)]
-#[command(after_long_help = PAGE_EXAMPLES)]
 pub struct PageArgs {
     /// Print a link instead, for a browser that cannot be opened from here; it is good once
     /// and for a minute, and as good as a key: keep it out of logs
@@ -402,13 +343,7 @@ pub struct PageArgs {
     pub print: bool,
 }
 
-/// Remove what interrupted fetches have left
-///
-/// Lists the partial files in the share, or in DIR, with its folders, and removes them
-/// after a yes. Files that are being fetched now are kept. A fetch whose partial file
-/// is removed starts again from the beginning.
 #[derive(Debug, clap::Args)]
-#[command(after_long_help = CLEAN_EXAMPLES)]
 pub struct CleanArgs {
     /// Where to look [default: what the running peer shares, otherwise this
     /// directory]
@@ -420,9 +355,7 @@ pub struct CleanArgs {
     pub yes: bool,
 }
 
-/// Print a completion script
 #[derive(Debug, clap::Args)]
-#[command(after_long_help = COMPLETIONS_EXAMPLES)]
 pub struct CompletionsArgs {
     /// For which shell
     pub shell: Shell,
