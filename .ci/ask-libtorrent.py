@@ -22,12 +22,14 @@ def sizes():
     around = [
         LEAF,
         2 * LEAF,
-        256 * KIB,  # the smallest piece, and the longest inline file
+        256 * KIB,  # the piece of a short file, and the longest inline file
         512 * KIB,
         768 * KIB,
         5 * MIB,
-        128 * MIB,  # 512 pieces of 256 KiB
-        256 * MIB,  # where pieces become longer
+        16 * MIB,  # where pieces become shorter
+        32 * MIB,  # 512 pieces of 64 KiB
+        64 * MIB,  # where pieces become longer
+        256 * MIB,
     ]
     return sorted({1} | {size + by for size in around for by in (-1, 0, 1)})
 
@@ -161,10 +163,12 @@ class Torrent:
 
 
 def piece_length(size):
+    if size < 16 * MIB:
+        return 256 * KIB
     ideal = 1
     while ideal * 1024 < size:
         ideal *= 2
-    return min(max(ideal, 256 * KIB), 8 * MIB)
+    return min(max(ideal, 64 * KIB), 8 * MIB)
 
 
 def answers(torrent, ranges):

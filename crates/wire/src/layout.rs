@@ -5,8 +5,12 @@
 
 /// The length in bytes of a leaf of a file's Merkle tree (BEP 52).
 pub const LEAF: usize = 16 * 1024;
-/// The length of the smallest piece, in bytes.
-pub const SMALLEST_PIECE: u32 = 256 * 1024;
+/// The length of the smallest piece of a file that is not short, in bytes.
+const SMALLEST_PIECE: u32 = 64 * 1024;
+/// A file of less than so many bytes is short.
+const SHORT_FILE: u64 = 16 * 1024 * 1024;
+/// The length of a short file's pieces, in bytes.
+pub const PIECE_OF_SHORT_FILE: u32 = 256 * 1024;
 /// The length of the largest piece, in bytes.
 pub const LARGEST_PIECE: u32 = 8 * 1024 * 1024;
 /// The length of the longest piece of a torrent that is fetched, in bytes.
@@ -39,9 +43,18 @@ pub struct Block {
 
 impl Layout {
     /// Returns the layout of a file of this length. The piece length is
-    /// `clamp(next_pow2(ceil(length / 1024)), 256 KiB, 8 MiB)`.
+    /// `clamp(next_pow2(ceil(length / 1024)), 64 KiB, 8 MiB)`, and 256 KiB below 16 MiB.
+    ///
+    /// The shorter its pieces are, the sooner those who fetch a file at the same time have
+    /// something for one another, and the more work it is. A short file is there soon in any case.
     #[expect(clippy::cast_possible_truncation, reason = "clamped to 8 MiB")]
     pub fn of(length: u64) -> Self {
+        if length < SHORT_FILE {
+            return Self {
+                length,
+                piece_length: PIECE_OF_SHORT_FILE,
+            };
+        }
         let ideal = length
             .div_ceil(PIECES)
             .checked_next_power_of_two()

@@ -29,7 +29,7 @@ struct Shape {
 }
 
 /// The first is what the others are compared with.
-const SHAPES: [Shape; 3] = [
+const SHAPES: [Shape; 5] = [
     Shape {
         name: "1 for 1",
         holders: 1,
@@ -39,6 +39,16 @@ const SHAPES: [Shape; 3] = [
         name: "1 for 8",
         holders: 1,
         fetchers: 8,
+    },
+    Shape {
+        name: "1 for 12",
+        holders: 1,
+        fetchers: 12,
+    },
+    Shape {
+        name: "1 for 24",
+        holders: 1,
+        fetchers: 24,
     },
     Shape {
         name: "4 for 1",

@@ -279,10 +279,10 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::layout::SMALLEST_PIECE;
+    use crate::layout::PIECE_OF_SHORT_FILE;
     use crate::merkle::{content_of, zero_piece_hash};
 
-    const PIECE: u64 = SMALLEST_PIECE as u64;
+    const PIECE: u64 = PIECE_OF_SHORT_FILE as u64;
 
     proptest! {
         #[test]

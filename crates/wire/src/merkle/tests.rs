@@ -4,11 +4,11 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::layout::SMALLEST_PIECE;
+use crate::layout::PIECE_OF_SHORT_FILE;
 use crate::session::HashRange;
 
-const PIECE: u64 = SMALLEST_PIECE as u64;
-const LEAVES: usize = SMALLEST_PIECE as usize / LEAF;
+const PIECE: u64 = PIECE_OF_SHORT_FILE as u64;
+const LEAVES: usize = PIECE_OF_SHORT_FILE as usize / LEAF;
 
 /// Computes every layer of the tree over these leaves, from the lowest up.
 fn by_the_book(mut leaves: Vec<Hash>) -> Vec<Vec<Hash>> {
@@ -175,7 +175,7 @@ fn a_file_of_one_leaf_has_the_leaf_s_hash_for_root() {
 #[test]
 fn contents_and_piece_layers_around_every_boundary_are_those_of_the_book() {
     let leaves = (1..=17).flat_map(|n| [n * LEAF - 1, n * LEAF, n * LEAF + 1]);
-    let piece = SMALLEST_PIECE as usize;
+    let piece = PIECE_OF_SHORT_FILE as usize;
     let pieces = (1..=5).flat_map(|n| [n * piece - 1, n * piece, n * piece + 1]);
     for length in leaves.chain(pieces).chain([1, 20 * piece + 1]) {
         let bytes = bytes(length);
@@ -334,8 +334,7 @@ fn what_a_fetcher_asks_for_is_the_whole_piece_layer_and_proved() {
 
 #[test]
 fn the_ranges_of_a_layer_are_aligned_runs_of_at_most_512() {
-    let runs = |pieces: u64| {
-        let length = pieces * PIECE;
+    let runs = |length: u64| {
         let root = Root::new([1; 32]);
         let ranges = layer_ranges(Content { length, root });
         let runs: Vec<_> = ranges
@@ -343,17 +342,19 @@ fn the_ranges_of_a_layer_are_aligned_runs_of_at_most_512() {
             .collect();
         runs
     };
-    assert_eq!(runs(1), []);
-    assert_eq!(runs(2), [(4, 0, 2, 0)]);
-    assert_eq!(runs(3), [(4, 0, 4, 1)]);
-    assert_eq!(runs(512), [(4, 0, 512, 8)]);
-    assert_eq!(runs(513), [(4, 0, 512, 9), (4, 512, 2, 9)]);
-    assert_eq!(runs(1000), [(4, 0, 512, 9), (4, 512, 512, 9)]);
-    // Pieces of 512 KiB.
-    assert_eq!(runs(1025), [(5, 0, 512, 9), (5, 512, 2, 9)]);
+    assert_eq!(runs(PIECE), []);
+    assert_eq!(runs(2 * PIECE), [(4, 0, 2, 0)]);
+    assert_eq!(runs(3 * PIECE), [(4, 0, 4, 1)]);
+    // From 16 MiB on pieces have 64 KiB.
+    let piece = 64 * 1024;
+    assert_eq!(runs(512 * piece), [(2, 0, 512, 8)]);
+    assert_eq!(runs(513 * piece), [(2, 0, 512, 9), (2, 512, 2, 9)]);
+    assert_eq!(runs(1000 * piece), [(2, 0, 512, 9), (2, 512, 512, 9)]);
+    // Pieces of 128 KiB.
+    assert_eq!(runs(1025 * piece), [(3, 0, 512, 9), (3, 512, 2, 9)]);
     // 16 TiB: 2^21 pieces of 8 MiB. Longer files have no sessions.
-    assert_eq!(runs(1 << 26).len(), 1 << 12);
-    assert_eq!(runs((1 << 26) + 1), []);
+    assert_eq!(runs(1 << 44).len(), 1 << 12);
+    assert_eq!(runs((1 << 44) + 1), []);
 }
 
 #[test]

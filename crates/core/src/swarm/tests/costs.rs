@@ -93,7 +93,7 @@ fn after(swarm: &mut Swarm, input: Input) -> Vec<Message> {
 
 #[test]
 fn bytes_are_asked_for_in_answer_to_the_first_words_of_a_holder_with_all_of_the_file() {
-    let file = File::of(40 * MIB);
+    let file = File::of(20 * MIB);
     let layer = file.layer.clone();
     let mut asker = swarm(&file, 1, Have::Nothing);
     let mut holder = swarm(&file, 2, Have::Everything { layer });

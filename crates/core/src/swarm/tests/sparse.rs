@@ -105,7 +105,8 @@ fn no_piece_counts_as_a_hole_before_all_that_is_on_disk_is_known() {
 #[test]
 fn sparse_files_spread_among_many_as_others_do() {
     let file = File::sparse(40 * MIB, |piece| piece % 10 == 0);
-    let data = 16 * u64::from(file.layout.piece_length());
+    let with_data = u64::from(file.layout.pieces().unwrap().div_ceil(10));
+    let data = with_data * u64::from(file.layout.piece_length());
     let mut world = World::of(file, Duration::from_millis(1));
     world.add(LINK, true, Manner::Honest);
     for _ in 0..4 {
