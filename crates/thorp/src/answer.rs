@@ -86,6 +86,8 @@ pub struct FetchTotals {
     torrent: u64,
     /// Files that were here before.
     here: u64,
+    /// Files that were copied from this peer's own share.
+    own: u64,
     failed: u64,
 }
 
@@ -497,6 +499,10 @@ fn origin(fetched: &Fetched) -> String {
     if answer.source == AnswerSource::Local {
         return "there already".into();
     }
+    if answer.source == AnswerSource::Own {
+        let ms = units::duration(fetched.ms);
+        return format!("copied from this peer's own share, {ms}");
+    }
     let asked = if answer.tracker_asked {
         "asked"
     } else {
@@ -528,7 +534,9 @@ fn origin(fetched: &Fetched) -> String {
         }
         (AnswerSource::Neighbour, _) => format!("from neighbour {from_whom} when asked"),
         (AnswerSource::Tracker, _) => format!("from {from_whom}, known to the tracker"),
-        (AnswerSource::Local | AnswerSource::Torrent, _) => return "there already".into(),
+        (AnswerSource::Local | AnswerSource::Own | AnswerSource::Torrent, _) => {
+            return "there already".into();
+        }
     };
     format!("{how}, {ms}, tracker {asked}")
 }
@@ -579,6 +587,7 @@ impl FetchTotals {
             AnswerSource::Memory | AnswerSource::Neighbour => self.neighbours += 1,
             AnswerSource::Tracker => self.tracker += 1,
             AnswerSource::Local => self.here += 1,
+            AnswerSource::Own => self.own += 1,
             AnswerSource::Torrent => self.torrent += 1,
         }
     }
@@ -602,6 +611,9 @@ impl FetchTotals {
             ),
             files => write!(text, ": {files} from BitTorrent clients"),
         };
+        if self.own > 0 {
+            let _ = write!(text, ", {} copied from this peer's own share", self.own);
+        }
         if self.here > 0 {
             let _ = write!(text, ", {} there already", self.here);
         }

@@ -341,7 +341,9 @@ fn what_a_pattern_or_a_folder_means_of_the_own_share_is_copied_beside_what_other
             .run(&["get", what, "-o", out(dir).to_str().unwrap()])
     };
     let read = |dir: &str, name: &str| fs::read_to_string(out(dir).join(name)).unwrap();
-    get("docs/*", "pattern").exits(0);
+    get("docs/*", "pattern")
+        .exits(0)
+        .says("0 through neighbours, 2 through the tracker, 1 copied from this peer's own share");
     for name in ["own", "theirs", "both"] {
         assert_eq!(read("pattern", &format!("docs/{name}.txt")), name);
     }
@@ -352,6 +354,14 @@ fn what_a_pattern_or_a_folder_means_of_the_own_share_is_copied_beside_what_other
     folder
         .says("kept is a folder with 2 files")
         .says("'kept/**'");
+    let (_, events) = pair.wants.json(&["get", "kept/a", "--as", "copy"]);
+    let copied = named(&events, "fetched").next().unwrap();
+    assert_eq!(copied["answer"]["source"], "own", "{copied}");
+    assert_eq!(
+        copied["received"], 0,
+        "nothing came over the network: {copied}"
+    );
+    assert!(copied["from"].is_null(), "{copied}");
     // Into the share nothing is copied that is there.
     pair.wants.run(&["get", "kept/**"]).exits(3);
 }

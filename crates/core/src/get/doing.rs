@@ -145,6 +145,8 @@ pub(super) struct OnItsWay {
     pub answer: Answered,
     /// Its bytes are made here.
     pub is_made: bool,
+    /// They are copied from this peer's own share.
+    pub is_own: bool,
     /// Since when it does not come.
     pub late: Option<Instant>,
 }

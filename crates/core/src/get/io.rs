@@ -291,6 +291,8 @@ pub enum News {
         received: u64,
         /// Who has said where it is.
         answer: Answered,
+        /// Whether it was copied from this peer's own share.
+        is_own: bool,
         /// Files of this get that are there or missed by now.
         over: u64,
     },

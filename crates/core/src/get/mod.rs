@@ -359,6 +359,7 @@ impl Gets {
                 clients: Vec::new(),
                 received: 0,
                 answer,
+                is_own: false,
                 over,
             };
             return self.tell(id, fetched);
@@ -393,6 +394,7 @@ impl Gets {
             holders,
             answer,
             is_made,
+            is_own,
             late,
         };
         self.fetches.insert(fetch, coming);
@@ -411,7 +413,7 @@ impl Gets {
                 let arrived = Arrived {
                     sources: Vec::from_iter(from),
                     clients: Vec::new(),
-                    received: length,
+                    received: if coming.is_made { 0 } else { length },
                 };
                 self.on_fetched(fetch, arrived);
             }
@@ -443,7 +445,11 @@ impl Gets {
             return;
         };
         let OnItsWay {
-            get, item, answer, ..
+            get,
+            item,
+            answer,
+            is_own,
+            ..
         } = coming;
         self.arrived(get, item.content.length);
         if let Some(get) = self.requests.get_mut(&get) {
@@ -456,6 +462,7 @@ impl Gets {
             clients: arrived.clients,
             received: arrived.received,
             answer,
+            is_own,
             over: self.over(get),
         };
         self.tell(get, fetched);

@@ -363,6 +363,8 @@ pub enum AnswerSource {
     Tracker,
     /// None: the file was there already.
     Local,
+    /// None: the file was copied from this peer's own share.
+    Own,
     /// None: the user has given its torrent, which names trackers and clients.
     Torrent,
 }

@@ -44,6 +44,10 @@ fn provenance_has_its_words() {
         "2.txt  1.2 KiB  from oak (192.168.198.138), known to the tracker, 1.8 ms, tracker asked"
     );
     assert_eq!(line(AnswerSource::Local), "2.txt  1.2 KiB  there already");
+    assert_eq!(
+        line(AnswerSource::Own),
+        "2.txt  1.2 KiB  copied from this peer's own share, 1.8 ms"
+    );
 
     let mut via = samples::fetched(AnswerSource::Neighbour);
     via.from = Some(samples::elm());
@@ -281,6 +285,24 @@ fn files_that_are_there_already_are_counted_at_the_end() {
     assert_eq!(
         talk,
         "2 files, 2.4 KiB in 3.6 ms: 1 through neighbours, 0 through the tracker, 1 there already\n"
+    );
+}
+
+#[test]
+fn files_of_the_own_share_are_counted_by_themselves_at_the_end() {
+    let own = Event::Fetched(samples::fetched(AnswerSource::Own));
+    let came = Event::Fetched(samples::fetched(AnswerSource::Tracker));
+    let done = Event::Done(Done {
+        count: 3,
+        bytes: 3687,
+        ms: 3.6,
+        left_out: 0,
+    });
+    let (_, talk, _) = render(TEXT, &[own.clone(), came, own, done]);
+    assert_eq!(
+        talk,
+        "3 files, 3.6 KiB in 3.6 ms: 0 through neighbours, 1 through the tracker, \
+         2 copied from this peer's own share\n"
     );
 }
 

@@ -257,11 +257,17 @@ impl Job<'_> {
                 clients,
                 received,
                 answer,
+                is_own,
                 over,
             } => {
                 self.on_fetched(fetch, &item, received, over);
-                let is_local = fetch.is_none();
-                let mut fetched = self.fetched(&item, &sources, received, &answer, is_local);
+                let mut answer = provenance(&answer);
+                if fetch.is_none() {
+                    answer.source = AnswerSource::Local;
+                } else if is_own {
+                    answer.source = AnswerSource::Own;
+                }
+                let mut fetched = self.fetched(&item, &sources, received, answer);
                 fetched.clients = telling::clients(clients);
                 self.tell(Event::Fetched(fetched)).await;
             }
@@ -441,13 +447,8 @@ impl Job<'_> {
         item: &Item,
         sources: &[Holder],
         received: u64,
-        answer: &Answered,
-        is_local: bool,
+        answer: Provenance,
     ) -> Fetched {
-        let mut answer = provenance(answer);
-        if is_local {
-            answer.source = AnswerSource::Local;
-        }
         let from = || {
             let from = sources.iter();
             let from = from.map(|holder| called(holder.name.as_ref(), holder.id));

@@ -233,7 +233,7 @@ fn who_was_asked(fetched: &Fetched) -> String {
             format!("It asked its neighbours: {from} has it. The tracker was not asked.")
         }
         (AnswerSource::Tracker, _) => format!("The tracker was asked, and knew: {from} has it."),
-        (AnswerSource::Local | AnswerSource::Torrent, _) => String::new(),
+        (AnswerSource::Local | AnswerSource::Own | AnswerSource::Torrent, _) => String::new(),
     }
 }
 
