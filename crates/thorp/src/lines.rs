@@ -20,7 +20,7 @@ use thorp_node::if_any;
 use thorp_node::printable::printable;
 
 use crate::node::{Door, LocalPeer, NodeNews};
-use crate::out::{self, Flow};
+use crate::out::{self, Flow, StandardOutput};
 use crate::quoting::printable_lines;
 use crate::tables::{Following, Neighbourhood, Tables};
 use crate::wrap::{self, wrapped};
@@ -86,11 +86,11 @@ impl<O: Write, T: Write> Streams<O, T> {
     }
 }
 
-impl Streams<io::Stdout, io::Stderr> {
+impl Streams<StandardOutput, io::Stderr> {
     /// Returns the streams of the process.
     pub fn standard() -> Self {
         Self {
-            out: io::stdout(),
+            out: out::standard(),
             talk: io::stderr(),
             talk_width: wrap::width(io::stderr()),
             is_lossy: false,

@@ -88,7 +88,13 @@ fn main() -> ExitCode {
         Ok(args) => args,
         Err(error) => {
             // Help and version arrive here as well; a closed pipe is no failure.
-            let printed = error.print().and_then(|()| std::io::stdout().flush());
+            let printed = error.print().and_then(|()| {
+                if error.use_stderr() {
+                    Ok(())
+                } else {
+                    out::standard().flush()
+                }
+            });
             return match printed {
                 Err(why) if why.kind() != std::io::ErrorKind::BrokenPipe => {
                     let failure = out::unwritten(&why);

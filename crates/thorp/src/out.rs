@@ -3,10 +3,12 @@
 //! Data goes to standard output, which is flushed when no more is there, for a reader that follows
 //! it. If that reader has gone (`thorp ls | head`), this is the end, not an error. Talk goes to
 //! standard error, which may be closed. Owns which streams are terminals and whether colour is
-//! wanted.
+//! wanted, and whether there was a standard output at all when the program was started.
 
 use std::io::{self, ErrorKind, IsTerminal, Write};
+use std::sync::atomic::{AtomicBool, Ordering};
 
+use rustix::io::Errno;
 use rustix::process::getpgrp;
 use rustix::termios::tcgetpgrp;
 use thorp_node::api;
@@ -23,6 +25,69 @@ pub enum Flow {
     Open,
     /// Its reader has gone.
     Closed,
+}
+
+/// Whether there was no standard output when this program was started (`>&-`).
+static WAS_CLOSED: AtomicBool = AtomicBool::new(false);
+
+/// Before `main` the standard library opens `/dev/null` in the place of a stream that is closed. So
+/// this is looked at earlier.
+#[cfg(target_os = "linux")]
+#[used]
+#[unsafe(link_section = ".init_array")]
+#[expect(
+    unsafe_code,
+    reason = "it makes one call of the system, and needs nothing of the runtime"
+)]
+static AT_THE_START: extern "C" fn() = look_at_standard_output;
+
+#[cfg(target_os = "linux")]
+extern "C" fn look_at_standard_output() {
+    let is_closed = rustix::io::fcntl_getfd(rustix::stdio::stdout()) == Err(Errno::BADF);
+    WAS_CLOSED.store(is_closed, Ordering::Relaxed);
+}
+
+/// Standard output. What is written to it fails where it was closed from the start.
+#[derive(Debug)]
+pub struct StandardOutput {
+    open: io::Stdout,
+    otherwise: Errno,
+}
+
+/// Returns standard output, for data: without it nothing is told.
+pub fn standard() -> StandardOutput {
+    StandardOutput {
+        open: io::stdout(),
+        otherwise: Errno::BADF,
+    }
+}
+
+/// Returns standard output, for what only tells of work that is done all the same: where it is
+/// closed, that is as if its reader had gone.
+pub fn standard_if_any() -> StandardOutput {
+    StandardOutput {
+        open: io::stdout(),
+        otherwise: Errno::PIPE,
+    }
+}
+
+impl Write for StandardOutput {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.there()?.write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.there()?.flush()
+    }
+}
+
+impl StandardOutput {
+    fn there(&mut self) -> io::Result<&mut io::Stdout> {
+        if WAS_CLOSED.load(Ordering::Relaxed) {
+            return Err(self.otherwise.into());
+        }
+        Ok(&mut self.open)
+    }
 }
 
 /// Writes a text and a line break to `out`.
@@ -42,7 +107,7 @@ pub fn lines(out: &mut impl Write, text: &str) -> io::Result<Flow> {
 
 /// Writes a line of data to standard output.
 pub fn data(text: &str) -> Result<Flow> {
-    line(&mut io::stdout().lock(), text).map_err(|error| unwritten(&error))
+    line(&mut standard(), text).map_err(|error| unwritten(&error))
 }
 
 /// The failure of data that could not be written, for example because the disk is full.

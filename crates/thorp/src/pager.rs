@@ -9,6 +9,7 @@ use std::io::{self, Write};
 use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use crate::out::StandardOutput;
 use crate::signals::{Means, Signals};
 
 /// A pager, or none.
@@ -46,10 +47,11 @@ impl Pager {
         Self::default()
     }
 
-    pub fn data(&self) -> Paged<io::Stdout> {
+    /// Returns this standard output; with the first line the pager takes its place.
+    pub fn data(&self, otherwise: StandardOutput) -> Paged<StandardOutput> {
         Paged {
             pager: self.clone(),
-            otherwise: io::stdout(),
+            otherwise,
             starts: true,
             follows: true,
         }

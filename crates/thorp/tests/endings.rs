@@ -156,6 +156,59 @@ fn a_full_disk_behind_standard_output_ends_no_node_and_every_answer() {
 }
 
 #[test]
+fn without_a_standard_output_no_answer_ends_well_and_a_fetch_and_a_node_do() {
+    let village = Village::new();
+    let (tracker, at) = village.tracker();
+    let closed = ["sh", "-c", "exec \"$@\" >&-", "sh"];
+    let (holder, node) = (village.node("holder"), village.node("peer"));
+    holder.file("1.txt", "one");
+    let holding = holder.start_sharing(&at, "127.0.0.2:0");
+    let deaf = node.clone().under(&closed);
+    let peer = deaf.start(&[
+        "share",
+        "--lines",
+        "--tracker",
+        &at,
+        "--listen",
+        "127.0.0.1:0",
+    ]);
+    peer.wait_for_line("that its output is lost", |line| {
+        line.contains("standard output cannot be written")
+    });
+    poll("the file to be listed", PATIENCE, || {
+        node.run(&["ls"]).stdout.contains("1.txt").then_some(())
+    });
+    for command in [
+        &["ls"][..],
+        &["find", "*"],
+        &["status"],
+        &["status", "--left-out", "--json"],
+        &["peers"],
+        &["get", "1.txt", "-o", "-"],
+        &["completions", "bash"],
+        &["--help"],
+        &["get", "--help"],
+        &["--version"],
+        &["--json", "status"],
+    ] {
+        let end = deaf.run(command).exits(1);
+        assert!(end.stderr.contains("standard output"), "{command:?}: {end}");
+    }
+    // What is wrong with a command line is not said there.
+    deaf.run(&["--no-such-flag"]).exits(2);
+    deaf.run(&["get", "1.txt"]).exits(0);
+    assert_eq!(node.bytes("1.txt"), b"one");
+    // What is thrown away is written all the same, however it was opened.
+    for away in ["exec \"$@\" >/dev/null", "exec \"$@\" 1<>/dev/null"] {
+        let unheard = node.clone().under(&["sh", "-c", away, "sh"]);
+        unheard.run(&["ls"]).exits(0);
+    }
+    deaf.run(&["stop"]).exits(0);
+    peer.finish(PATIENCE).exits(0);
+    drop((holding, tracker));
+}
+
+#[test]
 fn a_limit_of_a_files_size_fails_the_fetch_and_not_the_peer() {
     let village = Village::new();
     let (tracker, at) = village.tracker();

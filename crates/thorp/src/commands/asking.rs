@@ -14,7 +14,7 @@ use crate::answer::{AnswerStyle, Renderer};
 use crate::args::ListArgs;
 use crate::exit::{Exit, Result, broken_off, failure, interrupted};
 use crate::node::{self, Answers};
-use crate::out::Flow;
+use crate::out::{self, Flow, StandardOutput};
 use crate::pager::{Paged, Pager};
 use crate::progress::Bar;
 use crate::signals::{LastResort, Signals};
@@ -27,11 +27,16 @@ use crate::{threads, words, wrap};
 const TOGETHER: usize = 256;
 
 /// The renderer of answers on the standard streams, or in a pager.
-type Standard = Renderer<Paged<io::Stdout>, Paged<io::Stderr>>;
+type Standard = Renderer<Paged<StandardOutput>, Paged<io::Stderr>>;
 
 impl Context {
     pub fn renderer(&self, style: AnswerStyle) -> Standard {
-        self.renderer_in(&Pager::none(), style)
+        self.renderer_in(&Pager::none(), style, out::standard())
+    }
+
+    /// Returns the renderer of a fetch, whose files come whether or not that is told.
+    pub fn renderer_of_fetch(&self, style: AnswerStyle) -> Standard {
+        self.renderer_in(&Pager::none(), style, out::standard_if_any())
     }
 
     /// Prepares to tell where the files of a fetch are.
@@ -52,9 +57,10 @@ impl Context {
         Ok(())
     }
 
-    fn renderer_in(&self, pager: &Pager, style: AnswerStyle) -> Standard {
+    fn renderer_in(&self, pager: &Pager, style: AnswerStyle, out: StandardOutput) -> Standard {
         let bar = Bar::new(self.terminals, !style.json && !style.quiet);
-        Renderer::new(pager.data(), pager.talk(self.terminals.stderr), style, bar)
+        let (out, talk) = (pager.data(out), pager.talk(self.terminals.stderr));
+        Renderer::new(out, talk, style, bar)
             .fitting(wrap::width(io::stdout()), wrap::width(io::stderr()))
     }
 
@@ -147,18 +153,18 @@ impl Context {
         let mut signals = Signals::listen()?;
         let last_resort = LastResort::listen()?;
         let visitor = self.visitor()?;
-        let mut renderer = self.renderer_in(
-            &pager,
-            AnswerStyle {
-                nothing: nothing(&command),
-                ..style
-            },
-        );
         // A listing without a reader has no purpose, but a fetch has.
         let listing = !matches!(
             command,
             Command::Get(_) | Command::GetTorrent(_) | Command::Stop
         );
+        let out = if listing || style.json {
+            out::standard()
+        } else {
+            out::standard_if_any()
+        };
+        let nothing = nothing(&command);
+        let mut renderer = self.renderer_in(&pager, AnswerStyle { nothing, ..style }, out);
         let fetch = match &command {
             Command::Get(get) => Some(get.clone()),
             Command::GetTorrent(get) => Some(as_get(get, vec![get.given.clone()])),

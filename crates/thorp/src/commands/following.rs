@@ -15,12 +15,12 @@ use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
 use crate::lines::{self, Manner, Streams};
-use crate::out::Flow;
+use crate::out::{Flow, StandardOutput};
 use crate::signals::Signals;
 use crate::tables::Following;
 
 /// The streams of the process.
-pub type Standard = Streams<io::Stdout, io::Stderr>;
+pub type Standard = Streams<StandardOutput, io::Stderr>;
 
 /// Tells what happens while a node starts.
 pub struct StartLines {

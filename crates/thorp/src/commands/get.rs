@@ -125,7 +125,9 @@ async fn converse(
         ..context.answer_style()
     };
     let places = context.whereabouts(&get).await?;
-    let mut renderer = context.renderer(style).of_fetch(get.clone(), places);
+    let mut renderer = context
+        .renderer_of_fetch(style)
+        .of_fetch(get.clone(), places);
     let (mut conversation, mut step) = Conversation::new(get);
     loop {
         step = match step {

@@ -147,7 +147,7 @@ impl PlainText {
 /// Writes bytes where that may wait: their reader may pause for hours.
 async fn written(bytes: Vec<u8>) -> Result<Flow> {
     on_disk(move |_| {
-        let mut out = io::stdout().lock();
+        let mut out = out::standard();
         let written = out.write_all(&bytes).and_then(|()| out.flush());
         match written {
             Ok(()) => Ok(Flow::Open),

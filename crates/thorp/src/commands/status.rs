@@ -45,7 +45,7 @@ async fn left_out(context: &Context) -> Result {
     } else {
         Pager::none()
     };
-    let mut out = pager.data();
+    let mut out = pager.data(out::standard());
     let listed = list_left_out(context, &mut out);
     let end = context.unless_interrupted(&mut signals, None, listed).await;
     drop(out);

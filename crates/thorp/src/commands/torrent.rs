@@ -37,7 +37,7 @@ pub async fn run(context: &Context, args: TorrentArgs) -> Result {
     let bytes = BASE64.decode(bytes.as_bytes()).map_err(|_| broken_off())?;
     if args.output == Path::new(DASH) {
         let written = on_disk(move |_| {
-            let mut out = io::stdout().lock();
+            let mut out = out::standard();
             out.write_all(&bytes).and_then(|()| out.flush())
         });
         written.await?.map_err(|error| {

@@ -19,7 +19,7 @@ use thorp_node::api::{Done, ErrorKind, Event};
 use super::context::Context;
 use crate::exit::{Complaint, Exit, Result, failure};
 use crate::signals::Signals;
-use crate::{units, words, wrap};
+use crate::{out, units, words, wrap};
 
 use telling::{Cut, Played, Scene, Teller};
 use village::{Got, Village};
@@ -33,7 +33,11 @@ pub type Rows<'a> = &'a [(&'a str, &'a [&'a str], &'a [&'a str])];
 
 pub async fn run(context: &Context) -> Result {
     let mut signals = Signals::listen()?;
-    let mut teller = Teller::new(io::stdout(), context.global.json, wrap::width(io::stdout()));
+    let mut teller = Teller::new(
+        out::standard(),
+        context.global.json,
+        wrap::width(io::stdout()),
+    );
     let mut village = tokio::select! {
         village = Village::found(&context.settings) => village?,
         () = signals.next() => return Err(interrupted()),
