@@ -356,7 +356,18 @@ pub enum Ending {
         missed: u64,
         /// Of how many.
         of: u64,
+        /// Those of them that have no room, if any.
+        without_room: Option<WithoutRoom>,
     },
+}
+
+/// Files for which the disk has no room.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct WithoutRoom {
+    /// What was said of the first of them.
+    pub first: NotStored,
+    /// Bytes in all of them.
+    pub bytes: u64,
 }
 
 /// Why a file is not fetched.
@@ -443,6 +454,8 @@ pub enum Missed {
     Unfit(Unfit),
     /// It cannot be put where it should be.
     NotStored(NotStored),
+    /// There was no room for another one that is not longer, so it is not fetched.
+    NoRoomEither,
     /// This peer stops.
     Stopping,
     /// The group has removed this peer.
@@ -517,6 +530,7 @@ impl Missed {
             | Self::Unreadable
             | Self::TooLarge
             | Self::Unfit(_)
+            | Self::NoRoomEither
             | Self::NotStored(NotStored::Full(_) | NotStored::Other(_)) => MissedKind::Other,
         }
     }
@@ -550,6 +564,7 @@ impl Missed {
             | Self::Restless(_)
             | Self::Unfit(_)
             | Self::NotStored(_)
+            | Self::NoRoomEither
             | Self::Removed
             | Self::Stopping => false,
         }

@@ -7,7 +7,9 @@ use thorp_wire::frame::MAX_INLINE;
 
 use super::again::Postponed;
 use super::doing::Verdict;
-use super::io::{Ending, FetchId, GetId, Missed, MissedKind, News, NotStored, Patience};
+use super::io::{
+    Ending, FetchId, GetId, Missed, MissedKind, News, NotStored, Patience, WithoutRoom,
+};
 use super::{Action, Candidate, Get, Gets, OnItsWay, Step};
 use crate::time::Instant;
 
@@ -17,6 +19,30 @@ pub(super) struct Misses {
     pub first: Option<(String, Missed)>,
     pub number: u64,
     pub kind: Option<MissedKind>,
+    pub without_room: Option<WithoutRoom>,
+    /// The shortest of the small files that had no room.
+    shortest_without_room: Option<u64>,
+}
+
+impl Misses {
+    /// Whether a file of this length need not be fetched: it is small, and one that is not longer
+    /// had no room. Of a large one it is found out by itself, before any of it comes.
+    pub fn leave_no_room_for(&self, length: u64) -> bool {
+        let shortest = self.shortest_without_room;
+        length <= MAX_INLINE && shortest.is_some_and(|shortest| length >= shortest)
+    }
+
+    fn has_no_room(&mut self, length: u64, why: NotStored) {
+        let known = self.without_room.get_or_insert(WithoutRoom {
+            first: why,
+            bytes: 0,
+        });
+        known.bytes = known.bytes.saturating_add(length);
+        if length <= MAX_INLINE {
+            let shortest = self.shortest_without_room.get_or_insert(length);
+            *shortest = length.min(*shortest);
+        }
+    }
 }
 
 impl Gets {
@@ -24,8 +50,8 @@ impl Gets {
         let Some(coming) = self.fetches.remove(&fetch) else {
             return;
         };
-        if let Missed::NotStored(NotStored::Full(_)) = why {
-            return self.on_full(&coming, why);
+        if let Missed::NotStored(full @ NotStored::Full(_)) = why {
+            self.on_full(coming.get, coming.item.content.length, full);
         }
         let name = coming.item.listed.as_str();
         if let Some(get) = self.requests.get_mut(&coming.get) {
@@ -59,18 +85,39 @@ impl Gets {
         }
     }
 
-    /// What else is to come has no room either: the get ends, and says so once.
-    fn on_full(&mut self, coming: &OnItsWay, why: Missed) {
-        let (id, name) = (coming.get, coming.item.listed.to_string());
-        let get = self.requests.get_mut(&id);
-        let others = get.map(|get| std::mem::take(&mut get.coming));
-        let others: Vec<FetchId> = others.into_iter().flatten().collect();
-        for fetch in &others {
-            self.fetches.remove(fetch);
-            self.large.drop(*fetch);
+    /// The disk has no room for a file of this length. Other small files that are as long have none
+    /// either: of these no more come.
+    fn on_full(&mut self, id: GetId, length: u64, why: NotStored) {
+        let Some(get) = self.requests.get_mut(&id) else {
+            return;
+        };
+        get.misses.has_no_room(length, why);
+        let fetches = &self.fetches;
+        let has_no_room = |fetch: &&FetchId| {
+            let coming = fetches.get(fetch);
+            coming.is_some_and(|it| get.misses.leave_no_room_for(it.item.content.length))
+        };
+        let unfit: Vec<FetchId> = get.coming.iter().filter(has_no_room).copied().collect();
+        if !unfit.is_empty() {
+            self.out.push_back(Action::NoRoomFor(unfit));
         }
-        self.out.push_back(Action::Forget(id, others));
-        self.end(id, Ending::Missed { name, why });
+    }
+
+    /// A small file that has not come is not fetched, for there is no room for it.
+    pub(super) fn on_no_room_for(&mut self, now: Instant, fetch: FetchId) {
+        let Some(coming) = self.fetches.get(&fetch) else {
+            return;
+        };
+        self.count_without_room(coming.get, coming.item.content.length);
+        self.on_lost(now, fetch, Missed::NoRoomEither);
+    }
+
+    pub(super) fn count_without_room(&mut self, id: GetId, length: u64) {
+        if let Some(get) = self.requests.get_mut(&id)
+            && let Some(without_room) = &mut get.misses.without_room
+        {
+            without_room.bytes = without_room.bytes.saturating_add(length);
+        }
     }
 
     pub(super) fn miss(&mut self, id: GetId, name: String, why: Missed) {

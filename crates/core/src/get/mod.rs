@@ -49,6 +49,7 @@ use crate::time::Instant;
 pub use io::{
     Answered, Chore, Claimed, DiskError, Doubt, Ending, Existing, FetchId, Folders, GetId, Item,
     Look, Looked, Missed, MissedKind, News, NotStored, Output, Patience, Request, Storage,
+    WithoutRoom,
 };
 pub use large::LargeEvent;
 
@@ -98,6 +99,8 @@ pub(crate) enum Input {
     Stored(FetchId, Option<Holder>, Storage),
     /// A small file cannot be fetched.
     Failed(FetchId, NotSent),
+    /// A small file of [`Action::NoRoomFor`] has not come yet, and comes no more.
+    NoRoomFor(FetchId),
     /// These have a large file.
     Named(FetchId, Vec<Holder>),
     /// A neighbour has come to list a name that is waited for.
@@ -127,6 +130,8 @@ pub(crate) enum Action {
     Enough(Inquiry),
     /// Fetch a small file.
     Fetch(FetchId, WantedFile),
+    /// Do not fetch those of these small files that have not come yet.
+    NoRoomFor(Vec<FetchId>),
     /// Look for holders of a large file.
     Seek(FetchId, WantedFile),
     /// Look for more of them.
@@ -218,6 +223,7 @@ impl Gets {
             Input::Looked(get, looked) => self.on_looked(now, get, looked),
             Input::Stored(fetch, from, storage) => self.on_stored(now, fetch, from, storage),
             Input::Failed(fetch, failure) => self.on_failed(now, fetch, failure),
+            Input::NoRoomFor(fetch) => self.on_no_room_for(now, fetch),
             Input::Listed(get, name) => {
                 if let Some(get) = self.requests.get_mut(&get) {
                     get.postponed.on_listed(now, &name);
@@ -367,6 +373,13 @@ impl Gets {
         self.last_fetch += 1;
         let fetch = FetchId(self.last_fetch);
         let content = item.content;
+        let misses = self.requests.get(&id).map(|get| &get.misses);
+        if misses.is_some_and(|misses| misses.leave_no_room_for(content.length)) {
+            self.count_without_room(id, content.length);
+            self.miss(id, item.listed.to_string(), Missed::NoRoomEither);
+            let over = self.over(id);
+            return self.tell(id, News::Lost { fetch, over });
+        }
         let wanted = WantedFile {
             content,
             holders: holders.clone(),
@@ -505,6 +518,8 @@ impl Gets {
             first,
             number,
             kind,
+            without_room,
+            ..
         } = std::mem::take(&mut get.misses);
         let end = match (first, kind) {
             (Some((name, why)), _) if get.terms.is_single || (get.files == 0 && number == 1) => {
@@ -514,6 +529,7 @@ impl Gets {
                 kind,
                 missed: number,
                 of: get.unplanned + get.found,
+                without_room,
             },
             _ if get.files == 0 && get.left_out > 0 => Ending::Missed {
                 name: get.left_out_of.take().unwrap_or_default(),

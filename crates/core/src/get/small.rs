@@ -107,6 +107,13 @@ impl Fetches {
         true
     }
 
+    /// A file is wanted no more, unless its bytes have come. Whether it was dropped.
+    pub fn drop_unless_it_came(&mut self, id: FetchId) -> bool {
+        let fetch = self.wanted.get(&id);
+        let is_to_come = |fetch: &Fetch| !matches!(fetch.state, State::Storing { .. });
+        fetch.is_some_and(is_to_come) && self.drop(id)
+    }
+
     /// From which holder a file is awaited at this moment.
     pub fn asked_of(&self, id: FetchId) -> Option<PeerId> {
         match &self.wanted.get(&id)?.state {

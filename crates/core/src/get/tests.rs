@@ -99,9 +99,10 @@ fn variant(name: &str, how: u8) -> Option<Variant> {
 }
 
 fn not_stored(how: u8) -> NotStored {
-    match how % 3 {
+    match how % 4 {
         0 => NotStored::Exists,
         1 => NotStored::InTheWay(DiskError(0)),
+        2 => NotStored::Full(DiskError(0)),
         _ => NotStored::Other(DiskError(0)),
     }
 }
@@ -191,6 +192,15 @@ impl World {
                 self.owed.push(Owed::Survey(inquiry));
             }
             Action::Fetch(fetch, wanted) => self.owed.push(Owed::Small(fetch, wanted)),
+            Action::NoRoomFor(fetches) => {
+                for fetch in fetches {
+                    let is_it = |owed: &Owed| matches!(owed, Owed::Small(its, _) if *its == fetch);
+                    if let Some(at) = self.owed.iter().position(is_it) {
+                        self.owed.remove(at);
+                        self.give(Input::NoRoomFor(fetch));
+                    }
+                }
+            }
             Action::Seek(fetch, wanted) => {
                 self.owed.push(Owed::Gathered(fetch));
                 self.give(Input::Named(fetch, wanted.holders));

@@ -114,6 +114,13 @@ impl Peer {
             }
             Action::GoOn(inquiry) => self.on_taken(Surveyor::Get(inquiry)),
             Action::Fetch(fetch, wanted) => self.fetches.want(fetch, wanted),
+            Action::NoRoomFor(fetches) => {
+                for fetch in fetches {
+                    if self.fetches.drop_unless_it_came(fetch) {
+                        self.gets.handle(now, get::Input::NoRoomFor(fetch));
+                    }
+                }
+            }
             Action::Seek(fetch, wanted) => self.seek(now, fetch, wanted),
             Action::Widen(fetch) => self.widen(now, fetch),
             Action::DoNotSeek(fetch) => self.sought.drop(fetch),

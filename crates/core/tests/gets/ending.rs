@@ -13,7 +13,12 @@ use crate::support::{Manner, request};
 #[test]
 fn failures_of_one_kind_are_one_and_of_several_kinds_unfinished() {
     let (mut village, one, _) = village(&[&[("a", "a"), ("b", "b")], &[("a", "other")]]);
-    let several = |kind, missed, of| Ending::SeveralMissed { kind, missed, of };
+    let several = |kind, missed, of| Ending::SeveralMissed {
+        kind,
+        missed,
+        of,
+        without_room: None,
+    };
     let (id, end) = get(&mut village, one, request(&["x", "y"]));
     assert_eq!(end, several(MissedKind::NotFound, 2, 2));
     let names: Vec<_> = failed(&mut village, one, id);
@@ -90,6 +95,7 @@ fn a_peer_that_stops_ends_its_gets() {
         kind: MissedKind::Unfinished,
         missed: 2,
         of: 2,
+        without_room: None,
     };
     assert_eq!(village.ended(one, fetching), Some(several));
     assert_eq!(

@@ -104,6 +104,7 @@ fn one_of_several_that_gets_on_keeps_the_others_waiting() {
         kind: MissedKind::Unfinished,
         missed: 1,
         of: 3,
+        without_room: None,
     };
     assert_eq!(end, expected);
     let names: Vec<_> = fetched(&mut village, one, get);

@@ -235,6 +235,7 @@ fn an_abandoned_get_of_many_large_files_bars_none_of_them() {
         kind: MissedKind::Exists,
         missed: 12,
         of: 12,
+        without_room: None,
     };
     assert_eq!(village.ended(one, again), Some(expected));
 }

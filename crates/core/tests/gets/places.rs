@@ -1,6 +1,8 @@
 //! Where files are stored.
 
-use thorp_core::get::{DiskError, Ending, Existing, Missed, MissedKind, NotStored, Request};
+use thorp_core::get::{
+    DiskError, Ending, Existing, Missed, MissedKind, NotStored, Request, WithoutRoom,
+};
 
 use super::{SECOND, exists, failed, fetched, get, missed, village};
 use crate::support::{TRACKER, name_of, request};
@@ -85,6 +87,7 @@ fn of_several_names_equal_content_counts_as_fetched_and_other_content_stays() {
         kind: MissedKind::Exists,
         missed: 1,
         of: 3,
+        without_room: None,
     };
     assert_eq!(end, expected);
     assert_eq!(failed(&mut village, one, id), [("b".to_owned(), exists())]);
@@ -180,8 +183,8 @@ fn a_disk_that_takes_nothing_is_the_reason() {
 }
 
 #[test]
-fn a_disk_that_is_full_ends_a_get_of_many_at_once_and_is_said_once() {
-    let names: Vec<String> = (0..200).map(|n| format!("{n:03}")).collect();
+fn where_a_small_file_has_no_room_none_that_is_as_long_is_fetched_after_it() {
+    let names: Vec<String> = (0..400).map(|n| format!("{n:03}")).collect();
     let files: Vec<_> = names.iter().map(|name| (&**name, &**name)).collect();
     let (mut village, one, others) = village(&[&files]);
     village.host(one).slow_disk = true;
@@ -195,21 +198,58 @@ fn a_disk_that_is_full_ends_a_get_of_many_at_once_and_is_said_once() {
     for name in &names {
         village.host(one).blocked.insert(name_of(name), full);
     }
-    village.run(SECOND);
-    assert!(
-        village.disk_is_done(one) > 1,
-        "several at once have no room"
-    );
-    let Some(Ending::Missed { why, .. }) = village.ended(one, id) else {
-        panic!("it has not ended");
-    };
-    assert_eq!(why, Missed::NotStored(full));
-    assert_eq!(why.kind(), MissedKind::Other);
-    assert_eq!(failed(&mut village, one, id), []);
+    while village.ended(one, id).is_none() {
+        village.run(SECOND);
+        assert!(village.disk_is_done(one) > 0, "it waits for nothing else");
+    }
     let here = fetched(&mut village, one, id).len();
     assert!(0 < here && here < names.len(), "{here}");
+    let missed = names.len() - here;
+    let end = Ending::SeveralMissed {
+        kind: MissedKind::Other,
+        missed: missed as u64,
+        of: names.len() as u64,
+        without_room: Some(WithoutRoom {
+            first: full,
+            bytes: 3 * missed as u64,
+        }),
+    };
+    assert_eq!(village.ended(one, id), Some(end));
+    let failed = failed(&mut village, one, id);
+    assert_eq!(failed.len(), missed, "which did not fit is said of each");
+    let not_fetched = |(_, why): &&(String, Missed)| *why == Missed::NoRoomEither;
+    assert!(failed.iter().filter(not_fetched).count() > 0);
     // No holder is asked for the rest.
     let asked = village.received(others[0], "Get");
+    assert!(asked < names.len() as u64, "{asked}");
     village.run(60 * SECOND);
     assert_eq!(village.received(others[0], "Get"), asked);
+}
+
+#[test]
+fn what_is_shorter_than_a_file_without_room_comes_all_the_same() {
+    let (mut village, one, _) = village(&[&[("a", "five5"), ("b", "longer"), ("c", "two")]]);
+    village.host(one).slow_disk = true;
+    let id = village.want(one, request(&["*"]));
+    village.run(SECOND);
+    village.disk_is_done(one);
+    village.run(SECOND);
+    let full = NotStored::Full(DiskError(9));
+    for name in ["a", "b"] {
+        village.host(one).blocked.insert(name_of(name), full);
+    }
+    while village.disk_is_done(one) > 0 {
+        village.run(SECOND);
+    }
+    assert_eq!(fetched(&mut village, one, id).len(), 1);
+    let end = Ending::SeveralMissed {
+        kind: MissedKind::Other,
+        missed: 2,
+        of: 3,
+        without_room: Some(WithoutRoom {
+            first: full,
+            bytes: 11,
+        }),
+    };
+    assert_eq!(village.ended(one, id), Some(end));
 }

@@ -91,6 +91,7 @@ fn one_name_for_several_contents_is_a_choice_and_from_makes_it() {
         kind: MissedKind::NotFound,
         missed: 2,
         of: 2,
+        without_room: None,
     };
     assert_eq!(got.end, several);
 }
@@ -128,6 +129,7 @@ fn a_thousand_names_are_found_in_one_lookup_by_few_questions() {
         kind: MissedKind::NotFound,
         missed: 1,
         of: 1001,
+        without_room: None,
     };
     assert_eq!(got.end, several);
     let fetched = got.fetched();

@@ -253,6 +253,9 @@ pub enum Failure {
         of: u64,
         /// The kind of all failures if they are alike, otherwise [`ErrorKind::Unfinished`].
         kind: ErrorKind,
+        /// Where the disk is full: what is missing there for those that do not fit.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        room: Option<NoRoom>,
     },
 
     /// The running node does not read the command.

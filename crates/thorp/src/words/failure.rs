@@ -226,8 +226,15 @@ pub fn failure(failure: &Failure) -> String {
             let (what, advice) = missed(name, miss);
             format!("{what} {advice}").trim_end().to_owned()
         }
-        Failure::Several { failed, of, .. } => {
-            format!("{failed} of {of} files could not be fetched; the reasons are above.")
+        Failure::Several {
+            failed, of, room, ..
+        } => {
+            let several =
+                format!("{failed} of {of} files could not be fetched; the reasons are above.");
+            match room {
+                None => several,
+                Some(room) => format!("{several} Of what does not fit, {}", to_come_and_left(room)),
+            }
         }
     }
 }
@@ -615,6 +622,15 @@ pub(super) fn disk_failed(action: &str, path: &str, obstacle: &Obstacle) -> Stri
 }
 
 fn no_room(path: &str, room: &NoRoom) -> String {
+    let is_full = if room.free < room.needed {
+        ", the disk is full"
+    } else {
+        ""
+    };
+    format!("{path} does not fit{is_full}: {}", to_come_and_left(room))
+}
+
+fn to_come_and_left(room: &NoRoom) -> String {
     let NoRoom {
         file_system,
         free,
@@ -622,18 +638,16 @@ fn no_room(path: &str, room: &NoRoom) -> String {
     } = room;
     if free >= needed {
         return format!(
-            "{path} does not fit: {} are still to come, and the file system at {} takes no more, \
-             though it has room. It may have no place for more files (df -i), or your quota is used \
-             up. Remove some, or name another directory (-o DIR), and ask again: what has come is \
-             kept.",
+            "{} are still to come, and the file system at {} takes no more, though it has room. It may \
+             have no place for more files (df -i), or your quota is used up. Remove some, or name \
+             another directory (-o DIR), and ask again: what has come is kept.",
             size(*needed),
             escaped(file_system)
         );
     }
     format!(
-        "{path} does not fit, the disk is full: {} are still to come, and the file system at {} \
-         has {} left. Make room there, or name another directory (-o DIR), and ask again: what \
-         has come is kept.",
+        "{} are still to come, and the file system at {} has {} left. Make room there, or name \
+         another directory (-o DIR), and ask again: what has come is kept.",
         size(*needed),
         escaped(file_system),
         size(*free)

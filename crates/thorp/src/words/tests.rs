@@ -155,6 +155,7 @@ fn failures() -> Vec<(Failure, &'static str)> {
                 failed: 1,
                 of: 2,
                 kind: ErrorKind::Network,
+                room: None,
             },
             "1 of 2 files could not be fetched; the reasons are above.",
         ),
@@ -544,6 +545,26 @@ fn where_a_file_cannot_be_put_is_said_with_the_way_out() {
         };
         assert_eq!(failure(&unstorable), sentence);
     }
+}
+
+#[test]
+fn of_several_files_without_room_it_is_said_what_is_missing_for_all_of_them() {
+    let several = Failure::Several {
+        failed: 2,
+        of: 3,
+        kind: ErrorKind::Other,
+        room: Some(NoRoom {
+            file_system: "/mnt".into(),
+            free: 1024,
+            needed: 3072,
+        }),
+    };
+    assert_eq!(
+        failure(&several),
+        "2 of 3 files could not be fetched; the reasons are above. Of what does not fit, 3.0 KiB \
+         are still to come, and the file system at /mnt has 1.0 KiB left. Make room there, or \
+         name another directory (-o DIR), and ask again: what has come is kept."
+    );
 }
 
 #[test]
@@ -1149,6 +1170,7 @@ fn where_a_name_is_taken_only_what_can_be_done_is_advised() {
         failed: 2,
         of: 2,
         kind: ErrorKind::Exists,
+        room: None,
     };
     let folder = Failure::Unstorable {
         path: path(),

@@ -10,7 +10,10 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Instant;
 
-use thorp_core::get::{self, Answered, Chore, Ending, Existing, FetchId, GetId, Item, Look, News};
+use thorp_core::get::{
+    self, Answered, Chore, Ending, Existing, FetchId, GetId, Item, Look, News, NotStored,
+    WithoutRoom,
+};
 use thorp_core::lookup::{Only, Source};
 use thorp_files::store::{Replace, Store};
 use thorp_wire::frame::{Holder, MAX_INLINE};
@@ -73,6 +76,7 @@ pub(super) async fn run(peer: &Peer, get: Get, events: &Events) -> Result<Done, 
         progress: Progress::default(),
         over: ByteCount::default(),
         left: BTreeMap::new(),
+        kept_without_room: 0,
         pace: Pace::default(),
         last_source: None,
         silence: Silence::new(since),
@@ -154,6 +158,8 @@ struct Job<'a> {
     over: ByteCount,
     /// How many bytes are here of large files that were given up, until they are begun again.
     left: BTreeMap<Name, u64>,
+    /// How many bytes are here of large files for which there is no room.
+    kept_without_room: u64,
     pace: Pace,
     /// The last source of which the caller was told, as it was told of it.
     last_source: Option<(Holder, Member)>,
@@ -222,6 +228,9 @@ impl Job<'_> {
                 let failure = self.failure(name.clone(), why.clone());
                 if let get::Missed::NotStored(why) = why {
                     self.terms.errors.was_told(&why);
+                    if matches!(why, NotStored::Full(_)) {
+                        self.kept_without_room += self.here_of(&name);
+                    }
                 }
                 self.tell(Event::Failed { name, failure }).await;
             }
@@ -375,15 +384,31 @@ impl Job<'_> {
                 let failure = self.failure(name, why);
                 Err(self.with_room(failure).await)
             }
-            Ending::SeveralMissed { kind, missed, of } => Err(Failure::Several {
+            Ending::SeveralMissed {
+                kind,
+                missed,
+                of,
+                without_room,
+            } => Err(Failure::Several {
                 failed: missed,
                 of,
                 kind: missed::kind(self.peer, kind),
+                room: match without_room {
+                    Some(without_room) => self.room_for(without_room).await,
+                    None => None,
+                },
             }),
         }
     }
 
     fn failure(&self, name: String, why: get::Missed) -> Failure {
+        if let (get::Missed::NoRoomEither, Ok(name)) = (&why, name.parse()) {
+            return Failure::Unstorable {
+                path: self.terms.folder.path_of(&name),
+                obstacle: Obstacle::Full,
+                room: None,
+            };
+        }
         missed::failure(self.peer, &self.terms.errors, name, why)
     }
 
@@ -395,17 +420,39 @@ impl Job<'_> {
             room,
         } = &mut failure
         {
-            // What this get was promised it has given back then.
-            self.tasks.shutdown().await;
-            let (path, promises) = (path.clone(), self.peer.promises.clone());
-            let found = thorp_disk::spawn(move |disk| promises.left_at(disk, &path)).await;
-            *room = found.ok().flatten().map(|found| NoRoom {
-                file_system: found.file_system,
-                free: found.free,
-                needed: self.progress.of_bytes.saturating_sub(self.progress.bytes),
-            });
+            let needed = self.progress.of_bytes.saturating_sub(self.progress.bytes);
+            *room = self.room_at(path.clone(), needed).await;
         }
         failure
+    }
+
+    /// What is missing on the disk for several files.
+    async fn room_for(&mut self, without_room: WithoutRoom) -> Option<NoRoom> {
+        let path = match self.terms.errors.meant(&without_room.first) {
+            Some(Failure::Unstorable { path, .. }) => path,
+            _ => self.terms.folder.store().path().to_owned(),
+        };
+        let needed = without_room.bytes.saturating_sub(self.kept_without_room);
+        self.room_at(path, needed).await
+    }
+
+    async fn room_at(&mut self, path: PathBuf, needed: u64) -> Option<NoRoom> {
+        // What this get was promised it has given back then.
+        self.tasks.shutdown().await;
+        let promises = self.peer.promises.clone();
+        let found = thorp_disk::spawn(move |disk| promises.left_at(disk, &path)).await;
+        found.ok().flatten().map(|found| NoRoom {
+            file_system: found.file_system,
+            free: found.free,
+            needed,
+        })
+    }
+
+    /// How many bytes are here of a large file on its way.
+    fn here_of(&self, name: &str) -> u64 {
+        let mut running = self.running.values();
+        let running = running.find(|running| running.name.as_str() == name);
+        running.map_or(0, |running| running.meter.bytes())
     }
 
     async fn tell_progress(&mut self) {

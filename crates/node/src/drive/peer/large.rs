@@ -102,6 +102,7 @@ impl FileTask<'_> {
             fetching.transfer.fetch_on_demand();
         }
         let there = take_up(&fetching, &partial).await?;
+        self.meter.set(&fetching.transfer.progress());
         if let Some(reading) = self.reading.take() {
             // If no reader is left, it is given up.
             let _ = reading.send(Arc::clone(&fetching.transfer));

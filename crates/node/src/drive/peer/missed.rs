@@ -69,6 +69,13 @@ pub(super) fn failure(peer: &Peer, errors: &Errors, name: String, why: Missed) -
                 room: None,
             });
         }
+        Missed::NoRoomEither => {
+            return Failure::Unstorable {
+                path: name.into(),
+                obstacle: Obstacle::Full,
+                room: None,
+            };
+        }
         Missed::AllLeftOut { files, hidden } => Miss::AllLeftOut { files, hidden },
         Missed::StillHashing { by } => Miss::StillHashing {
             by: by.as_ref().map(rows::holder),

@@ -77,6 +77,7 @@ impl Outcome {
                 failed: self.in_the_way,
                 of: self.files + self.in_the_way,
                 kind: ErrorKind::Exists,
+                room: None,
             });
         }
         Ok(Done {
