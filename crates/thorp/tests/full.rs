@@ -210,6 +210,37 @@ fn a_machine_whose_own_disk_is_full_joins_by_the_same_invite_later() {
 }
 
 #[test]
+fn what_is_read_by_way_of_a_state_without_room_is_refused_with_where_that_is_and_what_to_do() {
+    let test = "what_is_read_by_way_of_a_state_without_room_is_refused_with_where_that_is";
+    let village = Village::new();
+    let (_tracker, at) = village.tracker();
+    let (oak, elm) = (village.node("oak"), village.node("elm"));
+    let Some(disk) = SmallDisk::of(test, &oak, "8m") else {
+        return;
+    };
+    elm.file("large", vec![7; 9_000_000]);
+    elm.file("small", vec![7; 200_000]);
+    let _holder = elm.start_sharing(&at, "127.0.0.2:0");
+    elm.all_hashed(2);
+    let peer = oak.start_sharing(&at, "127.0.0.1:0");
+    let refused = |name: &str| {
+        let end = oak.run(&["get", name, "-o", "-"]).exits(1);
+        assert!(end.stdout.is_empty(), "{end}");
+        let state = oak.state().display().to_string();
+        let end = end.says(&state).says("thorp get NAME -o DIR");
+        assert!(!end.stderr.contains(&format!("{state}/")), "{end}");
+        end
+    };
+    refused("large").says("This one takes 8.6 MiB");
+    disk.fill();
+    refused("small").says("This one takes 195.3 KiB, and the file system at");
+    disk.empty();
+    let end = oak.run(&["get", "small", "-o", "-"]).exits(0);
+    assert!(!end.stdout.is_empty());
+    stop(&oak, peer);
+}
+
+#[test]
 fn a_peer_whose_state_has_no_room_goes_on_and_says_what_is_not_kept() {
     let test = "a_peer_whose_state_has_no_room_goes_on_and_says_what_is_not_kept";
     let village = Village::new();

@@ -149,6 +149,16 @@ pub enum Failure {
         /// The most bytes that such files may take (`read.cache_mib`).
         most: u64,
     },
+    /// A file that is to be read while it arrives has no room on the disk with the state, by way of
+    /// which it comes.
+    NoDiskToRead {
+        /// The state directory.
+        #[serde(with = "super::path")]
+        state: PathBuf,
+        /// What is missing there, if that is known.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        room: Option<NoRoom>,
+    },
     /// A file of this name exists already.
     Exists,
     /// thorp reserves the name for its own files.
@@ -402,6 +412,7 @@ impl Failure {
             | Self::KeepsTheGroup { .. }
             | Self::Reserved { .. }
             | Self::NoRoomToRead { .. }
+            | Self::NoDiskToRead { .. }
             | Self::TooManyRemoved { .. }
             | Self::TooManyInvites { .. }
             | Self::CaKeyMissing

@@ -116,6 +116,7 @@ pub fn failure(failure: &Failure) -> String {
             size(*length),
             size(*most)
         ),
+        Failure::NoDiskToRead { state, room } => no_disk_to_read(&escaped(state), room.as_ref()),
         Failure::Exists => SAME_NAME.into(),
         Failure::Reserved { name } => format!(
             "{} is a name that thorp keeps for its own files, so it is not fetched. \
@@ -651,6 +652,24 @@ fn to_come_and_left(room: &NoRoom) -> String {
         size(*needed),
         escaped(file_system),
         size(*free)
+    )
+}
+
+/// The disk with the state directory has no room for a file that is read while it arrives.
+fn no_disk_to_read(state: &str, room: Option<&NoRoom>) -> String {
+    let takes_no_more = match room {
+        Some(room) if room.free < room.needed => format!(
+            "takes {}, and the file system at {} has {} left",
+            size(room.needed),
+            escaped(&room.file_system),
+            size(room.free)
+        ),
+        // It may be full of files, or a quota used up.
+        _ => "has no room there: the disk is full".to_owned(),
+    };
+    format!(
+        "A file that is read while it arrives comes by way of the state directory, {state}. This \
+         one {takes_no_more}. Make room there, or fetch it to another disk: thorp get NAME -o DIR"
     )
 }
 

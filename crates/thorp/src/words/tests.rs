@@ -393,6 +393,19 @@ fn failures() -> Vec<(Failure, &'static str)> {
              and pieces, which has 9.0 MiB, and 8 MiB are the most. Give people the torrent \
              (thorp torrent NAME -o FILE), or links to the folders in it",
         ),
+        (
+            Failure::NoDiskToRead {
+                state: "/home/oak/state".into(),
+                room: Some(NoRoom {
+                    file_system: "/home".into(),
+                    free: 1024,
+                    needed: 3 << 20,
+                }),
+            },
+            "A file that is read while it arrives comes by way of the state directory, \
+             /home/oak/state. This one takes 3.0 MiB, and the file system at /home has 1.0 KiB \
+             left. Make room there, or fetch it to another disk: thorp get NAME -o DIR",
+        ),
     ]
 }
 
@@ -457,6 +470,7 @@ fn number(failure: &Failure) -> usize {
         Failure::ReadersInTheWay { .. } => 55,
         Failure::OnlyHere { .. } => 56,
         Failure::TooLongForLink { .. } => 57,
+        Failure::NoDiskToRead { .. } => 58,
     }
 }
 
@@ -464,7 +478,7 @@ fn number(failure: &Failure) -> usize {
 fn every_failure_has_its_sentence() {
     let failures = failures();
     let numbers: Vec<_> = failures.iter().map(|(code, _)| number(code)).collect();
-    assert_eq!(numbers, (0..58).collect::<Vec<_>>());
+    assert_eq!(numbers, (0..59).collect::<Vec<_>>());
     for (code, sentence) in failures {
         assert_eq!(failure(&code), sentence);
     }
@@ -1156,6 +1170,20 @@ fn a_name_of_kilobytes_is_shortened_in_its_middle() {
     assert!(
         said.len() < 400 && said.contains("beginxx") && said.contains("xxend.txt"),
         "{said}"
+    );
+}
+
+#[test]
+fn of_a_state_without_room_it_is_said_where_it_is() {
+    let full = Failure::NoDiskToRead {
+        state: "/home/oak/state".into(),
+        room: None,
+    };
+    assert_eq!(
+        failure(&full),
+        "A file that is read while it arrives comes by way of the state directory, \
+         /home/oak/state. This one has no room there: the disk is full. Make room there, or \
+         fetch it to another disk: thorp get NAME -o DIR"
     );
 }
 

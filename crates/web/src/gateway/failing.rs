@@ -136,7 +136,9 @@ fn several(
 /// Returns the status for a failure, where the name of a file is the whole request.
 fn status_of(failure: &Failure) -> StatusCode {
     match failure {
-        Failure::NoRoomToRead { .. } => StatusCode::INSUFFICIENT_STORAGE,
+        Failure::NoRoomToRead { .. } | Failure::NoDiskToRead { .. } => {
+            StatusCode::INSUFFICIENT_STORAGE
+        }
         Failure::Reserved { .. } => StatusCode::NOT_FOUND,
         Failure::Missed {
             miss: Miss::Unreadable,

@@ -108,6 +108,11 @@ impl Cache {
         }
     }
 
+    /// The state that it is beside.
+    pub fn state(&self) -> &Path {
+        self.directory.parent().unwrap_or(&self.directory)
+    }
+
     /// The most bytes that may be in it.
     pub fn most(&self) -> u64 {
         self.most
@@ -118,9 +123,14 @@ impl Cache {
         if let Some(store) = &self.held().store {
             return Ok(Arc::clone(store));
         }
-        let io = |source| StoreError::Io {
-            path: self.directory.clone(),
-            source,
+        let io = |source: io::Error| {
+            let path = self.directory.clone();
+            match source.kind() {
+                io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
+                    StoreError::Full { path }
+                }
+                _ => StoreError::Io { path, source },
+            }
         };
         let mut builder = fs::DirBuilder::new();
         let made = builder.recursive(true).mode(0o700).create(&self.directory);

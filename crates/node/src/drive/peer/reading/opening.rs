@@ -20,7 +20,7 @@ use tokio::time::{MissedTickBehavior, interval};
 use super::cache::Stored;
 use super::coming::{Coming, Phase};
 use super::{Meant, NotRead, Source};
-use crate::api::{Failure, FileRow, Read};
+use crate::api::{Failure, FileRow, NoRoom, Obstacle, Read};
 use crate::drive::peer::delivery::{Arrived, Delivery, Errors, Folder, Terms};
 use crate::drive::peer::gets::{Begun, ForGet, Waiting};
 use crate::drive::peer::large::{self, Order};
@@ -52,8 +52,10 @@ pub(super) async fn find(peer: &Peer, wanted: &Read) -> Found {
     }
     let cache = Arc::clone(&peer.readings.cache);
     let store = thorp_disk::spawn(move |disk| cache.store(disk)).await;
-    let store = store.map_err(|_| peer.ended())?;
-    let store = store.map_err(Failure::from)?;
+    let store = match store.map_err(|_| peer.ended())? {
+        Ok(store) => store,
+        Err(error) => return Err(of_state(peer, error.into(), None).await.into()),
+    };
     let (told, found) = oneshot::channel();
     tokio::spawn(run(peer.clone(), wanted.clone(), store, told));
     found.await.unwrap_or_else(|_| Err(peer.ended().into()))
@@ -190,7 +192,7 @@ async fn run(peer: Peer, wanted: Read, store: Arc<Store>, told: oneshot::Sender<
             }
             Some(ForGet::Ended(end)) => {
                 caller.was_served();
-                return job.end(end);
+                return job.end(end).await;
             }
             Some(ForGet::Do(Chore::Look(looks))) => match job.look(looks).await {
                 Ok(()) => {}
@@ -456,10 +458,12 @@ impl Job {
         }
     }
 
-    fn end(mut self, end: get::Ending) {
+    async fn end(mut self, end: get::Ending) {
         match end {
             get::Ending::Missed { name, why } => {
                 let failure = missed::failure(&self.peer, &self.terms.errors, name, why);
+                let content = self.coming.as_ref().map(|(content, _)| *content);
+                let failure = of_state(&self.peer, failure, content).await;
                 self.fail(failure);
             }
             get::Ending::Done { .. } | get::Ending::SeveralMissed { .. } => {
@@ -499,6 +503,28 @@ impl Job {
             }
         }
     }
+}
+
+/// A disk that is full is the one with the state, in which a user knows no files. `content` is what
+/// was to come, if that is known.
+async fn of_state(peer: &Peer, failure: Failure, content: Option<Content>) -> Failure {
+    let Failure::Unstorable {
+        obstacle: Obstacle::Full,
+        ..
+    } = failure
+    else {
+        return failure;
+    };
+    let state = peer.readings.cache.state().to_owned();
+    let (promises, at) = (peer.promises.clone(), state.clone());
+    let left = thorp_disk::spawn(move |disk| promises.left_at(disk, &at));
+    let left = left.await.ok().flatten();
+    let room = left.zip(content).map(|(left, content)| NoRoom {
+        file_system: left.file_system,
+        free: left.free,
+        needed: content.length,
+    });
+    Failure::NoDiskToRead { state, room }
 }
 
 impl Meant {
