@@ -140,6 +140,17 @@ pub enum StoreError {
         /// Where it was.
         path: PathBuf,
     },
+    /// The directory or a folder in it is no longer where it was, and has taken along what has come
+    /// of a file.
+    #[error("{} was moved or replaced, and {} with it", shown(path), shown(part))]
+    PartMoved {
+        /// Where it was.
+        path: PathBuf,
+        /// What has come, where that is now.
+        part: PathBuf,
+        /// How much of the file that is.
+        bytes: u64,
+    },
     /// A folder goes by the name of the file.
     #[error("{} is a folder", shown(path))]
     FolderInTheWay {

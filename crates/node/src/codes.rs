@@ -55,6 +55,9 @@ impl From<StoreError> for Failure {
             StoreError::SpecialInTheWay { path } => (path, Obstacle::Special),
             StoreError::Moved { path } => (path, Obstacle::Moved),
             StoreError::FolderMoved { path } => (path, Obstacle::FolderMoved),
+            StoreError::PartMoved { path, part, bytes } => {
+                (path, Obstacle::PartMoved { part, bytes })
+            }
             StoreError::LeadsOutside { path } => (path, Obstacle::LeadsOutside),
             StoreError::NameTooLong { path } => (path, Obstacle::NameTooLong),
             StoreError::ReadOnly { path } => (path, Obstacle::ReadOnly),

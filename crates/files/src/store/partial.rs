@@ -18,7 +18,7 @@ use std::fmt::Debug;
 use std::fs::File;
 use std::io;
 use std::ops::Range;
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, AsRawFd};
 use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -281,6 +281,27 @@ impl Partial {
             next = begin + bytes.len() as u64;
         }
         Ok(())
+    }
+
+    /// Where its folder was moved, says where to, if so many `bytes` of it are kept there.
+    pub fn followed(&self, disk: DiskThread, error: StoreError, bytes: u64) -> StoreError {
+        let (StoreError::Moved { path } | StoreError::FolderMoved { path }) = &error else {
+            return error;
+        };
+        let path = path.clone();
+        match self.part_now(disk).filter(|_| bytes > 0) {
+            Some(part) => StoreError::PartMoved { path, part, bytes },
+            None => error,
+        }
+    }
+
+    /// Where it is now, if it is anywhere and the system says so.
+    fn part_now(&self, _: DiskThread) -> Option<PathBuf> {
+        let folder = format!("/proc/self/fd/{}", self.0.folder.as_raw_fd());
+        let part = std::fs::read_link(folder).ok()?.join(&self.0.part);
+        let there = std::fs::symlink_metadata(&part).ok()?;
+        let open = self.0.file.metadata().ok()?;
+        ((there.dev(), there.ino()) == (open.dev(), open.ino())).then_some(part)
     }
 
     /// Removes it: what was wanted of it is elsewhere now. It can still be read.

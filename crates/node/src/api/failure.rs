@@ -444,6 +444,14 @@ pub enum Obstacle {
     Moved,
     /// A folder that a file was on its way into was moved or removed, or what had come of it.
     FolderMoved,
+    /// The directory or a folder in it was moved, and has taken along what had come of the file.
+    PartMoved {
+        /// What had come, where that is now.
+        #[serde(with = "super::path")]
+        part: PathBuf,
+        /// How much of the file that is.
+        bytes: u64,
+    },
     /// A symbolic link on the path leads out of the directory.
     LeadsOutside,
     /// The name is too long for the file system.

@@ -574,6 +574,13 @@ fn unstorable(path: &str, obstacle: &Obstacle) -> String {
         Obstacle::FolderMoved => {
             format!("{path} was moved, replaced or removed while the file came: get it again")
         }
+        Obstacle::PartMoved { part, bytes } => format!(
+            "{path} was moved or replaced while the file came. What has arrived of it ({}) is kept in \
+             {}. Share the directory where it is now (thorp stop, thorp share DIR), or name it (-o \
+             DIR), and ask again: it goes on from there",
+            size(*bytes),
+            escaped(part)
+        ),
         Obstacle::LeadsOutside => {
             format!("{path} leads out of the directory through a link: choose another name")
         }

@@ -521,6 +521,15 @@ fn where_a_file_cannot_be_put_is_said_with_the_way_out() {
             "/home/oak/f was moved, replaced or removed while the file came: get it again",
         ),
         (
+            Obstacle::PartMoved {
+                part: "/home/oak/moved/.thorp-0.part".into(),
+                bytes: 3 << 20,
+            },
+            "/home/oak/f was moved or replaced while the file came. What has arrived of it (3.0 MiB) \
+             is kept in /home/oak/moved/.thorp-0.part. Share the directory where it is now (thorp \
+             stop, thorp share DIR), or name it (-o DIR), and ask again: it goes on from there",
+        ),
+        (
             Obstacle::LeadsOutside,
             "/home/oak/f leads out of the directory through a link: choose another name",
         ),

@@ -113,18 +113,37 @@ impl FileTask<'_> {
         let delivery = self.delivery.clone();
         let wanted = (delivery.name(), delivery.v1());
         let seeking = Seeking::start(self.peer, &fetching.transfer, wanted);
-        tokio::select! {
-            gathered = self.gather(&mut fetching, &partial, &seeking) => gathered?,
-            error = delivery.closed(&partial) => return Err(error.into()),
+        match self.bring(&mut fetching, &partial, seeking).await {
+            Err(Over::NotStored(error)) => {
+                let here = fetching.transfer.progress().verified;
+                let followed = on_disk(move |disk| partial.followed(disk, error, here));
+                return Err(followed.await?.into());
+            }
+            brought => brought?,
         }
-        seeking.completed();
-        let layer = fetching.transfer.layer();
-        on_disk(move |disk| delivery.finish(disk, &partial, &layer)).await??;
-        drop(listed);
+        drop((partial, listed));
         let received = fetching.transfer.progress().received;
         // Opening it anew is for the disk too.
         on_disk(move |disk| fetching.on_arrived(disk)).await?;
         self.tell(get::LargeEvent::Kept { received }).await;
+        Ok(())
+    }
+
+    /// Until all of it has its name.
+    async fn bring(
+        &mut self,
+        fetching: &mut Fetching,
+        partial: &Arc<Partial>,
+        seeking: Seeking,
+    ) -> Result<(), Over> {
+        let delivery = self.delivery.clone();
+        tokio::select! {
+            gathered = self.gather(fetching, partial, &seeking) => gathered?,
+            error = delivery.closed(partial) => return Err(error.into()),
+        }
+        seeking.completed();
+        let (layer, partial) = (fetching.transfer.layer(), Arc::clone(partial));
+        on_disk(move |disk| delivery.finish(disk, &partial, &layer)).await??;
         Ok(())
     }
 
