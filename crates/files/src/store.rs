@@ -30,7 +30,7 @@ use thiserror::Error;
 use thorp_disk::DiskThread;
 use thorp_wire::frame::MAX_INLINE;
 use thorp_wire::merkle::Hasher;
-use thorp_wire::reserved::{is_part, part_of};
+use thorp_wire::reserved::{is_part, part_of, probe_of};
 use thorp_wire::{Attributes, Content, Name};
 
 use crate::attributes;
@@ -38,7 +38,7 @@ use crate::holes::{self, Run};
 use crate::stamp::{Stamp, last_written};
 
 pub use looking::Looking;
-use naming::Naming;
+use naming::{Naming, is_refusal_of_a_name, must_be_taken};
 pub use partial::Partial;
 pub(crate) use partial::{LOOK_EVERY, until_moved};
 pub use parts::{Placed, TorrentPart};
@@ -175,6 +175,12 @@ pub enum StoreError {
         /// The path that was asked for.
         path: PathBuf,
     },
+    /// The file system has no names with such characters.
+    #[error("{} has characters that this file system has in no name", shown(path))]
+    NameRefused {
+        /// The path that was asked for.
+        path: PathBuf,
+    },
     /// Mounted read-only.
     #[error("{} cannot be written, the file system is read-only", shown(path))]
     ReadOnly {
@@ -244,7 +250,24 @@ impl Store {
 
     /// What is at the place of this file. Writes nothing.
     pub fn check(&self, _: DiskThread, name: &Name) -> Result<Destination, StoreError> {
-        self.destination(name, self.dir.symlink_metadata(name.as_str()))
+        match self.destination(name, self.dir.symlink_metadata(name.as_str()))? {
+            Destination::Free => self.free_if_not_too_long(name),
+            there @ Destination::Exists { .. } => Ok(there),
+        }
+    }
+
+    /// Of a name whose folder is not there, nothing is said of the rest. It is made on the file
+    /// system of the folders above, which says there whether a part is too long.
+    fn free_if_not_too_long(&self, name: &Name) -> Result<Destination, StoreError> {
+        let mut parts = name.as_str().split('/').filter(|_| name.folder().is_some());
+        let too_long = parts.find_map(|part| {
+            let error = self.dir.symlink_metadata(part).err()?;
+            (error.kind() == io::ErrorKind::InvalidFilename).then_some(error)
+        });
+        match too_long {
+            Some(error) => Err(self.failed(name, error)),
+            None => Ok(Destination::Free),
+        }
     }
 
     /// Which file goes by that name, as its file system numbers it. `None` if none does, or it
@@ -323,6 +346,7 @@ impl Store {
         }
         let folder = self.folder(name)?;
         let failed = |error| self.failed(name, error);
+        must_be_taken(&folder, name.base()).map_err(failed)?;
         let (file, mut part) = Part::create(&folder, content).map_err(failed)?;
         if copied(from, &file, content.length).map_err(failed)? != content {
             return Err(StoreError::Mismatch {
@@ -536,6 +560,11 @@ impl Store {
                         path: self.path.join(path),
                     },
                     None => failed(self.path_of(name), error),
+                }
+            }
+            _ if is_refusal_of_a_name(&error) && probe_of(name.as_str()).is_some() => {
+                StoreError::NameRefused {
+                    path: self.path_of(name),
                 }
             }
             _ => failed(self.path_of(name), error),

@@ -60,6 +60,7 @@ impl From<StoreError> for Failure {
             }
             StoreError::LeadsOutside { path } => (path, Obstacle::LeadsOutside),
             StoreError::NameTooLong { path } => (path, Obstacle::NameTooLong),
+            StoreError::NameRefused { path } => (path, Obstacle::NameRefused),
             StoreError::ReadOnly { path } => (path, Obstacle::ReadOnly),
             StoreError::Denied { path } => (path, Obstacle::Denied),
             StoreError::Full { path } => (path, Obstacle::Full),

@@ -4,6 +4,7 @@
 //! rules, so they never disagree. This module owns the names. Other modules decide what such
 //! files contain and who may write them.
 
+use std::collections::BTreeSet;
 use std::ffi::OsStr;
 use std::path::Path;
 
@@ -47,6 +48,19 @@ pub fn part_of(content: Content, number: u32) -> String {
 /// file with the same root and another length does not truncate this one.
 pub fn large_part_of(content: Content, number: u32) -> String {
     part(&format!("{}-{}", root_of(content), content.length), number)
+}
+
+/// Returns the name of an empty file that a file system takes if it takes the odd characters of
+/// this one: those that some file systems have in no name. `None` if there are none.
+pub fn probe_of(base: &str) -> Option<String> {
+    let odd = base.chars().filter(|c| is_odd(*c)).collect::<BTreeSet<_>>();
+    let odd = odd.into_iter().collect::<String>();
+    (!odd.is_empty()).then(|| format!("{PART_PREFIX}{odd}{PART_SUFFIX}"))
+}
+
+/// Whether FAT, NTFS and those who speak to such have this character in no name.
+fn is_odd(c: char) -> bool {
+    c.is_ascii_control() || matches!(c, '"' | '*' | ':' | '<' | '>' | '?' | '\\' | '|')
 }
 
 /// Whether a path within a share, or a folder in it, starts with a dot.
@@ -116,6 +130,14 @@ mod tests {
 
     fn name(text: &str) -> Name {
         text.parse().expect("a name")
+    }
+
+    #[test]
+    fn a_probe_has_the_odd_characters_and_is_shared_by_nobody() {
+        assert_eq!(probe_of("2026-12-01 notes (new).txt"), None);
+        let probe = probe_of("what? 12:30:00 <a|b>").expect("it is odd");
+        assert_eq!(probe, ".thorp-:<>?|.part");
+        assert!(is_part(probe.as_ref()));
     }
 
     #[test]

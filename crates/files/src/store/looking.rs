@@ -47,7 +47,7 @@ impl Looking<'_> {
             Some((_, Some(dir))) => self
                 .store
                 .destination(name, dir.symlink_metadata(name.base())),
-            _ => Ok(Destination::Free),
+            _ => self.store.free_if_not_too_long(name),
         }
     }
 }

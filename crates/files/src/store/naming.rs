@@ -10,9 +10,10 @@ use std::os::fd::{AsFd, AsRawFd};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 
-use cap_std::fs::Dir;
+use cap_std::fs::{Dir, OpenOptions};
 use rustix::fs::{AtFlags, CWD, FlockOperation, Mode, OFlags, RenameFlags};
 use rustix::io::Errno;
+use thorp_wire::reserved::probe_of;
 
 /// Of the threads of this process. The folder's own lock is for other processes.
 static LOOKING: Mutex<()> = Mutex::new(());
@@ -77,6 +78,35 @@ impl Naming {
     pub(super) fn has_looked(&self) -> bool {
         self.has_looked.load(Ordering::Relaxed)
     }
+}
+
+/// An error where the file system takes no such name, which it may say only when a file gets it.
+/// An empty file is there for a moment, under a name by which it is neither shared nor kept.
+pub(super) fn must_be_taken(folder: &Dir, base: &str) -> io::Result<()> {
+    match folder.symlink_metadata(base) {
+        Err(error) if error.kind() == io::ErrorKind::InvalidFilename => return Err(error),
+        _ => {}
+    }
+    let Some(probe) = probe_of(base) else {
+        return Ok(());
+    };
+    let mut options = OpenOptions::new();
+    match folder.open_with(&probe, options.write(true).create_new(true)) {
+        Ok(_) => {
+            // If it stays, a sweep removes it.
+            let _ = folder.remove_file(&probe);
+            Ok(())
+        }
+        Err(error) if is_refusal_of_a_name(&error) => Err(error),
+        // Whatever else is wrong is said where the file itself is made.
+        Err(_) => Ok(()),
+    }
+}
+
+/// Whether a file system may say by this that it has no such characters in a name.
+pub(super) fn is_refusal_of_a_name(error: &io::Error) -> bool {
+    let errno = Errno::from_io_error(error);
+    matches!(errno, Some(Errno::INVAL | Errno::ILSEQ))
 }
 
 /// Gives a file that has no name one in this folder; an error where it is taken.

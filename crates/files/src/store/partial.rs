@@ -36,6 +36,7 @@ use thorp_wire::reserved::large_part_of;
 use thorp_wire::{Attributes, Content, Name};
 use tokio::time::sleep;
 
+use super::naming::must_be_taken;
 use super::{Aside, BUFFER, FileIdentity, Replace, Store, StoreError, Stored, failed};
 use crate::attributes;
 use crate::holes;
@@ -79,6 +80,8 @@ impl Store {
         content: Content,
     ) -> Result<Partial, StoreError> {
         let folder = self.folder(name)?;
+        // What is known to fail is not fetched first.
+        must_be_taken(&folder, name.base()).map_err(|error| self.failed(name, error))?;
         let (part, file) =
             take(&folder, content).map_err(|error| failed(self.path_of(name), error))?;
         let there = file.metadata();

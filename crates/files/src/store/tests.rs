@@ -277,6 +277,27 @@ fn the_system_s_refusals_are_told_apart() {
 }
 
 #[test]
+fn a_name_that_the_file_system_refuses_is_told_from_other_refusals() {
+    let (dir, store) = store();
+    let failed = |text: &str, errno: Errno| store.failed(&name(text), errno.into());
+    for odd in ["12:30", "a:b/c", "what?"] {
+        for errno in [Errno::INVAL, Errno::ILSEQ] {
+            let refused = failed(odd, errno);
+            assert!(matches!(&refused, StoreError::NameRefused { path } if path.ends_with(odd)));
+        }
+        assert!(matches!(failed(odd, Errno::IO), StoreError::Io { .. }));
+    }
+    assert!(matches!(
+        failed("1230", Errno::INVAL),
+        StoreError::Io { .. }
+    ));
+    // Where it takes such names, nothing is left of what was tried.
+    let partial = store.partial(DISK, &name("12:30"), content_of(b"x"));
+    partial.expect("it takes all names");
+    assert!(everything(dir.path()).is_empty());
+}
+
+#[test]
 fn a_path_too_long_for_the_system_is_said_to_be_so() {
     let (_dir, store) = store();
     // A name of its own right, but for the directory before it.

@@ -456,6 +456,8 @@ pub enum Obstacle {
     LeadsOutside,
     /// The name is too long for the file system.
     NameTooLong,
+    /// The name has characters that the file system has in no name.
+    NameRefused,
     /// The file system is mounted read-only.
     ReadOnly,
     /// Permission was denied.

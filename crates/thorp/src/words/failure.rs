@@ -587,6 +587,10 @@ fn unstorable(path: &str, obstacle: &Obstacle) -> String {
         Obstacle::NameTooLong => {
             format!("{path} is too long a name for this file system: choose a shorter one")
         }
+        Obstacle::NameRefused => format!(
+            "{path} has characters that this file system has in no name: choose another name (--as \
+             NEWNAME) or another directory (-o DIR)"
+        ),
         Obstacle::ReadOnly => format!(
             "{path} cannot be written, the file system is read-only: choose another directory"
         ),

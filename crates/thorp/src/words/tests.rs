@@ -538,6 +538,11 @@ fn where_a_file_cannot_be_put_is_said_with_the_way_out() {
             "/home/oak/f is too long a name for this file system: choose a shorter one",
         ),
         (
+            Obstacle::NameRefused,
+            "/home/oak/f has characters that this file system has in no name: choose another name \
+             (--as NEWNAME) or another directory (-o DIR)",
+        ),
+        (
             Obstacle::ReadOnly,
             "/home/oak/f cannot be written, the file system is read-only: choose another directory",
         ),
