@@ -4,9 +4,12 @@
 //! all. It appears when a fetch has gone on for a moment, so that what is quick
 //! stays plain.
 
+use std::fmt;
+use std::io::{self, Write};
+use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use indicatif::{HumanDuration, ProgressBar, ProgressDrawTarget, ProgressStyle};
+use indicatif::{HumanDuration, ProgressBar, ProgressDrawTarget, ProgressStyle, TermLike};
 use thorp_node::api::{Member, Progress};
 use thorp_node::printable::printable;
 
@@ -20,6 +23,9 @@ const QUICK: Duration = Duration::from_millis(250);
 
 /// Of a terminal that does not say how wide it is.
 const USUAL_WIDTH: usize = 80;
+
+/// How often the bar is drawn at most.
+const DRAWN_A_SECOND: u8 = 20;
 
 /// A bar, or nothing.
 pub struct Bar {
@@ -61,9 +67,11 @@ impl Bar {
             return;
         }
         let bar = self.shown.get_or_insert_with(|| {
-            ProgressBar::with_draw_target(Some(0), ProgressDrawTarget::stderr())
+            let terminal = Box::new(Terminal::new(io::stderr()));
+            let target = ProgressDrawTarget::term_like_with_hz(terminal, DRAWN_A_SECOND);
+            ProgressBar::with_draw_target(Some(0), target)
         });
-        let width = wrap::width(std::io::stderr()).unwrap_or(USUAL_WIDTH);
+        let width = wrap::width(io::stderr()).unwrap_or(USUAL_WIDTH);
         let (message, columns) = message(progress, width);
         bar.set_style(style(columns, colour));
         bar.set_length(progress.of_bytes);
@@ -91,6 +99,85 @@ impl Bar {
 impl Drop for Bar {
     fn drop(&mut self) {
         self.finish();
+    }
+}
+
+/// The terminal that the bar is drawn on. Between two drawings the cursor stands where the bar
+/// begins: at its end, the next key that is typed would break the line, and leave the bar there.
+#[derive(Debug)]
+struct Terminal<W> {
+    /// A drawing is written in one go.
+    drawn: Mutex<String>,
+    out: Mutex<W>,
+}
+
+impl<W> Terminal<W> {
+    fn new(out: W) -> Self {
+        let (drawn, out) = (Mutex::default(), Mutex::new(out));
+        Self { drawn, out }
+    }
+
+    fn draw(&self, text: &str) {
+        let mut drawn = self.drawn.lock().unwrap_or_else(PoisonError::into_inner);
+        drawn.push_str(text);
+    }
+
+    fn order(&self, times: usize, order: char) {
+        if times > 0 {
+            self.draw(&format!("\x1b[{times}{order}"));
+        }
+    }
+}
+
+impl<W: Write + fmt::Debug + Send> TermLike for Terminal<W> {
+    fn width(&self) -> u16 {
+        let width = wrap::width(io::stderr()).unwrap_or(USUAL_WIDTH);
+        u16::try_from(width).unwrap_or(u16::MAX)
+    }
+
+    fn move_cursor_up(&self, lines: usize) -> io::Result<()> {
+        self.order(lines, 'A');
+        Ok(())
+    }
+
+    fn move_cursor_down(&self, lines: usize) -> io::Result<()> {
+        self.order(lines, 'B');
+        Ok(())
+    }
+
+    fn move_cursor_right(&self, columns: usize) -> io::Result<()> {
+        self.order(columns, 'C');
+        Ok(())
+    }
+
+    fn move_cursor_left(&self, columns: usize) -> io::Result<()> {
+        self.order(columns, 'D');
+        Ok(())
+    }
+
+    fn write_line(&self, text: &str) -> io::Result<()> {
+        self.draw(text);
+        self.draw("\n");
+        Ok(())
+    }
+
+    fn write_str(&self, text: &str) -> io::Result<()> {
+        self.draw(text);
+        Ok(())
+    }
+
+    fn clear_line(&self) -> io::Result<()> {
+        self.draw("\r\x1b[2K");
+        Ok(())
+    }
+
+    fn flush(&self) -> io::Result<()> {
+        self.draw("\r");
+        let mut drawn = self.drawn.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut out = self.out.lock().unwrap_or_else(PoisonError::into_inner);
+        out.write_all(drawn.as_bytes())?;
+        drawn.clear();
+        out.flush()
     }
 }
 
@@ -247,6 +334,31 @@ mod tests {
         for (columns, colour) in [(0, true), (20, true), (20, false)] {
             assert!(ProgressStyle::with_template(&template(columns, colour)).is_ok());
         }
+    }
+
+    #[test]
+    fn after_each_drawing_the_cursor_stands_at_the_begin_of_the_bar() {
+        #[derive(Clone, Debug, Default)]
+        struct Screen(std::sync::Arc<Mutex<Vec<u8>>>);
+        impl Write for Screen {
+            fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+                self.0.lock().expect("no writer panics").write(bytes)
+            }
+            fn flush(&mut self) -> io::Result<()> {
+                Ok(())
+            }
+        }
+        let screen = Screen::default();
+        let terminal = Box::new(Terminal::new(screen.clone()));
+        let target = ProgressDrawTarget::term_like(terminal);
+        let bar = ProgressBar::with_draw_target(Some(10), target);
+        bar.set_style(style(20, false));
+        bar.set_message("5 of 10");
+        bar.tick();
+        let drawn = screen.0.lock().expect("no writer panics").clone();
+        let drawn = String::from_utf8(drawn).expect("is text");
+        assert!(drawn.contains("5 of 10"), "{drawn:?}");
+        assert!(drawn.ends_with('\r'), "{drawn:?}");
     }
 
     /// As it reads, without what keeps the columns.

@@ -282,3 +282,26 @@ fn a_terminal_that_cannot_draw_gets_the_menu() {
     tmux.press(&["1", "Enter"]);
     tmux.shows("ended: 0");
 }
+
+#[test]
+fn what_is_typed_during_a_fetch_leaves_nothing_of_its_bar_behind() {
+    let test = "what_is_typed_during_a_fetch_leaves_nothing_of_its_bar_behind";
+    let village = Village::new();
+    let (_tracker, at) = village.tracker();
+    let (holder, wants) = (village.node("holder"), village.node("wants"));
+    holder.file("large.bin", vec![7; 3_000_000]);
+    let holding = holder.start_sharing(&at, "127.0.0.2:0");
+    holder.all_hashed(1);
+    let _waiting = wants.start_sharing(&at, "127.0.0.3:0");
+    holding.signal("STOP");
+    let get = ["get", "large.bin"];
+    let Some(terminal) = Tmux::start(test, &wants, &get, (80, 20), "") else {
+        return;
+    };
+    terminal.shows("silent for");
+    terminal.press(&["a", "b", "Tab", "c", "Tab", "d"]);
+    holding.signal("CONT");
+    let shown = terminal.shows("ended: 0");
+    assert!(shown.contains("large.bin"), "{shown}");
+    assert!(!shown.contains("silent for"), "{shown}");
+}
