@@ -50,6 +50,8 @@ const KEPT: Duration = Duration::from_hours(7 * 24);
 
 /// How much is read at once.
 const BUFFER: usize = 256 * 1024;
+/// Parts of a name that are no longer than this, in bytes, are not too long for any file system.
+const SHORT_PART: usize = 64;
 
 /// A directory to put files into, and nothing outside it.
 pub struct Store {
@@ -259,7 +261,8 @@ impl Store {
     /// Of a name whose folder is not there, nothing is said of the rest. It is made on the file
     /// system of the folders above, which says there whether a part is too long.
     fn free_if_not_too_long(&self, name: &Name) -> Result<Destination, StoreError> {
-        let mut parts = name.as_str().split('/').filter(|_| name.folder().is_some());
+        let parts = name.as_str().split('/').filter(|_| name.folder().is_some());
+        let mut parts = parts.filter(|part| part.len() > SHORT_PART);
         let too_long = parts.find_map(|part| {
             let error = self.dir.symlink_metadata(part).err()?;
             (error.kind() == io::ErrorKind::InvalidFilename).then_some(error)
