@@ -24,6 +24,7 @@ impl From<&DialError> for Trouble {
             DialError::NoAddress
             | DialError::Unreachable { .. }
             | DialError::TooManyOpen { .. }
+            | DialError::Mute { .. }
             | DialError::HungUp { .. }
             | DialError::NotThorp { .. } => Self::Unreachable {
                 why: error.to_string(),

@@ -204,7 +204,8 @@ pub(crate) async fn reach(
                         let stream = in_time(deadline, open(address, source)).await?;
                         let deadline = Instant::now() + HANDSHAKE_WITHIN;
                         let stream = shake_hands(address, stream, name, config);
-                        in_time(deadline, stream).await
+                        let stream = timeout_at(deadline, stream).await;
+                        stream.unwrap_or(Err(Failure::Mute(address)))
                     });
                     next_at = Instant::now() + STAGGER;
                 }
@@ -286,6 +287,8 @@ fn has_no_way(error: &io::Error) -> bool {
 #[derive(Debug)]
 enum Failure {
     Os(io::Error),
+    /// Its system has taken the connection, and nothing came over it.
+    Mute(SocketAddr),
     HungUp(SocketAddr),
     NotThorp(SocketAddr, String),
     Certificate(SocketAddr, CertificateError),
@@ -318,9 +321,10 @@ impl Failure {
     fn rank(&self) -> u8 {
         match self {
             Self::Os(..) => 0,
-            Self::HungUp(_) => 1,
-            Self::NotThorp(..) => 2,
-            Self::Certificate(..) => 3,
+            Self::Mute(_) => 1,
+            Self::HungUp(_) => 2,
+            Self::NotThorp(..) => 3,
+            Self::Certificate(..) => 4,
         }
     }
 }
@@ -346,6 +350,7 @@ impl Failures {
     fn into_error(self) -> DialError {
         match self.worst {
             Some(Failure::Certificate(address, why)) => DialError::Certificate { address, why },
+            Some(Failure::Mute(address)) => DialError::Mute { address },
             Some(Failure::HungUp(address)) => DialError::HungUp { address },
             Some(Failure::NotThorp(address, why)) => DialError::NotThorp { address, why },
             Some(Failure::Os(error)) if descriptors::are_used_up(&error) => {
@@ -380,12 +385,23 @@ pub enum DialError {
     },
     /// No connection could be opened: close files of this process, or raise its limit.
     #[error(
-        "too many files are open here to connect to {}: see ulimit -n",
+        "too many files are open here to connect to {}: raise this machine's limit (ulimit -n) where \
+         the peer is started",
         listed(tried)
     )]
     TooManyOpen {
         /// All addresses that were tried.
         tried: Vec<SocketAddr>,
+    },
+    /// The other end's system has taken the connection, and its program says nothing: a node that
+    /// may open no more files cannot take any. See to the machine there.
+    #[error(
+        "{address} is there and says nothing: its node is suspended, has too much to do, or may \
+         open no more files (ulimit -n on that machine)"
+    )]
+    Mute {
+        /// The address.
+        address: SocketAddr,
     },
     /// The other end closed the connection: check the address, or try again. A node does so if
     /// another member was dialled, or if too many dial it at once.

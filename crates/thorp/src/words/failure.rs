@@ -420,7 +420,7 @@ fn missed(name: &str, miss: &Miss) -> (String, &'static str) {
                 "No peer that shares {name} can be reached: {}.",
                 plain(&one_line(why))
             ),
-            "Check that their machines are on and no firewall is between.",
+            advice_about_the_way(why),
         ),
         Miss::Silent { by } => (
             format!("{} shares {name} but did not answer.", called(by)),
@@ -496,6 +496,15 @@ fn missed(name: &str, miss: &Miss) -> (String, &'static str) {
     }
 }
 
+/// What to do where a holder cannot be reached for this reason.
+fn advice_about_the_way(why: &str) -> &'static str {
+    if why.contains(LIMIT) {
+        // It says itself whose limit is to be raised.
+        return "";
+    }
+    "Check that their machines are on and no firewall is between."
+}
+
 /// Why there is no link to the tracker.
 pub fn trouble(trouble: &Trouble) -> String {
     match trouble {
@@ -549,6 +558,9 @@ fn keeps_the_group(role: MemberRole) -> &'static str {
         }
     }
 }
+
+/// In each reason that is about a limit of open files.
+const LIMIT: &str = "ulimit -n";
 
 const TOO_MANY_OPEN: &str = "too many files are open: raise the limit of open files (ulimit -n) \
     where the peer is started";

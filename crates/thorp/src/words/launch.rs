@@ -113,7 +113,7 @@ fn not_joined(error: &NotJoined) -> String {
         NotJoined::Dial(DialError::NoAddress) => {
             "the tracker's address is not known. Name it: --tracker ADDR[:PORT]".into()
         }
-        NotJoined::Dial(DialError::HungUp { .. }) => {
+        NotJoined::Dial(DialError::HungUp { .. } | DialError::Mute { .. }) => {
             format!("{error}. Check the address and the port, and try again in a minute")
         }
         NotJoined::Dial(why) => trouble(&Trouble::from(why)),

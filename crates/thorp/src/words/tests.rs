@@ -1188,6 +1188,33 @@ fn a_name_of_kilobytes_is_shortened_in_its_middle() {
 }
 
 #[test]
+fn whose_limit_of_open_files_is_reached_is_said_without_advice_about_the_network() {
+    use thorp_node::net::dial::DialError;
+    let address: std::net::SocketAddr = "10.0.0.7:3334".parse().expect("an address");
+    let said = |error: &DialError| {
+        failure(&Failure::Missed {
+            name: "f".into(),
+            miss: Miss::Unreachable {
+                why: error.to_string(),
+            },
+        })
+    };
+    let tried = vec![address];
+    let here = said(&DialError::TooManyOpen {
+        tried: tried.clone(),
+    });
+    assert!(here.contains("raise this machine's limit"), "{here}");
+    let there = said(&DialError::Mute { address });
+    assert!(there.contains("ulimit -n on that machine"), "{there}");
+    for limit in [here, there] {
+        assert!(!limit.contains("firewall"), "{limit}");
+    }
+    let error = io::ErrorKind::TimedOut.into();
+    let nobody = said(&DialError::Unreachable { tried, error });
+    assert!(nobody.contains("firewall"), "{nobody}");
+}
+
+#[test]
 fn of_a_state_without_room_it_is_said_where_it_is() {
     let full = Failure::NoDiskToRead {
         state: "/home/oak/state".into(),
