@@ -107,7 +107,6 @@ impl Transfers {
     async fn reach(&self, transfer: &Transfer, holder: &Holder) -> Result<Met, Unreached> {
         // The other end may have let go of it at this very moment.
         while let Some(kept) = self.take_kept(holder.id) {
-            transfer.was_reached();
             match self.greet(kept, transfer, holder).await {
                 Err(Unreached::Failed(why)) => {
                     tracing::debug!(%why, "a kept connection was of no use");
@@ -121,7 +120,6 @@ impl Transfers {
             dial::dial_session(&holder.addresses, expected, &shared.tls, shared.source).await;
         let connected = dialled.map_err(|error| Unreached::Failed(error.to_string()))?;
         let ends = self.first_to_end(&connected.member);
-        transfer.was_reached();
         let (read, write) = split(for_files(connected.stream));
         let line = Idle {
             inward: Inward::new(read),
@@ -154,7 +152,12 @@ impl Transfers {
             holder.partial,
             (session, &answers),
         );
-        let unreached = match timeout(GREETING, said).await {
+        let said = timeout(GREETING, said).await;
+        if said.is_ok() {
+            // Whatever it has answered, or if it hangs up: one that is silent may have the file.
+            transfer.was_reached();
+        }
+        let unreached = match said {
             Ok(Ok(offer)) => {
                 return Ok(Met {
                     line,

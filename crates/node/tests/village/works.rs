@@ -316,9 +316,12 @@ async fn a_file_that_is_not_hashed_yet_is_hashed_when_somebody_asks_for_it() {
     };
     let oak = village.peer_with("oak", &[], options).await;
     village.lists("oak", 0).await;
-    // As long as it is open, a process may be writing to it.
-    let mut file = fs::File::create(oak.dir.join("growing.log")).expect("creates");
+    // As long as it is open, a process may be writing to it. It appears with all of that: listed
+    // while it is empty, it could be asked for as such.
+    let aside = village.dir("aside").join("growing.log");
+    let mut file = fs::File::create(&aside).expect("creates");
     file.write_all(b"so far").expect("writes");
+    fs::rename(&aside, oak.dir.join("growing.log")).expect("renames");
     oak.sees("the file to be listed", |view| {
         view.files == 1 && view.unhashed == 1
     })
