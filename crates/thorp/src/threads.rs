@@ -13,7 +13,7 @@ use std::time::Duration;
 use thorp_node::api::ErrorKind;
 use tokio::runtime::{Builder, Handle, Runtime};
 
-use crate::exit::{Complaint, Result, failure};
+use crate::exit::{Result, failure};
 use crate::units::count;
 
 /// The number of threads besides those that do the work: they watch the share, hash, read and
@@ -33,28 +33,13 @@ const STARTED_WITHIN: Duration = Duration::from_secs(1);
 /// that many.
 pub fn of_node() -> Result<Runtime> {
     let processors = thread::available_parallelism().map_or(1, NonZero::get);
-    let allowed = allowed(processors + BESIDES);
-    let Some(workers @ 1..) = allowed.checked_sub(BESIDES) else {
-        return Err(too_few(allowed, BESIDES));
-    };
-    let runtime = started(workers)?;
-    keep(&runtime, BESIDES);
-    Ok(runtime)
+    start(processors, BESIDES)
 }
 
 /// Starts the threads of a command that asks a node. A signal is heard by one of them while the
 /// command is printing.
 pub fn of_command() -> Result<Runtime> {
-    // A runtime panics without its worker. To try the others too would take as long as they do.
-    if allowed(1) == 0 {
-        return Err(too_few(0, BESIDES_ASKING));
-    }
-    let runtime = started(1)?;
-    let kept = keep(&runtime, BESIDES_ASKING);
-    if kept < BESIDES_ASKING {
-        return Err(too_few(1 + kept, BESIDES_ASKING));
-    }
-    Ok(runtime)
+    start(1, BESIDES_ASKING)
 }
 
 /// Starts the threads of a visitor beside those of its command, once.
@@ -67,17 +52,17 @@ pub fn of_visitor() -> Result<Handle> {
     Ok(STARTED.get_or_init(|| threads).handle().clone())
 }
 
-fn too_few(allowed: usize, besides: usize) -> Complaint {
-    let why = format!(
-        "this system lets the program start only {} more, and it needs {}: raise the limit \
-         (ulimit -u, of memory ulimit -v, or that of the container), or end other programs",
-        count(allowed as u64, "thread"),
-        besides + 1
-    );
-    failure(ErrorKind::Other, why)
-}
-
-fn started(workers: usize) -> Result<Runtime> {
+fn start(wanted: usize, besides: usize) -> Result<Runtime> {
+    let allowed = allowed(wanted + besides);
+    let Some(workers @ 1..) = allowed.checked_sub(besides) else {
+        let why = format!(
+            "this system lets the program start only {} more, and it needs {}: raise the limit \
+             (ulimit -u, of memory ulimit -v, or that of the container), or end other programs",
+            count(allowed as u64, "thread"),
+            besides + 1
+        );
+        return Err(failure(ErrorKind::Other, why));
+    };
     // Signals come by a pair of sockets, without which the runtime panics.
     let started = UnixStream::pair().and_then(|_| {
         Builder::new_multi_thread()
@@ -86,18 +71,20 @@ fn started(workers: usize) -> Result<Runtime> {
             .enable_all()
             .build()
     });
-    started.map_err(|error| {
+    let runtime = started.map_err(|error| {
         let why = format!(
             "this system does not let the program start its threads ({error}): raise the limit of \
              open files (ulimit -n), or look what its sandbox allows"
         );
         failure(ErrorKind::Other, why)
-    })
+    })?;
+    keep(&runtime, besides);
+    Ok(runtime)
 }
 
 /// Starts as many threads for the disk now, to stay: where others have taken what the limit leaves
-/// when one is needed, its work would wait for ever. Returns how many the system let start.
-fn keep(runtime: &Runtime, number: usize) -> usize {
+/// when one is needed, its work would wait for ever.
+fn keep(runtime: &Runtime, number: usize) {
     let _inside = runtime.enter();
     let (start, started) = mpsc::channel();
     let ends: Vec<_> = (0..number)
@@ -112,8 +99,11 @@ fn keep(runtime: &Runtime, number: usize) -> usize {
         })
         .collect();
     // Each waits until all have started, or until the system lets no more start.
-    let is_there = |_: &_| started.recv_timeout(STARTED_WITHIN).is_ok();
-    ends.iter().take_while(is_there).count()
+    for _ in &ends {
+        if started.recv_timeout(STARTED_WITHIN).is_err() {
+            break;
+        }
+    }
 }
 
 /// Returns how many of `wanted` threads can exist at the same time.
