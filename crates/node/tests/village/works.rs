@@ -316,17 +316,19 @@ async fn a_file_that_is_not_hashed_yet_is_hashed_when_somebody_asks_for_it() {
     };
     let oak = village.peer_with("oak", &[], options).await;
     village.lists("oak", 0).await;
-    // As long as it is open, a process may be writing to it. It appears with all of that: listed
-    // while it is empty, it could be asked for as such.
-    let aside = village.dir("aside").join("growing.log");
-    let mut file = fs::File::create(&aside).expect("creates");
+    // As long as it is open, a process may be writing to it.
+    let mut file = fs::File::create(oak.dir.join("growing.log")).expect("creates");
     file.write_all(b"so far").expect("writes");
-    fs::rename(&aside, oak.dir.join("growing.log")).expect("renames");
     oak.sees("the file to be listed", |view| {
         view.files == 1 && view.unhashed == 1
     })
     .await;
-    village.lists("oak", 1).await;
+    // It may have been listed while it was empty, and could be asked for as such.
+    village
+        .sees("all of it to be listed", |view| {
+            view.peers.iter().any(|peer| peer.bytes == 6)
+        })
+        .await;
     let elm = village.peer("elm", &[]).await;
     elm.get_name("growing.log").await.only_fetched();
     assert_eq!(read(&elm.dir, "growing.log"), b"so far");
