@@ -36,7 +36,8 @@ const LONG: Duration = Duration::from_mins(5);
 fn files_of_every_size_arrive_from_one_holder_and_from_three() {
     let village = Village::new();
     let (_tracker, tracker) = village.tracker();
-    // One piece has 256 KiB up to 256 MiB of file, and 4 MiB at 3 GiB.
+    // Pieces have 256 KiB below 16 MiB of file, 64 KiB at 20 MiB, 256 KiB at 200 MiB, and 4 MiB at
+    // 3 GiB.
     let sizes = [
         256 * KIB - 1,
         256 * KIB,
@@ -44,6 +45,7 @@ fn files_of_every_size_arrive_from_one_holder_and_from_three() {
         512 * KIB - 1,
         512 * KIB,
         5 * MIB + 1,
+        20 * MIB + 1,
         200 * MIB,
         3 * GIB,
     ];

@@ -10,7 +10,7 @@ const SMALLEST_PIECE: u32 = 64 * 1024;
 /// A file of less than so many bytes is short.
 const SHORT_FILE: u64 = 16 * 1024 * 1024;
 /// The length of a short file's pieces, in bytes.
-pub const PIECE_OF_SHORT_FILE: u32 = 256 * 1024;
+pub(crate) const PIECE_OF_SHORT_FILE: u32 = 256 * 1024;
 /// The length of the largest piece, in bytes.
 pub const LARGEST_PIECE: u32 = 8 * 1024 * 1024;
 /// The length of the longest piece of a torrent that is fetched, in bytes.
