@@ -78,7 +78,8 @@ impl Sightings {
                 && seen.len() < MAX_MEMBERS
             {
                 seen.entry(id).or_insert(at);
-                if Some(at) == present_at {
+                // Those that the end of the run parted are seen once more as their links end.
+                if present_at.is_some_and(|together| at >= together) {
                     before.insert(id);
                 }
             }
@@ -172,6 +173,8 @@ mod tests {
         assert!(seen.present_before().is_empty(), "the first start");
         seen.saw(oak, 100);
         seen.saw_all([elm].into_iter(), 200);
+        // Its link ended a second after the run did.
+        seen.saw(elm, 201);
         seen.save(DISK).expect("written");
         let again = Sightings::load(DISK, Arc::clone(&state));
         assert_eq!(again.present_before(), BTreeSet::from([elm]));
@@ -179,7 +182,7 @@ mod tests {
         again.save(DISK).expect("written");
         let last = Sightings::load(DISK, Arc::clone(&state));
         assert!(last.present_before().is_empty(), "nobody was there");
-        assert_eq!(last.last(elm), Some(200));
+        assert_eq!(last.last(elm), Some(201));
     }
 
     #[test]
