@@ -1,14 +1,8 @@
 //! Large files, with the real program: any size, from everyone who has them,
 //! whatever happens on the way.
 //!
-//! These move gigabytes, so they are for a release build, one at a time, as
-//! `.ci/run` does it:
-//!
-//! ```text
-//! cargo build --release
-//! THORP_PROGRAM=$PWD/target/release/thorp \
-//!     cargo test -p thorp --test all -- large:: --ignored --test-threads=1
-//! ```
+//! These move gigabytes, so they are for a release build, one at a time: `.ci/large` plays
+//! all of them, `.ci/run` those of an interrupted fetch and of a holder that is killed.
 
 use std::collections::BTreeSet;
 use std::fs::{self, File};
