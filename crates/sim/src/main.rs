@@ -1,6 +1,7 @@
 //! Plays a village in virtual time, and prints what its neighbours were worth.
 
 use std::fs;
+use std::io::{self, Write};
 use std::num::NonZero;
 use std::ops::Range;
 use std::path::PathBuf;
@@ -211,6 +212,7 @@ static MEMORY: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> Result<()> {
     let args = Args::parse();
+    let mut out = io::stdout().lock();
     match args.what {
         Some(What::Report {
             extent,
@@ -235,13 +237,12 @@ fn main() -> Result<()> {
             let seeds = seeds.unwrap_or(extent.seeds());
             report::write(extent, workload, seeds, at_once, !no_variations, &to)
         }
-        Some(What::Crowd(flash)) => crowd(&flash),
-        None => one(&args.one),
+        Some(What::Crowd(flash)) => crowd(&flash, &mut out),
+        None => one(&args.one, &mut out),
     }
 }
 
-#[expect(clippy::print_stdout, reason = "this is what it is for")]
-fn crowd(flash: &Flash) -> Result<()> {
+fn crowd(flash: &Flash, out: &mut impl Write) -> Result<()> {
     for habits in [Habits::Members, Habits::Clients] {
         let crowd = Crowd {
             fetchers: flash.fetchers,
@@ -260,7 +261,8 @@ fn crowd(flash: &Flash) -> Result<()> {
                 flash.seed
             );
         };
-        println!(
+        writeln!(
+            out,
             "{habits:?}: the last has it after {:.2?}, half of them after {:.2?}; no way is quicker than \
              {:.2?}, so that is {:.3} of it. The holder has sent {:.2} copies, all pieces once after {:.2?}; \
              {:.2} % of all was sent in vain; {:.0} messages of each, {:.0} of them requests; the last piece: \
@@ -276,10 +278,11 @@ fn crowd(flash: &Flash) -> Result<()> {
             end.asked,
             end.last_piece,
             end.events,
-        );
+        )?;
         if flash.moments {
             for (at, moment) in (1..).zip(&end.moments) {
-                println!(
+                writeln!(
+                    out,
                     "{:5.1} s: the holder has sent {:.2} copies and {:3.0} % of the pieces; each has {:3.0} %, \
                      {:3} have nothing; links {:3.0} % and {:3.0} % in use; {:.1} connections, \
                      {:.0} KiB asked for and not sent",
@@ -292,7 +295,7 @@ fn crowd(flash: &Flash) -> Result<()> {
                     moment.fetchers_busy * 100.0,
                     moment.connections,
                     moment.waiting / 1024.0,
-                );
+                )?;
             }
             return Ok(());
         }
@@ -300,8 +303,7 @@ fn crowd(flash: &Flash) -> Result<()> {
     Ok(())
 }
 
-#[expect(clippy::print_stdout, reason = "this is what it is for")]
-fn one(args: &One) -> Result<()> {
+fn one(args: &One, out: &mut impl Write) -> Result<()> {
     let workload = Workload {
         regions: args.regions,
         machines: args.machines,
@@ -342,10 +344,15 @@ fn one(args: &One) -> Result<()> {
             bail!("there is no arm {name}; there are {}", names.join(", "));
         };
         let run = play(&trace, arm, args);
-        print(args.from.min(hours.saturating_sub(1))..hours, &arm, &run);
+        print(
+            args.from.min(hours.saturating_sub(1))..hours,
+            &arm,
+            &run,
+            out,
+        )?;
         if !run.broken.is_empty() {
             for broken in &run.broken {
-                println!("  broken: {broken}");
+                writeln!(out, "  broken: {broken}")?;
             }
             bail!("laws were broken; seed {} replays it", args.seed);
         }
@@ -363,15 +370,15 @@ fn play(trace: &Trace, arm: Arm, args: &One) -> Run {
     playing.over()
 }
 
-#[expect(clippy::print_stdout, reason = "this is what it is for")]
-fn print(hours: Range<usize>, arm: &Arm, run: &Run) {
+fn print(hours: Range<usize>, arm: &Arm, run: &Run, out: &mut impl Write) -> io::Result<()> {
     let summary = run.summary(hours);
-    println!("{}: {}", arm.name, arm.what);
-    println!("  {summary:#?}");
+    writeln!(out, "{}: {}", arm.name, arm.what)?;
+    writeln!(out, "  {summary:#?}")?;
     let [memory, neighbours, tracker] = run.sources();
-    println!(
+    writeln!(
+        out,
         "  answered from memory {memory}, by neighbours {neighbours}, by the tracker {tracker}"
-    );
-    println!("  {}", run.speed());
-    println!("  digest {:016x}", run.digest);
+    )?;
+    writeln!(out, "  {}", run.speed())?;
+    writeln!(out, "  digest {:016x}", run.digest)
 }
