@@ -147,6 +147,25 @@ impl<T> State<T> {
     }
 }
 
+impl<T> Handful<T> {
+    /// Takes things to deal with them at once: up to so many, but a single one where several
+    /// threads deal with what waits. The disk is a slow one then, and takes one of each thread.
+    pub fn together(&mut self, most: usize) -> Vec<T> {
+        let Some(first) = self.next() else {
+            return Vec::new();
+        };
+        let mut things = vec![first];
+        let mut state = lock(&self.state);
+        if state.threads == 1 {
+            let more = (most - 1).min(MOST - self.yielded);
+            let more = more.min(state.waiting.len());
+            things.extend(state.waiting.drain(..more));
+            self.yielded += more;
+        }
+        things
+    }
+}
+
 impl<T> Iterator for Handful<T> {
     type Item = T;
 
@@ -232,6 +251,26 @@ mod tests {
         while lock(&pile.state).threads > 0 {
             tokio::task::yield_now().await;
         }
+    }
+
+    #[test]
+    fn things_are_taken_together_by_one_thread_and_one_by_one_where_there_are_several() {
+        let state = Arc::new(Mutex::new(State::default()));
+        lock(&state).waiting.extend(0..MOST + 20);
+        let handful = |threads| {
+            lock(&state).threads = threads;
+            Handful {
+                state: Arc::clone(&state),
+                began: Instant::now(),
+                yielded: 0,
+            }
+        };
+        assert!(handful(1).together(8).into_iter().eq(0..8));
+        assert_eq!(handful(2).together(8), [8]);
+        assert!(handful(1).together(1000).into_iter().eq(9..9 + MOST));
+        assert!(handful(1).together(8).into_iter().eq(9 + MOST..17 + MOST));
+        assert!(handful(1).together(8).into_iter().eq(17 + MOST..20 + MOST));
+        assert_eq!(handful(1).together(8), []);
     }
 
     #[tokio::test]

@@ -12,7 +12,7 @@ use tempfile::tempdir;
 use thorp_disk::testing::DISK;
 use thorp_files::share::{Options, Share, ShareEvent};
 use thorp_files::store::{Replace, SmallFile, Store};
-use thorp_wire::merkle::content_of;
+use thorp_wire::merkle::{Hashed, content_of};
 use thorp_wire::{Attributes, Content, Name};
 use tokio::sync::mpsc::Receiver;
 
@@ -148,7 +148,7 @@ fn store(dir: &Path, files: u32) {
                         name: &name,
                         content,
                         attributes: Some(Attributes::default()),
-                        bytes: &bytes,
+                        came: Hashed::of(&bytes),
                         replace: Replace::No,
                         set_aside: None,
                     },
@@ -204,7 +204,7 @@ fn put(share: &Share, numbers: &[u32]) {
                     name: &name,
                     content,
                     attributes: Some(Attributes::default()),
-                    bytes: &bytes,
+                    came: Hashed::of(&bytes),
                     replace: Replace::No,
                     set_aside: None,
                 },

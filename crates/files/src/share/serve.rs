@@ -15,6 +15,7 @@ use rustix::buffer::spare_capacity;
 use rustix::io::Errno;
 use thorp_disk::DiskThread;
 use thorp_wire::frame::MAX_INLINE;
+use thorp_wire::merkle::Hashed;
 use thorp_wire::{Content, Name, merkle};
 
 use super::hash::open;
@@ -48,8 +49,38 @@ impl Share {
 }
 
 impl ReadBatch<'_> {
+    /// The bytes of small files, each as [`Share::read`] returns them. They are hashed together.
+    pub fn read_all(
+        &mut self,
+        disk: DiskThread,
+        contents: &[Content],
+    ) -> Vec<Result<Vec<u8>, ReadError>> {
+        let mut all: Vec<_> = contents
+            .iter()
+            .map(|content| self.begin(*content, Shared::read_listed))
+            .collect();
+        let read = all.iter().filter_map(|read| read.as_deref().ok());
+        let hashed: Vec<Content> = Hashed::all(read).iter().map(Hashed::content).collect();
+        let mut hashed = hashed.into_iter();
+        for (read, content) in all.iter_mut().zip(contents) {
+            if read.is_ok() && hashed.next() != Some(*content) {
+                *read = self.read(disk, *content);
+            }
+        }
+        all
+    }
+
     /// The bytes of a small file, as [`Share::read`] returns them.
     pub fn read(&mut self, _: DiskThread, content: Content) -> Result<Vec<u8>, ReadError> {
+        self.begin(content, Shared::read_as_hashed)
+    }
+
+    /// Reads a small file by one of its names.
+    fn begin(
+        &mut self,
+        content: Content,
+        read: impl Fn(&Shared, &Name, Content) -> Result<Vec<u8>, ReadError>,
+    ) -> Result<Vec<u8>, ReadError> {
         if content.length > MAX_INLINE {
             return Err(ReadError::TooLarge {
                 length: content.length,
@@ -64,8 +95,8 @@ impl ReadBatch<'_> {
             }
             self.seen = Some(Instant::now());
         }
-        let read = |name: &Name| self.shared.read_as_hashed(name, content);
-        match self.shared.any_here(content, read) {
+        let by_name = |name: &Name| read(self.shared, name, content);
+        match self.shared.any_here(content, by_name) {
             Err(ReadError::NotHere) => self.shared.read_as_before(content),
             read => read,
         }
@@ -73,7 +104,17 @@ impl ReadBatch<'_> {
 }
 
 impl Shared {
+    /// Reads a file that has this content.
     fn read_as_hashed(&self, name: &Name, content: Content) -> Result<Vec<u8>, ReadError> {
+        let bytes = self.read_listed(name, content)?;
+        if merkle::content_of(&bytes) != content {
+            return Err(ReadError::Changed { name: name.clone() });
+        }
+        Ok(bytes)
+    }
+
+    /// Reads a file that had this content when it was listed.
+    fn read_listed(&self, name: &Name, content: Content) -> Result<Vec<u8>, ReadError> {
         let refused = |error| refusal(name, error);
         let changed = || ReadError::Changed { name: name.clone() };
         let listed = read(&self.index).record(name).ok_or(ReadError::NotHere)?;
@@ -83,11 +124,7 @@ impl Shared {
             self.inbox.examine(Path::new(name.as_str()));
         }
         let length = usize::try_from(content.length).map_err(|_| changed())?;
-        let bytes = first_bytes(&file, length).map_err(refused)?;
-        if merkle::content_of(&bytes) != content {
-            return Err(changed());
-        }
-        Ok(bytes)
+        first_bytes(&file, length).map_err(refused)
     }
 
     /// The file has changed since this was asked for, or is being hashed anew: it may

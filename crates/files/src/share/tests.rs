@@ -19,7 +19,7 @@ use std::time::{Duration, Instant};
 use tempfile::TempDir;
 use thorp_disk::testing::DISK;
 use thorp_wire::Attributes;
-use thorp_wire::merkle::content_of;
+use thorp_wire::merkle::{Hashed, content_of};
 use tokio::time::timeout;
 
 use super::locks::write;
@@ -589,6 +589,37 @@ async fn a_file_that_is_not_the_hashed_one_any_more_is_not_handed_out() {
 }
 
 #[tokio::test]
+async fn of_files_that_are_read_together_each_is_handed_out_or_not_as_if_it_were_read_alone() {
+    let dir = tempdir();
+    for file in ["a", "b", "c", "d", "d too"] {
+        put(&dir, file, &file[..1]);
+    }
+    let options = Options {
+        watch: false,
+        ..Options::default()
+    };
+    let mut follower = Follower::with(&dir, options).await;
+    follower.until_hashed().await;
+    put(&dir, "b", "B");
+    put(&dir, "d", "D");
+    let contents = ["a", "b", "", "c", "d", "z"].map(|bytes| content_of(bytes.as_bytes()));
+    let all = follower.share.reading().read_all(DISK, &contents);
+    let told: Vec<String> = all
+        .into_iter()
+        .map(|read| match read {
+            Ok(bytes) => String::from_utf8(bytes).expect("is text"),
+            Err(ReadError::Changed { .. }) => "changed".into(),
+            Err(ReadError::NotHere) => "not here".into(),
+            Err(other) => panic!("{other}"),
+        })
+        .collect();
+    assert_eq!(told, ["a", "changed", "", "c", "d", "not here"]);
+    follower
+        .until(|f| f.has("b", b"B") && f.has("d", b"D"))
+        .await;
+}
+
+#[tokio::test]
 async fn a_file_that_is_touched_or_grows_still_has_what_was_listed() {
     for watch in [false, true] {
         let dir = tempdir();
@@ -669,7 +700,7 @@ async fn a_fetched_file_is_listed_with_its_root_and_never_without() {
                 name,
                 content,
                 attributes: Some(at(1_000)),
-                bytes: b"fetched",
+                came: Hashed::of(b"fetched"),
                 replace,
                 set_aside: None,
             },
@@ -720,7 +751,7 @@ async fn what_is_in_the_way_of_a_fetched_file_stays_listed() {
             name: &name("a"),
             content,
             attributes: None,
-            bytes: b"theirs",
+            came: Hashed::of(b"theirs"),
             replace: Replace::No,
             set_aside: None,
         },
@@ -961,7 +992,7 @@ async fn a_directory_that_is_moved_away_is_no_longer_shared_nor_written_to() {
             name: &name,
             content: content_of(b"2"),
             attributes: None,
-            bytes: b"2",
+            came: Hashed::of(b"2"),
             replace: Replace::No,
             set_aside: None,
         },
@@ -1282,7 +1313,7 @@ async fn a_file_on_its_way_is_listed_as_a_part_and_then_whole_or_not_at_all() {
                 name: &name("x"),
                 content,
                 attributes: Some(at(7)),
-                bytes: b"whole",
+                came: Hashed::of(b"whole"),
                 replace: Replace::No,
                 set_aside: None,
             },
@@ -1402,7 +1433,7 @@ async fn the_pieces_of_a_file_that_says_it_is_from_the_future_are_hashed_once_an
             name: &name("x"),
             content,
             attributes: Some(at(far)),
-            bytes: &bytes,
+            came: Hashed::of(&bytes),
             replace: Replace::No,
             set_aside: None,
         },
@@ -1431,7 +1462,7 @@ async fn a_fetched_file_is_not_read_after_a_restart_either() {
                 name: &name("a"),
                 content,
                 attributes: Some(at(7)),
-                bytes: b"fetched",
+                came: Hashed::of(b"fetched"),
                 replace: Replace::No,
                 set_aside: None,
             },

@@ -14,7 +14,8 @@ use cap_std::fs::{Dir, File};
 use rustix::fs::OFlags;
 use rustix::io::Errno;
 use thorp_disk::DiskThread;
-use thorp_wire::{Attributes, Content, Name, merkle};
+use thorp_wire::merkle::Hashed;
+use thorp_wire::{Attributes, Content, Name};
 
 use super::naming::name_nameless;
 use super::{Aside, Destination, Part, Replace, Store, StoreError, Stored};
@@ -32,7 +33,7 @@ pub struct SmallFile<'a> {
     /// the same file listed by both is shown as one.
     pub attributes: Option<Attributes>,
     /// What has come.
-    pub bytes: &'a [u8],
+    pub came: Hashed<'a>,
     /// Whether it replaces what goes by its name.
     pub replace: Replace,
     /// What goes by its name is renamed right before, to this last part.
@@ -91,7 +92,7 @@ impl Batch<'_> {
 
     fn place(&mut self, disk: DiskThread, file: SmallFile<'_>) -> Result<File, StoreError> {
         let (store, name) = (self.store, file.name);
-        if merkle::content_of(file.bytes) != file.content {
+        if file.came.content() != file.content {
             let path = store.path_of(name);
             return Err(StoreError::Mismatch { path });
         }
@@ -164,7 +165,7 @@ impl Store {
         file: SmallFile<'_>,
     ) -> Result<io::Result<File>, StoreError> {
         let written = Part::create(folder, file.content).and_then(|(mut written, part)| {
-            written.write_all(file.bytes)?;
+            written.write_all(file.came.bytes())?;
             attributes::give(&written, file.attributes);
             Ok((written, part))
         });
@@ -196,7 +197,7 @@ impl Store {
             return Ok(Ok(None));
         };
         let mut nameless = File::from_std(nameless.into());
-        if let Err(error) = nameless.write_all(file.bytes) {
+        if let Err(error) = nameless.write_all(file.came.bytes()) {
             return Ok(Err(error));
         }
         attributes::give_time(&nameless, file.attributes);

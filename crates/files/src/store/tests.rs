@@ -7,7 +7,7 @@ use std::os::unix::fs::symlink;
 use std::sync::Barrier;
 use tempfile::TempDir;
 use thorp_disk::testing::DISK;
-use thorp_wire::merkle::content_of;
+use thorp_wire::merkle::{Hashed, content_of};
 
 fn store() -> (TempDir, Store) {
     let dir = tempfile::tempdir().expect("a directory");
@@ -34,7 +34,7 @@ fn put(store: &Store, to: &str, bytes: &[u8], replace: Replace) -> Result<Stored
             name: &name(to),
             content: content_of(bytes),
             attributes: None,
-            bytes,
+            came: Hashed::of(bytes),
             replace,
             set_aside: None,
         },
@@ -85,7 +85,7 @@ fn files_of_every_size_and_name_arrive_whole() {
                 name: &name(to),
                 content,
                 attributes: Some(at(-7)),
-                bytes: &bytes,
+                came: Hashed::of(&bytes),
                 replace: Replace::No,
                 set_aside: None,
             },
@@ -126,7 +126,7 @@ fn bytes_that_are_not_the_content_leave_no_trace() {
             name: &name("a/b"),
             content: content_of(b"right"),
             attributes: None,
-            bytes: b"wrong",
+            came: Hashed::of(b"wrong"),
             replace: Replace::Yes,
             set_aside: None,
         },
@@ -144,7 +144,7 @@ fn bytes_that_are_not_the_content_leave_no_trace() {
             name: &name("a/b"),
             content: longer,
             attributes: None,
-            bytes: b"right",
+            came: Hashed::of(b"right"),
             replace: Replace::Yes,
             set_aside: None,
         },
@@ -406,7 +406,7 @@ fn a_file_keeps_its_name_where_the_disk_has_no_room_for_what_it_is_to_make_way_f
                 name: &name("f"),
                 content,
                 attributes: None,
-                bytes: &bytes,
+                came: Hashed::of(&bytes),
                 replace: Replace::No,
                 set_aside: Some("old"),
             },
@@ -470,7 +470,7 @@ fn a_pipe_in_the_way_is_told_and_not_waited_for() {
                     name: &name("x.txt"),
                     content,
                     attributes: None,
-                    bytes: b"x",
+                    came: Hashed::of(b"x"),
                     replace: Replace::No,
                     set_aside: None,
                 },
@@ -520,7 +520,7 @@ fn where_nothing_can_be_renamed_without_replacing_thorp_looks_first_and_replaces
                     name: &name(at),
                     content,
                     attributes: None,
-                    bytes: b"new",
+                    came: Hashed::of(b"new"),
                     replace: Replace::No,
                     set_aside: None,
                 },
@@ -561,7 +561,7 @@ fn of_many_who_look_and_then_rename_one_gets_the_name() {
                                 name: &name("f"),
                                 content,
                                 attributes: None,
-                                bytes: &[number],
+                                came: Hashed::of(&[number]),
                                 replace: Replace::No,
                                 set_aside: None,
                             },

@@ -2,6 +2,7 @@
 //! length, and missing leaves zero up to a power of two.
 //!
 //! ```text
+//! hashed     files that are in memory, several at a time -> contents
 //! hasher     bytes in order -> leaf hashes, root, piece layer
 //! unordered  pieces in any order, as a torrent cuts them -> root, piece layer
 //! levels     hashes of one layer -> all hashes above them, padded
@@ -14,6 +15,7 @@
 //! [`Layout::height`], the hashes of the pieces at [`Layout::piece_height`]. In a file of at most
 //! one piece, the hash of the piece is the root.
 
+mod hashed;
 mod hasher;
 mod levels;
 mod place;
@@ -25,6 +27,7 @@ use std::sync::LazyLock;
 
 use sha2::{Digest, Sha256};
 
+pub use hashed::Hashed;
 pub use hasher::{Hasher, LayerHasher, Leaves};
 pub use place::NoHashes;
 pub use request::{

@@ -111,7 +111,7 @@ async fn a_fetched_file_is_read_for_clients_though_its_root_is_known() {
             name: &name("x"),
             content,
             attributes: Some(at(5)),
-            bytes: b"fetched",
+            came: Hashed::of(b"fetched"),
             replace: Replace::No,
             set_aside: None,
         },

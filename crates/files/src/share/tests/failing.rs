@@ -32,7 +32,7 @@ async fn a_share_that_cannot_be_looked_at_stays_listed_for_a_while() {
             name: &name("new"),
             content: content_of(b"2"),
             attributes: None,
-            bytes: b"2",
+            came: Hashed::of(b"2"),
             replace: Replace::No,
             set_aside: None,
         },

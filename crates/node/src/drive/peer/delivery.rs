@@ -10,7 +10,7 @@ use thorp_files::share::{self, Arriving, ReadError, Share};
 use thorp_files::store::{
     self, Destination, FileIdentity, Partial, Replace, SmallFile, Store, StoreError, Stored,
 };
-use thorp_wire::merkle::Hash;
+use thorp_wire::merkle::{Hash, Hashed};
 use thorp_wire::{Attributes, Content, InfoHash, Name};
 
 use crate::api::{Failure, Note};
@@ -180,25 +180,27 @@ impl Delivery {
     /// Puts the bytes of small files where they belong, and tells what becomes of each in the
     /// core's words: of those of one directory together, and before the next one, whose disk may
     /// not answer.
-    pub fn store_all<T>(
+    pub fn store_all<T: Copy>(
         disk: DiskThread,
-        files: impl Iterator<Item = (T, Self, Vec<u8>)>,
+        files: &[(T, Self, Vec<u8>)],
         mut tell: impl FnMut(Vec<(T, Storage)>),
     ) {
-        let mut files = files.peekable();
-        while let Some((_, first, _)) = files.peek() {
-            let folder = first.terms.folder.clone();
+        let hashed = Hashed::all(files.iter().map(|(_, _, bytes)| &bytes[..]));
+        let mut files = files.iter().zip(hashed).peekable();
+        while let Some(((_, first, _), _)) = files.peek() {
+            let folder = &first.terms.folder;
             let (mut batch, mut stored) = (folder.batch(), Vec::new());
-            let goes_there = |(_, next, _): &(T, Self, Vec<u8>)| next.terms.folder.is(&folder);
-            while let Some((what, delivery, bytes)) = files.next_if(goes_there) {
-                stored.push((what, delivery.store(disk, &mut batch, &bytes)));
+            while let Some(((what, delivery, _), came)) =
+                files.next_if(|((_, next, _), _)| next.terms.folder.is(folder))
+            {
+                stored.push((*what, delivery.store(disk, &mut batch, came)));
             }
             tell(stored);
         }
     }
 
-    fn store(&self, disk: DiskThread, batch: &mut Batch<'_>, bytes: &[u8]) -> Storage {
-        match self.put(disk, batch, bytes) {
+    fn store(&self, disk: DiskThread, batch: &mut Batch<'_>, came: Hashed<'_>) -> Storage {
+        match self.put(disk, batch, came) {
             Ok(()) => Storage::Kept,
             // The next holder may send the right thing.
             Err(StoreError::Mismatch { .. }) => Storage::Mismatch,
@@ -231,13 +233,18 @@ impl Delivery {
     }
 
     /// Verifies the bytes and puts them where they belong.
-    fn put(&self, disk: DiskThread, batch: &mut Batch<'_>, bytes: &[u8]) -> Result<(), StoreError> {
+    fn put(
+        &self,
+        disk: DiskThread,
+        batch: &mut Batch<'_>,
+        came: Hashed<'_>,
+    ) -> Result<(), StoreError> {
         let (name, content, attributes) = self.listed();
         let file = SmallFile {
             name,
             content,
             attributes,
-            bytes,
+            came,
             replace: self.terms.replace,
             set_aside: self.terms.set_aside.as_deref(),
         };
@@ -489,7 +496,7 @@ mod tests {
         assert_eq!(delivery.copy(DISK, &share), Storage::Mismatch);
         let stored = |files: [((), Delivery, Vec<u8>); 1]| {
             let mut all = Vec::new();
-            Delivery::store_all(DISK, files.into_iter(), |some| all.extend(some));
+            Delivery::store_all(DISK, &files, |some| all.extend(some));
             all
         };
         let wrong = [((), delivery.clone(), b"wrong".to_vec())];
@@ -577,7 +584,7 @@ mod tests {
         };
         let files = [file(1, &one), file(2, &one), file(3, &other)];
         let mut told = Vec::new();
-        Delivery::store_all(DISK, files.into_iter(), |stored| {
+        Delivery::store_all(DISK, &files, |stored| {
             let is_in_other = dir.path().join("other/3").exists();
             told.push((stored, is_in_other));
         });

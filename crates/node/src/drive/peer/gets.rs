@@ -10,6 +10,7 @@ use thorp_core::peer::Input;
 use thorp_core::swarm::Awaited;
 use thorp_disk::Pile;
 use thorp_files::share::Share;
+use thorp_wire::merkle::Hashed;
 use tokio::sync::mpsc;
 
 use crate::sessions::Writing;
@@ -113,7 +114,8 @@ impl Gets {
     pub(super) fn new(share: Option<Share>, events: mpsc::Sender<Event>) -> Self {
         let told = events.clone();
         let arrived = Pile::new(move |disk, arrived| {
-            Delivery::store_all(disk, arrived, |stored| {
+            let files = arrived.together(Hashed::TOGETHER);
+            Delivery::store_all(disk, &files, |stored| {
                 // If the peer is gone, the files are there all the same.
                 let _ = told.blocking_send(Event::Stored(stored));
             });

@@ -8,6 +8,7 @@ use thorp_core::links::LinkId;
 use thorp_disk::{DiskThread, Handful, Pile};
 use thorp_files::share::{ReadError, Share};
 use thorp_wire::frame::{Bytes, Frame, MAX_INLINE, Reason, Refused, RequestId};
+use thorp_wire::merkle::Hashed;
 use thorp_wire::{Content, Remark};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 
@@ -105,14 +106,19 @@ type Granted = (Reply, Space, Room);
 /// which links, and how many bytes each.
 fn send_all(disk: DiskThread, share: &Share, asked: &mut Handful<Granted>) -> Vec<(LinkId, u64)> {
     let mut reading = share.reading();
-    let read = asked.map(|(reply, space, room)| {
-        let read = reading.read(disk, reply.content);
-        (reply, space, room, read)
-    });
-    let read: Vec<_> = read.collect();
-    let mut sent = Vec::with_capacity(read.len());
+    let mut all = Vec::new();
+    loop {
+        let granted = asked.together(Hashed::TOGETHER);
+        if granted.is_empty() {
+            break;
+        }
+        let contents: Vec<_> = granted.iter().map(|(reply, _, _)| reply.content).collect();
+        let read = reading.read_all(disk, &contents);
+        all.extend(granted.into_iter().zip(read));
+    }
+    let mut sent = Vec::with_capacity(all.len());
     let mut answers: BTreeMap<LinkId, (LinkSender, Vec<(Frame, Space)>)> = BTreeMap::new();
-    for (reply, space, room, read) in read {
+    for ((reply, space, room), read) in all {
         match read {
             Ok(_) if room.is_lost() => reply.refuse(Reason::Busy),
             Ok(bytes) => {

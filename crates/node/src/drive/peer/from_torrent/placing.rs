@@ -5,7 +5,7 @@ use std::sync::Arc;
 use thorp_files::store::{
     Destination, Partial, Placed, Replace, SmallFile, StoreError, TorrentPart,
 };
-use thorp_wire::merkle::Hash;
+use thorp_wire::merkle::{Hash, Hashed};
 use thorp_wire::{Content, Name, printable};
 
 use super::plan::Plan;
@@ -191,7 +191,7 @@ impl Job<'_> {
                 name: &name,
                 content: Content::EMPTY,
                 attributes: None,
-                bytes: &[],
+                came: Hashed::of(&[]),
                 replace,
                 set_aside: None,
             };

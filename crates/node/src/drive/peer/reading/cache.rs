@@ -466,7 +466,7 @@ impl Drop for Hold {
 mod tests {
     use thorp_disk::testing::DISK;
     use thorp_files::store::{Replace, SmallFile};
-    use thorp_wire::merkle;
+    use thorp_wire::merkle::{self, Hashed};
 
     use super::*;
 
@@ -487,7 +487,7 @@ mod tests {
                 name: &name,
                 content,
                 attributes: None,
-                bytes,
+                came: Hashed::of(bytes),
                 replace: Replace::Yes,
                 set_aside: None,
             },
