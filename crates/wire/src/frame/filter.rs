@@ -44,34 +44,39 @@ impl NameFilter {
 
     /// Adds a name.
     pub fn insert(&mut self, name: &Name) {
-        self.put(&[name.as_str().as_bytes()]);
+        self.put(self.hash_of(name));
     }
 
     /// Adds a name together with a holder: that this one has it.
     pub fn insert_holder(&mut self, name: &Name, holder: PeerId) {
-        self.put(&[name.as_str().as_bytes(), &[0], holder.as_bytes()]);
+        self.put(with_holder(self.hash_of(name), holder));
     }
 
     /// Whether a name was added, or seems to have been.
     pub fn contains(&self, name: &Name) -> bool {
-        self.has(&[name.as_str().as_bytes()])
+        self.has(self.hash_of(name))
     }
 
     /// Whether a name was added together with this holder, or seems to have been.
     pub fn contains_holder(&self, name: &Name, holder: PeerId) -> bool {
-        self.has(&[name.as_str().as_bytes(), &[0], holder.as_bytes()])
+        self.has(with_holder(self.hash_of(name), holder))
     }
 
-    fn put(&mut self, item: &[&[u8]]) {
-        for bit in self.places(item) {
+    fn hash_of(&self, name: &Name) -> u64 {
+        let salted = hashed(OFFSET, &self.salt.to_be_bytes());
+        hashed(salted, name.as_str().as_bytes())
+    }
+
+    fn put(&mut self, hash: u64) {
+        for bit in self.places(hash) {
             if let Some(byte) = self.bits.get_mut(bit / 8) {
                 *byte |= 1 << (bit % 8);
             }
         }
     }
 
-    fn has(&self, item: &[&[u8]]) -> bool {
-        self.places(item).all(|bit| {
+    fn has(&self, hash: u64) -> bool {
+        self.places(hash).all(|bit| {
             let byte = self.bits.get(bit / 8);
             byte.is_some_and(|byte| byte >> (bit % 8) & 1 == 1)
         })
@@ -82,10 +87,10 @@ impl NameFilter {
         self.bits.len()
     }
 
-    /// Returns the bits of an item, as `frames.md` defines them.
-    fn places(&self, item: &[&[u8]]) -> impl Iterator<Item = usize> + use<> {
+    /// Returns the bits of an item with this hash, as `frames.md` defines them.
+    fn places(&self, hash: u64) -> impl Iterator<Item = usize> + use<> {
         let bits = u32::try_from(self.bits.len() * 8).unwrap_or(u32::MAX);
-        let hash = hash(self.salt, item);
+        let hash = stirred(hash);
         #[expect(clippy::cast_possible_truncation, reason = "its lower half")]
         let (first, step) = (hash as u32, (hash >> 32) as u32 | 1);
         (0..BITS_SET).map(move |nth| {
@@ -95,14 +100,22 @@ impl NameFilter {
     }
 }
 
-/// FNV-1a of 64 bits over salt and item, and then stirred, since its upper bits change little.
-fn hash(salt: u64, item: &[&[u8]]) -> u64 {
-    let mut hash = 0xcbf2_9ce4_8422_2325_u64;
-    let bytes = item.iter().copied().flatten();
-    for byte in salt.to_be_bytes().iter().chain(bytes) {
-        hash = (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3);
-    }
-    hash = (hash ^ hash >> 32).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+/// The hash of nothing.
+const OFFSET: u64 = 0xcbf2_9ce4_8422_2325;
+
+/// FNV-1a of 64 bits over more bytes.
+fn hashed(hash: u64, bytes: &[u8]) -> u64 {
+    let add = |hash: u64, byte: &u8| (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3);
+    bytes.iter().fold(hash, add)
+}
+
+fn with_holder(name: u64, holder: PeerId) -> u64 {
+    hashed(hashed(name, &[0]), holder.as_bytes())
+}
+
+/// The upper bits of the hash change little.
+fn stirred(hash: u64) -> u64 {
+    let hash = (hash ^ hash >> 32).wrapping_mul(0x9e37_79b9_7f4a_7c15);
     hash ^ hash >> 29
 }
 
