@@ -8,11 +8,17 @@
 //! `*`, `?` and `[...]` do not match `/`; `**` as a whole component of the path matches any number
 //! of components; `{a,b}` matches either alternative; `\` takes the next character literally.
 
+use std::ops::Range;
+
 /// The most patterns without braces that one pattern may expand to.
 pub const MAX_ALTERNATIVES: usize = 256;
 
 /// How many characters have a table of their own.
 const ASCII: usize = 128;
+
+/// Of so many alternatives it is found out first whether a text may match: both ends of most texts
+/// tell that it does not. With more it could cost more than matching does.
+const FEW: usize = 4;
 
 /// The cost of compiling, in steps: for each character of a text that is searched for braces, and
 /// for each state.
@@ -36,6 +42,15 @@ pub struct Glob {
     /// The states that any character but `/` may stay in, including those of `stays`.
     stays_within: Vec<u64>,
     skips: Vec<u64>,
+    /// Of each alternative, if they are few.
+    fixed: Vec<Fixed>,
+}
+
+/// How the texts begin and end that an alternative matches: the states, one for each character.
+#[derive(Clone)]
+struct Fixed {
+    beginning: Range<usize>,
+    end: Range<usize>,
 }
 
 /// A position between two characters of the pattern.
@@ -89,6 +104,12 @@ impl Glob {
             mask
         };
         let skips = mask(&|state| state.skips);
+        let mut fixed = Vec::new();
+        if first.len() <= FEW {
+            let behind = first.iter().skip(1).copied().chain([states.len()]);
+            let each = first.iter().zip(behind);
+            fixed.extend(each.map(|(first, behind)| fixed_of(&states, *first..behind)));
+        }
         let mut starts = vec![0; words];
         for at in first {
             set(&mut starts, at);
@@ -103,15 +124,33 @@ impl Glob {
             stays: mask(&|state| state.stays == Stays::Always),
             stays_within: mask(&|state| state.stays != Stays::Never),
             skips,
+            fixed,
             states,
         })
     }
 
     pub fn matches(&self, text: &str) -> bool {
+        if !self.may_match(text) {
+            return false;
+        }
         match self.starts[..] {
             [start] => self.matches_in_a_word(text, start),
             _ => self.matches_in_words(text),
         }
+    }
+
+    /// Whether the ends of the text are such as one of the alternatives wants.
+    fn may_match(&self, text: &str) -> bool {
+        let takes = |(state, c): (usize, char)| {
+            let taken = self.ascii.get(c as usize);
+            taken.is_none_or(|taken| taken[state / 64] >> (state % 64) & 1 == 1)
+        };
+        let mut fixed = self.fixed.iter();
+        self.fixed.is_empty()
+            || fixed.any(|Fixed { beginning, end }| {
+                end.clone().rev().zip(text.chars().rev()).all(takes)
+                    && beginning.clone().zip(text.chars()).all(takes)
+            })
     }
 
     /// As nearly all patterns are matched: their states fit into one word.
@@ -210,6 +249,19 @@ impl State {
                 c != '/' && is_in != *negated
             }
         }
+    }
+}
+
+/// Returns the ends of an alternative that has these states, up to the first and from the last
+/// state that may take more or fewer characters than one.
+fn fixed_of(states: &[State], of: Range<usize>) -> Fixed {
+    let is_loose = |at: &usize| states[*at].stays != Stays::Never || states[*at].skips;
+    let (end, last) = (of.end - 1, of.clone().rev().find(is_loose));
+    // The character that is skipped may not be there.
+    let from = last.map_or(of.start, |last| last + usize::from(states[last].skips));
+    Fixed {
+        beginning: of.start..of.clone().find(is_loose).unwrap_or(end),
+        end: from..end,
     }
 }
 

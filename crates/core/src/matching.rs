@@ -100,6 +100,8 @@ pub fn all_beneath(folder: &str) -> String {
 #[derive(Clone)]
 pub struct Pattern {
     text: String,
+    /// Whether it is compared with whole paths.
+    has_folder: bool,
     glob: Glob,
 }
 
@@ -127,6 +129,7 @@ impl Pattern {
         }
         Ok(Self {
             glob: Glob::new(text, steps)?,
+            has_folder: text.contains('/'),
             text: text.to_owned(),
         })
     }
@@ -165,7 +168,7 @@ impl Pattern {
     }
 
     fn compared<'a>(&self, name: &'a Name) -> &'a str {
-        if self.text.contains('/') {
+        if self.has_folder {
             name.as_str()
         } else {
             name.base()
@@ -180,7 +183,7 @@ impl Pattern {
     /// Returns the common prefix of all full paths that match, so that no other paths need be
     /// checked.
     pub fn prefix(&self) -> &str {
-        if !self.text.contains('/') {
+        if !self.has_folder {
             return "";
         }
         let end = self.text.find(['*', '?', '[', '{', '\\']);

@@ -46,6 +46,7 @@ const MOST_PAGES_OF_UNLISTED: usize = 1000;
 pub const MOST_AT_ONCE: usize = 256;
 
 /// What to survey.
+#[expect(clippy::large_enum_variant, reason = "nearly all are of files")]
 #[derive(Clone, Debug)]
 pub enum Subject {
     /// The files that match a pattern.
