@@ -16,6 +16,8 @@ pub struct Listing {
     /// Nothing, while an update is on its way into it.
     pub(super) position: Option<Position>,
     rows: Dense<Row>,
+    /// How many of these are of files of which the peer has only a part.
+    parts: usize,
     by_name: Ordered<u32>,
     /// The info-hashes of v1 torrents, of the entries that have one: of most peers none.
     v1: BTreeMap<Name, InfoHash>,
@@ -52,6 +54,7 @@ impl Listing {
             peer,
             position: None,
             rows: Dense::default(),
+            parts: 0,
             by_name: Ordered::default(),
             v1: BTreeMap::new(),
             neighbours: Vec::new(),
@@ -140,6 +143,12 @@ impl Listing {
         std::mem::replace(&mut self.torrents, torrents)
     }
 
+    /// Whether the peer has only a part of this file.
+    pub(super) fn has_a_part(&self, name: &Name) -> bool {
+        let is_a_part = |row| self.rows[row].facts.partial;
+        self.parts > 0 && self.find(name).is_some_and(is_a_part)
+    }
+
     /// The number of the row of this name.
     pub(super) fn find(&self, name: &Name) -> Option<u32> {
         self.look_for(name).ok()
@@ -163,7 +172,7 @@ impl Listing {
 
     /// Adds an entry that is not there and belongs here, and returns its number.
     pub(super) fn insert(&mut self, place: Between, name: Name, facts: Facts) -> u32 {
-        self.bytes += u128::from(facts.length);
+        self.count(&facts);
         self.cost += cost_of_entry(&name, false);
         let number = self.rows.push(Row { name, facts });
         self.by_name.insert(place, number);
@@ -173,8 +182,18 @@ impl Listing {
     /// Other facts of an entry.
     pub(super) fn replace(&mut self, row: u32, facts: Facts) {
         let before = std::mem::replace(&mut self.rows[row].facts, facts);
+        self.count(&facts);
+        self.uncount(&before);
+    }
+
+    fn count(&mut self, facts: &Facts) {
         self.bytes += u128::from(facts.length);
-        self.bytes -= u128::from(before.length);
+        self.parts += usize::from(facts.partial);
+    }
+
+    fn uncount(&mut self, facts: &Facts) {
+        self.bytes -= u128::from(facts.length);
+        self.parts -= usize::from(facts.partial);
     }
 
     /// The info-hash of the v1 torrent of an entry, if the peer says it.
@@ -206,7 +225,7 @@ impl Listing {
             self.by_name.replace(place, row);
         }
         let removed = self.rows.swap_remove(row);
-        self.bytes -= u128::from(removed.facts.length);
+        self.uncount(&removed.facts);
         self.cost -= self.cost_of(&removed.name);
         self.v1.remove(&removed.name);
     }
@@ -230,7 +249,7 @@ impl Listing {
             return;
         };
         let removed = self.rows.swap_remove(last);
-        self.bytes -= u128::from(removed.facts.length);
+        self.uncount(&removed.facts);
         self.cost -= self.cost_of(&removed.name);
         self.v1.remove(&removed.name);
     }

@@ -362,8 +362,8 @@ impl Catalogue {
 
     /// Whether this peer lists that name as a file of which it has only a part.
     pub fn has_a_part(&self, peer: PeerId, name: &Name) -> bool {
-        let has_a_part = |listing: &Listing| Some(listing.row(listing.find(name)?).facts.partial);
-        self.listings.get(peer).and_then(has_a_part) == Some(true)
+        let listing = self.listings.get(peer);
+        listing.is_some_and(|listing| listing.has_a_part(name))
     }
 
     /// An estimate of the memory it takes, in bytes, with what is being forgotten.
