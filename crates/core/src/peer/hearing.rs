@@ -7,8 +7,10 @@ use std::time::Duration;
 
 use thorp_wire::PeerId;
 
+use super::linking::Named;
 use super::wanted::{Asker, Errand};
 use super::{Config, Peer};
+use crate::catalogue::Catalogue;
 use crate::hearsay::Hearing;
 use crate::time::Instant;
 
@@ -33,37 +35,35 @@ impl Peer {
             return;
         };
         let catalogue = self.links.catalogue();
-        let (me, outlasts) = (self.config.me.id, self.config.hearing.outlasts);
-        // Holders first: they tell pairs apart sooner.
-        let named_by = |holder, teller| (holder, if outlasts { me } else { teller });
-        let mut named: Vec<(PeerId, PeerId)> = Vec::new();
-        for teller in self.neighbours.ids() {
-            let listing = catalogue.listing(teller);
-            let neighbours = listing.map_or(&[][..], |listing| listing.neighbours());
-            named.extend(neighbours.iter().map(|holder| named_by(*holder, teller)));
-            named.push(named_by(teller, teller));
-        }
-        named.sort_unstable();
-        named.dedup();
-        let counts = |teller, holder| named.binary_search(&named_by(holder, teller)).is_ok();
+        let (me, neighbours) = (self.config.me.id, &self.neighbours);
+        let named = self.named_by_neighbours();
+        let counts = |teller, holder| {
+            if self.config.hearing.outlasts {
+                named.is_named(holder) || neighbours.contains(holder)
+            } else {
+                neighbours.contains(teller) && names(catalogue, teller, holder)
+            }
+        };
         let find = self
             .hearsay
             .question(now, me, neighbour, catalogue, &counts);
         self.run(now, link, Errand::Ask(Asker::Hearsay, find));
         if self.neighbours.len() < self.config.max_neighbours * 7 / 8 {
-            self.meet(now);
+            self.meet(now, &named);
         }
     }
 
     /// Dials a member of which neighbours have said something, so that it may become a neighbour.
-    fn meet(&mut self, now: Instant) {
-        let namers = self.named_by_neighbours();
+    fn meet(&mut self, now: Instant, named: &Named) {
         let named = |id| {
-            let is_free = id != self.config.me.id
-                && self.links.to(id).is_none()
-                && !self.links.is_opening(id)
-                && !self.fetches.is_liar(id);
-            namers.get(&id).copied().filter(|_| is_free)
+            let is_free = || {
+                id != self.config.me.id
+                    && self.links.to(id).is_none()
+                    && !self.links.is_opening(id)
+                    && !self.fetches.is_liar(id)
+            };
+            let namers = named.namers(id);
+            (namers > 0 && is_free()).then_some(namers)
         };
         if let Some(holder) = self.hearsay.next_to_meet(now, &named) {
             self.send_to(now, holder, Errand::Meet);
@@ -75,13 +75,16 @@ impl Peer {
 /// what is said outlasts its teller, any neighbour has one.
 pub(super) fn counts(peer: &Peer, teller: PeerId, holder: PeerId) -> bool {
     let catalogue = peer.links.catalogue();
-    let names = |teller: PeerId| {
-        let listing = catalogue.listing(teller);
-        listing.is_some_and(|listing| listing.neighbours().contains(&holder))
-    };
     if peer.config.hearing.outlasts {
-        peer.neighbours.contains(holder) || peer.neighbours.ids().any(names)
+        let mut neighbours = peer.neighbours.ids();
+        peer.neighbours.contains(holder) || neighbours.any(|of| names(catalogue, of, holder))
     } else {
-        names(teller)
+        names(catalogue, teller, holder)
     }
+}
+
+/// Whether a member names another one as its neighbour.
+fn names(catalogue: &Catalogue, member: PeerId, other: PeerId) -> bool {
+    let listing = catalogue.listing(member);
+    listing.is_some_and(|listing| listing.neighbours().contains(&other))
 }

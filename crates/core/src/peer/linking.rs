@@ -5,7 +5,6 @@
 //! tracker in [`home`](super::home), the worth of neighbours in [`neighbours`](crate::neighbours).
 
 use std::cell::LazyCell;
-use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
 use thorp_wire::PeerId;
@@ -22,6 +21,23 @@ use crate::links::{self, Down, LinkId, Party, Table, Terms};
 use crate::lookup::TrackerState;
 use crate::neighbours::{Neighbours, Room};
 use crate::time::Instant;
+
+/// The members that neighbours name as theirs, in order: each as often as it is named.
+#[derive(Debug, Default)]
+pub(super) struct Named(Vec<PeerId>);
+
+impl Named {
+    /// Whether any neighbour names a member.
+    pub(super) fn is_named(&self, id: PeerId) -> bool {
+        self.0.binary_search(&id).is_ok()
+    }
+
+    /// How many neighbours name a member.
+    pub(super) fn namers(&self, id: PeerId) -> usize {
+        let from_it = &self.0[self.0.partition_point(|other| *other < id)..];
+        from_it.iter().take_while(|other| **other == id).count()
+    }
+}
 
 /// Returns what the member at the other end of a new connection is offered.
 pub(super) fn terms(
@@ -287,28 +303,25 @@ impl Peer {
         }
     }
 
-    /// How many neighbours name each member as their own neighbour.
-    pub(super) fn named_by_neighbours(&self) -> BTreeMap<PeerId, usize> {
-        let mut named = BTreeMap::new();
+    pub(super) fn named_by_neighbours(&self) -> Named {
         let neighbours = self.neighbours.ids();
         let listings = neighbours.filter_map(|id| self.links.catalogue().listing(id));
-        for member in listings.flat_map(Listing::neighbours) {
-            *named.entry(*member).or_default() += 1;
-        }
-        named
+        let mut named: Vec<PeerId> = listings.flat_map(Listing::neighbours).copied().collect();
+        named.sort_unstable();
+        Named(named)
     }
 
     /// How many members this peer would hear nothing of without a neighbour: it, if no other one
     /// names it, and those that it alone names.
-    fn added_by(&self, id: PeerId, named: &BTreeMap<PeerId, usize>) -> usize {
+    fn added_by(&self, id: PeerId, named: &Named) -> usize {
         let listing = self.links.catalogue().listing(id);
         let neighbours = listing.map_or(&[][..], Listing::neighbours);
         let is_unknown = |member: &&PeerId| {
             let is_its_own = !self.neighbours.contains(**member);
-            named.get(*member) == Some(&1) && is_its_own && **member != self.config.me.id
+            named.namers(**member) == 1 && is_its_own && **member != self.config.me.id
         };
         let others = neighbours.iter().filter(is_unknown).count();
-        others + usize::from(self.config.rules.spread && !named.contains_key(&id))
+        others + usize::from(self.config.rules.spread && !named.is_named(id))
     }
 
     fn no_neighbour_any_more(&mut self, now: Instant, peer: PeerId, is_lost: bool) {
