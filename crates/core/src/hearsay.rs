@@ -11,6 +11,7 @@
 
 mod claims;
 
+use std::cmp::Ordering;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -139,7 +140,8 @@ struct Known<'a> {
     until: Option<Name>,
 }
 
-/// Whether a claim of a teller about a holder still counts.
+/// Whether a claim of a teller about a holder still counts. Of what [outlasts](Hearing::outlasts)
+/// its teller each holder is asked for once, with any of those that told of it.
 pub type Believed<'a> = &'a dyn Fn(PeerId, PeerId) -> bool;
 
 impl Hearsay {
@@ -324,34 +326,39 @@ impl Hearsay {
         let mut pairs = Vec::new();
         let mut until = None;
         let mut last: Option<&Name> = None;
-        let mut counted = self.claims.counted(now, self.how.lasts, counts);
+        let mut counted = self.claims.counted(now, &self.how, counts);
         let mut listed = catalogue.names(me, after).peekable();
         let mut told = self.claims.behind(after).peekable();
         loop {
             // Both are in the order of names.
-            let name = match (listed.peek(), told.peek()) {
-                (Some((listed, _)), Some((told, _))) => *listed.min(told),
-                (Some((listed, _)), None) => listed,
-                (None, Some((told, _))) => told,
+            let order = match (listed.peek(), told.peek()) {
+                (Some((listed, _)), Some((told, _))) => listed.cmp(told),
+                (Some(_), None) => Ordering::Less,
+                (None, Some(_)) => Ordering::Greater,
                 (None, None) => break,
             };
             if names.len() + held.len() >= self.how.items {
                 until = last.cloned();
                 break;
             }
+            let listing = listed.next_if(|_| order.is_le());
+            let claims = told.next_if(|_| order.is_ge());
+            let of_listing = listing.map(|(name, _)| name);
+            let Some(name) = of_listing.or(claims.map(|(name, _)| name)) else {
+                break;
+            };
             last = Some(name);
-            let holders = listed.next_if(|(listed, _)| *listed == name);
-            let claims = told.next_if(|(told, _)| *told == name);
-            let holders = holders.map(|(_, holders)| holders).unwrap_or_default();
-            let is_listed_twice = holders.iter().all(Option::is_some);
-            if is_listed_twice || holders.contains(&Some(me)) {
-                names.push(name);
-                continue;
-            }
             pairs.clear();
-            for holder in holders.into_iter().flatten() {
-                let number = counted.number_of(holder);
-                pairs.push((number, number));
+            match listing {
+                Some((_, Some(only))) => {
+                    let number = counted.number_of(only);
+                    pairs.push((number, number));
+                }
+                Some((_, None)) => {
+                    names.push(name);
+                    continue;
+                }
+                None => {}
             }
             let claims = claims.map_or(&[][..], |(_, files)| files);
             let mut told = counted.pairs(claims).take(MOST_PAIRS);
@@ -437,9 +444,7 @@ impl Hearsay {
         let others = others.filter(|holder| !holder.partial && !holder.addresses.is_empty());
         for holder in others.take(self.how.holders) {
             let free = EACH.saturating_sub(teller.bytes);
-            if self.claims.has_room(id, &entry.name, free) {
-                teller.bytes += self.claims.insert(now, id, holder, entry.clone());
-            }
+            teller.bytes += self.claims.insert(now, id, holder, entry, free);
         }
     }
 
@@ -465,7 +470,7 @@ impl Hearsay {
     fn refresh(&mut self, now: Instant, counts: Believed<'_>) {
         let tellers = &mut self.tellers;
         let freed = &mut |teller, bytes| freed_of(tellers, teller, bytes);
-        self.claims.refresh(now, self.how.lasts, counts, freed);
+        self.claims.refresh(now, &self.how, counts, freed);
         let is_of_use = |teller: &Teller| teller.parted.is_none() || teller.bytes > 0;
         self.tellers.retain(|_, teller| is_of_use(teller));
     }

@@ -310,27 +310,21 @@ impl Catalogue {
         }
     }
 
-    /// Every name that is listed behind `after`, in order, and its first holders: two at most,
-    /// and `me`, if it is one of them.
+    /// Every name that is listed behind `after`, in order, and the only peer that lists it: none,
+    /// if it is `me` or if there are two.
     pub fn names(
         &self,
         me: PeerId,
         after: Option<&Name>,
-    ) -> impl Iterator<Item = (&Name, [Option<PeerId>; 2])> {
+    ) -> impl Iterator<Item = (&Name, Option<PeerId>)> {
         let own = self.listings.of(me).map(|(slot, _)| slot);
         let names = self.indices.names_behind(&self.listings, after);
         let names = ahead(names, |same| first_byte(same.name.as_str()));
         names.filter_map(move |same| {
-            let mut places = same.places();
-            let mut is_there = |at: &At| !self.listings.is_leaving(*at);
-            let first = places.find(&mut is_there)?;
-            let second = places.find(&mut is_there);
-            let is_own = |at: &At| Some(at.slot) == own;
-            let second = places.find(is_own).or(second);
-            Some((
-                same.name,
-                [Some(first), second].map(|at| Some(self.listings.peer(at?))),
-            ))
+            let mut places = same.places().filter(|at| !self.listings.is_leaving(*at));
+            let first = places.next()?;
+            let is_only = places.next().is_none() && Some(first.slot) != own;
+            Some((same.name, is_only.then(|| self.listings.peer(first))))
         })
     }
 

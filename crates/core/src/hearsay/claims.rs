@@ -10,7 +10,7 @@ use std::time::Duration;
 use thorp_wire::frame::Holder;
 use thorp_wire::{Entry, Name, PeerId};
 
-use super::Believed;
+use super::{Believed, Hearing};
 use crate::ahead::{ahead, first_byte};
 use crate::time::Instant;
 
@@ -64,18 +64,30 @@ impl Told<'_> {
 }
 
 impl Claims {
-    /// Adds a claim, in the place of one that the teller has made of this name and holder.
-    /// Returns how much more memory the teller's claims take.
-    pub fn insert(&mut self, now: Instant, teller: PeerId, holder: &Holder, entry: Entry) -> usize {
-        let name = entry.name.clone();
+    /// Adds a claim, in the place of one that the teller has made of this name and holder, if it
+    /// takes no more memory than is free. Returns how much more the teller's claims take.
+    pub fn insert(
+        &mut self,
+        now: Instant,
+        teller: PeerId,
+        holder: &Holder,
+        entry: &Entry,
+        free: usize,
+    ) -> usize {
+        let name = &entry.name;
+        let (mut is_first, is_same) = self.is_first_or_same(name, teller, holder.id);
+        let cost = |is_first| CLAIM + if is_first { cost_of(name) } else { 0 };
+        if cost(is_first) > free {
+            return 0;
+        }
         let mut freed = 0;
-        let is_same = |told: &Told<'_>| told.teller == teller && told.holder.id == holder.id;
-        if self.of(&name).any(|told| is_same(&told)) {
-            self.retain_of(&name, &mut |_, told| !is_same(told), &mut |_, bytes| {
+        if is_same {
+            let is_other = |told: &Told<'_>| told.teller != teller || told.holder.id != holder.id;
+            self.retain_of(name, &mut |_, told| is_other(told), &mut |_, bytes| {
                 freed += bytes;
             });
+            is_first = !self.of(name).any(|told| told.teller == teller);
         }
-        let is_first = !self.of(&name).any(|told| told.teller == teller);
         let claim = Claim {
             teller: self.members.add(&Holder::bare(teller)),
             holder: self.members.add(holder),
@@ -96,22 +108,26 @@ impl Claims {
         } else {
             files.reserve_exact(1);
             files.push(Said {
-                entry,
+                entry: entry.clone(),
                 claims: vec![claim],
             });
         }
-        (CLAIM + if is_first { cost_of(&name) } else { 0 }).saturating_sub(freed)
+        cost(is_first).saturating_sub(freed)
     }
 
-    /// Whether a teller has said so of this name and holder already, or could say more of the
-    /// name for no more than this.
-    pub fn has_room(&self, teller: PeerId, name: &Name, free: usize) -> bool {
-        let needed = if self.of(name).any(|told| told.teller == teller) {
-            CLAIM
-        } else {
-            CLAIM + cost_of(name)
-        };
-        needed <= free
+    /// Whether a teller has said nothing of this name yet, and whether it has said this.
+    fn is_first_or_same(&self, name: &Name, teller: PeerId, holder: PeerId) -> (bool, bool) {
+        let members = &self.members;
+        let (teller, holder) = (members.number_of(teller), members.number_of(holder));
+        let (mut is_first, mut is_same) = (true, false);
+        let files = self.files.get(name).into_iter().flatten();
+        for claim in files.flat_map(|said| &said.claims) {
+            if Some(members.first[claim.teller as usize]) == teller {
+                is_first = false;
+                is_same |= Some(members.first[claim.holder as usize]) == holder;
+            }
+        }
+        (is_first, is_same)
     }
 
     /// Returns what is said of a name.
@@ -133,16 +149,11 @@ impl Claims {
     }
 
     /// Returns which claims count now, for a walk over many names.
-    pub fn counted<'a>(
-        &'a self,
-        now: Instant,
-        lasts: Duration,
-        counts: Believed<'a>,
-    ) -> Counted<'a> {
+    pub fn counted<'a>(&'a self, now: Instant, how: &Hearing, counts: Believed<'a>) -> Counted<'a> {
         Counted {
             now: seconds(now),
-            lasts: lasts.as_secs(),
-            asked: Asked::new(&self.members, counts),
+            lasts: how.lasts.as_secs(),
+            asked: Asked::new(&self.members, how, counts),
             others: Vec::new(),
         }
     }
@@ -172,12 +183,12 @@ impl Claims {
     pub fn refresh(
         &mut self,
         now: Instant,
-        lasts: Duration,
+        how: &Hearing,
         counts: Believed<'_>,
         freed: &mut dyn FnMut(PeerId, usize),
     ) {
-        let mut asked = Asked::new(&self.members, counts);
-        let (now, lasts) = (seconds(now), lasts.as_secs());
+        let mut asked = Asked::new(&self.members, how, counts);
+        let (now, lasts) = (seconds(now), how.lasts.as_secs());
         let is_fresh = |claim: &Claim| u64::from(now.saturating_sub(claim.heard)) < lasts;
         let mut stale = Vec::new();
         for (name, files) in &self.files {
@@ -310,9 +321,8 @@ impl Counted<'_> {
     /// Returns the number of a member.
     pub fn number_of(&mut self, id: PeerId) -> Slot {
         let members = self.asked.members;
-        let slots = members.slots.get(&id);
-        if let Some(first) = slots.and_then(|slots| slots.first()) {
-            return *first;
+        if let Some(number) = members.number_of(id) {
+            return number;
         }
         let place = self.others.iter().position(|other| *other == id);
         let place = place.unwrap_or_else(|| {
@@ -346,10 +356,11 @@ impl Counted<'_> {
     }
 }
 
-/// Whether claims count, asked once for each pair of teller and holder.
+/// Whether claims count, asked once for each holder, or for each pair of teller and holder.
 struct Asked<'a> {
     members: &'a Members,
     counts: Believed<'a>,
+    is_for_all_tellers: bool,
     /// By slot: the place of a teller in `known`.
     tellers: Vec<Option<usize>>,
     /// By teller, and by the slot of a holder.
@@ -357,8 +368,9 @@ struct Asked<'a> {
 }
 
 impl<'a> Asked<'a> {
-    fn new(members: &'a Members, counts: Believed<'a>) -> Self {
+    fn new(members: &'a Members, how: &Hearing, counts: Believed<'a>) -> Self {
         Self {
+            is_for_all_tellers: how.outlasts,
             tellers: vec![None; members.known.len()],
             known: Vec::new(),
             members,
@@ -368,7 +380,8 @@ impl<'a> Asked<'a> {
 
     fn counts(&mut self, claim: &Claim) -> bool {
         let (teller, holder) = (claim.teller as usize, claim.holder as usize);
-        let row = *self.tellers[teller].get_or_insert_with(|| {
+        let row = if self.is_for_all_tellers { 0 } else { teller };
+        let row = *self.tellers[row].get_or_insert_with(|| {
             self.known.push(vec![None; self.members.known.len()]);
             self.known.len() - 1
         });
@@ -396,6 +409,10 @@ struct Known {
 }
 
 impl Members {
+    fn number_of(&self, id: PeerId) -> Option<Slot> {
+        self.slots.get(&id)?.first().copied()
+    }
+
     fn add(&mut self, holder: &Holder) -> Slot {
         let slots = self.slots.entry(holder.id).or_default();
         let is_it = |slot: &&Slot| self.known[**slot as usize].holder == *holder;
