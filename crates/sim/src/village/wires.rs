@@ -43,7 +43,8 @@ impl World {
             if callee.is_some_and(|callee| callee != TRACKER) {
                 self.counts.dialled_in_vain += 1;
             }
-            self.happens(self.now + DIAL_TIMEOUT, node, What::DialFailed(target));
+            let failed = What::DialFailed(Box::new(target));
+            self.happens(self.now + DIAL_TIMEOUT, node, failed);
             return;
         };
         let there = self.network.delay(node, callee);
