@@ -56,6 +56,12 @@ fn a_tracker_that_was_started_anew_does_not_tell_for_certain_what_is_nowhere_unt
     tracker.wait_for_line("who has joined", |line| {
         line.ends_with(" has joined the group")
     });
+    let has_it = || {
+        let answer = hall.run(&["ls"]);
+        (answer.code == Some(0) && answer.stdout.contains("1.txt")).then_some(())
+    };
+    // It has joined before it has a link.
+    poll("its file", PATIENCE, has_it);
     tracker.signal("TERM");
     tracker.finish(PATIENCE).exits(0);
     // It comes back at its own time.
@@ -69,9 +75,6 @@ fn a_tracker_that_was_started_anew_does_not_tell_for_certain_what_is_nowhere_unt
     let elm = village.node("elm");
     elm.run(&["get", "1.txt", "--tracker", &at]).exits(7);
     sharing.signal("CONT");
-    poll("its file", PATIENCE, || {
-        let answer = hall.run(&["ls"]);
-        (answer.code == Some(0) && answer.stdout.contains("1.txt")).then_some(())
-    });
+    poll("its file again", PATIENCE, has_it);
     elm.run(&["get", "nowhere.txt", "--tracker", &at]).exits(3);
 }
