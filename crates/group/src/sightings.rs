@@ -78,7 +78,7 @@ impl Sightings {
                 && seen.len() < MAX_MEMBERS
             {
                 seen.entry(id).or_insert(at);
-                // Those that the end of the run parted are seen once more as their links end.
+                // At the end of a run each member is seen once more, as its link ends.
                 if present_at.is_some_and(|together| at >= together) {
                     before.insert(id);
                 }
