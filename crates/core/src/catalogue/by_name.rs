@@ -1,13 +1,10 @@
 //! The order of entries by name, in which a walk goes from name to name without looking at all
 //! that list each.
 
-use std::iter;
-
 use thorp_packed::{Between, Ordered, Values};
 use thorp_wire::Name;
 
 use super::listings::{At, Listings, Slot};
-use crate::ahead::{ahead, first_byte};
 
 /// Entries in the order of their names, those of a name in the order of the slots.
 #[derive(Debug, Default)]
@@ -124,19 +121,14 @@ impl ByName {
         place: Between,
     ) -> impl Iterator<Item = SameName<'a>> + use<'a> {
         let mut rows = self.rows.from(place);
-        let same = iter::from_fn(move || {
+        std::iter::from_fn(move || {
             let from_here = rows.clone();
-            let first = rows.next()?.at();
-            let others = rows.pass_while(|row| !row.is_first());
-            Some((first, others, from_here.before(&rows)))
-        });
-        let same = ahead(same, |(first, ..)| {
-            first_byte(listings.name(*first).as_str())
-        });
-        same.map(|(first, others, rows)| SameName {
-            name: listings.name(first),
-            others,
-            rows,
+            let first = rows.next()?;
+            Some(SameName {
+                name: listings.name(first.at()),
+                others: rows.pass_while(|row| !row.is_first()),
+                rows: from_here.before(&rows),
+            })
         })
     }
 

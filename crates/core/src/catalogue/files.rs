@@ -6,6 +6,7 @@ use thorp_wire::frame::NameFilter;
 
 use super::by_name::SameName;
 use super::{Among, Catalogue, File};
+use crate::ahead::{ahead, first_byte};
 use crate::matching::Pattern;
 
 /// Names in their order, each with all its entries.
@@ -36,9 +37,10 @@ impl<'a> Files<'a> {
 
     /// All files of these names.
     pub(super) fn of(catalogue: &'a Catalogue, names: SameNames<'a>) -> Self {
+        let names = ahead(names, |same| first_byte(same.name.as_str()));
         Self {
             catalogue,
-            names,
+            names: Box::new(names),
             pattern: None,
             known: None,
             until: None,

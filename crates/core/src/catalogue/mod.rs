@@ -40,6 +40,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use thorp_wire::frame::{NameFilter, Position, Update};
 use thorp_wire::{Content, Entry, Name, PeerId, Root};
 
+use crate::ahead::{ahead, first_byte};
 use crate::matching::{Fit, Pattern, fit, nfc};
 
 pub(crate) use applying::Applying;
@@ -318,6 +319,7 @@ impl Catalogue {
     ) -> impl Iterator<Item = (&Name, Option<PeerId>)> {
         let own = self.listings.of(me).map(|(slot, _)| slot);
         let names = self.indices.names_behind(&self.listings, after);
+        let names = ahead(names, |same| first_byte(same.name.as_str()));
         names.filter_map(move |same| {
             let mut places = same.places().filter(|at| !self.listings.is_leaving(*at));
             let first = places.next()?;

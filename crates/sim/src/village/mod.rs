@@ -111,8 +111,7 @@ enum What {
         link: u64,
         dialled: bool,
     },
-    /// Boxed, as the queue moves all that is in it again and again.
-    DialFailed(Box<Target>),
+    DialFailed(Target),
     Frame {
         link: u64,
         frame: Box<Frame>,
@@ -259,7 +258,6 @@ impl World {
                     cause: Cause::Network,
                     reason: "it does not answer".to_owned(),
                 };
-                let target = *target;
                 self.give(node, peer::Input::DialFailed { target, trouble });
             }
             What::Frame { link, frame } => self.frame(node, link, *frame),

@@ -43,8 +43,7 @@ impl World {
             if callee.is_some_and(|callee| callee != TRACKER) {
                 self.counts.dialled_in_vain += 1;
             }
-            let failed = What::DialFailed(Box::new(target));
-            self.happens(self.now + DIAL_TIMEOUT, node, failed);
+            self.happens(self.now + DIAL_TIMEOUT, node, What::DialFailed(target));
             return;
         };
         let there = self.network.delay(node, callee);
